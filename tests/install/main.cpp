@@ -1,0 +1,5 @@
+#include <fmt/core.h>
+
+#include "backend/core/shape.h"
+
+int main() { fmt::print("{}\n", nacre::Shape{2, 3}.text()); }

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds nacre and runs its tests.
+#   bash tests/run.sh            release build, the tests of every day
+#   bash tests/run.sh --long     also the long tests and the sanitizers' builds
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+case "${1:-}" in
+  "") long="" ;;
+  --long) long=1 ;;
+  *) echo "usage: bash tests/run.sh [--long]" >&2; exit 2 ;;
+esac
+jobs=$(nproc)
+export OMP_WAIT_POLICY=passive  # threads of several tests share the cores
+export CTEST_OUTPUT_ON_FAILURE=1
+
+fail() { echo "tests/run.sh: $*" >&2; exit 1; }
+
+# check PRESET CTEST_ARGUMENT…
+check() {
+  local preset=$1 log=build/$1.log
+  shift
+  echo "== $preset: build"
+  cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; fail "configuring '$preset' failed"; }
+  cmake --build --preset "$preset" -j "$jobs" || fail "the build of '$preset' failed"
+  echo "== $preset: test"
+  ctest --preset "$preset" -j "$jobs" "$@" || fail "tests of '$preset' failed"
+}
+
+bash tests/setup.sh || fail "the set-up failed"
+if [ -z "$long" ]; then
+  check release -LE long
+else
+  check asan
+  # libgomp is not instrumented: one OpenMP thread, so that only our own threads are judged.
+  OMP_NUM_THREADS=1 check tsan -LE long -R '[Tt]hread|[Pp]arallel|[Pp]ipeline|[Pp]refetch|[Cc]allback|[Dd]ataset'
+  check release
+fi

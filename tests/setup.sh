@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs what building and testing nacre needs and this machine lacks: Debian packages (needs root), and oneDNN,
+# whose headers, library and CMake files come from its PyPI wheels. Does nothing when all is there.
+#   bash tests/setup.sh [FOLDER]      FOLDER receives onednn/; default: $NACRE_DEPS or build/deps
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+deps=${1:-${NACRE_DEPS:-build/deps}}
+log=build/setup.log
+mkdir -p build
+
+fail() { echo "setup: $*" >&2; exit 1; }
+
+packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libhdf5-dev zlib1g-dev
+  libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libcli11-dev libgtest-dev librapidcheck-dev
+  libbenchmark-dev)
+
+install_packages() {
+  command -v dpkg-query >/dev/null || return 0  # not Debian: CMake names what is missing
+  local installed missing=()
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+  for package in "$@"; do
+    grep -qxF "installed $package" <<<"$installed" || missing+=("$package")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  [ "$(id -u)" = 0 ] || fail "not root, so please run: apt-get install ${missing[*]}"
+  echo "setup: installing ${#missing[@]} Debian packages: ${missing[*]}"
+  { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"; } \
+    >"$log" 2>&1 </dev/null || fail "apt-get install failed: $(grep -m1 '^E:' "$log" || tail -n1 "$log") (all of it: $log)"
+}
+
+install_onednn() {
+  [ -e "$deps/onednn/lib/cmake/dnnl/dnnl-config.cmake" ] && [ -e "$deps/onednn/lib/libdnnl.so.3" ] && return
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  echo "setup: fetching oneDNN into $deps/onednn"
+  mkdir -p "$deps"
+  local work data
+  work=$(mktemp -d "$deps/onednn.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  cat >"$work/wheels.txt" <<'END'
+onednn-cpu-gomp==2023.2.0 --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb
+onednn-devel-cpu-gomp==2023.2.0 --hash=sha256:9763c69e8c907e119056bd52ad918ca84ac9ba939d130a99dfa95ccca3e5e284
+END
+  python3 -m pip download -q --no-deps --only-binary :all: -d "$work" -r "$work/wheels.txt" >"$log" 2>&1 ||
+    fail "pip could not fetch oneDNN: $(grep -m1 '^ERROR' "$log" || tail -n1 "$log") (all of it: $log)"
+  mkdir "$work/onednn"
+  for wheel in "$work"/*.whl; do python3 -m zipfile -e "$wheel" "$work/unpacked"; done
+  for data in "$work"/unpacked/*.data/data; do cp -r "$data/." "$work/onednn"; done
+  # The wheel holds the library three times instead of links.
+  (cd "$work/onednn/lib" && ln -sf libdnnl.so.3.* libdnnl.so.3 && ln -sf libdnnl.so.3 libdnnl.so)
+  rm -rf "$deps/onednn"
+  mv "$work/onednn" "$deps/onednn"
+}
+
+install_packages "${packages[@]}"
+install_onednn
