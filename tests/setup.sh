@@ -6,9 +6,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 deps=${1:-${NACRE_DEPS:-build/deps}}
 log=build/setup.log
-mkdir -p build
+mkdir -p build "$deps" || exit 1
 
 fail() { echo "setup: $*" >&2; exit 1; }
+
+# The line of the log that tells most about a failure.
+reason() {
+  grep -m1 -oE "connection broken by .*" "$log" || grep -m1 -E "^W: Failed|^E:|^ERROR" "$log" || tail -n1 "$log"
+}
 
 packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libhdf5-dev zlib1g-dev
   libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libcli11-dev libgtest-dev librapidcheck-dev
@@ -25,14 +30,13 @@ install_packages() {
   [ "$(id -u)" = 0 ] || fail "not root, so please run: apt-get install ${missing[*]}"
   echo "setup: installing ${#missing[@]} Debian packages: ${missing[*]}"
   { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"; } \
-    >"$log" 2>&1 </dev/null || fail "apt-get install failed: $(grep -m1 '^E:' "$log" || tail -n1 "$log") (all of it: $log)"
+    >"$log" 2>&1 </dev/null || fail "apt-get could not install them (see $log): $(reason)"
 }
 
 install_onednn() {
   [ -e "$deps/onednn/lib/cmake/dnnl/dnnl-config.cmake" ] && [ -e "$deps/onednn/lib/libdnnl.so.3" ] && return
   python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
   echo "setup: fetching oneDNN into $deps/onednn"
-  mkdir -p "$deps"
   local work data
   work=$(mktemp -d "$deps/onednn.XXXXXX")
   trap "rm -rf '$work'" EXIT
@@ -41,7 +45,7 @@ onednn-cpu-gomp==2023.2.0 --hash=sha256:2f22a54d6a890ed14bfa185d42a4be65d8b5b1df
 onednn-devel-cpu-gomp==2023.2.0 --hash=sha256:9763c69e8c907e119056bd52ad918ca84ac9ba939d130a99dfa95ccca3e5e284
 END
   python3 -m pip download -q --no-deps --only-binary :all: -d "$work" -r "$work/wheels.txt" >"$log" 2>&1 ||
-    fail "pip could not fetch oneDNN: $(grep -m1 '^ERROR' "$log" || tail -n1 "$log") (all of it: $log)"
+    fail "pip could not fetch oneDNN (see $log): $(reason)"
   mkdir "$work/onednn"
   for wheel in "$work"/*.whl; do python3 -m zipfile -e "$wheel" "$work/unpacked"; done
   for data in "$work"/unpacked/*.data/data; do cp -r "$data/." "$work/onednn"; done
