@@ -1,0 +1,116 @@
+// The interface between graphs and what computes them. A backend is a table op → kernel builder plus what it can do;
+// executable.h turns a graph into a flat list of its kernels.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/core/tensor.h"
+#include "backend/graph/graph.h"
+
+namespace nacre {
+
+// How the elements of a value lie in memory. Plain is dense and row-major; an opaque layout is known to its backend
+// alone; `any` leaves the choice to the first kernel that reads the value.
+class LayoutDetail {
+ public:
+  virtual ~LayoutDetail() = default;
+  virtual bool equals(const LayoutDetail& other) const = 0;
+  virtual std::size_t bytes() const = 0;
+  virtual std::string text() const = 0;
+};
+
+class Layout {
+ public:
+  static Layout any() { return Layout(true, nullptr); }
+  static Layout plain() { return Layout(false, nullptr); }
+  static Layout opaque(std::shared_ptr<const LayoutDetail> detail) { return Layout(false, std::move(detail)); }
+
+  bool is_any() const { return any_; }
+  bool is_plain() const { return !any_ && !detail_; }
+  const LayoutDetail* detail() const { return detail_.get(); }
+  std::size_t bytes(const Type& type) const { return detail_ ? detail_->bytes() : type.bytes(); }
+  std::string text() const { return any_ ? "any" : detail_ ? detail_->text() : "plain"; }
+  bool operator==(const Layout& other) const {
+    return any_ == other.any_ && (detail_ == other.detail_ || (detail_ && other.detail_ && detail_->equals(*other.detail_)));
+  }
+
+ private:
+  Layout(bool any, std::shared_ptr<const LayoutDetail> detail) : any_(any), detail_(std::move(detail)) {}
+  bool any_;
+  std::shared_ptr<const LayoutDetail> detail_;
+};
+
+struct KernelArguments {
+  std::span<const void* const> inputs;
+  std::span<void* const> outputs;
+  void* scratch;  // of the size that the plan asked for, contents undefined; shared with other kernels
+};
+
+// Prepared work with fixed shapes. run() allocates nothing and infers nothing; it is called by one thread at a time.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual void run(const KernelArguments& arguments) = 0;
+};
+
+class Backend;
+
+struct KernelRequest {
+  const Node& node;                 // all shapes known
+  std::span<const Layout> inputs;   // as the operands come; `any` for variables that nobody has laid out yet
+  const Backend& backend;           // for kernels that hold graphs of their own
+};
+
+struct KernelPlan {
+  std::unique_ptr<Kernel> kernel;   // null: output 0 is input 0 under another type (a view)
+  std::vector<Layout> inputs;       // as the kernel wants them: reorders are inserted where they come otherwise
+  std::vector<Layout> outputs;      // as the kernel gives them
+  std::size_t scratch_bytes = 0;
+  struct InPlace {
+    int output, input;
+  };
+  std::vector<InPlace> in_place;    // the output may be written over that input, when nobody needs it afterwards
+  bool borrowed = false;            // a reference kernel used by another backend
+};
+
+// A kernel builder: one row of a backend's table.
+using KernelBuilder = KernelPlan (*)(const KernelRequest& request);
+struct KernelRow {
+  const Op* op;
+  KernelBuilder build;
+  bool (*fits)(const Node& node) = nullptr;  // null: every node of this op (shapes may be unknown here)
+};
+
+struct Pass {
+  std::string_view name;
+  std::unique_ptr<Graph> (*run)(const Graph& graph, const Backend& backend);
+};
+
+// One instance per backend, immutable, usable from several threads.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;           // "cpu", "gpu", "reference": the word for --device
+  virtual std::string_view description() const = 0;    // one line for `nacre doctor`
+  virtual std::span<const KernelRow> table() const = 0;
+  virtual std::span<const Pass> passes() const = 0;    // in order; see graph/passes/pipeline.h
+  // Copies a value from one layout to another; neither is `any`.
+  virtual std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const = 0;
+  // Memory that kernels can use; aligned to buffer_alignment.
+  virtual std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const = 0;
+
+  const KernelRow* row(const Node& node) const;        // null when it has no kernel for this node
+  bool supports(const Node& node) const { return row(node) != nullptr; }
+};
+
+// The backends that were compiled in, the default one first.
+std::span<const Backend* const> backends();
+// The backend for a device word: "cpu", "gpu", "reference". Throws a usage Error that says in one line why it cannot
+// be had ("no GPU backend in this build").
+const Backend& backend_for(std::string_view device);
+const Backend& reference_backend();
+
+}  // namespace nacre

@@ -1,0 +1,34 @@
+// Loops over several threads. Without OpenMP everything runs on the caller.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace nacre {
+
+// The number of threads that kernels use; 0 restores the default (all cores). Set it before compiling graphs.
+void set_threads(int count);
+int threads();
+
+// Calls body(begin, end) on disjoint ranges that cover [0, count). Ranges depend only on count, grain and
+// threads(), so sums taken per range are reproducible. `grain` is the least work worth a thread.
+template <class Body>
+void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
+  const std::int64_t parts = std::min<std::int64_t>(threads(), count / std::max<std::int64_t>(grain, 1));
+  if (parts <= 1) {
+    if (count > 0) body(std::int64_t{0}, count);
+    return;
+  }
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
+  for (std::int64_t part = 0; part < parts; ++part) body(count * part / parts, count * (part + 1) / parts);
+#else
+  for (std::int64_t part = 0; part < parts; ++part) body(count * part / parts, count * (part + 1) / parts);
+#endif
+}
+
+}  // namespace nacre

@@ -1,0 +1,75 @@
+// A compiled graph: prepared kernels, resolved memory.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace nacre {
+
+// What compilation decided, for `summary`, `bench --verbose` and tests.
+struct ExecutableStatistics {
+  std::size_t arena_bytes = 0;       // intermediates and scratch
+  std::size_t variable_bytes = 0;    // residences that this executable laid out
+  std::size_t persistent_bytes = 0;  // constants and what the prologue computes
+  int kernels = 0, borrowed = 0;
+  int activation_reorders = 0, weight_reorders = 0;  // at each run; weights: reorders of variables and of their gradients
+  int prologue_kernels = 0;          // run once per version of the variables
+};
+
+// A graph compiled by a backend for fixed shapes. Running it reads the inputs and variables, computes, and gives
+// updated variables their new values; variables live in the layout that the executable wants and are shared with
+// other executables of the same backend. Not synchronised: one run at a time among executables that share variables.
+class Executable {
+ public:
+  // Runs the backend's passes on the graph first. All shapes must be known. Throws Error when an op has no kernel.
+  Executable(const Graph& graph, const Backend& backend);
+  ~Executable();
+  Executable(const Executable&) = delete;
+  Executable& operator=(const Executable&) = delete;
+
+  // Inputs in the order of graph.inputs(), with their types exactly; outputs in the order of graph.outputs().
+  // `outputs` holds tensors to be filled: their memory is used again when they have the right type.
+  void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
+  std::vector<Tensor> run(std::span<const Tensor> inputs = {});
+  // The same on raw memory in plain layout, for kernels that hold graphs (scan).
+  void run_raw(std::span<const void* const> inputs, std::span<void* const> outputs);
+
+  const Types& input_types() const;
+  const Types& output_types() const;
+  const ExecutableStatistics& statistics() const;
+  std::string text() const;  // one line per kernel with its layouts and memory, for debugging
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+// Executables by key, the least recently used dropped beyond `capacity`.
+class ExecutableCache {
+ public:
+  explicit ExecutableCache(std::size_t capacity = 8) : capacity_(capacity) {}
+
+  // The executable for `key`, made by `compile()` (→ std::unique_ptr<Executable>) when it is not there.
+  template <class Compile>
+  Executable& get(const std::string& key, Compile&& compile) {
+    if (Executable* present = find(key)) return *present;
+    ++misses_;
+    return insert(key, compile());
+  }
+  std::size_t misses() const { return misses_; }
+  void clear() { entries_.clear(); }
+
+ private:
+  Executable* find(const std::string& key);  // and makes it the most recent
+  Executable& insert(const std::string& key, std::unique_ptr<Executable> executable);
+
+  std::size_t capacity_, misses_ = 0;
+  std::list<std::pair<std::string, std::unique_ptr<Executable>>> entries_;  // most recent first
+};
+
+}  // namespace nacre

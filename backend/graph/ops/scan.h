@@ -1,0 +1,58 @@
+// A loop over the first axis of sequences.
+#pragma once
+
+#include "backend/graph/graph.h"
+
+namespace nacre {
+
+// The body is a graph of its own with inputs "carry0…", "item0…" (one element of each sequence) and "fixed0…", and
+// outputs "carry0…" and "item0…".
+struct ScanAttrs {
+  Subgraph body;
+  std::int64_t carries = 0, sequences = 0;  // the remaining operands are fixed ones
+  bool reverse = false;                     // from the last element to the first; results keep their places
+  bool operator==(const ScanAttrs&) const = default;
+  static void describe(auto&& field) {
+    field("body", &ScanAttrs::body, "one step");
+    field("carries", &ScanAttrs::carries, "values handed from step to step");
+    field("sequences", &ScanAttrs::sequences, "operands walked along their first axis");
+    field("reverse", &ScanAttrs::reverse, "from the last to the first");
+  }
+};
+
+namespace op {
+// (carries, sequences, fixed) → final carries, then the items of each step stacked on a new first axis, then the
+// carries as they came into each step, stacked likewise (the residuals that the gradient needs).
+// The gradient is a scan in the other direction whose body recomputes the step.
+extern const OpDef<ScanAttrs> scan;
+}
+
+namespace ops {
+struct Scanned {
+  Values carries, items;
+};
+// `step(graph, carries, items, fixed)` emits one step into the body's graph and returns the new carries and the items.
+struct ScanStep {
+  Values carries, items;
+};
+template <class Step>
+Scanned scan(Values carries, Values sequences, Values fixed, bool reverse, Step&& step);
+
+// Pieces of the template above.
+struct ScanBody {
+  std::shared_ptr<Graph> graph;
+  Values carries, items, fixed;
+};
+ScanBody open_scan_body(const Values& carries, const Values& sequences, const Values& fixed);
+Scanned close_scan(ScanBody body, const ScanStep& result, const Values& carries, const Values& sequences, const Values& fixed,
+                   bool reverse);
+
+template <class Step>
+Scanned scan(Values carries, Values sequences, Values fixed, bool reverse, Step&& step) {
+  ScanBody body = open_scan_body(carries, sequences, fixed);
+  const ScanStep result = step(*body.graph, body.carries, body.items, body.fixed);
+  return close_scan(std::move(body), result, carries, sequences, fixed, reverse);
+}
+}  // namespace ops
+
+}  // namespace nacre
