@@ -29,7 +29,7 @@ $run/model.h5 (Keras opens it), its curves drawn in $run, and tutorials/seven.pn
 the probabilities of the digits 0 to 9.
 
 Try next:
-  $nacre train tutorials/digits.yaml train.epochs=8 model.sequential.2.Conv2D.filters=32 --output build/wider
+  $nacre train tutorials/digits.yaml train.epochs=8 train.batch_size=32 --output build/longer
   $nacre render tutorials/digits.yaml       # every default filled in
   $nacre predict $run/model.h5 YOUR.png     # a light digit on dark ground, 28 x 28
   $nacre doctor                             # what this machine offers
