@@ -91,6 +91,8 @@ class Registry {
 
   std::string_view kind() const { return kind_; }  // "layer", for messages
   const std::vector<ClassInfo<Base>>& classes() const { return classes_; }
+  // For classes of a later folder (models are layers); called once, before the registry is used by several threads.
+  void extend(ClassInfo<Base> info) { classes_.push_back(std::move(info)); }
   const ClassInfo<Base>* find(std::string_view name) const {
     for (const auto& info : classes_) {
       if (info.class_name == name || snake_case(info.class_name) == name) return &info;
@@ -116,7 +118,7 @@ class Registry {
 
 // The registry of a base class; specialised where the list stands.
 template <class Base>
-const Registry<Base>& registry();
+Registry<Base>& registry();
 
 // The name and config of an object in any of the three spellings.
 struct ObjectSpelling {
@@ -296,16 +298,34 @@ template <Described Config> struct FieldKind<Config> {
 };
 // A reference into the JSON Schema's definitions: {$ref: "#/$defs/layer"}.
 Tree definition_reference(std::string_view kind);
-// A named object; null means none.
-template <class Base> struct FieldKind<std::shared_ptr<Base>> {
-  using Object = std::remove_const_t<Base>;
-  static void read(const Tree& tree, std::shared_ptr<Base>& value) {
-    value = tree.is_null() ? nullptr : read_object<Object>(tree);
+// A named object of a registry, or none: what a config field such as `activation` holds. Objects are shared and, once
+// configured, not changed. In C++ it is written by bare name: {.activation = "relu"}.
+template <class Base>
+class Ref {
+ public:
+  Ref() = default;
+  Ref(std::nullptr_t) {}
+  Ref(const char* name) : object_(read_object<Base>(Tree(name))) {}
+  Ref(const std::string& name) : object_(read_object<Base>(Tree(name))) {}
+  template <class Class>
+    requires std::is_base_of_v<Base, Class>
+  Ref(std::shared_ptr<Class> object) : object_(std::move(object)) {}
+
+  explicit operator bool() const { return object_ != nullptr; }
+  Base& operator*() const { return *object_; }
+  Base* operator->() const { return object_.get(); }
+  const std::shared_ptr<Base>& share() const { return object_; }
+  bool operator==(const Ref&) const = default;  // the same object
+
+ private:
+  std::shared_ptr<Base> object_;
+};
+template <class Base> struct FieldKind<Ref<Base>> {
+  static void read(const Tree& tree, Ref<Base>& value) {
+    value = tree.is_null() ? Ref<Base>() : Ref<Base>(read_object<Base>(tree));
   }
-  static Tree write(const std::shared_ptr<Base>& value, Style style) {
-    return value ? write_object<Object>(*value, style) : Tree();
-  }
-  static Tree schema() { return definition_reference(registry<Object>().kind()); }
+  static Tree write(const Ref<Base>& value, Style style) { return value ? write_object<Base>(*value, style) : Tree(); }
+  static Tree schema() { return definition_reference(registry<Base>().kind()); }
 };
 
 void check_constraint(const Constraint& constraint, const Tree& tree);  // numbers (also in lists) and words

@@ -1,0 +1,201 @@
+// The layer: a config, weights, and a rule that emits ops. It never touches a backend.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/graph/graph.h"
+#include "formats/config.h"
+#include "layers/activation.h"
+#include "layers/initializer.h"
+#include "layers/regularizer.h"
+
+namespace nacre {
+
+class Layer;
+
+// The dtype policy of a layer, by Keras's name: "float32", "float64", "bfloat16", "float16", "mixed_bfloat16",
+// "mixed_float16". Layers compute in one dtype and keep their weights in another.
+struct DTypePolicy {
+  std::string name = "float32";
+  DType compute() const;
+  DType variable() const;
+  bool operator==(const DTypePolicy&) const = default;
+};
+template <> struct FieldKind<DTypePolicy> {
+  static void read(const Tree& tree, DTypePolicy& value);  // a name, or Keras's {class_name: DTypePolicy, …}
+  static Tree write(const DTypePolicy& value, Style style);
+  static Tree schema();
+};
+
+// What every layer's config has besides its own fields.
+struct LayerOptions {
+  std::string name;  // "" until a model or the layer itself gives one: snake_case(class) and a number
+  bool trainable = true;
+  DTypePolicy dtype;
+  static void describe(auto&& field) {
+    field("name", &LayerOptions::name, "unique within its model");
+    field("trainable", &LayerOptions::trainable, "false freezes the weights, and BatchNormalization infers");
+    field("dtype", &LayerOptions::dtype, "policy: dtype of computation and of weights");
+  }
+};
+
+// One emission of a model into a graph: what layers need to know of their surroundings.
+class Context {
+ public:
+  // seed and step: int64 scalars for random ops; null when nothing random will be emitted (inference, shape rules).
+  Context(Graph& graph, bool training, Value seed = {}, Value step = {})
+      : graph_(graph), training_(training), seed_(seed), step_(step) {}
+
+  Graph& graph() const { return graph_; }
+  bool training() const { return training_; }
+  void set_training(bool training) { training_ = training; }
+  // Uniform in [0, 1) of like's shape; each call for the same layer path draws from a stream of its own.
+  Value random_uniform(Value like, const std::string& path);
+  void add_loss(Value scalar) { losses_.push_back(scalar); }  // penalties, summed into the training loss
+  const Values& losses() const { return losses_; }
+
+ private:
+  Graph& graph_;
+  bool training_;
+  Value seed_, step_;
+  Values losses_;
+  std::map<std::string, std::int64_t> random_calls_;
+};
+
+// The arguments of one call. Masks travel beside the values (bool, true: counts); null where there is none.
+struct CallArguments {
+  Values inputs;
+  Values masks;                          // as many as inputs
+  std::map<std::string, Values> named;   // further values by Keras's argument name: "initial_state", "mask", …
+  Tree options;                          // arguments that are no values: use_causal_mask, training
+};
+struct CallResult {
+  Values outputs;
+  Values masks;  // as many as outputs
+};
+
+// A weight and what goes with it.
+struct Weight {
+  VariableRef variable;
+  Ref<Initializer> initializer;
+  Ref<Regularizer> regularizer;
+  Ref<WeightConstraint> constraint;
+};
+
+// Layers are shared objects: the same one may be called several times and belong to several models.
+// Not synchronised.
+class Layer : public Configurable<Layer>, public std::enable_shared_from_this<Layer> {
+ public:
+  explicit Layer(LayerOptions options) : options_(std::move(options)) {}
+  Layer(const Layer&) = delete;
+  Layer& operator=(const Layer&) = delete;
+
+  const std::string& name() const { return options_.name; }
+  void rename(std::string name);  // renames the weights' paths too
+  bool trainable() const { return options_.trainable; }
+  virtual void set_trainable(bool trainable);  // and that of the sublayers
+  const DTypePolicy& dtype() const { return options_.dtype; }
+  std::string label() const;  // "layer 'fc1' (Dense)"
+
+  // Creates the weights for these input shapes on the first call; later calls check nothing. Errors carry label().
+  void ensure_built(const std::vector<Shape>& inputs);
+  bool built() const { return built_; }
+  const std::vector<Shape>& built_shapes() const { return built_shapes_; }
+
+  // Builds if need be, casts floating inputs to the compute dtype, emits the ops under this layer's label, works out
+  // the masks, and adds activity and weight penalties to the context (weight penalties once per context).
+  CallResult operator()(Context& context, CallArguments arguments);
+
+  const std::vector<Weight>& own_weights() const { return weights_; }
+  // Layers inside this one (wrapped layers, cells, the layers of a model), in Keras's order.
+  virtual std::vector<std::shared_ptr<Layer>> sublayers() const { return {}; }
+  // All weights in Keras's order: those of this layer and its sublayers, trainable ones first and then the others;
+  // what is frozen by `trainable: false` counts as not trainable.
+  std::vector<Weight> weights() const;
+  std::vector<Weight> trainable_weights() const;
+  std::vector<Weight> non_trainable_weights() const;
+  // Gives each weight that has no value yet its initial one. Streams differ by weight path.
+  void initialize(std::uint64_t seed);
+  std::int64_t count_params() const;
+
+  // The penalty on this layer's result, when its config has one (activity_regularizer).
+  virtual Ref<Regularizer> activity_regularizer() const { return {}; }
+  // Whether it passes masks on (Keras's supports_masking).
+  virtual bool supports_masking() const { return false; }
+  // How many inputs it takes; 0: any number.
+  virtual int input_count() const { return 1; }
+
+ protected:
+  // Creates weights with add_weight; input shapes have an unknown batch axis and possibly others.
+  virtual void build(const std::vector<Shape>& inputs);
+  virtual Values call(Context& context, const CallArguments& arguments) = 0;
+  // Default: the first mask for every output where supports_masking(), else none.
+  virtual Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs);
+
+  struct WeightOptions {
+    bool trainable = true;
+    Ref<Regularizer> regularizer{};
+    Ref<WeightConstraint> constraint{};
+    std::optional<DType> dtype{};  // default: the policy's variable dtype
+  };
+  VariableRef add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options = {});
+  // The weight's value in the graph, cast to the compute dtype.
+  Value value(Context& context, const VariableRef& weight) const;
+  void set_path(const std::string& parent);  // prefixes the weights' paths: "bidirectional/forward_lstm"
+
+  LayerOptions options_;
+  std::string path_;  // of the weights; the name, below the parents' names
+
+ private:
+  std::vector<Weight> weights_;
+  std::vector<Shape> built_shapes_;
+  bool built_ = false;
+};
+template <>
+Registry<Layer>& registry<Layer>();
+
+// Derives a layer from a config struct with `class_name`, `doc` and `describe`; its config in files is the options,
+// then the struct's own fields.
+//   class Dense final : public ConfiguredLayer<DenseConfig> { public: using ConfiguredLayer::ConfiguredLayer; … };
+template <Described Config_>
+class ConfiguredLayer : public Layer {
+ public:
+  using Config = Config_;
+  explicit ConfiguredLayer(Config config = {}, LayerOptions options = {})
+      : Layer(std::move(options)), config_(std::move(config)) {}
+  const Config& config() const { return config_; }
+  std::string_view class_name() const override { return Config::class_name; }
+  Tree config_tree(Style style) const override {
+    Tree tree = write_config(options_, style);
+    for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
+    if (style == Style::keras) return tree;
+    return without_defaults(fields_of<Config>(), without_defaults(fields_of<LayerOptions>(), std::move(tree)));
+  }
+  Ref<Regularizer> activity_regularizer() const override {
+    if constexpr (requires { config_.activity_regularizer; }) return config_.activity_regularizer;
+    else return {};
+  }
+
+ protected:
+  Config config_;
+};
+
+// The registry entry of a ConfiguredLayer.
+template <class Class>
+ClassInfo<Layer> layer_info(std::string_view module = "keras.layers", std::vector<std::string_view> aliases = {}) {
+  using Config = typename Class::Config;
+  return {Config::class_name, Config::doc, module, {&fields_of<LayerOptions>(), &fields_of<Config>()},
+          [](const Tree& tree) -> std::shared_ptr<Layer> {
+            LayerOptions options;
+            Config config;
+            const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &options}, {&fields_of<Config>(), &config}};
+            read_fields(targets, tree);
+            return std::make_shared<Class>(std::move(config), std::move(options));
+          },
+          std::move(aliases)};
+}
+
+}  // namespace nacre
