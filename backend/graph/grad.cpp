@@ -51,4 +51,26 @@ Values gradients(Graph& graph, std::span<const Value> outputs, std::span<const V
 
 Values gradients(Value loss, std::span<const Value> wrt) { return gradients(loss.graph(), {&loss, 1}, {}, wrt); }
 
+Gradients gradients_of_decomposition(const Node& node, const Cotangents& cotangents) {
+  // In a graph of its own, so that the walk stops at the node's inputs even where one depends on another.
+  Graph body;
+  Values inputs, operands = node.inputs(), present;
+  for (Value in : node.inputs()) inputs.push_back(body.input(fmt::format("in{}", inputs.size()), in.type()));
+  const Values outputs = node.op().decompose_erased(node.op(), node.attributes(), node, inputs);
+  Values used;
+  for (std::size_t i = 0; i < cotangents.size(); ++i) {
+    if (!cotangents[i]) continue;
+    used.push_back(outputs[i]);
+    present.push_back(body.input(fmt::format("cotangent{}", i), cotangents[i].type()));
+    operands.push_back(cotangents[i]);
+  }
+  const Gradients found = gradients(body, used, present, inputs);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (found[i]) body.output(fmt::format("out{}", i), found[i]);
+  const Values emitted = inline_graph(body, node.graph(), operands);
+  Gradients result;
+  for (std::size_t i = 0, next = 0; i < found.size(); ++i) result.push_back(found[i] ? emitted[next++] : Value());
+  return result;
+}
+
 }  // namespace nacre

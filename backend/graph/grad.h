@@ -14,4 +14,7 @@ namespace nacre {
 Values gradients(Graph& graph, std::span<const Value> outputs, std::span<const Value> cotangents, std::span<const Value> wrt);
 Values gradients(Value loss, std::span<const Value> wrt);
 
+// The gradients of a node's inputs, through its decomposition: the gradient rule of ops that have no better one.
+Gradients gradients_of_decomposition(const Node& node, const Cotangents& cotangents);
+
 }  // namespace nacre

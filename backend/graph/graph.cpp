@@ -242,4 +242,16 @@ void Rewriter::finish() {
   for (const auto& [variable, value] : from_.updates()) to_.update(variable, (*this)(value));
 }
 
+Values inline_graph(const Graph& body, Graph& graph, const Values& inputs) {
+  ensure(inputs.size() == body.inputs().size(), "{} values for the {} inputs of a body", inputs.size(), body.inputs().size());
+  ensure(body.variables().empty() && body.updates().empty(), "a body has variables");
+  Rewriter rewriter(body, graph);
+  for (std::size_t i = 0; i < inputs.size(); ++i) rewriter.set(body.inputs()[i].value, inputs[i]);
+  for (const Node* node : body.nodes())
+    if (!node->is(op::input)) rewriter.copy(*node);
+  Values outputs;
+  for (const auto& [name, value] : body.outputs()) outputs.push_back(rewriter(value));
+  return outputs;
+}
+
 }  // namespace nacre

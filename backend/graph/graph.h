@@ -186,6 +186,10 @@ class Rewriter {
   std::vector<Values> map_;
 };
 
+// Emits the nodes of `body` into `graph`, with `inputs` in the places of the body's inputs; returns its outputs. The body
+// has no variables.
+Values inline_graph(const Graph& body, Graph& graph, const Values& inputs);
+
 // A new graph in which each node for which `rule(node, rewriter)` returns true has been replaced by the rule (which
 // called rewriter.set for its used outputs), and every other node is copied.
 template <class Rule>

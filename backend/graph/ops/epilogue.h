@@ -25,4 +25,7 @@ struct Epilogue {
   }
 };
 
+// Throws InternalError unless the operands from `first` on are those that the epilogue of a `result` asks for.
+void check_epilogue(const Epilogue& epilogue, const Types& operands, std::size_t first, const Type& result);
+
 }  // namespace nacre

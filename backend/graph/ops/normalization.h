@@ -12,13 +12,16 @@ struct EpsilonAttrs {
 };
 
 namespace op {
-// (x, gamma, beta) → y, mean, variance (biased), over all axes but the last, whose size is that of gamma and beta.
+// gamma and beta have the size of the last axis and either x's dtype or float32; means, variances and sums have theirs.
+// Variances are biased. A decomposition serves backends without a kernel, and second derivatives.
+
+// (x, gamma, beta) → y, mean, variance; over all axes but the last.
 extern const OpDef<EpsilonAttrs> batch_norm;
 // (x, gamma, mean, variance, dy) → dx, dgamma, dbeta.
 extern const OpDef<EpsilonAttrs> batch_norm_backward;
-// (x, gamma, beta) → y, mean, variance; over the last axis. decomposes.
+// (x, gamma, beta) → y, mean, variance; over the last axis, which mean and variance lack.
 extern const OpDef<EpsilonAttrs> layer_norm;
-// (x, gamma, mean, variance, dy) → dx, dgamma, dbeta. decomposes.
+// (x, gamma, mean, variance, dy) → dx, dgamma, dbeta.
 extern const OpDef<EpsilonAttrs> layer_norm_backward;
 }  // namespace op
 

@@ -16,11 +16,24 @@ struct PoolAttrs {
   }
 };
 
+struct PoolBackwardAttrs {
+  PoolAttrs pool;
+  Shape shape;  // of the result: the operand of the pooling; an unknown batch is that of dy
+  bool operator==(const PoolBackwardAttrs&) const = default;
+  static void describe(auto&& field) {
+    field("pool", &PoolBackwardAttrs::pool, "the pooling");
+    field("shape", &PoolBackwardAttrs::shape, "of the pooling's operand");
+  }
+};
+
 namespace op {
-extern const OpDef<PoolAttrs> max_pool;           // x → y, workspace (opaque to all but the backend; uint8, size of y)
-extern const OpDef<PoolAttrs> max_pool_backward;  // (x, workspace, dy) → dx: dy goes to the first largest of its window
-extern const OpDef<PoolAttrs> average_pool;           // x → y
-extern const OpDef<PoolAttrs> average_pool_backward;  // (x, dy) → dx; of x only the shape is used
+// x → y, workspace: int32 of y's shape, the place of the first largest element within its window (row-major, counted
+// from the window's first place, which may be padding). A backend may keep its own form of it in an opaque layout, of
+// whatever size; only its max_pool_backward reads it.
+extern const OpDef<PoolAttrs> max_pool;
+extern const OpDef<PoolBackwardAttrs> max_pool_backward;      // (workspace, dy) → dx: dy goes to the first largest
+extern const OpDef<PoolAttrs> average_pool;                   // x → y
+extern const OpDef<PoolBackwardAttrs> average_pool_backward;  // dy → dx
 }  // namespace op
 
 namespace ops {
