@@ -85,6 +85,13 @@ struct Weight {
   Ref<WeightConstraint> constraint;
 };
 
+struct WeightOptions {
+  bool trainable = true;
+  Ref<Regularizer> regularizer{};
+  Ref<WeightConstraint> constraint{};
+  std::optional<DType> dtype{};  // default: the policy's variable dtype
+};
+
 // Layers are shared objects: the same one may be called several times and belong to several models.
 // Not synchronised.
 class Layer : public Configurable<Layer>, public std::enable_shared_from_this<Layer> {
@@ -135,12 +142,6 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   // Default: the first mask for every output where supports_masking(), else none.
   virtual Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs);
 
-  struct WeightOptions {
-    bool trainable = true;
-    Ref<Regularizer> regularizer{};
-    Ref<WeightConstraint> constraint{};
-    std::optional<DType> dtype{};  // default: the policy's variable dtype
-  };
   VariableRef add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options = {});
   // The weight's value in the graph, cast to the compute dtype.
   Value value(Context& context, const VariableRef& weight) const;

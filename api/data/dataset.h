@@ -1,0 +1,58 @@
+// Samples that can be read in any order, and batches of them.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/core/tensor.h"
+
+namespace nacre {
+
+// Some samples, stacked on a first axis. Inputs, targets and weights are in the order of the dataset's columns.
+struct Batch {
+  std::vector<Tensor> inputs, targets;
+  std::vector<Tensor> weights;  // sample weights, float32 (size,): none, one for all targets, or one per target
+  std::int64_t size = 0;
+};
+
+// A named array of every sample: its type without the batch axis.
+struct Column {
+  std::string name;  // "" when the source has no name for it
+  Type type;
+};
+
+// Immutable, and usable from several threads.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual std::int64_t size() const = 0;
+  virtual const std::vector<Column>& inputs() const = 0;
+  virtual const std::vector<Column>& targets() const = 0;
+  virtual bool weighted() const { return false; }
+  // Fills `batch` with the samples of these indices, reusing its memory where types fit.
+  virtual void read(std::span<const std::int64_t> indices, Batch& batch) const = 0;
+  // One line for the user: "digits: 60000 samples, 28×28×1 uint8 → int32".
+  virtual std::string description() const = 0;
+};
+using DatasetRef = std::shared_ptr<const Dataset>;
+
+// Arrays in memory; all have the same first axis.
+struct Arrays {
+  std::vector<Tensor> inputs, targets, weights;
+  std::vector<std::string> input_names, target_names;  // empty, or as many
+  std::string description;
+};
+DatasetRef array_dataset(Arrays arrays);
+
+// The samples of `dataset` with these indices, in this order.
+DatasetRef subset(DatasetRef dataset, std::vector<std::int64_t> indices);
+
+struct Split {
+  DatasetRef train, validation;
+};
+// Keras's validation_split: the last ⌊fraction · size⌋… samples validate, the first ones train; 0 < fraction < 1.
+Split split_validation(const DatasetRef& dataset, double fraction);
+
+}  // namespace nacre

@@ -1,0 +1,36 @@
+// Batches of a dataset, epoch by epoch, read ahead in another thread.
+#pragma once
+
+#include <memory>
+
+#include "api/data/dataset.h"
+
+namespace nacre {
+
+struct LoaderOptions {
+  std::int64_t batch_size = 32;
+  bool shuffle = false;          // a new permutation each epoch, from (seed, epoch)
+  bool drop_remainder = false;   // leave out the last, smaller batch
+  std::uint64_t seed = 0;
+  int prefetch = 2;              // batches read ahead; 0 reads on the caller's thread
+};
+
+// Walks a dataset. Used by one thread; reads ahead in one of its own. Errors of that thread are thrown by next().
+class Loader {
+ public:
+  Loader(DatasetRef dataset, LoaderOptions options);
+  ~Loader();  // stops the thread
+  Loader(Loader&&) noexcept;
+
+  std::int64_t batches() const;  // per epoch
+  // Starts an epoch at a batch: the order is a function of (seed, epoch) alone, so a run can resume inside it.
+  void start(std::int64_t epoch, std::int64_t first_batch = 0);
+  // The next batch, or null at the end of the epoch. It stays valid until the next call.
+  const Batch* next();
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace nacre
