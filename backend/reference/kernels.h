@@ -1,0 +1,49 @@
+// The kernel builders of the reference backend, by op family; table.cpp says which op each of them serves.
+#pragma once
+
+#include "backend/backend.h"
+
+namespace nacre::reference {
+
+std::span<const KernelRow> table();
+
+// elementwise.cpp
+KernelPlan unary(const KernelRequest& request);
+KernelPlan binary(const KernelRequest& request);
+KernelPlan select(const KernelRequest& request);
+KernelPlan cast(const KernelRequest& request);
+
+// shape.cpp
+KernelPlan transpose(const KernelRequest& request);
+KernelPlan broadcast_to(const KernelRequest& request);
+KernelPlan sum_like(const KernelRequest& request);
+KernelPlan slice(const KernelRequest& request);
+KernelPlan slice_gradient(const KernelRequest& request);
+KernelPlan pad(const KernelRequest& request);
+KernelPlan concat(const KernelRequest& request);
+KernelPlan reverse(const KernelRequest& request);
+KernelPlan iota(const KernelRequest& request);
+
+// reduce.cpp
+KernelPlan reduce(const KernelRequest& request);
+KernelPlan argmax(const KernelRequest& request);
+
+// matmul.cpp
+KernelPlan matmul(const KernelRequest& request);
+
+// softmax.cpp
+KernelPlan softmax(const KernelRequest& request);
+KernelPlan log_softmax(const KernelRequest& request);
+KernelPlan softmax_backward(const KernelRequest& request);
+KernelPlan log_softmax_backward(const KernelRequest& request);
+
+// gather.cpp
+KernelPlan gather(const KernelRequest& request);
+KernelPlan scatter_add(const KernelRequest& request);
+KernelPlan take_along(const KernelRequest& request);
+KernelPlan take_along_backward(const KernelRequest& request);
+
+// random.cpp
+KernelPlan random_uniform(const KernelRequest& request);
+
+}  // namespace nacre::reference

@@ -1,0 +1,89 @@
+// Which kernel builder serves which op.
+#include "backend/graph/ops/ops.h"
+#include "backend/reference/kernel.h"
+#include "backend/reference/kernels.h"
+
+namespace nacre::reference {
+
+std::span<const KernelRow> table() {
+  static constexpr KernelRow rows[] = {
+      {&op::negate, unary},
+      {&op::abs, unary},
+      {&op::sign, unary},
+      {&op::exp, unary},
+      {&op::expm1, unary},
+      {&op::log, unary},
+      {&op::log1p, unary},
+      {&op::sqrt, unary},
+      {&op::rsqrt, unary},
+      {&op::square, unary},
+      {&op::reciprocal, unary},
+      {&op::sin, unary},
+      {&op::cos, unary},
+      {&op::tanh, unary},
+      {&op::sigmoid, unary},
+      {&op::relu, unary},
+      {&op::erf, unary},
+      {&op::floor, unary},
+      {&op::ceil, unary},
+      {&op::round, unary},
+      {&op::logical_not, unary},
+      {&op::is_finite, unary},
+      {&op::add, binary},
+      {&op::subtract, binary},
+      {&op::multiply, binary},
+      {&op::divide, binary},
+      {&op::power, binary},
+      {&op::maximum, binary},
+      {&op::minimum, binary},
+      {&op::modulo, binary},
+      {&op::equal, binary},
+      {&op::not_equal, binary},
+      {&op::less, binary},
+      {&op::less_equal, binary},
+      {&op::greater, binary},
+      {&op::greater_equal, binary},
+      {&op::logical_and, binary},
+      {&op::logical_or, binary},
+      {&op::select, select},
+      {&op::cast, cast},
+      {&op::stop_gradient, view},
+
+      {&op::reshape, view},
+      {&op::reshape_like, view},
+      {&op::transpose, transpose},
+      {&op::broadcast_to, broadcast_to},
+      {&op::broadcast_like, broadcast_to},
+      {&op::sum_like, sum_like},
+      {&op::slice, slice},
+      {&op::slice_gradient, slice_gradient},
+      {&op::pad, pad},
+      {&op::concat, concat},
+      {&op::reverse, reverse},
+      {&op::iota, iota},
+
+      {&op::sum, reduce},
+      {&op::mean, reduce},
+      {&op::max, reduce},
+      {&op::min, reduce},
+      {&op::product, reduce},
+      {&op::argmax, argmax},
+
+      {&op::matmul, matmul},
+
+      {&op::softmax, softmax},
+      {&op::log_softmax, log_softmax},
+      {&op::softmax_backward, softmax_backward},
+      {&op::log_softmax_backward, log_softmax_backward},
+
+      {&op::gather, gather},
+      {&op::scatter_add, scatter_add},
+      {&op::take_along, take_along},
+      {&op::take_along_backward, take_along_backward},
+
+      {&op::random_uniform, random_uniform},
+  };
+  return rows;
+}
+
+}  // namespace nacre::reference
