@@ -54,6 +54,7 @@ Values gradients(Value loss, std::span<const Value> wrt) { return gradients(loss
 Gradients gradients_of_decomposition(const Node& node, const Cotangents& cotangents) {
   // In a graph of its own, so that the walk stops at the node's inputs even where one depends on another.
   Graph body;
+  const Graph::Label label(body, node.label());
   Values inputs, operands = node.inputs(), present;
   for (Value in : node.inputs()) inputs.push_back(body.input(fmt::format("in{}", inputs.size()), in.type()));
   const Values outputs = node.op().decompose_erased(node.op(), node.attributes(), node, inputs);

@@ -31,7 +31,7 @@ struct ConvAttrs {
 struct WindowAxis {
   std::int64_t before = 0, after = 0, output = unknown;
 };
-// size may be unknown; extent is the dilated size of the window.
+// Of a window of `window` elements, `dilation` apart; `size` may be unknown. Throws Error when the window does not fit.
 WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation, Padding padding);
 
 struct ConvBackwardDataAttrs {
@@ -56,8 +56,10 @@ struct ConvBackwardWeightsAttrs {
 };
 
 namespace op {
-extern const OpDef<ConvAttrs> conv;                              // (x, kernel [, bias] [, residual]) → y
-extern const OpDef<ConvBackwardDataAttrs> conv_backward_data;    // (dy, kernel) → dx; also the transposed convolution
+// The gradients are convolutions again, so they exist to any order. They come before epilogues are fused: the
+// convolution of a backward op has none.
+extern const OpDef<ConvAttrs> conv;                                  // (x, kernel [, bias] [, residual]) → y
+extern const OpDef<ConvBackwardDataAttrs> conv_backward_data;        // (dy, kernel) → dx; also the transposed convolution
 extern const OpDef<ConvBackwardWeightsAttrs> conv_backward_weights;  // (x, dy) → dkernel [, dbias]
 }  // namespace op
 

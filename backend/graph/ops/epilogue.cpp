@@ -11,7 +11,8 @@ void check_epilogue(const Epilogue& epilogue, const Types& operands, std::size_t
   }
   if (epilogue.residual) {
     const Type& residual = operands.back();
-    ensure(residual.dtype == result.dtype && same(residual.shape, result.shape), "a residual {} for {}", residual, result);
+    ensure(residual.dtype == result.dtype && same(residual.shape, result.shape), "a residual {} for {}", residual,
+           result);
   }
 }
 
