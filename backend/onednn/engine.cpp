@@ -1,0 +1,176 @@
+#include "backend/onednn/engine.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "backend/core/parallel.h"
+
+namespace nacre::onednn {
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream own(engine());
+  return own;
+}
+
+std::optional<dnnl::memory::data_type> data_type(DType dtype) {
+  using Kind = dnnl::memory::data_type;
+  switch (dtype) {
+    case DType::boolean:
+    case DType::uint8: return Kind::u8;
+    case DType::int32: return Kind::s32;
+    case DType::float16: return Kind::f16;
+    case DType::bfloat16: return Kind::bf16;
+    case DType::float32: return Kind::f32;
+    case DType::int64:
+    case DType::float64: break;
+  }
+  return {};
+}
+
+bool BlockedLayout::equals(const LayoutDetail& other) const {
+  const auto* blocked = dynamic_cast<const BlockedLayout*>(&other);
+  return blocked && desc_ == blocked->desc_;
+}
+
+std::string BlockedLayout::text() const {
+  const Dims dims = desc_.get_dims(), strides = desc_.get_strides();
+  const Dims blocks = desc_.get_inner_blks(), blocked = desc_.get_inner_idxs();
+  std::vector<std::size_t> order(dims.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return strides[a] > strides[b]; });
+  std::string text;
+  for (std::size_t axis : order) {
+    const bool is_blocked = std::find(blocked.begin(), blocked.end(), static_cast<std::int64_t>(axis)) != blocked.end();
+    text += static_cast<char>((is_blocked ? 'A' : 'a') + static_cast<char>(axis));
+  }
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    text += fmt::format("{}{}", blocks[i], static_cast<char>('a' + blocked[i]));
+  return text;
+}
+
+namespace {
+
+// Of row-major order.
+Dims dense_strides(const Dims& dims) {
+  Dims strides(dims.size());
+  std::int64_t stride = 1;
+  for (std::size_t i = dims.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride *= std::max<std::int64_t>(dims[i], 1);
+  }
+  return strides;
+}
+
+}  // namespace
+
+Desc plain_desc(const Type& type) {
+  Dims dims(type.shape.begin(), type.shape.end());
+  if (dims.empty()) dims.push_back(1);
+  const auto element = data_type(type.dtype);
+  ensure(element.has_value(), "oneDNN has no element type for {}", type.dtype);
+  return Desc(dims, *element, dense_strides(dims));
+}
+
+Desc plain_desc(const Desc& like) {
+  return Desc(like.get_dims(), like.get_data_type(), dense_strides(like.get_dims()));
+}
+
+Desc desc_of(const Layout& layout, const Type& type) {
+  const auto* blocked = dynamic_cast<const BlockedLayout*>(layout.detail());
+  ensure(blocked || !layout.detail(), "layout {} is not one of the CPU backend's blocked ones", layout.text());
+  return blocked ? blocked->desc() : plain_desc(type);
+}
+
+bool is_padded(const Desc& desc) { return desc.get_padded_dims() != desc.get_dims(); }
+
+bool is_plain(const Desc& desc) {
+  if (desc.get_inner_nblks() != 0 || is_padded(desc) || desc.get_submemory_offset() != 0) return false;
+  const Dims dims = desc.get_dims(), strides = desc.get_strides(), dense = dense_strides(dims);
+  for (std::size_t i = 0; i < dims.size(); ++i)
+    if (dims[i] > 1 && strides[i] != dense[i]) return false;
+  return true;
+}
+
+Layout layout_of(const Desc& desc) {
+  return is_plain(desc) ? Layout::plain() : Layout::opaque(std::make_shared<const BlockedLayout>(desc));
+}
+
+Desc channels_first(const Desc& desc) {
+  // Axis i becomes axis permutation[i].
+  std::vector<int> permutation(static_cast<std::size_t>(desc.get_ndims()));
+  std::iota(permutation.begin(), permutation.end(), 1);
+  permutation.front() = 0;
+  if (permutation.size() > 1) permutation.back() = 1;
+  return desc.permute_axes(permutation);
+}
+
+Desc channels_last(const Desc& desc) {
+  std::vector<int> permutation(static_cast<std::size_t>(desc.get_ndims()));
+  std::iota(permutation.begin(), permutation.end(), -1);
+  permutation[0] = 0;
+  if (permutation.size() > 1) permutation[1] = static_cast<int>(permutation.size()) - 1;
+  return desc.permute_axes(permutation);
+}
+
+Dims channels_first(const Shape& shape) {
+  Dims dims = {shape[0], shape[-1]};
+  dims.insert(dims.end(), shape.begin() + 1, shape.end() - 1);
+  return dims;
+}
+
+PrimitiveKernel::PrimitiveKernel(const dnnl::primitive& primitive, const Desc& scratchpad, std::size_t own_bytes)
+    : primitive_(primitive), scratch_bytes_(own_bytes + scratchpad.get_size()) {
+  if (scratchpad.get_size() > 0) scratch(DNNL_ARG_SCRATCHPAD, own_bytes, scratchpad);
+}
+
+void PrimitiveKernel::bind(int argument, Source source, std::ptrdiff_t place, const Desc& desc) {
+  bindings_.push_back({source, place, dnnl::memory(desc, engine(), DNNL_MEMORY_NONE)});
+  arguments_.push_back({argument, bindings_.back().memory.get()});
+}
+
+void PrimitiveKernel::run(const KernelArguments& arguments) {
+  if (accumulated_ >= 0) {
+    auto* target = static_cast<std::byte*>(arguments.outputs[0]);
+    const auto* source = static_cast<const std::byte*>(arguments.inputs[static_cast<std::size_t>(accumulated_)]);
+    if (target != source)
+      parallel_for(static_cast<std::int64_t>(accumulated_bytes_), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+        std::copy(source + begin, source + end, target + begin);
+      });
+  }
+  for (Binding& binding : bindings_) {
+    void* data = nullptr;
+    switch (binding.source) {
+      // oneDNN takes what it only reads through the same handle as what it writes.
+      case Source::input: data = const_cast<void*>(arguments.inputs[static_cast<std::size_t>(binding.place)]); break;
+      case Source::output: data = arguments.outputs[static_cast<std::size_t>(binding.place)]; break;
+      case Source::scratch: data = static_cast<std::byte*>(arguments.scratch) + binding.place; break;
+    }
+    binding.memory.set_data_handle(data);
+  }
+  // The C function: the C++ one would build a map of the arguments at each call.
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(primitive_.get(), stream().get(), static_cast<int>(arguments_.size()), arguments_.data()),
+      "oneDNN could not execute a primitive");
+}
+
+dnnl::primitive_attr attributes() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+KernelPlan plan_of(std::unique_ptr<PrimitiveKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
+  KernelPlan plan;
+  plan.scratch_bytes = kernel->scratch_bytes();
+  plan.kernel = std::move(kernel);
+  plan.inputs = std::move(inputs);
+  plan.outputs = std::move(outputs);
+  return plan;
+}
+
+}  // namespace nacre::onednn

@@ -1,0 +1,62 @@
+#include <algorithm>
+
+#include "backend/core/parallel.h"
+#include "backend/onednn/engine.h"
+
+namespace nacre::onednn {
+namespace {
+
+class Copy final : public Kernel {
+ public:
+  explicit Copy(std::size_t bytes) : bytes_(static_cast<std::int64_t>(bytes)) {}
+  void run(const KernelArguments& arguments) override {
+    const auto* source = static_cast<const std::byte*>(arguments.inputs[0]);
+    auto* target = static_cast<std::byte*>(arguments.outputs[0]);
+    parallel_for(bytes_, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+      std::copy(source + begin, source + end, target + begin);
+    });
+  }
+
+ private:
+  std::int64_t bytes_;
+};
+
+// Two descriptors whose axes were split differently meet in row-major order.
+class TwoSteps final : public Kernel {
+ public:
+  TwoSteps(std::unique_ptr<Kernel> first, std::unique_ptr<Kernel> second, std::size_t bytes)
+      : first_(std::move(first)), second_(std::move(second)), between_(allocate_bytes(bytes)) {}
+  void run(const KernelArguments& arguments) override {
+    void* target = between_.get();
+    const void* source = between_.get();
+    first_->run({.inputs = arguments.inputs, .outputs = {&target, 1}, .scratch = nullptr});
+    second_->run({.inputs = {&source, 1}, .outputs = arguments.outputs, .scratch = nullptr});
+  }
+
+ private:
+  std::unique_ptr<Kernel> first_, second_;
+  std::shared_ptr<std::byte[]> between_;
+};
+
+std::unique_ptr<Kernel> reorder_descs(const Desc& from, const Desc& to) {
+  // Reorders run without scratch memory of the caller's, so the library keeps its own.
+  const dnnl::reorder::primitive_desc made(engine(), from, engine(), to);
+  auto kernel = std::make_unique<PrimitiveKernel>(dnnl::reorder(made), made.scratchpad_desc());
+  kernel->input(DNNL_ARG_FROM, 0, from);
+  kernel->output(DNNL_ARG_TO, 0, to);
+  return kernel;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) {
+  if (from == to) return std::make_unique<Copy>(from.bytes(type));
+  const Desc source = desc_of(from, type), target = desc_of(to, type);
+  if (source.get_dims() == target.get_dims()) return reorder_descs(source, target);
+  if (from.is_plain()) return reorder_descs(plain_desc(target), target);
+  if (to.is_plain()) return reorder_descs(source, plain_desc(source));
+  return std::make_unique<TwoSteps>(reorder(type, from, Layout::plain()), reorder(type, Layout::plain(), to),
+                                    type.bytes());
+}
+
+}  // namespace nacre::onednn
