@@ -31,6 +31,23 @@ KernelPlan argmax(const KernelRequest& request);
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
 
+// conv.cpp
+KernelPlan conv(const KernelRequest& request);
+KernelPlan conv_backward_data(const KernelRequest& request);
+KernelPlan conv_backward_weights(const KernelRequest& request);
+
+// pool.cpp
+KernelPlan max_pool(const KernelRequest& request);
+KernelPlan max_pool_backward(const KernelRequest& request);
+KernelPlan average_pool(const KernelRequest& request);
+KernelPlan average_pool_backward(const KernelRequest& request);
+
+// normalization.cpp
+KernelPlan batch_norm(const KernelRequest& request);
+KernelPlan batch_norm_backward(const KernelRequest& request);
+KernelPlan layer_norm(const KernelRequest& request);
+KernelPlan layer_norm_backward(const KernelRequest& request);
+
 // softmax.cpp
 KernelPlan softmax(const KernelRequest& request);
 KernelPlan log_softmax(const KernelRequest& request);

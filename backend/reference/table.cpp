@@ -71,6 +71,20 @@ std::span<const KernelRow> table() {
 
       {&op::matmul, matmul},
 
+      {&op::conv, conv},
+      {&op::conv_backward_data, conv_backward_data},
+      {&op::conv_backward_weights, conv_backward_weights},
+
+      {&op::max_pool, max_pool},
+      {&op::max_pool_backward, max_pool_backward},
+      {&op::average_pool, average_pool},
+      {&op::average_pool_backward, average_pool_backward},
+
+      {&op::batch_norm, batch_norm},
+      {&op::batch_norm_backward, batch_norm_backward},
+      {&op::layer_norm, layer_norm},
+      {&op::layer_norm_backward, layer_norm_backward},
+
       {&op::softmax, softmax},
       {&op::log_softmax, log_softmax},
       {&op::softmax_backward, softmax_backward},

@@ -1,0 +1,27 @@
+#include "backend/reference/epilogue.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace nacre::reference {
+
+void apply_epilogue(const Epilogue& epilogue, Operands operands, std::size_t first, const Result& y) {
+  const auto count = static_cast<std::int64_t>(y.values.size());
+  if (epilogue.bias) {
+    const Operand& bias = operands[first];
+    const auto width = static_cast<std::int64_t>(bias.values.size());
+    for (std::int64_t i = 0; i < count; ++i) y[i] += bias[i % width];
+  }
+  if (epilogue.residual) {
+    const Operand& residual = operands.back();
+    for (std::int64_t i = 0; i < count; ++i) y[i] += residual[i];
+  }
+  for (double& value : y.values) switch (epilogue.activation) {
+      case EpilogueKind::none: break;
+      case EpilogueKind::relu: value = value > 0 || std::isnan(value) ? value : 0; break;
+      case EpilogueKind::tanh: value = std::tanh(value); break;
+      case EpilogueKind::sigmoid: value = 1 / (1 + std::exp(-value)); break;
+    }
+}
+
+}  // namespace nacre::reference
