@@ -55,7 +55,10 @@ constexpr float uniform_from(std::uint32_t word) { return static_cast<float>(wor
 class RandomStream {
  public:
   explicit RandomStream(RandomKey key, std::uint64_t position = 0) : key_(key), position_(position) {}
-  std::uint32_t word() { return key_.word(position_++); }
+  std::uint32_t word() {
+    if ((position_ & 3) == 0 || fresh_) block_ = key_.block(static_cast<std::uint32_t>(position_ >> 2)), fresh_ = false;
+    return block_[position_++ & 3];
+  }
   double uniform();                             // [0, 1), 53 bits
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   double normal();                              // mean 0, standard deviation 1 (Box and Muller)
@@ -65,6 +68,8 @@ class RandomStream {
  private:
   RandomKey key_;
   std::uint64_t position_;
+  std::array<std::uint32_t, 4> block_{};
+  bool fresh_ = true;  // no block has been drawn yet
 };
 
 // A permutation of 0 … count-1 (Fisher and Yates).

@@ -1,0 +1,125 @@
+#include "api/data/dataset.h"
+
+#include <cmath>
+#include <numeric>
+
+namespace nacre {
+
+namespace {
+
+// Makes `tensor` a tensor of `type` with `rows` rows, keeping its memory when it fits and nobody else holds it.
+void prepare(Tensor& tensor, const Type& sample, std::int64_t rows) {
+  const Type wanted{sample.dtype, Shape{rows} + sample.shape};
+  if (tensor.type() != wanted) tensor = Tensor::uninitialised(wanted);
+}
+
+void gather_rows(const Tensor& from, std::span<const std::int64_t> indices, Tensor& to) {
+  const std::size_t row = from.bytes() / static_cast<std::size_t>(std::max<std::int64_t>(from.shape()[0], 1));
+  const auto* source = static_cast<const std::byte*>(from.raw());
+  auto* target = static_cast<std::byte*>(to.raw_writable());
+  for (std::size_t i = 0; i < indices.size(); ++i)
+    std::memcpy(target + i * row, source + static_cast<std::size_t>(indices[i]) * row, row);
+}
+
+class ArrayDataset final : public Dataset {
+ public:
+  explicit ArrayDataset(Arrays arrays) : arrays_(std::move(arrays)) {
+    need(!arrays_.inputs.empty(), "a data set needs at least one array");
+    size_ = rows(arrays_.inputs.front());
+    columns(arrays_.inputs, arrays_.input_names, inputs_);
+    columns(arrays_.targets, arrays_.target_names, targets_);
+    for (Tensor& weights : arrays_.weights) {
+      need(rows(weights) == size_ && weights.shape().rank() == 1, "sample weights of shape {} for {} samples",
+           weights.shape(), size_);
+      weights = weights.cast(DType::float32);
+    }
+  }
+
+  std::int64_t size() const override { return size_; }
+  const std::vector<Column>& inputs() const override { return inputs_; }
+  const std::vector<Column>& targets() const override { return targets_; }
+  bool weighted() const override { return !arrays_.weights.empty(); }
+
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override {
+    batch.size = static_cast<std::int64_t>(indices.size());
+    read_all(arrays_.inputs, indices, batch.inputs);
+    read_all(arrays_.targets, indices, batch.targets);
+    read_all(arrays_.weights, indices, batch.weights);
+  }
+
+  std::string description() const override {
+    std::string text = arrays_.description.empty() ? "arrays" : arrays_.description;
+    text += fmt::format(": {} samples", size_);
+    for (const Column& column : inputs_) text += fmt::format(", {}", column.type);
+    if (!targets_.empty()) text += " →";
+    for (const Column& column : targets_) text += fmt::format(" {}", column.type);
+    return text;
+  }
+
+ private:
+  static std::int64_t rows(const Tensor& tensor) {
+    need(tensor.shape().rank() >= 1, "a data set cannot hold a single number");
+    return tensor.shape()[0];
+  }
+
+  void columns(const std::vector<Tensor>& arrays, const std::vector<std::string>& names, std::vector<Column>& result) const {
+    ensure(names.empty() || names.size() == arrays.size(), "{} names for {} arrays", names.size(), arrays.size());
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      need(rows(arrays[i]) == size_, "arrays of different lengths: {} samples and {}", size_, rows(arrays[i]));
+      result.push_back({names.empty() ? "" : names[i], {arrays[i].dtype(), arrays[i].shape().from(1)}});
+    }
+  }
+
+  static void read_all(const std::vector<Tensor>& from, std::span<const std::int64_t> indices, std::vector<Tensor>& to) {
+    to.resize(from.size());
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      prepare(to[i], {from[i].dtype(), from[i].shape().from(1)}, static_cast<std::int64_t>(indices.size()));
+      gather_rows(from[i], indices, to[i]);
+    }
+  }
+
+  Arrays arrays_;
+  std::int64_t size_ = 0;
+  std::vector<Column> inputs_, targets_;
+};
+
+class Subset final : public Dataset {
+ public:
+  Subset(DatasetRef whole, std::vector<std::int64_t> indices) : whole_(std::move(whole)), indices_(std::move(indices)) {
+    for (std::int64_t index : indices_) ensure(index >= 0 && index < whole_->size(), "sample {} of {}", index, whole_->size());
+  }
+  std::int64_t size() const override { return static_cast<std::int64_t>(indices_.size()); }
+  const std::vector<Column>& inputs() const override { return whole_->inputs(); }
+  const std::vector<Column>& targets() const override { return whole_->targets(); }
+  bool weighted() const override { return whole_->weighted(); }
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override {
+    std::vector<std::int64_t> mapped(indices.size());
+    for (std::size_t i = 0; i < indices.size(); ++i) mapped[i] = indices_[static_cast<std::size_t>(indices[i])];
+    whole_->read(mapped, batch);
+  }
+  std::string description() const override { return fmt::format("{} of {}", size(), whole_->description()); }
+
+ private:
+  DatasetRef whole_;
+  std::vector<std::int64_t> indices_;
+};
+
+}  // namespace
+
+DatasetRef array_dataset(Arrays arrays) { return std::make_shared<ArrayDataset>(std::move(arrays)); }
+
+DatasetRef subset(DatasetRef dataset, std::vector<std::int64_t> indices) {
+  return std::make_shared<Subset>(std::move(dataset), std::move(indices));
+}
+
+Split split_validation(const DatasetRef& dataset, double fraction) {
+  if (!(fraction > 0 && fraction < 1)) throw Error("a validation split of {}, wanted a fraction between 0 and 1", fraction).usage();
+  const auto first = static_cast<std::int64_t>(std::floor(static_cast<double>(dataset->size()) * (1 - fraction)));
+  if (first == 0 || first == dataset->size())
+    throw Error("a validation split of {} leaves nothing of {} samples on one side", fraction, dataset->size()).usage();
+  std::vector<std::int64_t> all(static_cast<std::size_t>(dataset->size()));
+  std::iota(all.begin(), all.end(), std::int64_t{0});
+  return {subset(dataset, {all.begin(), all.begin() + first}), subset(dataset, {all.begin() + first, all.end()})};
+}
+
+}  // namespace nacre
