@@ -1,0 +1,34 @@
+#include "backend/compile/residence.h"
+
+#include <cstring>
+
+namespace nacre::compile {
+
+BackendResidence::BackendResidence(Type type, Layout layout, const Backend& backend, bool updated)
+    : type_(std::move(type)),
+      layout_(std::move(layout)),
+      backend_(backend),
+      updated_(updated),
+      buffer_(backend.allocate(layout_.bytes(type_))) {}
+
+Tensor BackendResidence::read() const {
+  Tensor plain = Tensor::uninitialised(type_);
+  reorder(layout_, Layout::plain(), buffer_.get(), plain.raw_writable());
+  return plain;
+}
+
+void BackendResidence::write(const Tensor& plain) { reorder(Layout::plain(), layout_, plain.raw(), buffer_.get()); }
+
+void BackendResidence::write(const BackendResidence& other) { reorder(other.layout_, layout_, other.raw(), buffer_.get()); }
+
+void BackendResidence::reorder(const Layout& from, const Layout& to, const void* source, void* destination) const {
+  if (type_.shape.elements() == 0) return;
+  backend_.reorder(type_, from, to)->run({.inputs = {&source, 1}, .outputs = {&destination, 1}, .scratch = nullptr});
+}
+
+std::shared_ptr<BackendResidence> residence_on(const Backend& backend, const Variable& variable) {
+  auto residence = std::dynamic_pointer_cast<BackendResidence>(variable.residence());
+  return residence && &residence->backend() == &backend ? residence : nullptr;
+}
+
+}  // namespace nacre::compile

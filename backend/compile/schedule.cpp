@@ -1,0 +1,187 @@
+#include "backend/compile/schedule.h"
+
+#include <algorithm>
+
+namespace nacre::compile {
+
+namespace {
+
+class Scheduler {
+ public:
+  Scheduler(const Graph& graph, const Backend& backend) : graph_(graph), backend_(backend), places_(graph.nodes().size()) {}
+
+  Schedule run() {
+    for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
+    for (const Node* node : graph_.nodes()) add(*node);
+    for (const auto& [name, value] : graph_.outputs()) {
+      const int place = place_of(value);
+      settle(place, Layout::plain());
+      result_.outputs.push_back(in_layout(place, Layout::plain()));
+    }
+    for (const auto& [variable, value] : graph_.updates()) {
+      const int slot = slot_of(variable), place = place_of(value);
+      settle(place, Layout::plain());
+      const int old = place_of(graph_slot_values_[static_cast<std::size_t>(slot)]);
+      settle(old, result_.places[static_cast<std::size_t>(place)].layout);
+      result_.updates.emplace_back(slot, in_layout(place, result_.slots[static_cast<std::size_t>(slot)].layout));
+    }
+    for (Value value : graph_slot_values_) settle(place_of(value), Layout::plain());
+
+    result_.prologue = static_cast<int>(prologue_.size());
+    result_.steps = std::move(prologue_);
+    std::move(main_.begin(), main_.end(), std::back_inserter(result_.steps));
+    note_reads();
+    return std::move(result_);
+  }
+
+ private:
+  Place& place(int index) { return result_.places[static_cast<std::size_t>(index)]; }
+  int place_of(Value value) const { return places_[static_cast<std::size_t>(value.node().id())][static_cast<std::size_t>(value.index())]; }
+
+  int slot_of(const VariableRef& variable) const {
+    for (std::size_t i = 0; i < result_.slots.size(); ++i)
+      if (result_.slots[i].variable == variable) return static_cast<int>(i);
+    throw InternalError("variable '{}' has no slot", variable->path());
+  }
+
+  int add_place(const Type& type, Layout layout, Storage storage, bool fixed) {
+    storage.bytes = layout.is_any() ? 0 : layout.bytes(type);
+    result_.storages.push_back(storage);
+    result_.places.push_back({type, std::move(layout), static_cast<int>(result_.storages.size()) - 1, fixed});
+    return static_cast<int>(result_.places.size()) - 1;
+  }
+
+  // Another executable that updates the variable has chosen its layout; one that only reads it has not.
+  void add_slot(const VariableRef& variable, Value value) {
+    Slot slot{.variable = variable};
+    slot.updated = std::any_of(graph_.updates().begin(), graph_.updates().end(),
+                               [&](const Graph::Update& update) { return update.variable == variable; });
+    if (const auto present = residence_on(backend_, *variable); present && (present->updated() || !slot.updated))
+      slot.layout = present->layout();
+    const int index = static_cast<int>(result_.slots.size());
+    const int at = add_place(variable->type(), slot.layout, {.kind = Storage::Kind::slot, .index = index}, !slot.updated);
+    slot.storage = place(at).storage;
+    places_[static_cast<std::size_t>(value.node().id())] = {at};
+    graph_slot_values_.push_back(value);
+    result_.slots.push_back(std::move(slot));
+  }
+
+  // Gives a variable that nobody has laid out yet its layout.
+  void settle(int index, const Layout& layout) {
+    Place& at = place(index);
+    if (!at.layout.is_any()) return;
+    at.layout = layout.is_any() ? Layout::plain() : layout;
+    Storage& storage = result_.storages[static_cast<std::size_t>(at.storage)];
+    storage.bytes = at.layout.bytes(at.type);
+    result_.slots[static_cast<std::size_t>(storage.index)].layout = at.layout;
+  }
+
+  void append(Step step, bool fixed) { (fixed ? prologue_ : main_).push_back(std::move(step)); }
+
+  // The value in that layout: itself, a copy made before, or a new one.
+  int in_layout(int index, const Layout& layout) {
+    if (place(index).layout == layout) return index;
+    for (const auto& [original, copy] : copies_)
+      if (original == index && place(copy).layout == layout) return copy;
+    const Place from = place(index);
+    const int copy = add_place(from.type, layout, {}, from.fixed);
+    copies_.emplace_back(index, copy);
+    Step step{.name = "reorder", .inputs = {index}, .outputs = {copy}};
+    step.kernel = backend_.reorder(from.type, from.layout, layout);
+    append(std::move(step), from.fixed);
+    if (!from.fixed) {
+      const bool weight = std::any_of(result_.slots.begin(), result_.slots.end(),
+                                      [&](const Slot& slot) { return slot.variable->type() == from.type; });
+      ++(weight ? result_.weight_reorders : result_.activation_reorders);
+    }
+    return copy;
+  }
+
+  void add_leaf(const Node& node) {
+    Storage storage;
+    if (node.is(op::input)) {
+      const auto& inputs = graph_.inputs();
+      const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const Graph::NamedValue& in) { return in.value == node.out(); });
+      storage = {.kind = Storage::Kind::input, .index = static_cast<int>(found - inputs.begin())};
+    } else {
+      storage = {.kind = Storage::Kind::constant, .constant = node.attrs<ConstantAttrs>().value.raw()};
+    }
+    places_[static_cast<std::size_t>(node.id())] = {add_place(node.types()[0], Layout::plain(), storage, node.is(op::constant))};
+  }
+
+  void add(const Node& node) {
+    for (const Type& type : node.types()) ensure(type.shape.known(), "'{}' was compiled with the shape {}", node.op().name, type);
+    if (node.is(op::variable)) return;
+    if (node.op().kind == OpKind::leaf) return add_leaf(node);
+
+    std::vector<int> inputs;
+    std::vector<Layout> layouts;
+    bool fixed = true;
+    for (Value value : node.inputs()) {
+      inputs.push_back(place_of(value));
+      layouts.push_back(place(inputs.back()).layout);
+      fixed = fixed && place(inputs.back()).fixed;
+    }
+    std::vector<int>& outputs = places_[static_cast<std::size_t>(node.id())];
+    if (std::all_of(node.types().begin(), node.types().end(), [](const Type& type) { return type.shape.elements() == 0; })) {
+      for (const Type& type : node.types()) outputs.push_back(add_place(type, Layout::plain(), {}, fixed));
+      return;  // nothing to compute
+    }
+
+    const KernelRow* row = backend_.row(node);
+    if (!row) {
+      std::string types;
+      for (Value value : node.inputs()) types += (types.empty() ? "" : ", ") + value.type().text();
+      Error error("'{}' of ({}) has no kernel on the {} backend", node.op().name, types, backend_.name());
+      throw node.label().empty() ? std::move(error) : std::move(error).about(node.label());
+    }
+    KernelPlan plan = row->build({.node = node, .inputs = layouts, .backend = backend_});
+    ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
+           "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(), plan.outputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      settle(inputs[i], plan.inputs[i]);
+      if (plan.inputs[i].is_any()) continue;  // as it comes
+      if (plan.kernel || i == 0) inputs[i] = in_layout(inputs[i], plan.inputs[i]);
+    }
+    for (std::size_t i = 0; i < node.types().size(); ++i) {
+      if (plan.kernel) {
+        outputs.push_back(add_place(node.types()[i], plan.outputs[i], {}, fixed));
+      } else {
+        result_.places.push_back({node.types()[i], plan.outputs[i], place(inputs[0]).storage, place(inputs[0]).fixed});
+        outputs.push_back(static_cast<int>(result_.places.size()) - 1);
+      }
+    }
+    if (!plan.kernel) return;
+    Step step{.name = std::string(node.op().name), .label = node.label(), .kernel = std::move(plan.kernel)};
+    step.inputs = std::move(inputs);
+    step.outputs = outputs;
+    step.in_place = std::move(plan.in_place);
+    step.scratch_bytes = plan.scratch_bytes;
+    step.borrowed = plan.borrowed;
+    append(std::move(step), fixed);
+  }
+
+  void note_reads() {
+    auto read = [&](int index) {
+      const Storage& storage = result_.storages[static_cast<std::size_t>(place(index).storage)];
+      if (storage.kind == Storage::Kind::slot) result_.slots[static_cast<std::size_t>(storage.index)].read = true;
+    };
+    for (const Step& step : result_.steps) std::for_each(step.inputs.begin(), step.inputs.end(), read);
+    std::for_each(result_.outputs.begin(), result_.outputs.end(), read);
+    for (const auto& [slot, place] : result_.updates) read(place);
+  }
+
+  const Graph& graph_;
+  const Backend& backend_;
+  Schedule result_;
+  std::vector<Step> prologue_, main_;
+  std::vector<std::vector<int>> places_;  // of each node's outputs, by node id
+  Values graph_slot_values_;              // the variable node of each slot
+  std::vector<std::pair<int, int>> copies_;  // place and the same value in another layout
+};
+
+}  // namespace
+
+Schedule schedule(const Graph& graph, const Backend& backend) { return Scheduler(graph, backend).run(); }
+
+}  // namespace nacre::compile

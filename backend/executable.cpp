@@ -1,0 +1,235 @@
+#include "backend/executable.h"
+
+#include <algorithm>
+
+#include "backend/compile/memory.h"
+#include "backend/compile/slot_binding.h"
+#include "backend/graph/passes/pipeline.h"
+
+namespace nacre {
+
+namespace {
+
+using compile::Storage;
+
+// Memory whose address may differ from run to run, and the kernel arguments that hold the address.
+struct MovingMemory {
+  void* address = nullptr;
+  std::vector<const void**> readers;
+  std::vector<void**> writers;
+
+  void move_to(void* to) {
+    if (to == address) return;
+    address = to;
+    for (const void** reader : readers) *reader = to;
+    for (void** writer : writers) *writer = to;
+  }
+};
+
+Types types_of(const std::vector<Graph::NamedValue>& values) {
+  Types types;
+  for (const auto& [name, value] : values) types.push_back(value.type());
+  return types;
+}
+
+}  // namespace
+
+struct Executable::Implementation {
+  Implementation(const Graph& source, const Backend& on)
+      : backend(on), graph(run_passes(source, on, on.passes())), schedule(compile::schedule(*graph, on)),
+        memory(compile::plan_memory(schedule, on)), input_types(types_of(graph->inputs())), output_types(types_of(graph->outputs())) {
+    arena = backend.allocate(memory.arena_bytes);
+    persistent = backend.allocate(memory.persistent_bytes);
+    for (const compile::Slot& slot : schedule.slots) slots.emplace_back(slot.variable, slot.layout, slot.read, slot.updated, backend);
+    changed.resize(slots.size());
+    resolve();
+    count();
+  }
+
+  // Gives every kernel the addresses of its operands, or the moving memory that knows them.
+  void resolve() {
+    inputs.resize(input_types.size());
+    outputs.resize(output_types.size());
+    slot_memory.resize(slots.size());
+    std::size_t reads = 0, writes = 0;
+    for (const compile::Step& step : schedule.steps) reads += step.inputs.size(), writes += step.outputs.size();
+    read_addresses.reserve(reads);  // spans into these stay valid
+    write_addresses.reserve(writes);
+    for (std::size_t s = 0; s < schedule.steps.size(); ++s) {
+      const compile::Step& step = schedule.steps[s];
+      const std::size_t read = read_addresses.size(), written = write_addresses.size();
+      for (int in : step.inputs) {
+        const auto [address, moving] = memory_of(in);
+        read_addresses.push_back(address);
+        if (moving) moving->readers.push_back(&read_addresses.back());
+      }
+      for (int out : step.outputs) {
+        const auto [address, moving] = memory_of(out);
+        write_addresses.push_back(const_cast<void*>(address));  // only constants are const, and no kernel writes to them
+        if (moving) moving->writers.push_back(&write_addresses.back());
+      }
+      arguments.push_back({.inputs = {read_addresses.data() + read, step.inputs.size()},
+                           .outputs = {write_addresses.data() + written, step.outputs.size()},
+                           .scratch = arena.get() + memory.scratch[s]});
+    }
+  }
+
+  std::pair<const void*, MovingMemory*> memory_of(int place) {
+    const int index = schedule.places[static_cast<std::size_t>(place)].storage;
+    const Storage& storage = schedule.storages[static_cast<std::size_t>(index)];
+    const auto of_kind = static_cast<std::size_t>(storage.index);
+    switch (storage.kind) {
+      case Storage::Kind::temporary: return {arena.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
+      case Storage::Kind::persistent: return {persistent.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
+      case Storage::Kind::constant: return {storage.constant, nullptr};
+      case Storage::Kind::input: return {nullptr, &inputs[of_kind]};
+      case Storage::Kind::output: return {nullptr, &outputs[of_kind]};
+      case Storage::Kind::slot: break;
+    }
+    return {nullptr, &slot_memory[of_kind]};
+  }
+
+  void count() {
+    statistics.arena_bytes = memory.arena_bytes;
+    statistics.persistent_bytes = memory.persistent_bytes;
+    for (const Storage& storage : schedule.storages)
+      if (storage.kind == Storage::Kind::constant) statistics.persistent_bytes += storage.bytes;
+    statistics.prologue_kernels = schedule.prologue;
+    statistics.kernels = static_cast<int>(schedule.steps.size()) - schedule.prologue;
+    for (const compile::Step& step : schedule.steps) statistics.borrowed += step.borrowed;
+    statistics.activation_reorders = schedule.activation_reorders;
+    statistics.weight_reorders = schedule.weight_reorders;
+  }
+
+  void run() {
+    bool any_changed = false;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].refresh()) {
+        changed[i] = true;  // until the prologue has run
+        slot_memory[i].move_to(slots[i].raw());
+      }
+      any_changed = any_changed || changed[i];
+    }
+    const auto prologue = static_cast<std::size_t>(schedule.prologue);
+    if (any_changed || !prologue_done) {
+      for (std::size_t s = 0; s < prologue; ++s) {
+        bool needed = !prologue_done;
+        for (std::size_t i = 0; i < slots.size(); ++i) needed = needed || (changed[i] && memory.prologue[s][i]);
+        if (needed) schedule.steps[s].kernel->run(arguments[s]);
+      }
+      prologue_done = true;
+      std::fill(changed.begin(), changed.end(), false);
+      statistics.variable_bytes = 0;
+      for (const compile::SlotBinding& slot : slots) statistics.variable_bytes += slot.own_bytes();
+    }
+    for (std::size_t s = prologue; s < schedule.steps.size(); ++s) schedule.steps[s].kernel->run(arguments[s]);
+    for (compile::SlotBinding& slot : slots)
+      if (slot.updated()) slot.mark_updated();
+  }
+
+  std::string text() const;
+  std::string text_of(int place) const;
+
+  const Backend& backend;
+  std::unique_ptr<Graph> graph;  // after the passes; keeps constants alive
+  compile::Schedule schedule;
+  compile::MemoryPlan memory;
+  Types input_types, output_types;
+  ExecutableStatistics statistics;
+
+  std::shared_ptr<std::byte[]> arena, persistent;
+  std::vector<compile::SlotBinding> slots;
+  std::vector<MovingMemory> inputs, outputs, slot_memory;
+  std::vector<const void*> read_addresses;
+  std::vector<void*> write_addresses;
+  std::vector<KernelArguments> arguments;  // of each step
+  std::vector<char> changed;               // slots, since the prologue ran
+  bool prologue_done = false;
+};
+
+// "float32(8, 10) plain arena+4096"
+std::string Executable::Implementation::text_of(int index) const {
+  const compile::Place& place = schedule.places[static_cast<std::size_t>(index)];
+  const Storage& storage = schedule.storages[static_cast<std::size_t>(place.storage)];
+  const std::size_t offset = memory.offsets[static_cast<std::size_t>(place.storage)];
+  std::string where;
+  switch (storage.kind) {
+    case Storage::Kind::temporary: where = fmt::format("arena+{}", offset); break;
+    case Storage::Kind::persistent: where = fmt::format("persistent+{}", offset); break;
+    case Storage::Kind::constant: where = "constant"; break;
+    case Storage::Kind::input: where = fmt::format("input {}", graph->inputs()[static_cast<std::size_t>(storage.index)].name); break;
+    case Storage::Kind::output: where = fmt::format("output {}", graph->outputs()[static_cast<std::size_t>(storage.index)].name); break;
+    case Storage::Kind::slot: where = schedule.slots[static_cast<std::size_t>(storage.index)].variable->path(); break;
+  }
+  return fmt::format("{} {} {}", place.type, place.layout.text(), where);
+}
+
+std::string Executable::Implementation::text() const {
+  auto list = [&](const std::vector<int>& places) {
+    std::string text;
+    for (int place : places) text += (text.empty() ? "" : ", ") + text_of(place);
+    return text;
+  };
+  std::string text;
+  for (std::size_t s = 0; s < schedule.steps.size(); ++s) {
+    const compile::Step& step = schedule.steps[s];
+    text += fmt::format("{}{}{}({}) -> {}{}{}\n", s < static_cast<std::size_t>(schedule.prologue) ? "prologue " : "", step.name,
+                        step.borrowed ? " (borrowed)" : "", list(step.inputs), list(step.outputs), step.label.empty() ? "" : "  ",
+                        step.label);
+  }
+  return text;
+}
+
+Executable::Executable(const Graph& graph, const Backend& backend) : implementation_(std::make_unique<Implementation>(graph, backend)) {}
+Executable::~Executable() = default;
+
+void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
+  Implementation& self = *implementation_;
+  ensure(inputs.size() == self.inputs.size(), "{} inputs for an executable of {}", inputs.size(), self.inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    ensure(inputs[i].type() == self.input_types[i], "input '{}' is {}, got {}", self.graph->inputs()[i].name, self.input_types[i],
+           inputs[i].type());
+    self.inputs[i].move_to(const_cast<void*>(inputs[i].raw()));  // only readers are registered for inputs
+  }
+  outputs.resize(self.outputs.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i].type() != self.output_types[i]) outputs[i] = Tensor::uninitialised(self.output_types[i]);
+    self.outputs[i].move_to(outputs[i].raw_writable());
+  }
+  self.run();
+}
+
+std::vector<Tensor> Executable::run(std::span<const Tensor> inputs) {
+  std::vector<Tensor> outputs;
+  run(inputs, outputs);
+  return outputs;
+}
+
+void Executable::run_raw(std::span<const void* const> inputs, std::span<void* const> outputs) {
+  Implementation& self = *implementation_;
+  ensure(inputs.size() == self.inputs.size() && outputs.size() == self.outputs.size(), "{} inputs and {} outputs for an executable of {} and {}",
+         inputs.size(), outputs.size(), self.inputs.size(), self.outputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) self.inputs[i].move_to(const_cast<void*>(inputs[i]));
+  for (std::size_t i = 0; i < outputs.size(); ++i) self.outputs[i].move_to(outputs[i]);
+  self.run();
+}
+
+const Types& Executable::input_types() const { return implementation_->input_types; }
+const Types& Executable::output_types() const { return implementation_->output_types; }
+const ExecutableStatistics& Executable::statistics() const { return implementation_->statistics; }
+std::string Executable::text() const { return implementation_->text(); }
+
+Executable* ExecutableCache::find(const std::string& key) {
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
+  if (found == entries_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found);
+  return found->second.get();
+}
+
+Executable& ExecutableCache::insert(const std::string& key, std::unique_ptr<Executable> executable) {
+  entries_.emplace_front(key, std::move(executable));
+  if (entries_.size() > capacity_) entries_.pop_back();
+  return *entries_.front().second;
+}
+
+}  // namespace nacre
