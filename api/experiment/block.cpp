@@ -1,0 +1,298 @@
+#include "api/experiment/block.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "formats/config.h"
+#include "formats/yaml.h"
+
+namespace nacre {
+
+namespace {
+
+constexpr int deepest_nesting = 32;
+constexpr std::size_t most_lines = 100'000;
+constexpr std::int64_t most_repetitions = 10'000;
+
+// Arguments of a layer's call that are written beside `from`.
+constexpr std::array<std::string_view, 6> value_arguments{"mask",       "initial_state", "attention_mask",
+                                                          "query_mask", "value_mask",    "key_mask"};
+constexpr std::array<std::string_view, 3> option_arguments{"training", "use_causal_mask", "return_attention_scores"};
+
+bool contains(std::span<const std::string_view> words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+// A name or a list of names.
+std::vector<std::string> names_of(const Tree& tree) {
+  std::vector<std::string> names;
+  if (!tree.is_sequence()) return {tree.as_string()};
+  for (const Tree& item : tree.items()) names.push_back(item.as_string());
+  return names;
+}
+
+// "name:1" → "name", ":1"
+std::pair<std::string_view, std::string_view> split_output(std::string_view reference) {
+  const std::size_t colon = reference.rfind(':');
+  if (colon == std::string_view::npos) return {reference, {}};
+  return {reference.substr(0, colon), reference.substr(colon)};
+}
+
+struct Definition {
+  BlockSignature signature;
+  const Tree* body;
+};
+
+// The names that lines of one body see, and where the next line continues.
+struct Scope {
+  std::map<std::string, std::string, std::less<>> names;  // → line name, perhaps with ":output"
+  std::vector<std::string> previous;
+  std::string prefix;
+  Variables variables;
+};
+
+class Expansion {
+ public:
+  Expansion(const Tree& blocks) {
+    if (blocks.is_null()) return;
+    for (const Tree::Entry& entry : blocks.entries()) {
+      Definition definition{parse_signature(entry.key, entry.mark), &entry.value};
+      if (!entry.value.is_sequence())
+        throw Error("block '{}': wanted a list of layers, got {}", definition.signature.name, entry.value.text()).at(entry.mark).usage();
+      std::string name = definition.signature.name;
+      if (!blocks_.emplace(std::move(name), std::move(definition)).second)
+        throw Error("two blocks are called '{}'", parse_signature(entry.key, entry.mark).name).at(entry.mark).usage();
+    }
+  }
+
+  void body(const Tree& lines, Scope& scope, int depth) {
+    if (depth > deepest_nesting)
+      throw Error("blocks are nested more than {} deep", deepest_nesting).at(lines.mark()).hint("does a block use itself?").usage();
+    for (const Tree& line : lines.items()) {
+      const auto [name, fields, mark] = object_spelling(line, "layer");
+      repeat(name, fields, mark, scope, depth);
+    }
+  }
+
+  ExpandedModel take() { return std::move(model_); }
+
+ private:
+  void repeat(const std::string& head, const Tree& fields, const Mark& mark, Scope& scope, int depth) {
+    std::int64_t count = 1;
+    const Tree* repeat = fields.find("repeat");
+    if (repeat) {
+      count = substitute(*repeat, scope.variables).as_integer();
+      if (count < 0 || count > most_repetitions)
+        throw Error("got {} repetitions, wanted 0 to {}", count, most_repetitions).at(repeat->mark()).about(fmt::format("'{}'", head)).usage();
+    }
+    for (std::int64_t index = 0; index < count; ++index) {
+      if (model_.lines.size() >= most_lines) throw Error("the model has more than {} layers", most_lines).at(mark).usage();
+      Scope inner = scope;  // for the variables alone; names and position are scope's
+      if (repeat) inner.variables["index"] = index;
+      one(head, fields, mark, scope, inner.variables, repeat ? std::optional(index) : std::nullopt, depth);
+    }
+  }
+
+  void one(const std::string& head, const Tree& fields, const Mark& mark, Scope& scope, const Variables& variables,
+           std::optional<std::int64_t> index, int depth) {
+    const bool nested = head == "model";
+    LayerLine line;
+    line.mark = mark;
+    line.from = scope.previous;
+    bool used = true, explicit_from = false;
+    std::string given_name;
+    Tree config = Tree::mapping().at(mark);
+    static const Tree::Mapping none;
+    for (const Tree::Entry& entry : fields.is_null() ? none : fields.entries()) {
+      const std::string_view key = entry.key;
+      if (key == "repeat") continue;
+      if (key == "from" && !(index && *index > 0)) {
+        line.from = resolved(substitute(entry.value, variables), scope);
+        explicit_from = line.from != scope.previous;
+      } else if (key == "from") {
+        continue;  // repetitions after the first continue where the one before ended
+      } else if (key == "name") {
+        given_name = substitute(entry.value, variables).as_string();
+      } else if (key == "when") {
+        used = substitute(entry.value, variables).as_bool();
+      } else if (contains(value_arguments, key)) {
+        line.named_inputs[entry.key] = resolved(substitute(entry.value, variables), scope);
+      } else if (contains(option_arguments, key)) {
+        line.options.set(key, substitute(entry.value, variables));
+      } else if (nested) {
+        config.entries().push_back(entry);
+      } else {
+        config.entries().push_back({entry.key, substitute(entry.value, variables), entry.mark});
+      }
+    }
+    std::string local_name = given_name;
+    if (!given_name.empty() && index) given_name += fmt::format("_{}", *index);
+
+    if (!used) {
+      if (line.from.size() != 1)
+        throw Error("'{}' is left out by `when`, but has {} inputs to stand for", head, line.from.size()).at(mark).usage();
+      if (!local_name.empty()) name_in(scope, local_name, line.from.front(), mark);
+      scope.previous = line.from;
+      return;
+    }
+    model_.branches = model_.branches || explicit_from || line.from.size() > 1 || !line.named_inputs.empty();
+    std::string result;
+    if (const auto block = blocks_.find(head); block != blocks_.end()) {
+      if (!line.named_inputs.empty() || !line.options.is_null())
+        throw Error("'{}' is a block: arguments of a call go to the layers in it", head).at(mark).usage();
+      result = instance(block->second, config, line, given_name, scope, variables, depth);
+    } else {
+      line.named = !given_name.empty();
+      line.name = unique(line.named ? scope.prefix + given_name : numbered(snake_case(head)), mark);
+      if (head == "share") {
+        const Tree& layer = config["layer"];
+        line.shares = split_output(resolved(layer, scope).front()).first;
+        config.erase("layer");
+        if (!config.entries().empty())
+          throw Error("unknown key '{}'", config.entries().front().key).at(config.entries().front().mark).about("'share'").usage();
+      } else {
+        line.class_name = head;
+        if (head == "Input" || head == "InputLayer") line.from.clear();
+      }
+      if (nested) line.variables = variables;
+      line.config = std::move(config);
+      result = line.name;
+      model_.lines.push_back(std::move(line));
+    }
+    if (!local_name.empty()) {
+      if (index) scope.names.erase(local_name);  // the name alone is that of the last repetition
+      name_in(scope, local_name, result, mark);
+      if (index) name_in(scope, given_name, result, mark);
+    }
+    scope.previous = {result};
+    model_.last = result;
+  }
+
+  std::string instance(const Definition& block, const Tree& arguments, const LayerLine& line, const std::string& given_name,
+                       const Scope& outer, const Variables& outer_variables, int depth) {
+    Scope scope;
+    scope.variables = outer_variables;
+    std::vector<std::string_view> known;
+    for (const auto& argument : block.signature.arguments) known.push_back(argument.name);
+    for (const Tree::Entry& entry : arguments.entries())
+      if (std::find(known.begin(), known.end(), entry.key) == known.end())
+        throw Error("unknown argument '{}' of block '{}'", entry.key, block.signature.name)
+            .at(entry.mark)
+            .hint(suggestion(entry.key, known))
+            .usage();
+    for (const auto& argument : block.signature.arguments) {
+      if (const Tree* given = arguments.find(argument.name)) scope.variables[argument.name] = *given;
+      else if (argument.required)
+        throw Error("argument '{}' of block '{}' is missing", argument.name, block.signature.text()).at(line.mark).usage();
+      else scope.variables[argument.name] = substitute(parse_yaml(argument.standard, line.mark.file), scope.variables);
+    }
+    const std::string name = outer.prefix + (given_name.empty() ? numbered(block.signature.name) : given_name);
+    scope.prefix = name + "_";
+    scope.previous = line.from;
+    if (line.from.size() == 1) scope.names["input"] = line.from.front();
+    else
+      for (std::size_t i = 0; i < line.from.size(); ++i) scope.names[fmt::format("input{}", i + 1)] = line.from[i];
+    within([&] { return fmt::format("in block '{}' used at {}", block.signature.name, line.mark.text()); },
+           [&] { body(*block.body, scope, depth + 1); });
+    if (scope.previous.size() != 1)
+      throw Error("block '{}' has no layers to give a result", block.signature.name).at(line.mark).usage();
+    model_.aliases[name] = scope.previous.front();
+    return scope.previous.front();
+  }
+
+  std::vector<std::string> resolved(const Tree& reference, const Scope& scope) const {
+    std::vector<std::string> result;
+    for (const std::string& text : names_of(reference)) {
+      const auto [name, output] = split_output(text);
+      const auto found = scope.names.find(name);
+      if (found == scope.names.end()) {
+        std::vector<std::string_view> known;
+        for (const auto& [candidate, target] : scope.names) known.push_back(candidate);
+        throw Error("there is no layer '{}' before this line", name).at(reference.mark()).hint(suggestion(name, known)).usage();
+      }
+      result.push_back(found->second + std::string(output));
+    }
+    return result;
+  }
+
+  void name_in(Scope& scope, const std::string& name, const std::string& target, const Mark& mark) {
+    if (name.find_first_of("/:.") != std::string::npos || name.empty())
+      throw Error("'{}' cannot be a name", name).at(mark).hint("names hold no '/', ':' or '.'").usage();
+    if (!scope.names.emplace(name, target).second) throw Error("two layers are called '{}'", name).at(mark).usage();
+    if (scope.prefix.empty()) model_.aliases[name] = target;
+  }
+
+  // "conv2d", then "conv2d_1", …: Keras's way to name what has no name.
+  std::string numbered(const std::string& base) {
+    const int count = counts_[base]++;
+    return count ? fmt::format("{}_{}", base, count) : base;
+  }
+
+  std::string unique(std::string name, const Mark& mark) {
+    if (!taken_.insert({name, mark}).second)
+      throw Error("two layers are called '{}'", name).at(mark).hint(fmt::format("the other is at {}", taken_[name].text())).usage();
+    return name;
+  }
+
+  std::map<std::string, Definition, std::less<>> blocks_;
+  std::map<std::string, int> counts_;
+  std::map<std::string, Mark> taken_;
+  ExpandedModel model_;
+};
+
+}  // namespace
+
+std::string BlockSignature::text() const {
+  std::string text = name + "(";
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    text += (i ? ", " : "") + arguments[i].name + (arguments[i].required ? "" : "=" + arguments[i].standard);
+  return text + ")";
+}
+
+BlockSignature parse_signature(std::string_view text, const Mark& mark) {
+  BlockSignature signature;
+  const std::size_t open = text.find('(');
+  signature.name = trimmed(text.substr(0, open));
+  const auto wrong = [&] {
+    return Error("cannot read the block's head '{}'", text).at(mark).hint("write it like residual(filters, strides=1)").usage();
+  };
+  if (signature.name.empty() || signature.name == "input") throw wrong();
+  if (open == std::string_view::npos) return signature;
+  if (trimmed(text).back() != ')') throw wrong();
+  std::string_view inside = trimmed(text.substr(open + 1, text.rfind(')') - open - 1));
+  while (!inside.empty()) {
+    // Up to the next comma that no bracket holds.
+    std::size_t end = 0;
+    for (int depth = 0; end < inside.size() && !(depth == 0 && inside[end] == ','); ++end)
+      depth += (inside[end] == '[' || inside[end] == '{' || inside[end] == '(') - (inside[end] == ']' || inside[end] == '}' || inside[end] == ')');
+    const std::string_view item = inside.substr(0, end);
+    inside = end < inside.size() ? trimmed(inside.substr(end + 1)) : std::string_view();
+    const std::size_t equals = item.find('=');
+    BlockSignature::Argument argument{std::string(trimmed(item.substr(0, equals))), "", equals == std::string_view::npos};
+    if (!argument.required) argument.standard = trimmed(item.substr(equals + 1));
+    const auto taken = [&](const auto& other) { return other.name == argument.name; };
+    if (argument.name.empty() || std::any_of(signature.arguments.begin(), signature.arguments.end(), taken)) throw wrong();
+    signature.arguments.push_back(std::move(argument));
+  }
+  return signature;
+}
+
+ExpandedModel expand_blocks(const Tree& lines, const Tree& blocks, const std::vector<std::string>& inputs,
+                            const Variables& variables) {
+  Expansion expansion(blocks);
+  Scope scope;
+  scope.variables = variables;
+  for (const std::string& input : inputs) scope.names[input] = input;
+  if (!inputs.empty()) scope.previous = {inputs.front()};
+  expansion.body(lines, scope, 0);
+  return expansion.take();
+}
+
+}  // namespace nacre
