@@ -51,27 +51,47 @@ Values gradients(Graph& graph, std::span<const Value> outputs, std::span<const V
 
 Values gradients(Value loss, std::span<const Value> wrt) { return gradients(loss.graph(), {&loss, 1}, {}, wrt); }
 
-Gradients gradients_of_decomposition(const Node& node, const Cotangents& cotangents) {
-  // In a graph of its own, so that the walk stops at the node's inputs even where one depends on another.
-  Graph body;
-  const Graph::Label label(body, node.label());
-  Values inputs, operands = node.inputs(), present;
-  for (Value in : node.inputs()) inputs.push_back(body.input(fmt::format("in{}", inputs.size()), in.type()));
-  const Values outputs = node.op().decompose_erased(node.op(), node.attributes(), node, inputs);
-  Values used;
-  for (std::size_t i = 0; i < cotangents.size(); ++i) {
-    if (!cotangents[i]) continue;
+Values Pullback::open(const Types& inputs) {
+  Values values;
+  for (const Type& type : inputs) values.push_back(graph_->input(fmt::format("in{}", values.size()), type));
+  return values;
+}
+
+void Pullback::differentiate(const Values& inputs, const Values& outputs, const std::vector<bool>& present) {
+  Values used, cotangents;
+  for (std::size_t i = 0; i < present.size(); ++i) {
+    if (!present[i]) continue;
     used.push_back(outputs[i]);
-    present.push_back(body.input(fmt::format("cotangent{}", i), cotangents[i].type()));
-    operands.push_back(cotangents[i]);
+    cotangents.push_back(graph_->input(fmt::format("cotangent{}", i), outputs[i].type()));
   }
-  const Gradients found = gradients(body, used, present, inputs);
-  for (std::size_t i = 0; i < found.size(); ++i)
-    if (found[i]) body.output(fmt::format("out{}", i), found[i]);
-  const Values emitted = inline_graph(body, node.graph(), operands);
+  for (Value gradient : gradients(*graph_, used, cotangents, inputs)) {
+    reached_.push_back(static_cast<bool>(gradient));
+    if (gradient) graph_->output(fmt::format("out{}", reached_.size()), gradient);
+  }
+}
+
+Gradients Pullback::operator()(Graph& graph, Values inputs, const Values& cotangents) const {
+  inputs.insert(inputs.end(), cotangents.begin(), cotangents.end());
+  const Values emitted = inline_graph(*graph_, graph, inputs);
   Gradients result;
-  for (std::size_t i = 0, next = 0; i < found.size(); ++i) result.push_back(found[i] ? emitted[next++] : Value());
+  auto next = emitted.begin();
+  for (const bool reached : reached_) result.push_back(reached ? *next++ : Value());
   return result;
+}
+
+Gradients gradients_of_decomposition(const Node& node, const Cotangents& cotangents) {
+  Types types;
+  for (Value in : node.inputs()) types.push_back(in.type());
+  std::vector<bool> present;
+  Values given;
+  for (Value cotangent : cotangents) {
+    present.push_back(static_cast<bool>(cotangent));
+    if (cotangent) given.push_back(cotangent);
+  }
+  const Pullback pullback(types, node.label(), present, [&](Graph&, const Values& inputs) {
+    return node.op().decompose_erased(node.op(), node.attributes(), node, inputs);
+  });
+  return pullback(node.graph(), node.inputs(), given);
 }
 
 }  // namespace nacre

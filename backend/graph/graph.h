@@ -69,6 +69,7 @@ class Node {
 class Graph {
  public:
   Graph() = default;
+  explicit Graph(std::string label) : label_(std::make_shared<const std::string>(std::move(label))) {}  // see Label
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
@@ -103,6 +104,7 @@ class Graph {
   const std::vector<Update>& updates() const { return updates_; }
   const std::vector<std::pair<VariableRef, Value>>& variables() const { return variables_; }
 
+  const std::string& label() const { return *label_; }  // that nodes get at present
   // While it lives, nodes carry this label; labels do not nest, the innermost wins.
   class Label {
    public:

@@ -23,7 +23,8 @@ struct ScanAttrs {
 namespace op {
 // (carries, sequences, fixed) → final carries, then the items of each step stacked on a new first axis, then the
 // carries as they came into each step, stacked likewise (the residuals that the gradient needs).
-// The gradient is a scan in the other direction whose body recomputes the step.
+// The gradient is a scan in the other direction whose body recomputes the step; those of the fixed operands are summed in
+// carries. Integers have none. There is at least one sequence: it tells the number of steps.
 extern const OpDef<ScanAttrs> scan;
 }
 
@@ -31,7 +32,8 @@ namespace ops {
 struct Scanned {
   Values carries, items;
 };
-// `step(graph, carries, items, fixed)` emits one step into the body's graph and returns the new carries and the items.
+// `step(graph, carries, items, fixed)` emits one step into the body's graph and returns the new carries, of the types of
+// the present ones, and the items. Variables that it reads become fixed operands; it updates none.
 struct ScanStep {
   Values carries, items;
 };
@@ -41,7 +43,7 @@ Scanned scan(Values carries, Values sequences, Values fixed, bool reverse, Step&
 // Pieces of the template above.
 struct ScanBody {
   std::shared_ptr<Graph> graph;
-  Values carries, items, fixed;
+  Values carries, items, fixed;  // its inputs
 };
 ScanBody open_scan_body(const Values& carries, const Values& sequences, const Values& fixed);
 Scanned close_scan(ScanBody body, const ScanStep& result, const Values& carries, const Values& sequences, const Values& fixed,
