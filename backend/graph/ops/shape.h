@@ -6,9 +6,9 @@
 namespace nacre {
 
 struct ReshapeAttrs {
-  Shape shape;  // at most one size is unknown: it takes what is left
+  Shape shape;  // one unknown size takes what is left; several are possible only while the operand's are unknown too
   bool operator==(const ReshapeAttrs&) const = default;
-  static void describe(auto&& field) { field("shape", &ReshapeAttrs::shape, "of the result; one size may be unknown"); }
+  static void describe(auto&& field) { field("shape", &ReshapeAttrs::shape, "of the result; one unknown size takes what is left"); }
 };
 struct TransposeAttrs {
   std::vector<std::int64_t> axes;  // axis i of the result is axis axes[i] of the operand

@@ -1,0 +1,32 @@
+#include "backend/graph/ops/ops.h"
+
+namespace nacre {
+
+std::span<const Op* const> op::all_ops() {
+  static constexpr const Op* list[] = {
+      &input, &variable, &constant,
+      // elementwise
+      &negate, &abs, &sign, &exp, &expm1, &log, &log1p, &sqrt, &rsqrt, &square, &reciprocal, &sin, &cos, &tanh, &sigmoid,
+      &relu, &erf, &floor, &ceil, &round, &logical_not, &is_finite, &add, &subtract, &multiply, &divide, &power, &maximum,
+      &minimum, &modulo, &equal, &not_equal, &less, &less_equal, &greater, &greater_equal, &logical_and, &logical_or,
+      &select, &cast, &stop_gradient,
+      // shape
+      &reshape, &reshape_like, &transpose, &broadcast_to, &broadcast_like, &sum_like, &slice, &slice_gradient, &pad,
+      &concat, &reverse, &iota,
+      // reduce
+      &sum, &mean, &max, &min, &product, &argmax,
+      // the rest
+      &matmul,
+      &softmax, &log_softmax, &softmax_backward, &log_softmax_backward,
+      &gather, &scatter_add, &take_along, &take_along_backward,
+      &random_uniform,
+      &conv, &conv_backward_data, &conv_backward_weights,
+      &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
+      &batch_norm, &batch_norm_backward, &layer_norm, &layer_norm_backward,
+      &scan,
+      &recurrent, &recurrent_backward,
+  };
+  return list;
+}
+
+}  // namespace nacre
