@@ -43,7 +43,7 @@ std::vector<Tensor> evaluate_node(const Node& node, std::span<const Tensor> inpu
   const Buffer scratch = backend.allocate(plan.scratch_bytes);
   plan.kernel->run({.inputs = sources, .outputs = targets, .scratch = scratch.get()});
   for (std::size_t o = 0; o < results.size(); ++o)
-    if (!plan.outputs[o].is_plain())
+    if (!plan.outputs[o].is_plain() && node.uses(static_cast<int>(o)) > 0)
       reorder(backend, node.types()[o], plan.outputs[o], targets[o], Layout::plain(), results[o].raw_writable());
   return results;
 }

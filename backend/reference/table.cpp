@@ -2,6 +2,7 @@
 #include "backend/graph/ops/ops.h"
 #include "backend/reference/kernel.h"
 #include "backend/reference/kernels.h"
+#include "backend/scan_kernel.h"
 
 namespace nacre::reference {
 
@@ -79,6 +80,8 @@ std::span<const KernelRow> table() {
       {&op::max_pool_backward, max_pool_backward},
       {&op::average_pool, average_pool},
       {&op::average_pool_backward, average_pool_backward},
+
+      {&op::scan, scan_kernel},
 
       {&op::batch_norm, batch_norm},
       {&op::batch_norm_backward, batch_norm_backward},

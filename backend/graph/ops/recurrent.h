@@ -23,10 +23,15 @@ struct RecurrentAttrs {
   }
 };
 
+// How many gates a cell has.
+constexpr std::int64_t gates(CellKind cell) { return cell == CellKind::simple ? 1 : cell == CellKind::lstm ? 4 : 3; }
+
 namespace op {
 // (x (batch, time, features), kernel (features, gates·units), recurrent_kernel (units, gates·units), bias, h₀ [, c₀])
-//   → sequence (batch, time, units), h (batch, units), c (batch, units; only for lstm), workspace (opaque, uint8).
-// Gates in Keras's order: lstm i f c o, gru z r h. bias: (gates·units), for gru_reset_after (2, gates·units).
+//   → sequence (batch, time, units), h (batch, units), c (batch, units; only for lstm), workspace.
+// Gates in Keras's order: lstm i f c o, gru z r h. bias: (gates·units), for gru_reset_after (2, gates·units): that of
+// the input, then that of the state. The workspace is uint8 without elements: what a backend keeps for its
+// recurrent_backward lies in an opaque layout, of whatever size.
 extern const OpDef<RecurrentAttrs> recurrent;
 // (the operands of recurrent, its outputs, dsequence, dh [, dc]) → dx, dkernel, drecurrent_kernel, dbias, dh₀ [, dc₀].
 extern const OpDef<RecurrentAttrs> recurrent_backward;

@@ -1,0 +1,106 @@
+#include "backend/scan_kernel.h"
+
+#include <cstring>
+
+#include "backend/executable.h"
+#include "backend/graph/ops/scan.h"
+
+namespace nacre {
+namespace {
+
+// The layout of a value that nobody reads.
+class Discarded final : public LayoutDetail {
+ public:
+  bool equals(const LayoutDetail& other) const override { return dynamic_cast<const Discarded*>(&other) != nullptr; }
+  std::size_t bytes() const override { return 0; }
+  std::string text() const override { return "discarded"; }
+};
+
+std::size_t aligned(std::size_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
+
+class ScanKernel final : public Kernel {
+ public:
+  ScanKernel(const Node& node, const Backend& backend)
+      : body_(*node.attrs<ScanAttrs>().body, backend),
+        carries_(static_cast<std::size_t>(node.attrs<ScanAttrs>().carries)),
+        sequences_(static_cast<std::size_t>(node.attrs<ScanAttrs>().sequences)),
+        reverse_(node.attrs<ScanAttrs>().reverse),
+        steps_(static_cast<std::size_t>(node.in(static_cast<int>(carries_)).shape()[0])),
+        inputs_(body_.input_types().size()),
+        outputs_(body_.output_types().size()) {
+    for (const Type& type : body_.input_types()) input_bytes_.push_back(type.bytes());
+    for (const Type& type : body_.output_types()) output_bytes_.push_back(type.bytes());
+    for (std::size_t i = 0; i < carries_; ++i) {
+      stacked_.push_back(node.uses(static_cast<int>(outputs_.size() + i)) > 0);
+      scratch_at_.push_back(scratch_bytes_);
+      if (!stacked_.back()) scratch_bytes_ += 2 * aligned(input_bytes_[i]);
+    }
+  }
+
+  bool stacked(std::size_t carry) const { return stacked_[carry]; }
+  std::size_t scratch_bytes() const { return scratch_bytes_; }
+
+  void run(const KernelArguments& arguments) override {
+    if (steps_ == 0) {
+      for (std::size_t i = 0; i < carries_; ++i)
+        std::memcpy(arguments.outputs[i], arguments.inputs[i], input_bytes_[i]);
+      return;
+    }
+    for (std::size_t i = 0; i < carries_; ++i) {
+      inputs_[i] = arguments.inputs[i];
+      if (!stacked_[i]) continue;
+      void* first = slot(arguments, i, 0);
+      std::memcpy(first, arguments.inputs[i], input_bytes_[i]);
+      inputs_[i] = first;
+    }
+    for (std::size_t i = carries_ + sequences_; i < inputs_.size(); ++i) inputs_[i] = arguments.inputs[i];
+
+    for (std::size_t step = 0; step < steps_; ++step) {
+      const std::size_t place = reverse_ ? steps_ - 1 - step : step;
+      for (std::size_t i = carries_; i < carries_ + sequences_; ++i)
+        inputs_[i] = static_cast<const std::byte*>(arguments.inputs[i]) + place * input_bytes_[i];
+      for (std::size_t i = 0; i < carries_; ++i)
+        outputs_[i] = step + 1 < steps_ ? slot(arguments, i, step + 1) : arguments.outputs[i];
+      for (std::size_t i = carries_; i < outputs_.size(); ++i)
+        outputs_[i] = static_cast<std::byte*>(arguments.outputs[i]) + place * output_bytes_[i];
+      body_.run_raw(inputs_, outputs_);
+      for (std::size_t i = 0; i < carries_; ++i) inputs_[i] = outputs_[i];
+    }
+  }
+
+ private:
+  // Where a carry lies as it comes into a step: stacked, or in one of two buffers taken in turn.
+  void* slot(const KernelArguments& arguments, std::size_t carry, std::size_t step) const {
+    if (!stacked_[carry])
+      return static_cast<std::byte*>(arguments.scratch) + scratch_at_[carry] + step % 2 * aligned(input_bytes_[carry]);
+    const std::size_t place = reverse_ ? steps_ - 1 - step : step;
+    return static_cast<std::byte*>(arguments.outputs[outputs_.size() + carry]) + place * input_bytes_[carry];
+  }
+
+  Executable body_;
+  std::size_t carries_, sequences_;
+  bool reverse_;
+  std::size_t steps_, scratch_bytes_ = 0;
+  std::vector<std::size_t> input_bytes_, output_bytes_, scratch_at_;
+  std::vector<char> stacked_;
+  std::vector<const void*> inputs_;
+  std::vector<void*> outputs_;
+};
+
+}  // namespace
+
+KernelPlan scan_kernel(const KernelRequest& request) {
+  auto kernel = std::make_unique<ScanKernel>(request.node, request.backend);
+  const auto carries = static_cast<std::size_t>(request.node.attrs<ScanAttrs>().carries);
+  KernelPlan plan;
+  plan.inputs.assign(request.node.inputs().size(), Layout::plain());
+  plan.outputs.assign(request.node.types().size(), Layout::plain());
+  for (std::size_t i = 0; i < carries; ++i)
+    if (!kernel->stacked(i))
+      plan.outputs[plan.outputs.size() - carries + i] = Layout::opaque(std::make_shared<Discarded>());
+  plan.scratch_bytes = kernel->scratch_bytes();
+  plan.kernel = std::move(kernel);
+  return plan;
+}
+
+}  // namespace nacre
