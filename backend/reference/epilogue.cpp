@@ -18,7 +18,7 @@ void apply_epilogue(const Epilogue& epilogue, Operands operands, std::size_t fir
   }
   for (double& value : y.values) switch (epilogue.activation) {
       case EpilogueKind::none: break;
-      case EpilogueKind::relu: value = value > 0 || std::isnan(value) ? value : 0; break;
+      case EpilogueKind::relu: value = value <= 0 ? 0 : value; break;
       case EpilogueKind::tanh: value = std::tanh(value); break;
       case EpilogueKind::sigmoid: value = 1 / (1 + std::exp(-value)); break;
     }
