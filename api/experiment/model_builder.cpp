@@ -1,0 +1,279 @@
+#include "api/experiment/model_builder.h"
+
+#include "api/sequential.h"
+
+namespace nacre {
+
+namespace {
+
+// The model's own parts, read and checked: exactly one way to say what it is.
+ModelConfig read_model(const Tree& tree) {
+  if (tree.is_null()) throw Error("the key 'model' is missing").at(tree.mark()).hint("model: {sequential: [...]}").usage();
+  ModelConfig config = read_config<ModelConfig>(tree);
+  const int ways = !config.sequential.is_null() + !config.layers.is_null() + config.file.has_value() + config.zoo.has_value();
+  if (ways != 1)
+    throw Error("wanted one of 'sequential', 'layers', 'file', 'zoo', got {} of them", ways).at(tree.mark()).about("'model'").usage();
+  return config;
+}
+
+std::vector<std::string> input_names(const ModelConfig& config) {
+  std::vector<std::string> names;
+  if (!config.inputs.is_null())
+    for (const Tree::Entry& entry : config.inputs.entries()) names.push_back(entry.key);
+  return names;
+}
+
+ExpandedModel expand(const ModelConfig& config, const Variables& variables) {
+  const Tree& lines = config.layers.is_null() ? config.sequential : config.layers;
+  return expand_blocks(lines, config.blocks, input_names(config), variables);
+}
+
+InputConfig input_config(const Tree& tree, const std::string& name) {
+  InputConfig config = read_config<InputConfig>(tree);
+  if (config.name.empty()) config.name = name;
+  return config;
+}
+
+// Builds the lines of an expanded model one after the other.
+class Builder {
+ public:
+  Builder(const ModelConfig& config, const Variables& variables, const std::filesystem::path& folder)
+      : config_(config), folder_(folder), expanded_(expand(config, variables)) {
+    if (!config.inputs.is_null())
+      for (const Tree::Entry& entry : config.inputs.entries())
+        add_input(entry.key, substitute(entry.value, variables), entry.mark);
+  }
+
+  std::shared_ptr<FunctionalLayer> stack(LayerOptions options) {
+    auto model = std::make_shared<SequentialLayer>(std::move(options));
+    for (const LayerLine& line : expanded_.lines) {
+      located(line, [&] {
+        if (is_input(line)) model->set_input(Input(input_config(line.config, line.name)));
+        else model->add(layer_of(line));
+      });
+    }
+    return model;
+  }
+
+  std::shared_ptr<FunctionalLayer> graph(LayerOptions options) {
+    for (const LayerLine& line : expanded_.lines) {
+      located(line, [&] {
+        if (is_input(line)) return add_input(line.name, line.config, line.mark);
+        if (line.from.empty()) throw Error("nothing comes before this layer").hint("begin with an Input, or say `from`").usage();
+        std::map<std::string, Symbols> named;
+        for (const auto& [argument, names] : line.named_inputs) named[argument] = symbols(names, line.mark);
+        const std::shared_ptr<Layer> layer = line.shares.empty() ? layer_of(line) : layers_.at(line.shares);
+        layers_[line.name] = layer;
+        values_[line.name] = call_layer(layer, symbols(line.from, line.mark), std::move(named), line.options);
+      });
+    }
+    if (inputs_.empty()) throw Error("the model has no input").at(config_.layers.mark()).hint("inputs: {image: {shape: [28, 28, 1]}}").usage();
+    return std::make_shared<FunctionalLayer>(inputs_, outputs(), std::move(options));
+  }
+
+  bool branches() const { return expanded_.branches || inputs_.size() > 1; }
+
+ private:
+  static bool is_input(const LayerLine& line) { return line.class_name == "Input" || line.class_name == "InputLayer"; }
+
+  template <class Work>
+  static void located(const LayerLine& line, Work&& work) {
+    try {
+      work();
+    } catch (Error& error) {
+      error.at(line.mark).usage();
+      throw;
+    }
+  }
+
+  void add_input(const std::string& name, const Tree& fields, const Mark& mark) {
+    try {
+      const Symbol symbol = Input(input_config(fields, name));
+      inputs_.push_back(symbol);
+      values_[name] = {symbol};
+    } catch (Error& error) {
+      error.at(mark).about(fmt::format("input '{}'", name)).usage();
+      throw;
+    }
+  }
+
+  std::shared_ptr<Layer> layer_of(const LayerLine& line) const {
+    if (line.class_name == "model") return build_model(line.config, line.variables, folder_, line.name);
+    const ClassInfo<Layer>* info = registry<Layer>().find(line.class_name);
+    if (!info) throw unknown_layer(line.class_name);
+    Tree config = line.config;
+    config.set("name", line.name);
+    try {
+      return info->make(config);
+    } catch (Error& error) {
+      error.about(fmt::format("layer '{}' ({})", line.name, info->class_name));
+      throw;
+    }
+  }
+
+  Error unknown_layer(const std::string& name) const {
+    std::vector<std::string_view> known;
+    std::vector<std::string> blocks;
+    if (!config_.blocks.is_null())
+      for (const Tree::Entry& entry : config_.blocks.entries()) blocks.push_back(parse_signature(entry.key, entry.mark).name);
+    known.insert(known.end(), blocks.begin(), blocks.end());
+    for (const auto& info : registry<Layer>().classes()) known.push_back(info.class_name);
+    return Error("unknown layer '{}'", name).hint(suggestion(name, known)).usage();
+  }
+
+  Symbol symbol(const std::string& reference, const Mark& mark) const {
+    const std::size_t colon = reference.rfind(':');
+    const std::string name = reference.substr(0, colon);
+    std::size_t output = 0;
+    if (colon != std::string::npos) {
+      const std::string digits = reference.substr(colon + 1);
+      if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
+        throw Error("cannot read '{}'", reference).at(mark).hint("the second output of a layer is written name:1").usage();
+      output = std::stoul(digits);
+    }
+    const auto found = values_.find(name);
+    if (found == values_.end()) {
+      if (const auto alias = expanded_.aliases.find(name); alias != expanded_.aliases.end() && alias->second != name)
+        return symbol(alias->second + (colon == std::string::npos ? "" : reference.substr(colon)), mark);
+      std::vector<std::string_view> known;
+      for (const auto& [candidate, value] : values_) known.push_back(candidate);
+      throw Error("there is no layer '{}'", name).at(mark).hint(suggestion(name, known)).usage();
+    }
+    if (output >= found->second.size())
+      throw Error("layer '{}' has {} output(s), got '{}'", name, found->second.size(), reference).at(mark).usage();
+    return found->second[output];
+  }
+
+  Symbols symbols(const std::vector<std::string>& names, const Mark& mark) const {
+    Symbols result;
+    for (const std::string& name : names) result.push_back(symbol(name, mark));
+    return result;
+  }
+
+  Symbols outputs() const {
+    if (config_.outputs.is_null()) return {symbol(expanded_.last, config_.layers.mark())};
+    if (config_.outputs.is_string()) return {symbol(config_.outputs.as_string(), config_.outputs.mark())};
+    Symbols result;
+    for (const Tree& name : config_.outputs.items()) result.push_back(symbol(name.as_string(), name.mark()));
+    return result;
+  }
+
+  const ModelConfig& config_;
+  const std::filesystem::path& folder_;
+  ExpandedModel expanded_;
+  Symbols inputs_;
+  std::map<std::string, Symbols> values_;  // by line name
+  std::map<std::string, std::shared_ptr<Layer>> layers_;
+};
+
+template <class Opener, class Argument>
+std::shared_ptr<FunctionalLayer> opened(Opener opener, std::string_view key, const Argument& argument, const Tree& model) {
+  if (!opener) throw Error("'{}' models are not part of this build", key).at(model.mark()).usage();
+  try {
+    return opener(argument);
+  } catch (Error& error) {
+    error.within(fmt::format("while opening the model of {}", model.mark().text()));
+    throw;
+  }
+}
+
+// The line that a name stands for once blocks are expanded.
+std::string line_name(const ExpandedModel& expanded, const std::string& name) {
+  const auto alias = expanded.aliases.find(name);
+  return alias == expanded.aliases.end() || alias->second == name ? name : line_name(expanded, alias->second);
+}
+
+// {Class: {every field}} of a line, with what stands beside the fields.
+Tree render_line(const LayerLine& line) {
+  Tree fields;
+  std::string_view head = line.class_name;
+  const ClassInfo<Layer>* info = registry<Layer>().find(line.class_name);
+  if (line.class_name == "model") {
+    fields = render_model(line.config, line.variables);
+    fields.set("name", line.name);
+  } else if (!line.shares.empty()) {
+    head = "share";
+    fields.set("layer", line.shares);
+    fields.set("name", line.name);
+  } else if (line.class_name == "Input" || line.class_name == "InputLayer") {
+    fields = write_config(input_config(line.config, line.name), Style::yaml);
+  } else {
+    if (!info) return spell_object("", line.class_name, line.config, Style::yaml, false);
+    Tree config = line.config;
+    config.set("name", line.name);
+    // Keras style writes every field; the short spellings are those of YAML.
+    fields = info->make(config)->config_tree(Style::keras);
+    head = info->class_name;
+  }
+  if (!line.from.empty()) {
+    Tree from = Tree::sequence();
+    for (const std::string& name : line.from) from.push(name);
+    fields.set("from", line.from.size() == 1 ? Tree(line.from.front()) : from);
+  }
+  for (const auto& [argument, names] : line.named_inputs) {
+    Tree list = Tree::sequence();
+    for (const std::string& name : names) list.push(name);
+    fields.set(argument, names.size() == 1 ? Tree(names.front()) : list);
+  }
+  if (!line.options.is_null())
+    for (const Tree::Entry& entry : line.options.entries()) fields.set(entry.key, entry.value);
+  Tree tree;
+  tree.set(head, std::move(fields));
+  return tree;
+}
+
+}  // namespace
+
+ModelOpeners& model_openers() {
+  static ModelOpeners openers;
+  return openers;
+}
+
+std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& variables,
+                                             const std::filesystem::path& folder, const std::string& default_name) {
+  const ModelConfig config = read_model(tree);
+  const std::string name = config.name.empty() ? default_name : config.name;
+  if (config.file) return opened(model_openers().file, "file", folder / substitute(*config.file, variables).as_string(), tree);
+  if (config.zoo) return opened(model_openers().zoo, "zoo", *config.zoo, tree);
+  return within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); },
+                [&] {
+                  Builder builder(config, variables, folder);
+                  LayerOptions options{.name = name, .trainable = true, .dtype = {}};
+                  const bool stack = !config.sequential.is_null() && !builder.branches() && config.outputs.is_null();
+                  return stack ? builder.stack(std::move(options)) : builder.graph(std::move(options));
+                });
+}
+
+Tree render_model(const Tree& tree, const Variables& variables) {
+  const ModelConfig config = read_model(tree);
+  Tree rendered;
+  if (!config.name.empty()) rendered.set("name", config.name);
+  if (config.file) rendered.set("file", *config.file);
+  if (config.zoo) rendered.set("zoo", *config.zoo);
+  if (config.file || config.zoo) return rendered;
+  const ExpandedModel expanded = expand(config, variables);
+  const bool stack = !config.sequential.is_null() && !expanded.branches && config.outputs.is_null();
+  if (!config.inputs.is_null()) {
+    Tree inputs;
+    for (const Tree::Entry& entry : config.inputs.entries())
+      inputs.set(entry.key, write_config(input_config(substitute(entry.value, variables), entry.key), Style::yaml));
+    rendered.set("inputs", std::move(inputs));
+  }
+  Tree lines = Tree::sequence();
+  for (const LayerLine& line : expanded.lines) {
+    Tree written = render_line(line);
+    if (stack && written.is_mapping()) written.entries().front().value.erase("from");
+    lines.push(std::move(written));
+  }
+  rendered.set(stack ? "sequential" : "layers", std::move(lines));
+  if (stack) return rendered;
+  Tree outputs = Tree::sequence();
+  if (config.outputs.is_null()) outputs.push(expanded.last);
+  else if (config.outputs.is_string()) outputs.push(line_name(expanded, config.outputs.as_string()));
+  else
+    for (const Tree& name : config.outputs.items()) outputs.push(line_name(expanded, name.as_string()));
+  rendered.set("outputs", std::move(outputs));
+  return rendered;
+}
+
+}  // namespace nacre

@@ -1,0 +1,44 @@
+// Builds a model from the `model:` part of an experiment.
+#pragma once
+
+#include <filesystem>
+
+#include "api/experiment/block.h"
+#include "api/functional.h"
+
+namespace nacre {
+
+// The keys of `model:`. One of sequential, layers, file and zoo is given.
+struct ModelConfig {
+  static constexpr std::string_view class_name = "model";
+  static constexpr std::string_view doc = "The network: a stack, a graph, or one that was saved.";
+  std::string name;
+  Tree sequential, inputs, layers, outputs, blocks;
+  std::optional<std::string> file, zoo;
+  static void describe(auto&& field) {
+    field("name", &ModelConfig::name, "of the model; default: the experiment's");
+    field("sequential", &ModelConfig::sequential, "a list of layers, each fed by the one before");
+    field("inputs", &ModelConfig::inputs, "of a graph: {name: {shape: […]}}");
+    field("layers", &ModelConfig::layers, "of a graph: a list of layers, each with `from`");
+    field("outputs", &ModelConfig::outputs, "of a graph: names of layers");
+    field("blocks", &ModelConfig::blocks, "pieces with arguments, used like layers: {residual(filters): [...]}");
+    field("file", &ModelConfig::file, "a saved model");
+    field("zoo", &ModelConfig::zoo, "a model of the zoo, by name");
+  }
+};
+
+// How `file:` and `zoo:` are opened. The folder that knows saved models, and a later one that knows the zoo, fill it in.
+struct ModelOpeners {
+  std::shared_ptr<FunctionalLayer> (*file)(const std::filesystem::path& path) = nullptr;
+  std::shared_ptr<FunctionalLayer> (*zoo)(const std::string& name) = nullptr;
+};
+ModelOpeners& model_openers();
+
+// Throws usage Errors with the line of the layer that does not fit.
+std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables,
+                                             const std::filesystem::path& folder, const std::string& default_name = "");
+
+// The `model:` part with blocks expanded, expressions evaluated and every default filled in.
+Tree render_model(const Tree& model, const Variables& variables);
+
+}  // namespace nacre
