@@ -1,0 +1,234 @@
+#include "api/functional.h"
+
+#include <algorithm>
+#include <set>
+
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/shape.h"
+
+namespace nacre {
+
+namespace {
+
+bool is_input(const LayerCall& call) { return call.inputs.empty() && call.named.empty(); }
+
+// The operands of a call, positional ones first, then the named ones by name: the order in which Keras walks them.
+Symbols operands(const LayerCall& call) {
+  Symbols all = call.inputs;
+  for (const auto& [name, symbols] : call.named) all.insert(all.end(), symbols.begin(), symbols.end());
+  return all;
+}
+
+using Replacements = std::vector<std::pair<Symbol, Symbol>>;
+
+// Records the calls between replaced symbols and `symbol` again, from the replacements on.
+Symbol rebase(const Symbol& symbol, const Replacements& replacements,
+              std::map<const LayerCall*, std::shared_ptr<const LayerCall>>& done) {
+  for (const auto& [before, after] : replacements)
+    if (before == symbol) return after;
+  const LayerCall& call = symbol.call();
+  auto found = done.find(&call);
+  if (found == done.end()) {
+    LayerCall copy = call;
+    for (Symbol& operand : copy.inputs) operand = rebase(operand, replacements, done);
+    for (auto& [name, symbols] : copy.named)
+      for (Symbol& operand : symbols) operand = rebase(operand, replacements, done);
+    found = done.emplace(&call, is_input(call) ? symbol.share_call() : std::make_shared<const LayerCall>(std::move(copy))).first;
+  }
+  return {found->second, symbol.index()};
+}
+
+// The order of layers and calls, as Keras's `map_graph` finds it: a depth-first walk from the outputs numbers layers
+// when it first meets them; a layer's depth is its longest distance to an output; deeper layers come first.
+class Order {
+ public:
+  Order(const Symbols& inputs, const Symbols& outputs) : inputs_(inputs) {
+    for (const Symbol& output : outputs) visit(output);
+    find_depths();
+    for (const Symbol& input : inputs) {
+      const std::shared_ptr<Layer>& layer = input.call().layer;
+      if (layer_index_.emplace(layer.get(), -1).second) layers.push_back(layer), layer_depth_[layer.get()] = 0;
+    }
+    std::stable_sort(layers.begin(), layers.end(), [&](const auto& a, const auto& b) {
+      const int depth_a = layer_depth_.at(a.get()), depth_b = layer_depth_.at(b.get());
+      return depth_a != depth_b ? depth_a > depth_b : layer_index_.at(a.get()) < layer_index_.at(b.get());
+    });
+  }
+
+  std::vector<std::shared_ptr<const LayerCall>> calls;  // operands first
+  std::vector<std::shared_ptr<Layer>> layers;
+
+ private:
+  void visit(const Symbol& symbol) {
+    const LayerCall& call = symbol.call();
+    if (!visited_.insert(&call).second) return;
+    const int index = static_cast<int>(layer_index_.size());
+    if (layer_index_.emplace(call.layer.get(), index).second) layers.push_back(call.layer);
+    if (is_input(call) && std::find(inputs_.begin(), inputs_.end(), symbol) == inputs_.end())
+      throw Error("the outputs depend on the input '{}', which is not among the model's inputs", call.layer->name()).usage();
+    for (const Symbol& operand : operands(call)) visit(operand);
+    calls.push_back(symbol.share_call());
+  }
+
+  void find_depths() {
+    std::map<const LayerCall*, int> call_depth;
+    for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
+      int& layer_depth = layer_depth_[(*call)->layer.get()];
+      const int depth = layer_depth = std::max(call_depth[call->get()], layer_depth);
+      for (const Symbol& operand : operands(**call)) {
+        int& other = call_depth[&operand.call()];
+        other = std::max(other, depth + 1);
+      }
+    }
+  }
+
+  const Symbols& inputs_;
+  std::set<const LayerCall*> visited_;
+  std::map<const Layer*, int> layer_index_, layer_depth_;
+};
+
+// The data of an input in the type that the model declared.
+Value standardized(Value data, const Symbol& input) {
+  const Shape& wanted = input.shape();
+  const std::string& name = input.call().layer->name();
+  Value value = data;
+  if (value.shape().rank() == wanted.rank() + 1 && value.shape()[-1] == 1) value = ops::squeeze(value, -1);
+  else if (value.shape().rank() == wanted.rank() - 1 && wanted[-1] == 1) value = ops::expand_dims(value, -1);
+  if (!same(value.shape(), wanted))
+    throw Error("got data {} for the input '{}', wanted {}", data.shape(), name, wanted)
+        .hint("check the shape of Input and that of the data; the first axis counts samples");
+  return ops::cast(value, input.type().dtype);
+}
+
+}  // namespace
+
+void name_layers(const std::vector<std::shared_ptr<Layer>>& layers) {
+  std::set<std::string> taken;
+  for (const auto& layer : layers)
+    if (!layer->name().empty() && !taken.insert(layer->name()).second)
+      throw Error("two layers are called '{}'", layer->name()).hint("give one of them another name").usage();
+  for (const auto& layer : layers) {
+    if (!layer->name().empty()) continue;
+    const std::string base = snake_case(layer->class_name());
+    std::string name = base;
+    for (int number = 1; !taken.insert(name).second; ++number) name = fmt::format("{}_{}", base, number);
+    layer->rename(name);
+  }
+}
+
+FunctionalLayer::FunctionalLayer(const Symbols& inputs, const Symbols& outputs, LayerOptions options)
+    : Layer(std::move(options)) {
+  Replacements replacements;
+  Symbols entries;
+  for (const Symbol& input : inputs) {
+    entries.push_back(input);
+    if (is_input(input.call())) continue;
+    entries.back() = Input(InputConfig{.batch_shape = input.shape(), .dtype = input.type().dtype});
+    replacements.emplace_back(input, entries.back());
+  }
+  Symbols results = outputs;
+  if (!replacements.empty()) {
+    std::map<const LayerCall*, std::shared_ptr<const LayerCall>> done;
+    for (Symbol& output : results) output = rebase(output, replacements, done);
+  }
+  within([&] { return fmt::format("while building model '{}'", name()); },
+         [&] { connect(std::move(entries), std::move(results)); });
+}
+
+void FunctionalLayer::connect(Symbols inputs, Symbols outputs) {
+  if (inputs.empty() || outputs.empty()) throw Error("a model needs at least one input and one output").usage();
+  Order order(inputs, outputs);
+  // Names go by order of calls, which is how a program creates layers; inputs that nothing uses come last.
+  std::vector<std::shared_ptr<Layer>> created;
+  auto add = [&](const std::shared_ptr<Layer>& layer) {
+    if (std::find(created.begin(), created.end(), layer) == created.end()) created.push_back(layer);
+  };
+  for (const auto& call : order.calls) add(call->layer);
+  for (const Symbol& input : inputs) add(input.call().layer);
+  name_layers(created);
+  inputs_ = std::move(inputs);
+  outputs_ = std::move(outputs);
+  calls_ = std::move(order.calls);
+  layers_ = std::move(order.layers);
+  std::vector<Shape> shapes;
+  for (const Symbol& input : inputs_) shapes.push_back(input.shape());
+  ensure_built(shapes);
+}
+
+void FunctionalLayer::disconnect() {
+  inputs_.clear(), outputs_.clear(), calls_.clear(), layers_.clear();
+}
+
+const Symbols& FunctionalLayer::inputs() const {
+  if (!connected())
+    throw Error("the model '{}' does not know the shape of its input yet", name())
+        .hint("put an Input first, or build it for a shape")
+        .usage();
+  return inputs_;
+}
+
+const Symbols& FunctionalLayer::outputs() const { return inputs(), outputs_; }
+
+std::vector<std::string> FunctionalLayer::output_names() const {
+  std::vector<std::string> names;
+  for (const Symbol& output : outputs()) names.push_back(output.call().layer->name());
+  return names;
+}
+
+std::vector<std::string> FunctionalLayer::input_names() const {
+  std::vector<std::string> names;
+  for (const Symbol& input : inputs()) names.push_back(input.call().layer->name());
+  return names;
+}
+
+std::shared_ptr<Layer> FunctionalLayer::layer(std::string_view wanted) const {
+  const std::string_view first = wanted.substr(0, wanted.find('/'));
+  std::vector<std::string_view> known;
+  for (const auto& layer : layers()) {
+    if (layer->name() == wanted) return layer;
+    if (layer->name() == first)
+      if (const auto* inner = dynamic_cast<const FunctionalLayer*>(layer.get())) return inner->layer(wanted.substr(first.size() + 1));
+    known.push_back(layer->name());
+  }
+  throw Error("the model '{}' has no layer '{}'", name(), wanted).hint(suggestion(wanted, known)).usage();
+}
+
+CallResult FunctionalLayer::emit(Context& context, Values inputs, const Values& masks) {
+  if (inputs.size() != inputs_.size())
+    throw Error("the model '{}' takes {} input{}, got {}", name(), inputs_.size(), inputs_.size() == 1 ? "" : "s", inputs.size());
+  std::map<const LayerCall*, CallResult> results;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    results[&inputs_[i].call()] = {{standardized(inputs[i], inputs_[i])}, {masks[i]}};
+
+  auto value = [&](const Symbol& symbol) { return results.at(&symbol.call()).outputs.at(static_cast<std::size_t>(symbol.index())); };
+  auto mask = [&](const Symbol& symbol) { return results.at(&symbol.call()).masks.at(static_cast<std::size_t>(symbol.index())); };
+  for (const auto& call : calls_) {
+    if (results.contains(call.get())) continue;  // an input
+    CallArguments arguments;
+    for (const Symbol& operand : call->inputs) {
+      arguments.inputs.push_back(value(operand));
+      arguments.masks.push_back(mask(operand));
+    }
+    for (const auto& [key, operands] : call->named)
+      for (const Symbol& operand : operands) arguments.named[key].push_back(value(operand));
+    arguments.options = call->options;
+    results[call.get()] = (*call->layer)(context, std::move(arguments));
+  }
+
+  CallResult result;
+  for (const Symbol& output : outputs_) {
+    result.outputs.push_back(value(output));
+    result.masks.push_back(mask(output));
+  }
+  return result;
+}
+
+Values FunctionalLayer::call(Context& context, const CallArguments& arguments) {
+  CallResult result = emit(context, arguments.inputs, arguments.masks);
+  output_masks_ = std::move(result.masks);
+  return std::move(result.outputs);
+}
+
+Values FunctionalLayer::compute_masks(Context&, const CallArguments&, const Values&) { return std::exchange(output_masks_, {}); }
+
+}  // namespace nacre

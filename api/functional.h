@@ -1,0 +1,72 @@
+// A graph of layer calls that is itself a layer: Keras's Functional model, without training.
+#pragma once
+
+#include "layers/symbol.h"
+
+namespace nacre {
+
+struct FunctionalConfig {
+  static constexpr std::string_view class_name = "Functional";
+  static constexpr std::string_view doc = "A graph of layer calls, in Keras's form.";
+  Tree layers = Tree::sequence(), input_layers = Tree::sequence(), output_layers = Tree::sequence();
+  static void describe(auto&& field) {
+    field("layers", &FunctionalConfig::layers, "each with its name and inbound_nodes", required());
+    field("input_layers", &FunctionalConfig::input_layers, "[name, 0, 0] of each input", required());
+    field("output_layers", &FunctionalConfig::output_layers, "[name, call, output] of each output", required());
+  }
+};
+
+// The calls between input symbols and output symbols. A layer, so that models nest, share layers and are called
+// several times. Layers without a name are given Keras's: snake_case(class), then _1, _2, ….
+class FunctionalLayer : public Layer {
+ public:
+  // `inputs` need not come from Input: the model then starts at these symbols (feature extraction). Throws a usage
+  // Error when an output depends on anything else, or when two layers have the same name.
+  FunctionalLayer(const Symbols& inputs, const Symbols& outputs, LayerOptions options = {});
+
+  std::string_view class_name() const override { return "Functional"; }
+  Tree config_tree(Style style) const override;
+  static std::shared_ptr<FunctionalLayer> from_config(const Tree& config);
+
+  // Throw a usage Error while the input shape is unknown (a Sequential without Input that was not built).
+  const Symbols& inputs() const;
+  const Symbols& outputs() const;
+  bool connected() const { return !outputs_.empty(); }
+  // Which layers computed the outputs, in order: what losses and metrics are named after.
+  std::vector<std::string> output_names() const;
+  std::vector<std::string> input_names() const;
+
+  // In Keras's order, by depth from the outputs; this is the order of layers in files.
+  virtual const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
+  // The layer of that name, also "outer/inner" in nested models; throws a usage Error with the nearest name.
+  std::shared_ptr<Layer> layer(std::string_view name) const;
+  // Operands first.
+  const std::vector<std::shared_ptr<const LayerCall>>& calls() const { return calls_; }
+
+  // Emits the model for data of any dtype and, where an axis of size one is missing or too many at the end, of another
+  // rank; values are cast to the inputs' dtypes. Throws an Error that names the input when the data does not fit.
+  CallResult emit(Context& context, Values inputs, const Values& masks);
+
+  std::vector<std::shared_ptr<Layer>> sublayers() const override { return layers(); }
+  bool supports_masking() const override { return true; }
+  int input_count() const override { return static_cast<int>(inputs_.size()); }
+
+ protected:
+  explicit FunctionalLayer(LayerOptions options) : Layer(std::move(options)) {}  // not connected yet
+  void connect(Symbols inputs, Symbols outputs);
+  void disconnect();
+
+  Values call(Context& context, const CallArguments& arguments) override;
+  Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs) override;
+
+ private:
+  Symbols inputs_, outputs_;
+  std::vector<std::shared_ptr<const LayerCall>> calls_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  Values output_masks_;  // of the call in progress
+};
+
+// Gives names to the layers that have none, unique among all of them, and checks that the others are.
+void name_layers(const std::vector<std::shared_ptr<Layer>>& layers);
+
+}  // namespace nacre

@@ -1,0 +1,266 @@
+// Functional models as Keras's JSON. Two dialects are read: Keras 3 writes the arguments of a call as they were, with
+// tensors as `__keras_tensor__`; Keras 2 writes a list of [layer, call, output, arguments]. Keras 3 is written.
+#include <algorithm>
+#include <set>
+
+#include "api/functional.h"
+#include "api/keras_config.h"
+
+namespace nacre {
+
+namespace {
+
+// One output of one call of a layer, by the layer's name.
+struct Reference {
+  std::string layer;
+  std::int64_t call = 0, output = 0;
+  Mark mark;
+};
+
+// A call as it stands in the file.
+struct CallRecord {
+  std::vector<Reference> inputs;
+  std::map<std::string, std::vector<Reference>> named;
+  Tree options;
+};
+
+// ["dense", 0, 0], maybe with a mapping of arguments behind it
+bool is_reference(const Tree& tree) {
+  return tree.is_sequence() && tree.items().size() >= 3 && tree.items()[0].is_string() && tree.items()[1].is_integer() &&
+         tree.items()[2].is_integer();
+}
+
+Reference read_reference(const Tree& tree) {
+  if (!is_reference(tree)) throw Error("wanted [layer, call, output], got {}", tree.text()).at(tree.mark()).usage();
+  const Tree::Sequence& items = tree.items();
+  return {items[0].as_string(), items[1].as_integer(), items[2].as_integer(), tree.mark()};
+}
+
+// Appends all tensors within an argument, also those in lists; false when there are none.
+bool find_tensors(const Tree& tree, std::vector<Reference>& found) {
+  if (is_reference(tree)) return found.push_back(read_reference(tree)), true;
+  if (const Tree* class_name = tree.find("class_name"); class_name && *class_name == Tree("__keras_tensor__"))
+    return found.push_back(read_reference(tree["config"]["keras_history"])), true;
+  if (!tree.is_sequence()) return false;
+  bool any = false;
+  for (const Tree& item : tree.items()) any = find_tensors(item, found) || any;
+  return any;
+}
+
+void read_named(const Tree& arguments, CallRecord& record) {
+  for (const auto& [key, value, mark] : arguments.entries()) {
+    std::vector<Reference> tensors;
+    if (find_tensors(value, tensors)) record.named[key] = std::move(tensors);
+    else if (!value.is_null()) record.options.set(key, value);
+  }
+}
+
+CallRecord read_call(const Tree& node) {
+  CallRecord record;
+  if (node.is_mapping()) {
+    for (const Tree& argument : node["args"].items())
+      if (!find_tensors(argument, record.inputs) && !argument.is_null())
+        throw Error("cannot read the call argument {}", argument.text()).at(argument.mark());
+    read_named(node["kwargs"], record);
+    return record;
+  }
+  const Tree::Sequence entries = is_reference(node) ? Tree::Sequence{node} : node.items();
+  for (const Tree& entry : entries) {
+    record.inputs.push_back(read_reference(entry));
+    if (entry.items().size() > 3) read_named(entry.items()[3], record);
+  }
+  return record;
+}
+
+// ["x", 0, 0], a list of such, or a mapping of such (which Keras orders by key)
+std::vector<Reference> read_ends(const Tree& tree) {
+  if (is_reference(tree)) return {read_reference(tree)};
+  std::vector<Reference> ends;
+  if (tree.is_mapping()) {
+    std::map<std::string, Reference> sorted;
+    for (const auto& [key, value, mark] : tree.entries()) sorted[key] = read_reference(value);
+    for (auto& [key, reference] : sorted) ends.push_back(std::move(reference));
+  } else {
+    for (const Tree& item : tree.items()) ends.push_back(read_reference(item));
+  }
+  return ends;
+}
+
+// Records the calls of a config again, each when it is needed.
+class Reconnection {
+ public:
+  explicit Reconnection(const FunctionalConfig& config) : outputs_(read_ends(config.output_layers)) {
+    for (const Tree& entry : config.layers.items()) {
+      Node node;
+      const Tree* own_name = entry.find("name");
+      const Tree& layer_config = entry["config"];
+      const std::string name = own_name ? own_name->as_string() : layer_config["name"].as_string();
+      if (entry["class_name"].as_string() == "InputLayer") {
+        node.calls.push_back({.done = true, .outputs = {Input(read_config<InputConfig>(modern_input_config(layer_config)))}});
+      } else {
+        node.layer = read_object<Layer>(entry);
+        node.layer->rename(name);
+        for (const Tree& call : entry["inbound_nodes"].items()) node.calls.push_back({.record = read_call(call)});
+      }
+      nodes_.emplace(name, std::move(node));
+    }
+    find_first_indices();
+    for (const Reference& input : read_ends(config.input_layers)) inputs.push_back(symbol(input, 0));
+    for (const Reference& output : outputs_) outputs.push_back(symbol(output, node(output).first_as_output));
+  }
+
+  Symbols inputs, outputs;
+
+ private:
+  struct Call {
+    CallRecord record{};
+    bool done = false, in_progress = false;
+    Symbols outputs{};
+  };
+  struct Node {
+    std::shared_ptr<Layer> layer;
+    std::vector<Call> calls;
+    std::int64_t first = 0, first_as_output = 0;  // the index of its first call where others refer to it
+  };
+
+  Node& node(const Reference& reference) {
+    const auto found = nodes_.find(reference.layer);
+    if (found == nodes_.end()) throw Error("there is no layer '{}'", reference.layer).at(reference.mark).usage();
+    return found->second;
+  }
+
+  // Models inside models have, in Keras 2 and in the list of outputs also in Keras 3, a call of their own with index 0,
+  // which is not written; the indices of the others start at 1.
+  void find_first_indices() {
+    auto note = [&](const Reference& reference, std::int64_t Node::*first) {
+      Node& target = node(reference);
+      if (dynamic_cast<const FunctionalLayer*>(target.layer.get()) &&
+          reference.call >= static_cast<std::int64_t>(target.calls.size()))
+        target.*first = 1;
+    };
+    for (const auto& [name, caller] : nodes_)
+      for (const Call& call : caller.calls) {
+        for (const Reference& reference : call.record.inputs) note(reference, &Node::first);
+        for (const auto& [key, references] : call.record.named)
+          for (const Reference& reference : references) note(reference, &Node::first);
+      }
+    for (const Reference& reference : outputs_) {
+      note(reference, &Node::first_as_output);
+      Node& target = node(reference);
+      if (target.layer && target.layer->class_name() == "Functional") target.first_as_output = 1;
+      if (target.first == 1) target.first_as_output = 1;
+    }
+  }
+
+  Symbol symbol(const Reference& reference, std::int64_t first) {
+    Node& source = node(reference);
+    const std::int64_t index = reference.call - first;
+    if (index < 0 || index >= static_cast<std::int64_t>(source.calls.size()))
+      throw Error("the layer '{}' has no call {}", reference.layer, reference.call).at(reference.mark).usage();
+    Call& call = source.calls[static_cast<std::size_t>(index)];
+    if (call.in_progress) throw Error("the layer '{}' depends on itself", reference.layer).at(reference.mark).usage();
+    if (!call.done) {
+      call.in_progress = true;
+      auto symbols = [&](const std::vector<Reference>& references) {
+        Symbols values;
+        for (const Reference& operand : references) values.push_back(symbol(operand, node(operand).first));
+        return values;
+      };
+      std::map<std::string, Symbols> named;
+      for (const auto& [key, references] : call.record.named) named[key] = symbols(references);
+      call.outputs = call_layer(source.layer, symbols(call.record.inputs), std::move(named), call.record.options);
+      call.in_progress = false;
+      call.done = true;
+    }
+    if (reference.output < 0 || reference.output >= static_cast<std::int64_t>(call.outputs.size()))
+      throw Error("the layer '{}' has no output {}", reference.layer, reference.output).at(reference.mark).usage();
+    return call.outputs[static_cast<std::size_t>(reference.output)];
+  }
+
+  std::vector<Reference> outputs_;
+  std::map<std::string, Node> nodes_;
+};
+
+// The calls of each layer are numbered in the order in which they are emitted.
+class CallNumbers {
+ public:
+  explicit CallNumbers(const FunctionalLayer& model) {
+    std::map<const Layer*, std::int64_t> counts;
+    for (const auto& call : model.calls()) numbers_[call.get()] = counts[call->layer.get()]++;
+  }
+  Tree history(const Symbol& symbol, bool as_output = false) const {
+    const auto found = numbers_.find(&symbol.call());
+    const std::int64_t number = found == numbers_.end() ? 0 : found->second;  // an input that nothing uses
+    const bool shifted = as_output && symbol.call().layer->class_name() == "Functional";
+    return Tree::Sequence{symbol.call().layer->name(), number + (shifted ? 1 : 0), std::int64_t{symbol.index()}};
+  }
+  Tree tensor(const Symbol& symbol) const {
+    Tree config, tensor;
+    config.set("shape", FieldKind<Shape>::write(symbol.shape(), Style::keras));
+    config.set("dtype", name_of(symbol.type().dtype));
+    config.set("keras_history", history(symbol));
+    tensor.set("class_name", "__keras_tensor__");
+    tensor.set("config", std::move(config));
+    return tensor;
+  }
+  // One tensor alone, several as a list.
+  Tree tensors(const Symbols& symbols) const {
+    if (symbols.size() == 1) return tensor(symbols.front());
+    Tree list = Tree::sequence();
+    for (const Symbol& symbol : symbols) list.push(tensor(symbol));
+    return list;
+  }
+  Tree ends(const Symbols& symbols, bool as_output) const {
+    if (symbols.size() == 1) return history(symbols.front(), as_output);
+    Tree list = Tree::sequence();
+    for (const Symbol& symbol : symbols) list.push(history(symbol, as_output));
+    return list;
+  }
+  Tree call(const LayerCall& call) const {
+    Tree keywords = call.options.is_null() ? Tree::mapping() : call.options, node;
+    for (const auto& [key, symbols] : call.named) keywords.set(key, tensors(symbols));
+    node.set("args", Tree::Sequence{tensors(call.inputs)});
+    node.set("kwargs", std::move(keywords));
+    return node;
+  }
+
+ private:
+  std::map<const LayerCall*, std::int64_t> numbers_;
+};
+
+}  // namespace
+
+Tree FunctionalLayer::config_tree(Style) const {
+  const CallNumbers numbers(*this);
+  Tree config, entries = Tree::sequence();
+  config.set("name", name().empty() ? Tree(snake_case(class_name())) : Tree(name()));
+  config.set("trainable", trainable());
+  for (const auto& layer : layers()) {
+    Tree entry = write_object<Layer>(*layer, Style::keras), nodes = Tree::sequence();
+    for (const auto& call : calls())
+      if (call->layer == layer && !call->inputs.empty()) nodes.push(numbers.call(*call));
+    entry.set("name", layer->name());
+    entry.set("inbound_nodes", std::move(nodes));
+    entries.push(std::move(entry));
+  }
+  config.set("layers", std::move(entries));
+  config.set("input_layers", numbers.ends(inputs(), false));
+  config.set("output_layers", numbers.ends(outputs(), true));
+  return config;
+}
+
+std::shared_ptr<FunctionalLayer> FunctionalLayer::from_config(const Tree& tree) {
+  LayerOptions options;
+  FunctionalConfig config;
+  const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &options}, {&fields_of<FunctionalConfig>(), &config}};
+  read_fields(targets, tree);
+  const bool trainable = std::exchange(options.trainable, true);
+  return within([&] { return fmt::format("while reading model '{}'", options.name); }, [&] {
+    const Reconnection graph(config);
+    auto model = std::make_shared<FunctionalLayer>(graph.inputs, graph.outputs, options);
+    if (!trainable) model->set_trainable(false);
+    return model;
+  });
+}
+
+}  // namespace nacre

@@ -1,0 +1,112 @@
+#include "api/sequential.h"
+
+#include "api/keras_config.h"
+
+namespace nacre {
+
+namespace {
+
+bool is_input_name(std::string_view class_name) { return class_name == "InputLayer" || class_name == "Input"; }
+
+}  // namespace
+
+void SequentialLayer::set_input(const Symbol& input) {
+  if (input_)
+    throw Error("the model '{}' has an input of shape {} already", name(), input_.shape())
+        .hint("an Input stands at the top of a Sequential, once")
+        .usage();
+  input_ = input;
+  reconnect();
+}
+
+void SequentialLayer::add(std::shared_ptr<Layer> layer) {
+  stack_.push_back(std::move(layer));
+  try {
+    name_layers(stack_);
+    const auto* first = dynamic_cast<const FunctionalLayer*>(stack_.front().get());
+    if (!input_ && first && first->connected() && first->inputs().size() == 1)
+      input_ = Input(InputConfig{.batch_shape = first->inputs()[0].shape(), .dtype = first->inputs()[0].type().dtype});
+    reconnect();
+  } catch (...) {
+    stack_.pop_back();
+    throw;
+  }
+}
+
+std::shared_ptr<Layer> SequentialLayer::pop() {
+  if (stack_.empty()) throw Error("the model '{}' has no layers", name()).usage();
+  std::shared_ptr<Layer> last = std::move(stack_.back());
+  stack_.pop_back();
+  if (results_.size() > stack_.size()) results_.pop_back();
+  disconnect();
+  reconnect();
+  return last;
+}
+
+void SequentialLayer::reconnect() {
+  if (!input_ || stack_.empty()) return;
+  while (results_.size() < stack_.size()) {
+    Symbols outputs = call_layer(stack_[results_.size()], {results_.empty() ? input_ : results_.back()});
+    if (outputs.size() != 1)
+      throw Error("{} has {} outputs; layers of a Sequential have one", stack_[results_.size()]->label(), outputs.size())
+          .hint("build the model from symbols instead")
+          .usage();
+    results_.push_back(outputs.front());
+  }
+  connect({input_}, {results_.back()});
+}
+
+void SequentialLayer::build(const std::vector<Shape>& inputs) {
+  if (connected()) return;
+  if (stack_.empty()) throw Error("the model '{}' has no layers", name()).usage();
+  if (inputs.size() != 1) throw Error("a Sequential takes one input, got {}", inputs.size()).usage();
+  Shape shape = inputs.front();
+  if (shape.rank() > 0) shape.set(0, unknown);
+  set_input(Input(InputConfig{.batch_shape = std::move(shape), .dtype = stack_.front()->dtype().compute()}));
+}
+
+Tree SequentialLayer::config_tree(Style style) const {
+  Tree config = write_config(options_, style), entries = Tree::sequence();
+  if (name().empty()) config.set("name", snake_case(class_name()));
+  if (input_) entries.push(write_object<Layer>(*input_.call().layer, style));
+  for (const auto& layer : stack_) entries.push(write_object<Layer>(*layer, style));
+  config.set("layers", std::move(entries));
+  if (style == Style::yaml) return without_defaults(fields_of<LayerOptions>(), std::move(config));
+  if (connected()) config.set("build_input_shape", FieldKind<Shape>::write(input_.shape(), style));
+  return config;
+}
+
+std::shared_ptr<SequentialLayer> SequentialLayer::from_config(const Tree& tree) {
+  LayerOptions options;
+  SequentialConfig config;
+  if (tree.is_sequence()) {  // Keras before 2.2
+    config.layers = tree;
+  } else {
+    const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &options}, {&fields_of<SequentialConfig>(), &config}};
+    read_fields(targets, tree);
+  }
+  const bool trainable = std::exchange(options.trainable, true);
+  auto model = std::make_shared<SequentialLayer>(options);
+  within([&] { return fmt::format("while reading model '{}'", options.name); }, [&] {
+    for (const Tree& entry : config.layers.items()) {
+      const ObjectSpelling spelling = object_spelling(entry, registry<Layer>().kind());
+      try {
+        if (is_input_name(spelling.name)) {
+          model->set_input(Input(read_config<InputConfig>(modern_input_config(spelling.config))));
+          continue;
+        }
+        Tree present = entry;
+        if (const auto shape = take_batch_input_shape(present)) model->set_input(Input(InputConfig{.batch_shape = *shape}));
+        model->add(read_object<Layer>(present));
+      } catch (Error& error) {
+        error.at(spelling.mark);
+        throw;
+      }
+    }
+    if (config.build_input_shape && !model->connected()) model->ensure_built({*config.build_input_shape});
+  });
+  if (!trainable) model->set_trainable(false);
+  return model;
+}
+
+}  // namespace nacre
