@@ -30,13 +30,8 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// A name or a list of names.
-std::vector<std::string> names_of(const Tree& tree) {
-  std::vector<std::string> names;
-  if (!tree.is_sequence()) return {tree.as_string()};
-  for (const Tree& item : tree.items()) names.push_back(item.as_string());
-  return names;
-}
+// What a name or a list of names holds.
+Tree::Sequence names_of(const Tree& tree) { return tree.is_sequence() ? tree.items() : Tree::Sequence{tree}; }
 
 // "name:1" → "name", ":1"
 std::pair<std::string_view, std::string_view> split_output(std::string_view reference) {
@@ -209,13 +204,13 @@ class Expansion {
 
   std::vector<std::string> resolved(const Tree& reference, const Scope& scope) const {
     std::vector<std::string> result;
-    for (const std::string& text : names_of(reference)) {
-      const auto [name, output] = split_output(text);
+    for (const Tree& item : names_of(reference)) {
+      const auto [name, output] = split_output(item.as_string());
       const auto found = scope.names.find(name);
       if (found == scope.names.end()) {
         std::vector<std::string_view> known;
         for (const auto& [candidate, target] : scope.names) known.push_back(candidate);
-        throw Error("there is no layer '{}' before this line", name).at(reference.mark()).hint(suggestion(name, known)).usage();
+        throw Error("there is no layer '{}' before this line", name).at(item.mark()).hint(suggestion(name, known)).usage();
       }
       result.push_back(found->second + std::string(output));
     }
