@@ -150,6 +150,9 @@ void FunctionalLayer::connect(Symbols inputs, Symbols outputs) {
   outputs_ = std::move(outputs);
   calls_ = std::move(order.calls);
   layers_ = std::move(order.layers);
+  for (const auto& layer : layers_)
+    if (auto* inner = dynamic_cast<FunctionalLayer*>(layer.get())) inner->nested_ = true;
+  rename(name());  // the paths of all weights
   std::vector<Shape> shapes;
   for (const Symbol& input : inputs_) shapes.push_back(input.shape());
   ensure_built(shapes);

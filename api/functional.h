@@ -58,12 +58,16 @@ class FunctionalLayer : public Layer {
 
   Values call(Context& context, const CallArguments& arguments) override;
   Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs) override;
+  bool casts_inputs() const override { return false; }  // emit() casts to the inputs' own dtypes
+  // Paths of weights are unique within the outermost model: those of a model inside another begin with its name.
+  bool prefixes_sublayers() const override { return nested_ || path().find('/') != std::string::npos; }
 
  private:
   Symbols inputs_, outputs_;
   std::vector<std::shared_ptr<const LayerCall>> calls_;
   std::vector<std::shared_ptr<Layer>> layers_;
   Values output_masks_;  // of the call in progress
+  bool nested_ = false;  // it is a layer of another model
 };
 
 // Gives names to the layers that have none, unique among all of them, and checks that the others are.

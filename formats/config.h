@@ -310,6 +310,9 @@ class Ref {
   template <class Class>
     requires std::is_base_of_v<Base, Class>
   Ref(std::shared_ptr<Class> object) : object_(std::move(object)) {}
+  template <class Class>
+    requires std::is_base_of_v<Base, Class>
+  Ref(Class object) : object_(std::make_shared<Class>(std::move(object))) {}
 
   explicit operator bool() const { return object_ != nullptr; }
   Base& operator*() const { return *object_; }
