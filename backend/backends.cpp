@@ -2,6 +2,7 @@
 #include <array>
 
 #include "backend/backend.h"
+#include "backend/onednn/onednn.h"
 
 namespace nacre {
 
@@ -14,7 +15,7 @@ const KernelRow* Backend::row(const Node& node) const {
 }
 
 std::span<const Backend* const> backends() {
-  static const std::array<const Backend*, 1> compiled_in{&reference_backend()};
+  static const std::array<const Backend*, 2> compiled_in{&onednn_backend(), &reference_backend()};
   return compiled_in;
 }
 

@@ -76,10 +76,6 @@ Desc plain_desc(const Type& type) {
   return Desc(dims, *element, dense_strides(dims));
 }
 
-Desc plain_desc(const Desc& like) {
-  return Desc(like.get_dims(), like.get_data_type(), dense_strides(like.get_dims()));
-}
-
 Desc desc_of(const Layout& layout, const Type& type) {
   const auto* blocked = dynamic_cast<const BlockedLayout*>(layout.detail());
   ensure(blocked || !layout.detail(), "layout {} is not one of the CPU backend's blocked ones", layout.text());
@@ -96,8 +92,10 @@ bool is_plain(const Desc& desc) {
   return true;
 }
 
-Layout layout_of(const Desc& desc) {
-  return is_plain(desc) ? Layout::plain() : Layout::opaque(std::make_shared<const BlockedLayout>(desc));
+Layout layout_of(const Desc& desc, const Type& type) {
+  return is_plain(desc) && desc.get_data_type() == data_type(type.dtype)
+             ? Layout::plain()
+             : Layout::opaque(std::make_shared<const BlockedLayout>(desc));
 }
 
 Desc channels_first(const Desc& desc) {

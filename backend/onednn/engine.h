@@ -21,7 +21,8 @@ dnnl::stream& stream();
 std::optional<dnnl::memory::data_type> data_type(DType dtype);
 
 // A layout that is not plain. The axes of `desc` are the value's, in its order; one of them may be split in two
-// (filters into groups and filters of a group), which row-major order does not notice.
+// (filters into groups and filters of a group), which row-major order does not notice. Its element type may be
+// narrower than the value's (places within a pooling window).
 class BlockedLayout final : public LayoutDetail {
  public:
   explicit BlockedLayout(Desc desc) : desc_(std::move(desc)) {}
@@ -36,10 +37,9 @@ class BlockedLayout final : public LayoutDetail {
 
 // Row-major; a scalar has one axis of size 1.
 Desc plain_desc(const Type& type);
-Desc plain_desc(const Desc& like);                     // the same sizes, row-major
 Desc desc_of(const Layout& layout, const Type& type);  // `any` is read as plain
-Layout layout_of(const Desc& desc);                    // plain when the bytes lie as in plain layout
-bool is_plain(const Desc& desc);
+bool is_plain(const Desc& desc);                       // row-major and dense
+Layout layout_of(const Desc& desc, const Type& type);  // plain when the bytes lie as in plain layout
 // Blocks that are not full hold zeros beyond the value's elements.
 bool is_padded(const Desc& desc);
 

@@ -53,8 +53,8 @@ std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layo
   if (from == to) return std::make_unique<Copy>(from.bytes(type));
   const Desc source = desc_of(from, type), target = desc_of(to, type);
   if (source.get_dims() == target.get_dims()) return reorder_descs(source, target);
-  if (from.is_plain()) return reorder_descs(plain_desc(target), target);
-  if (to.is_plain()) return reorder_descs(source, plain_desc(source));
+  if (from.is_plain()) return reorder_descs(source.reshape(target.get_dims()), target);
+  if (to.is_plain()) return reorder_descs(source, target.reshape(source.get_dims()));
   return std::make_unique<TwoSteps>(reorder(type, from, Layout::plain()), reorder(type, Layout::plain(), to),
                                     type.bytes());
 }

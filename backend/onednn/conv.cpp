@@ -1,0 +1,163 @@
+// Convolutions. Weights always take the order that the primitive prefers, activations as layout_policy.h says.
+#include "backend/graph/ops/conv.h"
+
+#include <numeric>
+
+#include "backend/onednn/kernels.h"
+#include "backend/onednn/layout_policy.h"
+
+namespace nacre::onednn {
+namespace {
+
+using Algorithm = dnnl::algorithm;
+using Tag = dnnl::memory::format_tag;
+
+// A convolution in oneDNN's terms.
+struct Geometry {
+  Dims strides, dilations, before, after;  // a dilation of 0 leaves no gap
+
+  Geometry(const ConvAttrs& p, const Shape& x, const Shape& kernel) : strides(p.strides), dilations(p.dilations) {
+    for (std::size_t i = 0; i < strides.size(); ++i) {
+      const int at = static_cast<int>(i);
+      const WindowAxis axis = window_axis(x[at + 1], kernel[at], strides[i], dilations[i], p.padding);
+      before.push_back(axis.before);
+      after.push_back(axis.after);
+      --dilations[i];
+    }
+  }
+};
+
+// (spatial…, channels, [groups,] filters) → ([groups,] filters, channels, spatial…): axis i becomes axis result[i].
+std::vector<int> weights_permutation(int axes, bool grouped) {
+  const int spatial = axes - (grouped ? 3 : 2), first = axes - spatial;
+  std::vector<int> permutation(static_cast<std::size_t>(axes));
+  std::iota(permutation.begin(), permutation.begin() + spatial, first);
+  permutation[static_cast<std::size_t>(spatial)] = first - 1;
+  std::iota(permutation.begin() + spatial + 1, permutation.end(), 0);
+  return permutation;
+}
+
+// A kernel whose groups have an axis of their own, in the graph's order.
+Desc plain_weights(const Type& kernel, std::int64_t groups) {
+  if (groups == 1) return plain_desc(kernel);
+  Shape shape = kernel.shape.first(kernel.shape.rank() - 1);
+  shape.append(groups);
+  shape.append(kernel.shape[-1] / groups);
+  return plain_desc(Type{kernel.dtype, shape});
+}
+
+Desc free_weights(const Type& kernel, std::int64_t groups) {
+  const Desc plain = plain_weights(kernel, groups);
+  return Desc(plain.permute_axes(weights_permutation(plain.get_ndims(), groups > 1)).get_dims(), plain.get_data_type(),
+              Tag::any);
+}
+
+Layout weights_layout(const Desc& chosen, const Type& kernel, std::int64_t groups) {
+  const std::vector<int> forward = weights_permutation(chosen.get_ndims(), groups > 1);
+  std::vector<int> back(forward.size());
+  for (std::size_t i = 0; i < forward.size(); ++i) back[static_cast<std::size_t>(forward[i])] = static_cast<int>(i);
+  return layout_of(chosen.permute_axes(back), kernel);
+}
+
+Desc activation(const Type& type, bool free) {
+  const Desc plain = channels_first(plain_desc(type));
+  return free ? Desc(plain.get_dims(), plain.get_data_type(), Tag::any) : plain;
+}
+
+Layout activation_layout(const Desc& chosen, const Type& type) { return layout_of(channels_last(chosen), type); }
+
+}  // namespace
+
+KernelPlan conv(const KernelRequest& request) {
+  const auto& p = request.node.attrs<ConvAttrs>();
+  const Type &x = request.node.in(0).type(), &kernel = request.node.in(1).type(), &y = request.node.types()[0];
+  const bool free = free_activations(request.inputs.first(1)) || starts_blocked(x.shape[-1], y.shape[-1]);
+  const Geometry at(p, x.shape, kernel.shape);
+  const Desc bias = p.epilogue.bias ? plain_desc(request.node.in(2).type()) : Desc();
+
+  const dnnl::convolution_forward::primitive_desc made(
+      engine(), dnnl::prop_kind::forward_training, Algorithm::convolution_direct, activation(x, free),
+      free_weights(kernel, p.groups), bias, activation(y, free), at.strides, at.dilations, at.before, at.after,
+      epilogue_attributes(p.epilogue));
+  auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
+  primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
+  primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
+  primitive->output(DNNL_ARG_DST, 0, made.dst_desc());
+
+  KernelPlan plan;
+  plan.inputs = {activation_layout(made.src_desc(), x), weights_layout(made.weights_desc(), kernel, p.groups)};
+  plan.outputs = {activation_layout(made.dst_desc(), y)};
+  bind_epilogue(p.epilogue, 2, bias, y, *primitive, plan);
+  plan.scratch_bytes = primitive->scratch_bytes();
+  plan.kernel = std::move(primitive);
+  return plan;
+}
+
+namespace {
+
+// Backward primitives are made beside the forward one that they belong to.
+dnnl::convolution_forward::primitive_desc forward_hint(const Desc& x, const Desc& kernel, const Desc& y,
+                                                       const Geometry& at) {
+  return {engine(),
+          dnnl::prop_kind::forward_training,
+          Algorithm::convolution_direct,
+          x,
+          kernel,
+          y,
+          at.strides,
+          at.dilations,
+          at.before,
+          at.after,
+          attributes()};
+}
+
+}  // namespace
+
+KernelPlan conv_backward_data(const KernelRequest& request) {
+  const auto& p = request.node.attrs<ConvBackwardDataAttrs>();
+  const Type &dy = request.node.in(0).type(), &kernel = request.node.in(1).type(), &dx = request.node.types()[0];
+  const bool free = free_activations(request.inputs.first(1));
+  const Geometry at(p.conv, dx.shape, kernel.shape);
+  const Desc source = activation(dx, free), weights = free_weights(kernel, p.conv.groups),
+             result = activation(dy, free);
+
+  const dnnl::convolution_backward_data::primitive_desc made(engine(), Algorithm::convolution_direct, source, weights,
+                                                             result, at.strides, at.dilations, at.before, at.after,
+                                                             forward_hint(source, weights, result, at), attributes());
+  auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_data(made), made.scratchpad_desc());
+  primitive->input(DNNL_ARG_DIFF_DST, 0, made.diff_dst_desc());
+  primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
+  primitive->output(DNNL_ARG_DIFF_SRC, 0, made.diff_src_desc());
+  return plan_of(
+      std::move(primitive),
+      {activation_layout(made.diff_dst_desc(), dy), weights_layout(made.weights_desc(), kernel, p.conv.groups)},
+      {activation_layout(made.diff_src_desc(), dx)});
+}
+
+KernelPlan conv_backward_weights(const KernelRequest& request) {
+  const auto& p = request.node.attrs<ConvBackwardWeightsAttrs>();
+  const Type &x = request.node.in(0).type(), &dy = request.node.in(1).type(), &dkernel = request.node.types()[0];
+  const bool free = free_activations(request.inputs);
+  const Geometry at(p.conv, x.shape, p.shape);
+  const Desc source = activation(x, free), weights = free_weights(dkernel, p.conv.groups),
+             result = activation(dy, free);
+  const Desc bias = p.bias ? plain_desc(request.node.types()[1]) : Desc();
+
+  const dnnl::convolution_backward_weights::primitive_desc made(
+      engine(), Algorithm::convolution_direct, source, weights, bias, result, at.strides, at.dilations, at.before,
+      at.after, forward_hint(source, weights, result, at), attributes());
+  auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_weights(made), made.scratchpad_desc());
+  primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
+  primitive->input(DNNL_ARG_DIFF_DST, 1, made.diff_dst_desc());
+  primitive->output(DNNL_ARG_DIFF_WEIGHTS, 0, made.diff_weights_desc());
+  std::vector<Layout> outputs = {weights_layout(made.diff_weights_desc(), dkernel, p.conv.groups)};
+  if (p.bias) {
+    primitive->output(DNNL_ARG_DIFF_BIAS, 1, bias);
+    outputs.push_back(Layout::plain());
+  }
+  return plan_of(std::move(primitive),
+                 {activation_layout(made.src_desc(), x), activation_layout(made.diff_dst_desc(), dy)},
+                 std::move(outputs));
+}
+
+}  // namespace nacre::onednn

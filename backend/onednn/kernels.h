@@ -1,0 +1,46 @@
+// The kernel builders of the CPU backend, by op family; table.cpp says which op each of them serves.
+#pragma once
+
+#include "backend/graph/ops/epilogue.h"
+#include "backend/onednn/engine.h"
+
+namespace nacre::onednn {
+
+std::span<const KernelRow> table();
+
+// The reference backend's kernel. table.cpp shows which ops have no kernel of their own; a few others fall back on it
+// for element types that oneDNN does not compute on this machine.
+KernelPlan borrowed(const KernelRequest& request);
+
+// conv.cpp
+KernelPlan conv(const KernelRequest& request);
+KernelPlan conv_backward_data(const KernelRequest& request);
+KernelPlan conv_backward_weights(const KernelRequest& request);
+
+// matmul.cpp
+KernelPlan matmul(const KernelRequest& request);
+
+// pool.cpp
+KernelPlan max_pool(const KernelRequest& request);
+KernelPlan max_pool_backward(const KernelRequest& request);
+KernelPlan average_pool(const KernelRequest& request);
+KernelPlan average_pool_backward(const KernelRequest& request);
+
+// softmax.cpp
+KernelPlan softmax(const KernelRequest& request);           // and its logarithm
+KernelPlan softmax_backward(const KernelRequest& request);  // of both
+
+// normalization.cpp
+KernelPlan batch_norm(const KernelRequest& request);
+KernelPlan batch_norm_backward(const KernelRequest& request);
+KernelPlan layer_norm(const KernelRequest& request);
+KernelPlan layer_norm_backward(const KernelRequest& request);
+
+// The epilogue as post-operations of a primitive: the residual is what the result holds before.
+dnnl::primitive_attr epilogue_attributes(const Epilogue& epilogue);
+// Binds the operands of an epilogue, which begin at `first`, to a primitive with the result y, and appends their
+// layouts to a plan that has the result's.
+void bind_epilogue(const Epilogue& epilogue, int first, const Desc& bias, const Type& y, PrimitiveKernel& kernel,
+                   KernelPlan& plan);
+
+}  // namespace nacre::onednn

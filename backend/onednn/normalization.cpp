@@ -1,0 +1,122 @@
+// Batch and layer normalisation. oneDNN's variance is the biased one, like the ops'.
+#include "backend/graph/ops/normalization.h"
+
+#include "backend/onednn/kernels.h"
+
+namespace nacre::onednn {
+namespace {
+
+dnnl::normalization_flags scale_and_shift() {
+  return dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
+}
+
+// x as oneDNN has fast kernels for it: (batch, channels, height, width). Plain tensors count as pictures of one row.
+Desc pictures(const Type& x, const Layout& layout) {
+  if (!layout.detail()) {
+    const std::int64_t places = x.shape.from(1).first(x.shape.rank() - 2).elements();
+    return channels_first(plain_desc(Type{x.dtype, {x.shape[0], 1, places, x.shape[-1]}}));
+  }
+  const Desc desc = channels_first(desc_of(layout, x));
+  if (desc.get_ndims() != 3) return desc;
+  Dims dims = desc.get_dims();
+  dims.insert(dims.begin() + 2, 1);
+  return desc.reshape(dims);
+}
+
+Desc rows(const Type& x) {
+  return plain_desc(Type{x.dtype, {x.shape.first(x.shape.rank() - 1).elements(), x.shape[-1]}});
+}
+
+// oneDNN wants statistics and parameters in float32.
+bool has_float32_parameters(const KernelRequest& request) { return request.node.in(1).dtype() == DType::float32; }
+
+Layout plain_unless_opaque(const Layout& layout) { return layout.detail() ? layout : Layout::plain(); }
+
+// (x, gamma, beta) → y, mean, variance. `statistics` is their descriptor.
+KernelPlan plan_forward(const dnnl::primitive& made, const Desc& scratchpad, const Desc& x, const Desc& parameters,
+                        const Desc& statistics, const Layout& layout) {
+  auto primitive = std::make_unique<PrimitiveKernel>(made, scratchpad);
+  primitive->input(DNNL_ARG_SRC, 0, x);
+  primitive->input(DNNL_ARG_SCALE, 1, parameters);
+  primitive->input(DNNL_ARG_SHIFT, 2, parameters);
+  primitive->output(DNNL_ARG_DST, 0, x);
+  primitive->output(DNNL_ARG_MEAN, 1, statistics);
+  primitive->output(DNNL_ARG_VARIANCE, 2, statistics);
+  const Layout plain = Layout::plain();
+  KernelPlan plan = plan_of(std::move(primitive), {layout, plain, plain}, {layout, plain, plain});
+  plan.in_place = {{.output = 0, .input = 0}};
+  return plan;
+}
+
+// (x, gamma, mean, variance, dy) → dx, dgamma, dbeta.
+KernelPlan plan_backward(const dnnl::primitive& made, const Desc& scratchpad, const Desc& x, const Desc& parameters,
+                         const Desc& statistics, const Layout& layout) {
+  auto primitive = std::make_unique<PrimitiveKernel>(made, scratchpad);
+  primitive->input(DNNL_ARG_SRC, 0, x);
+  primitive->input(DNNL_ARG_SCALE, 1, parameters);
+  primitive->input(DNNL_ARG_MEAN, 2, statistics);
+  primitive->input(DNNL_ARG_VARIANCE, 3, statistics);
+  primitive->input(DNNL_ARG_DIFF_DST, 4, x);
+  primitive->output(DNNL_ARG_DIFF_SRC, 0, x);
+  primitive->output(DNNL_ARG_DIFF_SCALE, 1, parameters);
+  primitive->output(DNNL_ARG_DIFF_SHIFT, 2, parameters);
+  const Layout plain = Layout::plain();
+  KernelPlan plan = plan_of(std::move(primitive), {layout, plain, plain, plain, layout}, {layout, plain, plain});
+  plan.in_place = {{.output = 0, .input = 4}};
+  return plan;
+}
+
+float epsilon_of(const KernelRequest& request) {
+  return static_cast<float>(request.node.attrs<EpsilonAttrs>().epsilon);
+}
+
+}  // namespace
+
+KernelPlan batch_norm(const KernelRequest& request) {
+  if (!has_float32_parameters(request)) return borrowed(request);
+  const Layout layout = plain_unless_opaque(request.inputs[0]);
+  const Desc x = pictures(request.node.in(0).type(), layout), parameters = plain_desc(request.node.in(1).type());
+  const dnnl::batch_normalization_forward::primitive_desc made(engine(), dnnl::prop_kind::forward_training, x, x,
+                                                               epsilon_of(request), scale_and_shift(), attributes());
+  return plan_forward(dnnl::batch_normalization_forward(made), made.scratchpad_desc(), x, parameters, parameters,
+                      layout);
+}
+
+KernelPlan batch_norm_backward(const KernelRequest& request) {
+  if (!has_float32_parameters(request)) return borrowed(request);
+  const Layout layout = plain_unless_opaque(request.inputs[0]);
+  const Desc x = pictures(request.node.in(0).type(), layout), parameters = plain_desc(request.node.in(1).type());
+  const float epsilon = epsilon_of(request);
+  const dnnl::batch_normalization_forward::primitive_desc hint(engine(), dnnl::prop_kind::forward_training, x, x,
+                                                               epsilon, scale_and_shift(), attributes());
+  const dnnl::batch_normalization_backward::primitive_desc made(engine(), dnnl::prop_kind::backward, x, x, x, epsilon,
+                                                                scale_and_shift(), hint, attributes());
+  return plan_backward(dnnl::batch_normalization_backward(made), made.scratchpad_desc(), x, parameters, parameters,
+                       layout);
+}
+
+KernelPlan layer_norm(const KernelRequest& request) {
+  if (!has_float32_parameters(request)) return borrowed(request);
+  const Desc x = rows(request.node.in(0).type()), parameters = plain_desc(request.node.in(1).type());
+  const Desc statistics = plain_desc(Type{DType::float32, {x.get_dims()[0]}});
+  const dnnl::layer_normalization_forward::primitive_desc made(engine(), dnnl::prop_kind::forward_training, x, x,
+                                                               statistics, epsilon_of(request), scale_and_shift(),
+                                                               attributes());
+  return plan_forward(dnnl::layer_normalization_forward(made), made.scratchpad_desc(), x, parameters, statistics,
+                      Layout::plain());
+}
+
+KernelPlan layer_norm_backward(const KernelRequest& request) {
+  if (!has_float32_parameters(request)) return borrowed(request);
+  const Desc x = rows(request.node.in(0).type()), parameters = plain_desc(request.node.in(1).type());
+  const Desc statistics = plain_desc(Type{DType::float32, {x.get_dims()[0]}});
+  const float epsilon = epsilon_of(request);
+  const dnnl::layer_normalization_forward::primitive_desc hint(engine(), dnnl::prop_kind::forward_training, x, x,
+                                                               statistics, epsilon, scale_and_shift(), attributes());
+  const dnnl::layer_normalization_backward::primitive_desc made(
+      engine(), dnnl::prop_kind::backward, x, x, x, statistics, epsilon, scale_and_shift(), hint, attributes());
+  return plan_backward(dnnl::layer_normalization_backward(made), made.scratchpad_desc(), x, parameters, statistics,
+                       Layout::plain());
+}
+
+}  // namespace nacre::onednn

@@ -1,0 +1,146 @@
+// Which kernel builder serves which op. `borrow` marks what the reference backend computes.
+#include "backend/graph/ops/ops.h"
+#include "backend/onednn/kernels.h"
+#include "backend/scan_kernel.h"
+
+namespace nacre::onednn {
+namespace {
+
+bool without_float64(const Node& node) {
+  for (Value value : node.inputs())
+    if (value.dtype() == DType::float64) return false;
+  for (const Type& type : node.types())
+    if (type.dtype == DType::float64) return false;
+  return true;
+}
+
+// A kernel of ours.
+constexpr KernelRow own(const Op& op, KernelBuilder build) { return {&op, build, without_float64}; }
+
+bool has_elements(const Node& node) {
+  for (Value value : node.inputs())
+    if (value.shape().elements() == 0) return false;
+  for (const Type& type : node.types())
+    if (type.shape.elements() == 0) return false;
+  return true;
+}
+
+// A primitive of oneDNN, which computes floating types, some of them (bfloat16, float16) on some machines only, and
+// leaves results alone when there is nothing to compute them from.
+template <KernelBuilder build>
+KernelPlan if_implemented(const KernelRequest& request) {
+  if (!is_floating(request.node.types()[0].dtype) || !has_elements(request.node)) return borrowed(request);
+  try {
+    return build(request);
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented) return borrowed(request);
+    throw InternalError("oneDNN refused '{}': {}", request.node.op().name, error.what());
+  }
+}
+template <KernelBuilder build>
+constexpr KernelRow primitive(const Op& op) {
+  return own(op, if_implemented<build>);
+}
+
+constexpr KernelRow borrow(const Op& op) { return own(op, borrowed); }
+
+}  // namespace
+
+std::span<const KernelRow> table() {
+  static constexpr KernelRow rows[] = {
+      borrow(op::negate),
+      borrow(op::abs),
+      borrow(op::sign),
+      borrow(op::exp),
+      borrow(op::expm1),
+      borrow(op::log),
+      borrow(op::log1p),
+      borrow(op::sqrt),
+      borrow(op::rsqrt),
+      borrow(op::square),
+      borrow(op::reciprocal),
+      borrow(op::sin),
+      borrow(op::cos),
+      borrow(op::tanh),
+      borrow(op::sigmoid),
+      borrow(op::relu),
+      borrow(op::erf),
+      borrow(op::floor),
+      borrow(op::ceil),
+      borrow(op::round),
+      borrow(op::logical_not),
+      borrow(op::is_finite),
+      borrow(op::add),
+      borrow(op::subtract),
+      borrow(op::multiply),
+      borrow(op::divide),
+      borrow(op::power),
+      borrow(op::maximum),
+      borrow(op::minimum),
+      borrow(op::modulo),
+      borrow(op::equal),
+      borrow(op::not_equal),
+      borrow(op::less),
+      borrow(op::less_equal),
+      borrow(op::greater),
+      borrow(op::greater_equal),
+      borrow(op::logical_and),
+      borrow(op::logical_or),
+      borrow(op::select),
+      borrow(op::cast),
+      borrow(op::stop_gradient),
+
+      borrow(op::reshape),
+      borrow(op::reshape_like),
+      borrow(op::transpose),
+      borrow(op::broadcast_to),
+      borrow(op::broadcast_like),
+      borrow(op::sum_like),
+      borrow(op::slice),
+      borrow(op::slice_gradient),
+      borrow(op::pad),
+      borrow(op::concat),
+      borrow(op::reverse),
+      borrow(op::iota),
+
+      borrow(op::sum),
+      borrow(op::mean),
+      borrow(op::max),
+      borrow(op::min),
+      borrow(op::product),
+      borrow(op::argmax),
+
+      primitive<matmul>(op::matmul),
+
+      primitive<conv>(op::conv),
+      primitive<conv_backward_data>(op::conv_backward_data),
+      primitive<conv_backward_weights>(op::conv_backward_weights),
+
+      primitive<max_pool>(op::max_pool),
+      primitive<max_pool_backward>(op::max_pool_backward),
+      primitive<average_pool>(op::average_pool),
+      primitive<average_pool_backward>(op::average_pool_backward),
+
+      primitive<softmax>(op::softmax),
+      primitive<softmax>(op::log_softmax),
+      primitive<softmax_backward>(op::softmax_backward),
+      primitive<softmax_backward>(op::log_softmax_backward),
+
+      primitive<batch_norm>(op::batch_norm),
+      primitive<batch_norm_backward>(op::batch_norm_backward),
+      primitive<layer_norm>(op::layer_norm),
+      primitive<layer_norm_backward>(op::layer_norm_backward),
+
+      borrow(op::gather),
+      borrow(op::scatter_add),
+      borrow(op::take_along),
+      borrow(op::take_along_backward),
+
+      borrow(op::random_uniform),
+
+      own(op::scan, scan_kernel),
+  };
+  return rows;
+}
+
+}  // namespace nacre::onednn
