@@ -1,0 +1,85 @@
+#include "tests/support/op_cases.h"
+
+namespace nacre::test {
+
+namespace {
+
+OpCase matmul_case(RandomStream& random, bool batched) {
+  const std::int64_t m = draw(random, 1, 5), k = draw(random, 1, 5), n = draw(random, 1, 5);
+  const bool transpose_a = draw(random, 0, 1) == 0, transpose_b = draw(random, 0, 1) == 0;
+  const Shape batch = batched ? draw_shape(random, 1, 2) : Shape{};
+  const Shape other = batched ? draw_narrower(random, batch) : Shape{};
+  const bool first_is_full = draw(random, 0, 1) == 0;
+  const Shape a = (first_is_full ? batch : other) + (transpose_a ? Shape{k, m} : Shape{m, k});
+  const Shape b = (first_is_full ? other : batch) + (transpose_b ? Shape{n, k} : Shape{k, n});
+  return {{{{DType::float32, a}}, {{DType::float32, b}}},
+          [=](const Values& x) { return Values{ops::matmul(x[0], x[1], transpose_a, transpose_b)}; }};
+}
+
+OpRecord along_axis(std::string name, Value (*builder)(Value, int)) {
+  return {std::move(name), [=](RandomStream& random) {
+            const Shape shape = draw_shape(random, 1, 4);
+            const int axis = static_cast<int>(draw(random, -shape.rank(), shape.rank() - 1));
+            return OpCase{{{{DType::float32, shape}}}, [=](const Values& x) { return Values{builder(x[0], axis)}; }};
+          }};
+}
+
+DType draw_index_dtype(RandomStream& random) {
+  constexpr DType dtypes[] = {DType::uint8, DType::int32, DType::int64};
+  return dtypes[draw(random, 0, 2)];
+}
+
+}  // namespace
+
+std::vector<OpRecord> algebra_records() {
+  return {
+      {"matmul", [](RandomStream& random) { return matmul_case(random, false); }},
+      {"matmul_batched", [](RandomStream& random) { return matmul_case(random, true); }},
+      {"dense",
+       [](RandomStream& random) {
+         const std::int64_t k = draw(random, 1, 5), n = draw(random, 1, 5);
+         return OpCase{{{{DType::float32, draw_shape(random, 1, 3) + Shape{k}}}, {{DType::float32, {k, n}}}},
+                       [](const Values& x) { return Values{ops::dense(x[0], x[1])}; }};
+       }},
+      along_axis("softmax", ops::softmax),
+      along_axis("log_softmax", ops::log_softmax),
+      {"gather",
+       [](RandomStream& random) {
+         const Shape table = draw_shape(random, 1, 3);
+         return OpCase{{{{DType::float32, table}},
+                        {{draw_index_dtype(random), draw_shape(random, 0, 2)}, {0, static_cast<double>(table[0])}}},
+                       [](const Values& x) { return Values{ops::gather(x[0], x[1])}; }};
+       }},
+      {"scatter_add",
+       [](RandomStream& random) {
+         const Shape indices = draw_shape(random, 0, 2);
+         const std::int64_t rows = draw(random, 1, 5);
+         return OpCase{{{{draw_index_dtype(random), indices}, {0, static_cast<double>(rows)}},
+                        {{DType::float32, indices + draw_shape(random, 0, 2)}}},
+                       [rows](const Values& x) {
+                         return Values{x[0].graph().add(op::scatter_add, RowsAttrs{rows}, {x[0], x[1]}).out()};
+                       }};
+       }},
+      {"take_along",
+       [](RandomStream& random) {
+         const Shape shape = draw_shape(random, 1, 4);
+         const int axis = static_cast<int>(draw(random, 0, shape.rank() - 1));
+         return OpCase{{{{DType::float32, shape}},
+                        {{draw_index_dtype(random), shape.first(axis) + shape.from(axis + 1)}, {0, static_cast<double>(shape[axis])}}},
+                       [axis](const Values& x) { return Values{ops::take_along(x[0], x[1], axis)}; }};
+       }},
+      {"one_hot",
+       [](RandomStream& random) {
+         return OpCase{{{{draw_index_dtype(random), draw_shape(random, 0, 3)}, {0, 5}}},
+                       [](const Values& x) { return Values{ops::one_hot(x[0], 4)}; }};
+       }},
+      {"random_uniform",
+       [](RandomStream& random) {
+         const std::int64_t call = draw(random, 0, 3);
+         return OpCase{{{{DType::int64, {}}, {0, 1e15}}, {{DType::int64, {}}, {0, 1e6}}, {{DType::float32, draw_shape(random)}}},
+                       [call](const Values& x) { return Values{ops::random_uniform(x[0], x[1], x[2], "layer", call)}; }};
+       }},
+  };
+}
+
+}  // namespace nacre::test
