@@ -1,0 +1,305 @@
+// Losses: what training makes small. Each is a described config with Keras's names and defaults and a rule that emits
+// the loss of every sample.
+#pragma once
+
+#include "api/train/loss_functions.h"
+#include "formats/config.h"
+
+namespace nacre {
+
+// How the losses of samples become one. sum_over_batch_size and mean: divided by the number of values;
+// mean_with_sample_weight: by the sum of the weights.
+enum class Reduction : std::uint8_t { sum_over_batch_size, sum, mean, mean_with_sample_weight, none };
+template <>
+struct EnumNames<Reduction> {
+  static constexpr std::string_view names[] = {"sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"};
+};
+
+// What every loss's config has besides its own fields.
+struct LossOptions {
+  std::string name{};  // "" becomes the class's
+  Reduction reduction = Reduction::sum_over_batch_size;
+  static void describe(auto&& field) {
+    field("name", &LossOptions::name, "shown in messages");
+    field("reduction", &LossOptions::reduction, "how the losses of the samples become one");
+  }
+};
+
+// The loss of each sample and, for sequences and pictures, of each place.
+struct SampleLosses {
+  Value values;
+  Value counted;  // bool, of the shape of `values`: which of them count; null when all do
+  SampleLosses(Value values_, Value counted_ = {}) : values(values_), counted(counted_) {}
+};
+
+// Immutable. Shapes are known when a loss is emitted. Computes in y_pred's dtype when that is float32 or float64, else
+// in float32.
+class Loss : public Configurable<Loss> {
+ public:
+  explicit Loss(LossOptions options) : options_(std::move(options)) {}
+
+  const std::string& name() const { return options_.name; }
+  Reduction reduction() const { return options_.reduction; }
+
+  // Unweighted; errors say what shapes came.
+  SampleLosses per_sample(Value y_true, Value y_pred) const;
+  // Weighted and reduced. sample_weight: one per sample or per value of per_sample, or null; mask: y_pred's, bool, or
+  // null. A masked mean is over the places that count. Source: Keras 3, losses/loss.py.
+  Value operator()(Value y_true, Value y_pred, Value sample_weight = {}, Value mask = {}) const;
+
+ protected:
+  // y_pred in the dtype of computation, y_true too unless it holds integers that are labels (takes_labels).
+  virtual SampleLosses emit(Value y_true, Value y_pred) const = 0;
+  virtual bool takes_labels() const { return false; }
+
+  LossOptions options_;
+};
+// Names, and Keras's function names: "mse", "sparse_categorical_crossentropy", …
+template <>
+Registry<Loss>& registry<Loss>();
+
+// Axes, written as one number or a list; null (none) means all.
+struct AxisList {
+  std::vector<std::int64_t> axes;
+};
+template <> struct FieldKind<AxisList> {
+  static void read(const Tree& tree, AxisList& value);
+  static Tree write(const AxisList& value, Style style);
+  static Tree schema();
+};
+
+// A loss made of a config whose operator() emits it: SampleLosses operator()(Value y_true, Value y_pred) const. Its
+// `default_name` names objects that are given no name.
+template <Described Config_>
+class LossOf final : public Loss {
+ public:
+  using Config = Config_;
+  explicit LossOf(Config config = {}, LossOptions options = {}) : Loss(std::move(options)), config_(std::move(config)) {
+    if (options_.name.empty()) options_.name = Config::default_name;
+  }
+  const Config& config() const { return config_; }
+  std::string_view class_name() const override { return Config::class_name; }
+  Tree config_tree(Style style) const override {
+    Tree tree = write_config(options_, style);
+    for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
+    if (style == Style::keras) return tree;
+    if (options_.name == Config::default_name) tree.erase("name");
+    return without_defaults(fields_of<Config>(), without_defaults(fields_of<LossOptions>(), std::move(tree)));
+  }
+
+ protected:
+  SampleLosses emit(Value y_true, Value y_pred) const override { return config_(y_true, y_pred); }
+  bool takes_labels() const override { return requires { Config::takes_labels; }; }
+
+ private:
+  Config config_;
+};
+
+// A text that is a template argument.
+template <std::size_t n>
+struct ConstantText {
+  char text[n]{};
+  constexpr ConstantText(const char (&characters)[n]) {
+    for (std::size_t i = 0; i < n; ++i) text[i] = characters[i];
+  }
+  constexpr operator std::string_view() const { return {text, n - 1}; }
+};
+
+// The config of a loss without fields.
+template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_, Value (*rule)(Value, Value)>
+struct PlainLossConfig {
+  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  static void describe(auto&&) {}
+  SampleLosses operator()(Value y_true, Value y_pred) const { return rule(y_true, y_pred); }
+};
+template <ConstantText class_name, ConstantText default_name, ConstantText doc, Value (*rule)(Value, Value)>
+using PlainLoss = LossOf<PlainLossConfig<class_name, default_name, doc, rule>>;
+
+// --- the losses -----------------------------------------------------------------------------------------------------
+
+namespace losses {
+
+using MeanSquaredError = PlainLoss<"MeanSquaredError", "mean_squared_error", "Mean of the squared errors.", mean_squared_error>;
+using MeanAbsoluteError = PlainLoss<"MeanAbsoluteError", "mean_absolute_error", "Mean of the absolute errors.", mean_absolute_error>;
+using MeanAbsolutePercentageError = PlainLoss<"MeanAbsolutePercentageError", "mean_absolute_percentage_error",
+                                              "Mean of the errors in percent of y_true.", mean_absolute_percentage_error>;
+using MeanSquaredLogarithmicError = PlainLoss<"MeanSquaredLogarithmicError", "mean_squared_logarithmic_error",
+                                              "Mean of the squared errors of log(1 + y).", mean_squared_logarithmic_error>;
+using LogCosh = PlainLoss<"LogCosh", "log_cosh", "Mean of the logarithms of the errors' cosh.", log_cosh>;
+using Hinge = PlainLoss<"Hinge", "hinge", "Mean of max(1 - y_true y_pred, 0).", hinge>;
+using SquaredHinge = PlainLoss<"SquaredHinge", "squared_hinge", "Mean of max(1 - y_true y_pred, 0)².", squared_hinge>;
+using CategoricalHinge = PlainLoss<"CategoricalHinge", "categorical_hinge",
+                                   "The margin by which the best wrong class beats the right one, plus 1.", categorical_hinge>;
+using KLDivergence = PlainLoss<"KLDivergence", "kl_divergence", "Kullback-Leibler divergence of y_pred from y_true.", kl_divergence>;
+using Poisson = PlainLoss<"Poisson", "poisson", "Negative log-likelihood of Poisson counts.", poisson>;
+
+struct BinaryCrossentropyConfig {
+  static constexpr std::string_view class_name = "BinaryCrossentropy", default_name = "binary_crossentropy";
+  static constexpr std::string_view doc = "Cross-entropy of independent yes-or-no labels.";
+  bool from_logits = false;
+  double label_smoothing = 0;
+  std::int64_t axis = -1;
+  static void describe(auto&& field) {
+    field("from_logits", &BinaryCrossentropyConfig::from_logits, "y_pred is before the sigmoid");
+    field("label_smoothing", &BinaryCrossentropyConfig::label_smoothing, "labels move this far towards 1/2", between(0, 1));
+    field("axis", &BinaryCrossentropyConfig::axis, "averaged over");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+// Source: Lin et al., "Focal Loss for Dense Object Detection" (2017).
+struct BinaryFocalCrossentropyConfig {
+  static constexpr std::string_view class_name = "BinaryFocalCrossentropy", default_name = "binary_focal_crossentropy";
+  static constexpr std::string_view doc = "Binary cross-entropy that weighs hard samples more.";
+  bool from_logits = false;
+  double label_smoothing = 0;
+  std::int64_t axis = -1;
+  bool apply_class_balancing = false;
+  double alpha = 0.25, gamma = 2;
+  static void describe(auto&& field) {
+    using Self = BinaryFocalCrossentropyConfig;
+    field("from_logits", &Self::from_logits, "y_pred is before the sigmoid");
+    field("label_smoothing", &Self::label_smoothing, "labels move this far towards 1/2", between(0, 1));
+    field("axis", &Self::axis, "averaged over");
+    field("apply_class_balancing", &Self::apply_class_balancing, "weigh class 1 by alpha, class 0 by 1 - alpha");
+    field("alpha", &Self::alpha, "weight of class 1");
+    field("gamma", &Self::gamma, "exponent of the focus");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+struct CategoricalCrossentropyConfig {
+  static constexpr std::string_view class_name = "CategoricalCrossentropy", default_name = "categorical_crossentropy";
+  static constexpr std::string_view doc = "Cross-entropy of one-hot labels.";
+  bool from_logits = false;
+  double label_smoothing = 0;
+  std::int64_t axis = -1;
+  static void describe(auto&& field) {
+    using Self = CategoricalCrossentropyConfig;
+    field("from_logits", &Self::from_logits, "y_pred is before the softmax");
+    field("label_smoothing", &Self::label_smoothing, "labels move this far towards 1/classes", between(0, 1));
+    field("axis", &Self::axis, "of the classes");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+// Source: as BinaryFocalCrossentropy.
+struct CategoricalFocalCrossentropyConfig {
+  static constexpr std::string_view class_name = "CategoricalFocalCrossentropy", default_name = "categorical_focal_crossentropy";
+  static constexpr std::string_view doc = "Categorical cross-entropy that weighs hard samples more.";
+  bool from_logits = false;
+  double label_smoothing = 0;
+  std::int64_t axis = -1;
+  double alpha = 0.25, gamma = 2;
+  static void describe(auto&& field) {
+    using Self = CategoricalFocalCrossentropyConfig;
+    field("from_logits", &Self::from_logits, "y_pred is before the softmax");
+    field("label_smoothing", &Self::label_smoothing, "labels move this far towards 1/classes", between(0, 1));
+    field("axis", &Self::axis, "of the classes");
+    field("alpha", &Self::alpha, "weight of every class");
+    field("gamma", &Self::gamma, "exponent of the focus");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+struct SparseCategoricalCrossentropyConfig {
+  static constexpr std::string_view class_name = "SparseCategoricalCrossentropy", default_name = "sparse_categorical_crossentropy";
+  static constexpr std::string_view doc = "Cross-entropy of integer labels.";
+  static constexpr bool takes_labels = true;
+  bool from_logits = false;
+  std::optional<std::int64_t> ignore_class{};
+  std::int64_t axis = -1;
+  static void describe(auto&& field) {
+    using Self = SparseCategoricalCrossentropyConfig;
+    field("from_logits", &Self::from_logits, "y_pred is before the softmax");
+    field("ignore_class", &Self::ignore_class, "places with this label do not count");
+    field("axis", &Self::axis, "of the classes");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+// Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks" (2018).
+struct CategoricalGeneralizedCrossEntropyConfig {
+  static constexpr std::string_view class_name = "CategoricalGeneralizedCrossEntropy";
+  static constexpr std::string_view default_name = "categorical_generalized_cross_entropy";
+  static constexpr std::string_view doc = "(1 - p[label]^q) / q, for noisy integer labels.";
+  static constexpr bool takes_labels = true;
+  double q = 0.5;
+  static void describe(auto&& field) {
+    field("q", &CategoricalGeneralizedCrossEntropyConfig::q, "near 0: cross-entropy; near 1: absolute error", above(0), from_below(0, 1));
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+struct CosineSimilarityConfig {
+  static constexpr std::string_view class_name = "CosineSimilarity", default_name = "cosine_similarity";
+  static constexpr std::string_view doc = "-cos of the angle between y_true and y_pred.";
+  std::int64_t axis = -1;
+  static void describe(auto&& field) { field("axis", &CosineSimilarityConfig::axis, "of the vectors"); }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+struct HuberConfig {
+  static constexpr std::string_view class_name = "Huber", default_name = "huber_loss";
+  static constexpr std::string_view doc = "Squared error near zero, absolute error beyond delta.";
+  double delta = 1;
+  static void describe(auto&& field) { field("delta", &HuberConfig::delta, "where the error becomes linear", above(0)); }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+struct DiceConfig {
+  static constexpr std::string_view class_name = "Dice", default_name = "dice";
+  static constexpr std::string_view doc = "1 - the overlap of two sets, 2|A∩B| / (|A| + |B|).";
+  AxisList axis{};
+  static void describe(auto&& field) { field("axis", &DiceConfig::axis, "summed over; null: all"); }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+// Source: Salehi et al., "Tversky loss function for image segmentation" (2017).
+struct TverskyConfig {
+  static constexpr std::string_view class_name = "Tversky", default_name = "tversky";
+  static constexpr std::string_view doc = "Dice with weights for what is missed and what is too much.";
+  double alpha = 0.5, beta = 0.5;
+  AxisList axis{};
+  static void describe(auto&& field) {
+    field("alpha", &TverskyConfig::alpha, "weight of what is in y_true alone");
+    field("beta", &TverskyConfig::beta, "weight of what is in y_pred alone");
+    field("axis", &TverskyConfig::axis, "summed over; null: all");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+// Source: Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization" (2020).
+struct CircleConfig {
+  static constexpr std::string_view class_name = "Circle", default_name = "circle";
+  static constexpr std::string_view doc = "Pulls embeddings of one label together and pushes others apart; y_pred has unit length.";
+  static constexpr bool takes_labels = true;
+  double gamma = 80, margin = 0.4;
+  bool remove_diagonal = true;
+  static void describe(auto&& field) {
+    field("gamma", &CircleConfig::gamma, "scale", above(0));
+    field("margin", &CircleConfig::margin, "relaxation", between(0, 1));
+    field("remove_diagonal", &CircleConfig::remove_diagonal, "a sample makes no pair with itself");
+  }
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
+using BinaryCrossentropy = LossOf<BinaryCrossentropyConfig>;
+using BinaryFocalCrossentropy = LossOf<BinaryFocalCrossentropyConfig>;
+using CategoricalCrossentropy = LossOf<CategoricalCrossentropyConfig>;
+using CategoricalFocalCrossentropy = LossOf<CategoricalFocalCrossentropyConfig>;
+using SparseCategoricalCrossentropy = LossOf<SparseCategoricalCrossentropyConfig>;
+using CategoricalGeneralizedCrossEntropy = LossOf<CategoricalGeneralizedCrossEntropyConfig>;
+using CosineSimilarity = LossOf<CosineSimilarityConfig>;
+using Huber = LossOf<HuberConfig>;
+using Dice = LossOf<DiceConfig>;
+using Tversky = LossOf<TverskyConfig>;
+using Circle = LossOf<CircleConfig>;
+
+}  // namespace losses
+
+// The cross-entropy that fits ("crossentropy", "ce"), else read_object<Loss>: binary when y_pred has one last place,
+// sparse when y_true has one rank less or one last place, else categorical. Types without known batch are fine.
+std::shared_ptr<Loss> resolve_loss(const Tree& tree, const Type& y_true, const Type& y_pred);
+
+}  // namespace nacre
