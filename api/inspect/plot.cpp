@@ -1,0 +1,225 @@
+#include "api/inspect/plot.h"
+
+#include <cairo/cairo-svg.h>
+#include <cairo/cairo.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "formats/file.h"
+
+namespace nacre {
+
+namespace {
+
+constexpr double panel_width = 480, panel_height = 320, title_height = 44;
+constexpr double left = 64, right = 18, top = 34, bottom = 46;
+
+struct Color {
+  double red, green, blue;
+};
+// Distinguishable also for those who do not see all colours (Okabe and Ito).
+constexpr std::array<Color, 6> palette{{{0.0, 0.447, 0.698},
+                                        {0.835, 0.369, 0.0},
+                                        {0.0, 0.62, 0.451},
+                                        {0.8, 0.475, 0.655},
+                                        {0.337, 0.706, 0.914},
+                                        {0.6, 0.5, 0.1}}};
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
+  void include(double value) {
+    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
+  }
+  // Never empty, and a little wider than the data.
+  void widen(double share) {
+    if (!(low <= high)) low = 0, high = 1;
+    const double margin = high > low ? (high - low) * share : std::max(std::abs(high) * 0.1, 0.5);
+    low -= margin;
+    high += margin;
+  }
+};
+
+// Round numbers within a range, about `wanted` of them; at least `smallest` apart.
+std::vector<double> ticks(const Range& range, int wanted, double smallest) {
+  const double rough = (range.high - range.low) / wanted, power = std::pow(10, std::floor(std::log10(rough)));
+  double step = power;
+  for (double factor : {1.0, 2.0, 5.0, 10.0})
+    if (factor * power >= rough) {
+      step = factor * power;
+      break;
+    }
+  step = std::max(step, smallest);
+  std::vector<double> result;
+  for (double tick = std::ceil(range.low / step) * step; tick <= range.high + step * 1e-9; tick += step)
+    result.push_back(std::abs(tick) < step * 1e-9 ? 0 : tick);
+  return result;
+}
+
+class Painter {
+ public:
+  explicit Painter(cairo_t* context) : context_(context) {
+    cairo_select_font_face(context_, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+  }
+
+  void sheet(const std::vector<Panel>& panels, const std::string& title, double width, double height) {
+    cairo_set_source_rgb(context_, 1, 1, 1);
+    cairo_rectangle(context_, 0, 0, width, height);
+    cairo_fill(context_);
+    ink(0.1);
+    text(title, width / 2, 28, 17, 0.5);
+    for (std::size_t i = 0; i < panels.size(); ++i) {
+      cairo_save(context_);
+      cairo_translate(context_, static_cast<double>(i % 2) * panel_width, title_height + static_cast<double>(i / 2) * panel_height);
+      panel(panels[i]);
+      cairo_restore(context_);
+    }
+  }
+
+ private:
+  void ink(double grey) { cairo_set_source_rgb(context_, grey, grey, grey); }
+
+  // `anchor`: 0 begins at x, 0.5 is centred on it, 1 ends there.
+  void text(const std::string& words, double x, double y, double size, double anchor) {
+    cairo_set_font_size(context_, size);
+    cairo_text_extents_t extents;
+    cairo_text_extents(context_, words.c_str(), &extents);
+    cairo_move_to(context_, x - anchor * extents.x_advance, y);
+    cairo_show_text(context_, words.c_str());
+  }
+
+  void line(double x1, double y1, double x2, double y2, double width) {
+    cairo_set_line_width(context_, width);
+    cairo_move_to(context_, x1, y1);
+    cairo_line_to(context_, x2, y2);
+    cairo_stroke(context_);
+  }
+
+  void panel(const Panel& panel) {
+    Range xs, ys;
+    for (const Curve& curve : panel.curves)
+      for (std::size_t i = 0; i < curve.x.size(); ++i)
+        if (std::isfinite(curve.y[i])) xs.include(curve.x[i]), ys.include(curve.y[i]);
+    xs.widen(0.02);
+    ys.widen(0.06);
+    const double inner_width = panel_width - left - right, inner_height = panel_height - top - bottom;
+    const auto to_x = [&](double x) { return left + (x - xs.low) / (xs.high - xs.low) * inner_width; };
+    const auto to_y = [&](double y) { return top + (ys.high - y) / (ys.high - ys.low) * inner_height; };
+
+    ink(0.15);
+    text(panel.title, left, top - 12, 13, 0);
+    for (double tick : ticks(ys, 5, 0)) {
+      ink(0.88);
+      line(left, to_y(tick), left + inner_width, to_y(tick), 1);
+      ink(0.35);
+      text(fmt::format("{:.4g}", tick), left - 7, to_y(tick) + 4, 11, 1);
+    }
+    for (double tick : ticks(xs, 6, 1)) {
+      ink(0.35);
+      line(to_x(tick), top + inner_height, to_x(tick), top + inner_height + 4, 1);
+      text(fmt::format("{:.4g}", tick), to_x(tick), top + inner_height + 17, 11, 0.5);
+    }
+    ink(0.55);
+    line(left, top + inner_height, left + inner_width, top + inner_height, 1.2);
+    ink(0.35);
+    text(panel.x_label, left + inner_width / 2, top + inner_height + 34, 11, 0.5);
+
+    double legend = left + inner_width;
+    for (std::size_t index = panel.curves.size(); index-- > 0;) {
+      const Curve& curve = panel.curves[index];
+      const Color color = palette[index % palette.size()];
+      cairo_set_source_rgb(context_, color.red, color.green, color.blue);
+      draw(curve, to_x, to_y);
+      cairo_set_font_size(context_, 11);
+      cairo_text_extents_t extents;
+      cairo_text_extents(context_, curve.name.c_str(), &extents);
+      text(curve.name, legend, top - 12, 11, 1);
+      legend -= extents.x_advance + 24;
+      line(legend, top - 16, legend + 18, top - 16, 2.2);
+      legend -= 14;
+    }
+  }
+
+  template <class ToX, class ToY>
+  void draw(const Curve& curve, ToX&& to_x, ToY&& to_y) {
+    bool down = false;
+    for (std::size_t i = 0; i < curve.x.size(); ++i) {
+      if (!std::isfinite(curve.y[i])) {
+        down = false;
+        continue;
+      }
+      if (down) cairo_line_to(context_, to_x(curve.x[i]), to_y(curve.y[i]));
+      else cairo_move_to(context_, to_x(curve.x[i]), to_y(curve.y[i]));
+      down = true;
+    }
+    cairo_set_line_width(context_, 2);
+    cairo_set_line_join(context_, CAIRO_LINE_JOIN_ROUND);
+    cairo_stroke(context_);
+    if (curve.x.size() > 40) return;
+    for (std::size_t i = 0; i < curve.x.size(); ++i)
+      if (std::isfinite(curve.y[i])) {
+        cairo_arc(context_, to_x(curve.x[i]), to_y(curve.y[i]), 2.6, 0, 6.2832);
+        cairo_fill(context_);
+      }
+  }
+
+  cairo_t* context_;
+};
+
+using Surface = std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)>;
+
+cairo_status_t append_bytes(void* closure, const unsigned char* bytes, unsigned int length) {
+  static_cast<std::string*>(closure)->append(reinterpret_cast<const char*>(bytes), length);
+  return CAIRO_STATUS_SUCCESS;
+}
+
+void check(cairo_status_t status, const std::filesystem::path& path) {
+  if (status != CAIRO_STATUS_SUCCESS)
+    throw Error("the curves could not be drawn: {}", cairo_status_to_string(status)).at({path.string(), 0, 0});
+}
+
+struct Size {
+  double width, height;
+};
+Size size_of_sheet(const std::vector<Panel>& panels) {
+  const auto rows = static_cast<double>((panels.size() + 1) / 2);
+  return {panel_width * (panels.size() > 1 ? 2 : 1), title_height + rows * panel_height};
+}
+
+// Paints on a surface, which is finished then, so that all its bytes have been given.
+void paint(const Surface& surface, const std::vector<Panel>& panels, const std::string& title, Size size, double scale) {
+  const std::unique_ptr<cairo_t, decltype(&cairo_destroy)> context(cairo_create(surface.get()), cairo_destroy);
+  cairo_scale(context.get(), scale, scale);
+  Painter(context.get()).sheet(panels, title, size.width, size.height);
+}
+
+}  // namespace
+
+void plot_svg(const std::vector<Panel>& panels, const std::string& title, const std::filesystem::path& path) {
+  const Size size = size_of_sheet(panels);
+  std::string bytes;
+  {
+    const Surface surface(cairo_svg_surface_create_for_stream(append_bytes, &bytes, size.width, size.height), cairo_surface_destroy);
+    paint(surface, panels, title, size, 1);
+    cairo_surface_finish(surface.get());
+    check(cairo_surface_status(surface.get()), path);
+  }
+  write_file_atomically(path, bytes);
+}
+
+void plot_png(const std::vector<Panel>& panels, const std::string& title, const std::filesystem::path& path) {
+  constexpr double scale = 1.5;  // sharp enough on dense screens
+  const Size size = size_of_sheet(panels);
+  const Surface surface(cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(size.width * scale),
+                                                   static_cast<int>(size.height * scale)),
+                        cairo_surface_destroy);
+  paint(surface, panels, title, size, scale);
+  std::string bytes;
+  check(cairo_surface_write_to_png_stream(surface.get(), append_bytes, &bytes), path);
+  write_file_atomically(path, bytes);
+}
+
+}  // namespace nacre
