@@ -49,9 +49,8 @@ KernelPlan plan_forward(const dnnl::primitive& made, const Desc& scratchpad, con
 }
 
 // (x, gamma, mean, variance, dy) → dx, dgamma, dbeta.
-KernelPlan plan_backward(const dnnl::primitive& made, const Desc& scratchpad, const Desc& x, const Desc& parameters,
+KernelPlan plan_backward(std::unique_ptr<PrimitiveKernel> primitive, const Desc& x, const Desc& parameters,
                          const Desc& statistics, const Layout& layout) {
-  auto primitive = std::make_unique<PrimitiveKernel>(made, scratchpad);
   primitive->input(DNNL_ARG_SRC, 0, x);
   primitive->input(DNNL_ARG_SCALE, 1, parameters);
   primitive->input(DNNL_ARG_MEAN, 2, statistics);
@@ -91,8 +90,8 @@ KernelPlan batch_norm_backward(const KernelRequest& request) {
                                                                epsilon, scale_and_shift(), attributes());
   const dnnl::batch_normalization_backward::primitive_desc made(engine(), dnnl::prop_kind::backward, x, x, x, epsilon,
                                                                 scale_and_shift(), hint, attributes());
-  return plan_backward(dnnl::batch_normalization_backward(made), made.scratchpad_desc(), x, parameters, parameters,
-                       layout);
+  auto primitive = std::make_unique<PrimitiveKernel>(dnnl::batch_normalization_backward(made), made.scratchpad_desc());
+  return plan_backward(std::move(primitive), x, parameters, parameters, layout);
 }
 
 KernelPlan layer_norm(const KernelRequest& request) {
@@ -115,8 +114,9 @@ KernelPlan layer_norm_backward(const KernelRequest& request) {
                                                                statistics, epsilon, scale_and_shift(), attributes());
   const dnnl::layer_normalization_backward::primitive_desc made(
       engine(), dnnl::prop_kind::backward, x, x, x, statistics, epsilon, scale_and_shift(), hint, attributes());
-  return plan_backward(dnnl::layer_normalization_backward(made), made.scratchpad_desc(), x, parameters, statistics,
-                       Layout::plain());
+  auto primitive = std::make_unique<PrimitiveKernel>(dnnl::layer_normalization_backward(made), made.scratchpad_desc());
+  primitive->input(DNNL_ARG_SHIFT, 1, parameters);  // oneDNN 3.2 asks for a shift here, whose elements it does not read
+  return plan_backward(std::move(primitive), x, parameters, statistics, Layout::plain());
 }
 
 }  // namespace nacre::onednn
