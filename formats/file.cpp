@@ -365,9 +365,11 @@ AtomicFile::~AtomicFile() { discard(); }
 
 void AtomicFile::discard() noexcept {
   if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  descriptor_ = -1;
-  if (!direct_) ::unlink(temporary_.c_str());
+  if (!direct_) {
+    ::unlink(temporary_.c_str());
+    (void)!::ftruncate(descriptor_, 0);  // frees the space even where a library still holds the file open
+  }
+  ::close(std::exchange(descriptor_, -1));
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
