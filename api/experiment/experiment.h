@@ -1,0 +1,110 @@
+// An experiment: everything that one YAML file says.
+#pragma once
+
+#include "api/data/source.h"
+#include "api/experiment/config_file.h"
+#include "api/experiment/model_builder.h"
+#include "api/train/callbacks.h"
+#include "api/train/compile_options.h"
+
+namespace nacre {
+
+struct DataConfig {
+  Ref<Source> train, validation, test;
+  NormalizeConfig normalize;
+  static void describe(auto&& field) {
+    field("train", &DataConfig::train, "what is learned from");
+    field("validation", &DataConfig::validation, "what is measured after each epoch");
+    field("test", &DataConfig::test, "what `nacre evaluate` measures first of all");
+    field("normalize", &DataConfig::normalize, "of inputs, before they reach the model");
+  }
+};
+
+// Keras's arguments of fit.
+struct FitConfig {
+  std::int64_t batch_size = 32, epochs = 1;
+  bool shuffle = true;
+  std::optional<double> validation_split;
+  std::int64_t validation_freq = 1;
+  std::optional<std::int64_t> steps_per_epoch;
+  Tree class_weight;
+  std::vector<Ref<Callback>> callbacks;
+  static void describe(auto&& field) {
+    field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
+    field("epochs", &FitConfig::epochs, "passes over the training data", at_least(0));
+    field("shuffle", &FitConfig::shuffle, "a new order of the samples in each epoch");
+    field("validation_split", &FitConfig::validation_split, "this share at the end of the training data validates", between(0, 1));
+    field("validation_freq", &FitConfig::validation_freq, "validate after so many epochs", at_least(1));
+    field("steps_per_epoch", &FitConfig::steps_per_epoch, "ends epochs after so many batches", at_least(1));
+    field("class_weight", &FitConfig::class_weight, "{class: weight}: how much samples of a class count");
+    field("callbacks", &FitConfig::callbacks, "what happens beside training");
+  }
+};
+
+// `train:` holds the keys of both.
+struct TrainConfig {
+  CompileOptions compile;
+  FitConfig fit;
+};
+template <> struct FieldKind<TrainConfig> {
+  static void read(const Tree& tree, TrainConfig& value);
+  static Tree write(const TrainConfig& value, Style style);
+  static Tree schema();
+};
+
+struct ExperimentConfig {
+  std::string name;
+  std::int64_t seed = 0;
+  std::string device = "cpu";
+  std::optional<std::int64_t> threads;
+  Tree variables, model;
+  DataConfig data;
+  TrainConfig train;
+  std::optional<std::string> output;
+  static void describe(auto&& field) {
+    field("name", &ExperimentConfig::name, "of the experiment and its model; default: the file's name");
+    field("seed", &ExperimentConfig::seed, "of everything random", at_least(0));
+    field("device", &ExperimentConfig::device, "where it is computed", one_of({"cpu", "gpu", "reference"}));
+    field("threads", &ExperimentConfig::threads, "of kernels; default: all cores", at_least(1));
+    field("variables", &ExperimentConfig::variables, "names for expressions: ${width}");
+    field("model", &ExperimentConfig::model, "the network", required());
+    field("data", &ExperimentConfig::data, "what it learns from");
+    field("train", &ExperimentConfig::train, "how it learns");
+    field("output", &ExperimentConfig::output, "folder of the run; default: runs/NAME");
+  }
+};
+
+class Experiment {
+ public:
+  explicit Experiment(const ConfigFile& file, std::string default_name = "");
+  static Experiment load(const std::filesystem::path& file, std::span<const std::string> overrides = {});
+
+  const ExperimentConfig& config() const { return config_; }
+  const std::filesystem::path& folder() const { return folder_; }
+  // Where the run's files go: `output` relative to the working folder, or runs/NAME.
+  std::filesystem::path output_folder() const;
+
+  std::shared_ptr<FunctionalLayer> build_model() const;
+
+  struct Data {
+    DatasetRef train, validation, test;  // null: not given
+  };
+  // Opens what the file names, splits and normalises it.
+  Data open_data() const;
+  // What `evaluate` measures on: test, else validation, else train; throws a usage Error when there is none.
+  DatasetRef open_evaluation_data() const;
+
+  // The whole configuration with blocks expanded, expressions evaluated and every default filled in; `absolute_paths`
+  // makes it independent of its folder.
+  Tree render() const;
+
+ private:
+  ExperimentConfig config_;
+  std::filesystem::path folder_;
+  Variables variables_;
+};
+
+// JSON Schema (2020-12) of experiment files.
+Tree experiment_schema();
+
+}  // namespace nacre

@@ -1,0 +1,123 @@
+// nacre: the command line.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+
+#include "api/version.h"
+#include "backend/core/error.h"
+#include "cli/verbs.h"
+
+namespace nacre::cli {
+namespace {
+
+constexpr int failed = 1, wrong_usage = 2;
+
+void add_run_options(CLI::App& verb, RunArguments& arguments) {
+  verb.add_option("--device", arguments.device, "cpu, gpu or reference")->type_name("DEVICE");
+  verb.add_option("--threads", arguments.threads, "threads of kernels (default: all cores)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  verb.add_flag("--json", arguments.json, "print JSON for programs");
+}
+
+void add_overrides(CLI::App& verb, std::vector<std::string>& overrides) {
+  verb.add_option("overrides", overrides, "set a key of the configuration: train.epochs=3")->type_name("KEY=VALUE");
+}
+
+// Declares the verbs, parses, and runs the one that was asked for.
+int run(int count, char** words) {
+  CLI::App app("nacre: describe, train and serve neural networks.", "nacre");
+  app.set_version_flag("--version", std::string("nacre ") + std::string(version()));
+  app.require_subcommand(1);
+  app.failure_message([](const CLI::App* verb, const CLI::Error& error) {
+    return std::string(error.what()) + "\n  hint: " + verb->get_name() + " --help shows what there is\n";
+  });
+  int status = 0;
+
+  TrainArguments train_arguments;
+  CLI::App* verb = app.add_subcommand("train", "train the model of a YAML file");
+  verb->add_option("config", train_arguments.config, "YAML file of the experiment")->required()->type_name("CONFIG");
+  add_overrides(*verb, train_arguments.overrides);
+  verb->add_option("--output", train_arguments.output, "folder of the run (default: runs/NAME)")->type_name("DIR");
+  verb->add_flag("--resume", train_arguments.resume, "go on from the run's last checkpoint");
+  add_run_options(*verb, train_arguments);
+  verb->callback([&] { status = train(train_arguments); });
+
+  EvaluateArguments evaluate_arguments;
+  verb = app.add_subcommand("evaluate", "loss and metrics of a saved model on data");
+  verb->add_option("model", evaluate_arguments.model, "saved model")->required()->type_name("MODEL");
+  verb->add_option("--data", evaluate_arguments.data, "YAML file with `data:`, a file, a folder, or e.g. digits:1000")
+      ->required()
+      ->type_name("CONFIG_OR_SOURCE");
+  verb->add_option("--batch-size", evaluate_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
+  add_run_options(*verb, evaluate_arguments);
+  verb->callback([&] { status = evaluate(evaluate_arguments); });
+
+  PredictArguments predict_arguments;
+  verb = app.add_subcommand("predict", "what a saved model makes of inputs");
+  verb->add_option("model", predict_arguments.model, "saved model")->required()->type_name("MODEL");
+  verb->add_option("inputs", predict_arguments.inputs,
+                   ".npy .npz .csv .h5 .idx .png .jpg files, one or NAME=FILE for each input of the model; several "
+                   "pictures are one batch; - reads CSV or JSON lines from standard input")
+      ->required()
+      ->type_name("INPUT");
+  verb->add_option("-o,--output", predict_arguments.output, "file to write: .npy .npz .csv .json (default: JSON to the terminal)")
+      ->type_name("OUT");
+  verb->add_option("--batch-size", predict_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
+  add_run_options(*verb, predict_arguments);
+  verb->callback([&] { status = predict(predict_arguments); });
+
+  SummaryArguments summary_arguments;
+  verb = app.add_subcommand("summary", "layers, parameters, work and memory of a model");
+  verb->add_option("model", summary_arguments.model, "saved model, or YAML file of an experiment")->required()->type_name("MODEL_OR_CONFIG");
+  add_overrides(*verb, summary_arguments.overrides);
+  verb->add_flag("--json", summary_arguments.json, "print JSON for programs");
+  verb->callback([&] { status = summary(summary_arguments); });
+
+  std::filesystem::path run_folder;
+  verb = app.add_subcommand("plot", "draw the curves of a run as SVG and PNG");
+  verb->add_option("run", run_folder, "folder of the run")->required()->type_name("RUN_DIR");
+  verb->callback([&] { status = plot(run_folder); });
+
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  bool render_json = false;
+  verb = app.add_subcommand("render", "print a configuration with blocks expanded and every default filled in");
+  verb->add_option("config", config, "YAML file of the experiment")->required()->type_name("CONFIG");
+  add_overrides(*verb, overrides);
+  verb->add_flag("--json", render_json, "print JSON");
+  verb->callback([&] { status = render(config, overrides, render_json); });
+
+  verb = app.add_subcommand("schema", "print the JSON Schema of configurations, for editors");
+  verb->callback([&] { status = schema(); });
+
+  bool doctor_json = false;
+  verb = app.add_subcommand("doctor", "version, backends, instruction sets, threads, libraries, devices");
+  verb->add_flag("--json", doctor_json, "print JSON");
+  verb->callback([&] { status = doctor(doctor_json); });
+
+  try {
+    app.parse(count, words);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : wrong_usage;
+  }
+  return status;
+}
+
+}  // namespace
+}  // namespace nacre::cli
+
+int main(int count, char** words) {
+  using namespace nacre;
+  try {
+    return cli::run(count, words);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return error.kind() == Error::Kind::usage ? cli::wrong_usage : cli::failed;
+  } catch (const std::bad_alloc&) {
+    std::fputs("out of memory\n  hint: a smaller batch_size needs less\n", stderr);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+  }
+  return cli::failed;
+}

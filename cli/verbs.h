@@ -1,0 +1,53 @@
+// The verbs of the command line, as functions of their arguments. Each prints its result to standard output, throws
+// Error for what a person should read, and returns the exit code: 0 done, 1 failed.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nacre::cli {
+
+struct RunArguments {
+  std::string device;  // "" takes what the configuration says, else cpu
+  int threads = 0;     // 0: all cores
+  bool json = false;   // a program reads the output
+};
+
+struct TrainArguments : RunArguments {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  std::optional<std::filesystem::path> output;
+  bool resume = false;
+};
+int train(const TrainArguments& arguments);
+
+struct EvaluateArguments : RunArguments {
+  std::filesystem::path model;
+  std::string data;  // a YAML file with `data:`, or a source
+  std::int64_t batch_size = 0;
+};
+int evaluate(const EvaluateArguments& arguments);
+
+struct PredictArguments : RunArguments {
+  std::filesystem::path model;
+  std::vector<std::string> inputs;
+  std::optional<std::filesystem::path> output;
+  std::int64_t batch_size = 32;
+};
+int predict(const PredictArguments& arguments);
+
+struct SummaryArguments {
+  std::filesystem::path model;  // or a configuration
+  std::vector<std::string> overrides;
+  bool json = false;
+};
+int summary(const SummaryArguments& arguments);
+
+int plot(const std::filesystem::path& run_folder);
+int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json);
+int schema();
+int doctor(bool json);
+
+}  // namespace nacre::cli
