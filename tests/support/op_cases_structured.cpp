@@ -1,7 +1,194 @@
+#include <algorithm>
+
 #include "tests/support/op_cases.h"
 
 namespace nacre::test {
 
-std::vector<OpRecord> structured_records() { return {}; }
+namespace {
+
+bool flip(RandomStream& random) { return draw(random, 0, 1) == 0; }
+
+OpCase::Operand real(Shape shape) { return {{DType::float32, std::move(shape)}}; }
+
+// --- windows ------------------------------------------------------------------------------------------------------
+
+// Windows over one to three axes that fit.
+struct WindowCase {
+  std::vector<std::int64_t> sizes, window, strides, dilations;
+  Padding padding;
+
+  WindowCase(RandomStream& random, std::int64_t largest_dilation)
+      : padding(flip(random) ? Padding::same : Padding::valid) {
+    const std::int64_t axes = draw(random, 1, 3);
+    for (std::int64_t i = 0; i < axes; ++i) {
+      window.push_back(draw(random, 1, axes == 3 ? 2 : 3));
+      strides.push_back(draw(random, 1, 3));
+      dilations.push_back(draw(random, 1, largest_dilation));
+      const std::int64_t extent = (window.back() - 1) * dilations.back() + 1;
+      sizes.push_back((padding == Padding::same ? 1 : extent) + draw(random, 0, axes == 3 ? 2 : 4));
+    }
+  }
+  Shape around(const std::vector<std::int64_t>& spatial, std::int64_t before, std::int64_t after) const {
+    return Shape{before} + Shape(spatial) + Shape{after};
+  }
+};
+
+struct ConvCase {
+  ConvAttrs attrs;
+  Shape x, kernel;
+
+  explicit ConvCase(RandomStream& random) {
+    WindowCase windows(random, 2);
+    std::int64_t channels = draw(random, 1, 3), filters = draw(random, 1, 3);
+    switch (draw(random, 0, 2)) {
+      case 0: break;
+      case 1:  // in groups
+        attrs.groups = 2;
+        channels *= 2;
+        filters *= 2;
+        break;
+      default:  // depthwise
+        attrs.groups = channels;
+        filters *= channels;
+    }
+    x = windows.around(windows.sizes, draw(random, 1, 2), channels);
+    kernel = Shape(windows.window) + Shape{channels / attrs.groups, filters};
+    attrs.strides = windows.strides;
+    attrs.dilations = windows.dilations;
+    attrs.padding = windows.padding;
+  }
+
+  Shape y() const { return op::conv.infer(attrs, {{DType::float32, x}, {DType::float32, kernel}})[0].shape; }
+};
+
+OpCase conv_epilogue(RandomStream& random) {
+  const ConvCase c(random);
+  ConvAttrs attrs = c.attrs;
+  attrs.epilogue = {flip(random), flip(random), static_cast<EpilogueKind>(draw(random, 0, 3))};
+  OpCase result{{real(c.x), real(c.kernel)},
+                [attrs](const Values& x) { return Values{x[0].graph().add(op::conv, attrs, x).out()}; }};
+  if (attrs.epilogue.bias) result.operands.push_back(real({c.kernel[-1]}));
+  if (attrs.epilogue.residual) result.operands.push_back(real(c.y()));
+  return result;
+}
+
+OpCase conv_backward_weights(RandomStream& random) {
+  const ConvCase c(random);
+  const ConvBackwardWeightsAttrs attrs{c.attrs, c.kernel, flip(random)};
+  return {{real(c.x), real(c.y())}, [attrs](const Values& x) {
+            const Node& node = x[0].graph().add(op::conv_backward_weights, attrs, x);
+            Values results = {node.out(0)};
+            if (attrs.bias) results.push_back(node.out(1));
+            return results;
+          }};
+}
+
+OpCase pool(RandomStream& random, Value (*builder)(Value, PoolAttrs)) {
+  const WindowCase windows(random, 1);
+  const PoolAttrs attrs{windows.window, windows.strides, windows.padding};
+  return {{real(windows.around(windows.sizes, draw(random, 1, 2), draw(random, 1, 3)))},
+          [=](const Values& x) { return Values{builder(x[0], attrs)}; }};
+}
+
+// --- normalisation ------------------------------------------------------------------------------------------------
+
+OpCase normalization(RandomStream& random, ops::Normalized (*builder)(Value, Value, Value, double)) {
+  const std::int64_t channels = draw(random, 3, 5);
+  const Shape x = Shape{draw(random, 3, 5)} + draw_shape(random, 0, 2) + Shape{channels};
+  const double epsilon = flip(random) ? 1e-3 : 0.1;
+  return {{real(x), real({channels}), real({channels})}, [=](const Values& in) {
+            const ops::Normalized result = builder(in[0], in[1], in[2], epsilon);
+            return Values{result.y, result.mean, result.variance};
+          }};
+}
+
+// --- loops --------------------------------------------------------------------------------------------------------
+
+// h ← tanh(h·w + b + x·scale[i]), with an integer sequence, a carry that only counts and one that stays as it is.
+OpCase scan(RandomStream& random, bool nested) {
+  const std::int64_t steps = draw(random, 1, 4), batch = draw(random, 1, 3), units = draw(random, 1, 3);
+  const bool reverse = flip(random);
+  OpCase result;
+  result.operands = {real({batch, units}),
+                     {{DType::int32, {}}, {0, 5}},
+                     real({units}),
+                     real({steps, batch, units}),
+                     {{DType::int32, {steps}}, {0, 3}},
+                     real({units, units}),
+                     real({3, units})};
+  result.apply = [=](const Values& in) {
+    const ops::Scanned scanned =
+        ops::scan({in[0], in[1], in[2]}, {in[3], in[4]}, {in[5], in[6]}, reverse,
+                  [=](Graph& graph, const Values& carry, const Values& item, const Values& fixed) -> ops::ScanStep {
+                    const Value scaled = item[0] * ops::gather(fixed[1], item[1]);
+                    Value h = ops::tanh(ops::matmul(carry[0], fixed[0]) + carry[2] + scaled);
+                    if (nested) {  // over the rows of the batch
+                      const ops::Scanned inner = ops::scan(
+                          {carry[2]}, {h, scaled}, {fixed[0]}, !reverse,
+                          [](Graph&, const Values& sum, const Values& row, const Values& w) -> ops::ScanStep {
+                            const Value next = ops::sin(sum[0] + row[0] * row[1]);
+                            return {{next}, {ops::reshape_like(ops::matmul(ops::expand_dims(next, 0), w[0]), row[0])}};
+                          });
+                      h = h + inner.items[0] * inner.carries[0];
+                    }
+                    const Value count = carry[1] + graph.constant(Tensor::scalar<std::int32_t>(1));
+                    return {{h, count, carry[2]}, {h * scaled, count, ops::cast(item[1], h.dtype())}};
+                  });
+    Values results = scanned.carries;
+    results.insert(results.end(), scanned.items.begin(), scanned.items.end());
+    return results;
+  };
+  return result;
+}
+
+OpCase recurrent(RandomStream& random, CellKind cell) {
+  const std::int64_t batch = draw(random, 1, 3), steps = draw(random, 1, 4), features = draw(random, 1, 4),
+                     units = draw(random, 1, 4), width = gates(cell) * units;
+  const RecurrentAttrs attrs{cell, flip(random)};
+  OpCase result;
+  result.operands = {real({batch, steps, features}), real({features, width}), real({units, width}),
+                     real(cell == CellKind::gru_reset_after ? Shape{2, width} : Shape{width}), real({batch, units})};
+  if (cell == CellKind::lstm) result.operands.push_back(real({batch, units}));
+  result.apply = [attrs](const Values& x) {
+    const auto [sequence, h, c] = ops::recurrent(x[0], x[1], x[2], x[3], x[4], x.back(), attrs);
+    return c ? Values{sequence, h, c} : Values{sequence, h};
+  };
+  return result;
+}
+
+OpRecord recurrent_record(std::string name, CellKind cell) {
+  return {std::move(name), [cell](RandomStream& random) { return recurrent(random, cell); }};
+}
+
+}  // namespace
+
+std::vector<OpRecord> structured_records() {
+  return {
+      {"conv",
+       [](RandomStream& random) {
+         const ConvCase c(random);
+         return OpCase{{real(c.x), real(c.kernel)},
+                       [attrs = c.attrs](const Values& x) { return Values{ops::conv(x[0], x[1], attrs)}; }};
+       }},
+      {"conv_epilogue", conv_epilogue, 0},
+      {"conv_transpose",
+       [](RandomStream& random) {
+         const ConvCase c(random);
+         return OpCase{{real(c.y()), real(c.kernel)},
+                       [c](const Values& x) { return Values{ops::conv_transpose(x[0], x[1], c.attrs, c.x)}; }};
+       }},
+      {"conv_backward_weights", conv_backward_weights},
+      {"max_pool", [](RandomStream& random) { return pool(random, ops::max_pool); }},
+      {"average_pool", [](RandomStream& random) { return pool(random, ops::average_pool); }},
+      {"batch_norm", [](RandomStream& random) { return normalization(random, ops::batch_norm); }},
+      {"layer_norm", [](RandomStream& random) { return normalization(random, ops::layer_norm); }},
+      {"scan", [](RandomStream& random) { return scan(random, false); }},
+      {"scan_nested", [](RandomStream& random) { return scan(random, true); }},
+      recurrent_record("recurrent_simple", CellKind::simple),
+      recurrent_record("recurrent_lstm", CellKind::lstm),
+      recurrent_record("recurrent_gru", CellKind::gru),
+      recurrent_record("recurrent_gru_reset_after", CellKind::gru_reset_after),
+  };
+}
 
 }  // namespace nacre::test
