@@ -41,6 +41,8 @@ void match_ranks(Value& a, Value& b);
 // Merges a mask into sample weights; either may be null. With `rescale` the weights of what counts grow by
 // total/counted, so that a plain mean becomes one over what counts. Source: Keras 3, losses/loss.py.
 Value apply_mask(Value sample_weight, Value mask, DType dtype, bool rescale);
+// Weights with axes of size 1 added or taken away at the end, so that they go with values of this rank.
+Value align_weights(Value weights, int rank);
 Value divide_no_nan(Value a, Value b);  // 0 where b is 0
 Value softplus(Value x);                // log(1 + exp x), without overflow
 

@@ -82,7 +82,7 @@ class LossOf final : public Loss {
   Tree config_tree(Style style) const override {
     Tree tree = write_config(options_, style);
     for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
-    if (style == Style::keras) return tree;
+    if (style != Style::yaml) return tree;
     if (options_.name == Config::default_name) tree.erase("name");
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<LossOptions>(), std::move(tree)));
   }
@@ -298,8 +298,13 @@ using Circle = LossOf<CircleConfig>;
 
 }  // namespace losses
 
-// The cross-entropy that fits ("crossentropy", "ce"), else read_object<Loss>: binary when y_pred has one last place,
-// sparse when y_true has one rank less or one last place, else categorical. Types without known batch are fine.
+// What labels are, from the shapes of labels and predictions (batches may be unknown): binary when a prediction has one
+// last place; sparse when labels have a rank less, or one last place; else categorical. Source: Keras 3.
+enum class LabelKind : std::uint8_t { binary, sparse, categorical };
+LabelKind label_kind(const Type& y_true, const Type& y_pred);
+
+// The loss that a compile argument means: "crossentropy" and "ce" become the one for the kind of labels, anything else
+// is read_object<Loss>.
 std::shared_ptr<Loss> resolve_loss(const Tree& tree, const Type& y_true, const Type& y_pred);
 
 }  // namespace nacre

@@ -78,7 +78,7 @@ class ConfiguredMetric : public Base {
     }
     Tree tree = write_config(options, style);
     for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
-    if (style == Style::keras) return tree;
+    if (style != Style::yaml) return tree;
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<MetricOptions>(), std::move(tree)));
   }
 

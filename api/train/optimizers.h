@@ -153,10 +153,9 @@ class OptimizerOf final : public Optimizer {
     Tree tree = write_config(options_, style);
     for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
     // Keras writes the present rate, which a callback may have changed.
-    if (style == Style::keras) {
-      if (!scheduled()) tree.set("learning_rate", learning_rate());
-      return tree;
-    }
+    if (style == Style::keras && !scheduled()) tree.set("learning_rate", learning_rate());
+    if (style != Style::yaml) return tree;
+    if (style == Style::full) return tree;
     if (options_.name == snake_case(Config::class_name)) tree.erase("name");
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<OptimizerOptions>(), std::move(tree)));
   }
