@@ -15,7 +15,7 @@ Values gradients(Graph& graph, std::span<const Value> outputs, std::span<const V
 
   std::vector<Cotangents> sums(nodes.size());
   auto add = [&](Value to, Value gradient) {
-    ensure(gradient.shape() == to.shape() || !to.shape().known(), "the gradient of {} is {}", to.type(), gradient.type());
+    ensure(same(gradient.shape(), to.shape()), "the gradient of {} is {}", to.type(), gradient.type());
     Cotangents& outputs_of = sums[static_cast<std::size_t>(to.node().id())];
     outputs_of.resize(to.node().types().size());
     Value& sum = outputs_of[static_cast<std::size_t>(to.index())];

@@ -55,23 +55,25 @@ std::vector<Tensor> draw_operands(RandomStream& random, const OpCase& sample, DT
   return tensors;
 }
 
-std::unique_ptr<Graph> graph_of(const OpCase& sample, DType real, bool with_gradients) {
+std::unique_ptr<Graph> graph_of(const OpCase& sample, DType real) {
   auto graph = std::make_unique<Graph>();
-  Values operands, results, cotangents;
+  Values operands;
   for (const OpCase::Operand& operand : sample.operands)
     operands.push_back(graph->input(fmt::format("x{}", operands.size()), operand_type(operand, real)));
   if (operands.empty()) operands.push_back(graph->scalar(0));  // tells `apply` the graph
-  for (Value result : sample.apply(operands)) {
-    graph->output(fmt::format("y{}", graph->outputs().size()), result);
-    if (!is_floating(result.dtype())) continue;
-    results.push_back(result);
-  }
-  if (!with_gradients) return graph;
-  for (Value result : results) cotangents.push_back(graph->input(fmt::format("dy{}", cotangents.size()), result.type()));
-  const Values found = gradients(*graph, results, cotangents, operands);
-  for (std::size_t i = 0; i < found.size(); ++i)
-    if (found[i] && is_floating(operands[i].dtype())) graph->output(fmt::format("dx{}", i), found[i]);
+  for (Value result : sample.apply(operands)) graph->output(fmt::format("y{}", graph->outputs().size()), result);
   return graph;
+}
+
+void add_gradients(Graph& graph) {
+  Values operands, results, cotangents;
+  for (const auto& [name, operand] : graph.inputs()) operands.push_back(operand);
+  for (const auto& [name, result] : graph.outputs())
+    if (is_floating(result.dtype())) results.push_back(result);
+  for (Value result : results) cotangents.push_back(graph.input(fmt::format("dy{}", cotangents.size()), result.type()));
+  const Values found = gradients(graph, results, cotangents, operands);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (found[i] && is_floating(operands[i].dtype())) graph.output(fmt::format("dx{}", i), found[i]);
 }
 
 }  // namespace nacre::test

@@ -21,6 +21,7 @@ struct OpCase {
   struct Operand {
     Type type;  // a floating dtype is replaced by the one that a test runs in
     Domain domain{};
+    bool weight = false;  // its sizes are always known, being a variable's
   };
   std::vector<Operand> operands;
   std::function<Values(const Values&)> apply;  // emits the op; gives the results that every backend agrees on
@@ -56,8 +57,9 @@ Tensor draw_tensor(RandomStream& random, const Type& type, Domain domain = {});
 Type operand_type(const OpCase::Operand& operand, DType real);
 std::vector<Tensor> draw_operands(RandomStream& random, const OpCase& sample, DType real);
 
-// Inputs "x0"…, outputs "y0"…; with gradients also inputs "dy0"… for the floating results and outputs "dx0"… for the
-// floating operands that have one.
-std::unique_ptr<Graph> graph_of(const OpCase& sample, DType real, bool with_gradients);
+// Inputs "x0"…, outputs "y0"….
+std::unique_ptr<Graph> graph_of(const OpCase& sample, DType real);
+// Adds inputs "dy0"… for the floating outputs and, for the floating inputs that have a gradient, outputs "dx0"….
+void add_gradients(Graph& graph);
 
 }  // namespace nacre::test

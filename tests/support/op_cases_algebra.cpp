@@ -38,7 +38,7 @@ std::vector<OpRecord> algebra_records() {
       {"dense",
        [](RandomStream& random) {
          const std::int64_t k = draw(random, 1, 5), n = draw(random, 1, 5);
-         return OpCase{{{{DType::float32, draw_shape(random, 1, 3) + Shape{k}}}, {{DType::float32, {k, n}}}},
+         return OpCase{{{{DType::float32, draw_shape(random, 0, 3) + Shape{k}}}, {{DType::float32, {k, n}}}},
                        [](const Values& x) { return Values{ops::dense(x[0], x[1])}; }};
        }},
       along_axis("softmax", ops::softmax),

@@ -40,6 +40,9 @@ Value ops::matmul(Value a, Value b, bool transpose_a, bool transpose_b) {
   return a.graph().add(op::matmul, MatMulAttrs{transpose_a, transpose_b, {}}, {a, b}).out();
 }
 
-Value ops::dense(Value x, Value kernel) { return matmul(x, kernel); }
+Value ops::dense(Value x, Value kernel) {
+  if (x.shape().rank() != 1) return matmul(x, kernel);
+  return reshape(matmul(reshape(x, {1, x.shape()[0]}), kernel), {kernel.shape()[-1]});
+}
 
 }  // namespace nacre

@@ -40,6 +40,7 @@ Types infer_reshape(const ReshapeAttrs& p, const Types& in) {
 Gradients grad_reshape(const ReshapeAttrs&, const Node& n, const Cotangents& d) { return {ops::reshape_like(d[0], n.in(0))}; }
 
 Types infer_reshape_like(const NoAttributes&, const Types& in) {
+  if (!in[1].shape.known()) return {{in[0].dtype, in[1].shape}};
   return infer_reshape({in[1].shape}, in);
 }
 Gradients grad_reshape_like(const NoAttributes&, const Node& n, const Cotangents& d) {

@@ -1,0 +1,87 @@
+// Every backend that was compiled in computes what the reference computes: results and gradients of random
+// applications of every op, compiled as a user's graph is. What differs is a tolerance, in one table.
+#include <gtest/gtest.h>
+
+#include "backend/executable.h"
+#include "backend/graph/passes/pipeline.h"
+#include "backend/interpret.h"
+#include "tests/support/op_cases.h"
+#include "tests/support/tensors.h"
+
+namespace nacre::test {
+
+namespace {
+
+struct Tolerance {
+  std::string_view backend;
+  double float32;
+};
+constexpr Tolerance tolerances[] = {{"reference", 2e-5}, {"cpu", 5e-5}, {"gpu", 1e-4}};
+
+double tolerance_of(const Backend& backend) {
+  for (const Tolerance& tolerance : tolerances)
+    if (tolerance.backend == backend.name()) return tolerance.float32;
+  throw InternalError("no tolerance for backend '{}'", backend.name());
+}
+
+using Parameter = std::tuple<const Backend*, OpRecord>;
+class Parity : public testing::TestWithParam<Parameter> {
+ protected:
+  const Backend& backend() const { return *std::get<0>(GetParam()); }
+  const OpRecord& record() const { return std::get<1>(GetParam()); }
+
+  // A record's case with gradients, as emitted for a backend.
+  std::unique_ptr<Graph> graph(const OpCase& sample, const Backend& target) const {
+    auto result = decompose_missing(*graph_of(sample, DType::float32), target);
+    if (record().derivatives > 0) add_gradients(*result);
+    return result;
+  }
+  static std::vector<Tensor> draw_inputs(RandomStream& random, const OpCase& sample, const Graph& graph) {
+    std::vector<Tensor> inputs = draw_operands(random, sample, DType::float32);
+    for (std::size_t i = inputs.size(); i < graph.inputs().size(); ++i)  // cotangents
+      inputs.push_back(draw_tensor(random, graph.inputs()[i].value.type()));
+    return inputs;
+  }
+};
+
+TEST_P(Parity, AgreesWithTheReference) {
+  for (std::uint64_t seed = 100; seed < 115; ++seed) {
+    RandomStream random(RandomKey::of(seed, record().name));
+    const OpCase sample = record().sample(random);
+    const auto specification = graph(sample, reference_backend()), tested = graph(sample, backend());
+    const std::vector<Tensor> inputs = draw_inputs(random, sample, *specification);
+    SCOPED_TRACE(fmt::format("seed {}\n{}", seed, tested->text()));
+    const std::vector<Tensor> expected = interpret(*specification, inputs, reference_backend());
+    const std::vector<Tensor> actual = Executable(*tested, backend()).run(inputs);
+    ASSERT_EQ(actual.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_TRUE(close(actual[i], expected[i], tolerance_of(backend()))) << tested->outputs()[i].name;
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(Parity, GivesTheSameBitsWhenRunAgain) {
+  for (std::uint64_t seed = 200; seed < 203; ++seed) {
+    RandomStream random(RandomKey::of(seed, record().name));
+    const OpCase sample = record().sample(random);
+    const auto tested = graph(sample, backend());
+    const std::vector<Tensor> inputs = draw_inputs(random, sample, *tested);
+    SCOPED_TRACE(fmt::format("seed {}\n{}", seed, tested->text()));
+    Executable executable(*tested, backend());
+    const std::vector<Tensor> first = executable.run(inputs), again = executable.run(inputs);
+    const std::vector<Tensor> other = Executable(*tested, backend()).run(inputs);
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      EXPECT_TRUE(first[i].identical(again[i])) << tested->outputs()[i].name;
+      EXPECT_TRUE(first[i].identical(other[i])) << tested->outputs()[i].name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, Parity, testing::Combine(testing::ValuesIn(backends().begin(), backends().end()), testing::ValuesIn(op_records())),
+                         [](const auto& tested) {
+                           return fmt::format("{}_{}", std::get<0>(tested.param)->name(), std::get<1>(tested.param).name);
+                         });
+
+}  // namespace
+
+}  // namespace nacre::test
