@@ -70,7 +70,7 @@ int doctor(bool json) {
   std::string text;
   for (const std::string& name : instruction_sets()) text += (text.empty() ? "" : " ") + name;
   fmt::print("\nprocessor\n  {:<10} {}\n  {:<10} {}\n\nlibraries\n", "sets", text, "threads", threads());
-  for (const auto& [name, found] : report["libraries"].entries()) fmt::print("  {:<10} {}\n", name, found.as_string());
+  for (const auto& [name, found] : library_versions()) fmt::print("  {:<10} {}\n", name, found);
   return 0;
 }
 

@@ -112,7 +112,7 @@ ObjectSpelling object_spelling(const Tree& tree, std::string_view kind) {
 
 Tree spell_object(std::string_view module, std::string_view class_name, Tree config, Style style, bool bare_in_keras) {
   Tree tree;
-  if (style == Style::yaml) {
+  if (style != Style::keras) {
     if (config.is_null() || config.entries().empty()) return bare_in_keras ? Tree(snake_case(class_name)) : Tree(class_name);
     tree.set(class_name, std::move(config));
     return tree;
@@ -167,7 +167,7 @@ void read_extent(const Tree& tree, std::span<std::int64_t> sizes) {
 }
 
 Tree write_extent(std::span<const std::int64_t> sizes, Style style) {
-  if (style == Style::yaml && std::all_of(sizes.begin(), sizes.end(), [&](std::int64_t size) { return size == sizes[0]; }))
+  if (style != Style::keras && std::all_of(sizes.begin(), sizes.end(), [&](std::int64_t size) { return size == sizes[0]; }))
     return sizes[0];
   Tree tree = Tree::sequence();
   for (std::int64_t size : sizes) tree.push(size);

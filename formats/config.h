@@ -18,8 +18,9 @@
 
 namespace nacre {
 
-// How objects are written: as Keras's JSON, or in the shorter form of our YAML.
-enum class Style { keras, yaml };
+// How objects are written: as Keras's JSON, or in the shorter form of our YAML, where what is at its default is left out
+// (yaml) or not (full).
+enum class Style { keras, yaml, full };
 
 // How a type of field is read, written and described; specialised below for each type that fields have.
 template <class T>
@@ -140,8 +141,7 @@ std::shared_ptr<Base> read_object(const Tree& tree) {
   }
 }
 
-// {module, class_name, config, registered_name} or {Class: {fields…}} (fields at their defaults are left out in YAML
-// style; a class without any becomes its bare name).
+// {module, class_name, config, registered_name} or {Class: {fields…}} (a class without any becomes its bare name).
 Tree spell_object(std::string_view module, std::string_view class_name, Tree config, Style style, bool bare_in_keras);
 
 // What every registered class derives from: knows its class and shows its config. Base is the base class itself.
@@ -150,7 +150,7 @@ class Configurable {
  public:
   virtual ~Configurable() = default;
   virtual std::string_view class_name() const = 0;
-  virtual Tree config_tree(Style style) const = 0;  // Style::yaml leaves out what is at its default
+  virtual Tree config_tree(Style style) const = 0;
 };
 
 template <class Base>
@@ -187,6 +187,21 @@ ClassInfo<Base> class_info(std::string_view module, std::vector<std::string_view
   return {Class::Config::class_name, Class::Config::doc, module, {&fields_of<typename Class::Config>()},
           [](const Tree& config) -> std::shared_ptr<Base> {
             return std::make_shared<Class>(read_config<typename Class::Config>(config));
+          },
+          std::move(aliases)};
+}
+
+// The registry entry of a class whose constructor takes its config and, after it, the options that all of its kind have.
+template <class Base, class Class, Described Options>
+ClassInfo<Base> class_info_with(std::string_view module, std::vector<std::string_view> aliases = {}) {
+  using Config = typename Class::Config;
+  return {Config::class_name, Config::doc, module, {&fields_of<Options>(), &fields_of<Config>()},
+          [](const Tree& tree) -> std::shared_ptr<Base> {
+            Options options;
+            Config config;
+            const FieldTarget targets[] = {{&fields_of<Options>(), &options}, {&fields_of<Config>(), &config}};
+            read_fields(targets, tree);
+            return std::make_shared<Class>(std::move(config), std::move(options));
           },
           std::move(aliases)};
 }

@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 #include <hdf5.h>
 #include <lua.h>
-#include <nlohmann/detail/abi_macros.hpp>
 #include <png.h>
 #include <zip.h>
 #include <zlib.h>
@@ -17,8 +16,7 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
           {"Lua", LUA_VERSION_MAJOR "." LUA_VERSION_MINOR "." LUA_VERSION_RELEASE},
           {"zlib", zlibVersion()},
           {"libzip", zip_libzip_version()},
-          {"libpng", png_get_libpng_ver(nullptr)},
-          {"JSON", fmt::format("nlohmann {}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)}};
+          {"libpng", png_get_libpng_ver(nullptr)}};
 }
 
 }  // namespace nacre

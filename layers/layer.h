@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,10 +53,16 @@ class Context {
   Graph& graph() const { return graph_; }
   bool training() const { return training_; }
   void set_training(bool training) { training_ = training; }
-  // Uniform in [0, 1) of like's shape; each call for the same layer path draws from a stream of its own.
-  Value random_uniform(Value like, const std::string& path);
+  // float32, uniform in [0, 1), of like's shape; each call for the same layer path draws from a stream of its own. A
+  // layer's own seed replaces the context's.
+  Value random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed = {});
+  // float32, normal with mean 0 and standard deviation 1 (Box and Muller).
+  Value random_normal(Value like, const std::string& path, std::optional<std::int64_t> own_seed = {});
   void add_loss(Value scalar) { losses_.push_back(scalar); }  // penalties, summed into the training loss
   const Values& losses() const { return losses_; }
+  // Whether this is the first time that the context meets the weight: its penalty counts once, however often the layer
+  // is called.
+  bool first_visit(const VariableRef& weight) { return visited_.insert(weight.get()).second; }
 
  private:
   Graph& graph_;
@@ -63,6 +70,7 @@ class Context {
   Value seed_, step_;
   Values losses_;
   std::map<std::string, std::int64_t> random_calls_;
+  std::set<const Variable*> visited_;
 };
 
 // The arguments of one call. Masks travel beside the values (bool, true: counts); null where there is none.
@@ -102,6 +110,9 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
 
   const std::string& name() const { return options_.name; }
   void rename(std::string name);  // renames the weights' paths too
+  // Puts the weights' paths, and those of the sublayers, below `parent`: "bidirectional/forward_lstm". "": at the top.
+  void set_parent(const std::string& parent);
+  const std::string& path() const { return path_; }
   bool trainable() const { return options_.trainable; }
   virtual void set_trainable(bool trainable);  // and that of the sublayers
   const DTypePolicy& dtype() const { return options_.dtype; }
@@ -119,11 +130,14 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   const std::vector<Weight>& own_weights() const { return weights_; }
   // Layers inside this one (wrapped layers, cells, the layers of a model), in Keras's order.
   virtual std::vector<std::shared_ptr<Layer>> sublayers() const { return {}; }
-  // All weights in Keras's order: those of this layer and its sublayers, trainable ones first and then the others;
-  // what is frozen by `trainable: false` counts as not trainable.
+  // All weights in Keras's order: this layer's trainable ones, its others, then those of each sublayer.
   std::vector<Weight> weights() const;
+  // The same, parted; what is frozen by `trainable: false` counts as not trainable.
   std::vector<Weight> trainable_weights() const;
   std::vector<Weight> non_trainable_weights() const;
+  // Variables that are carried from call to call but are no weights (those of `stateful` layers).
+  std::vector<VariableRef> states() const;
+  void reset_states();  // to zero
   // Gives each weight that has no value yet its initial one. Streams differ by weight path.
   void initialize(std::uint64_t seed);
   std::int64_t count_params() const;
@@ -132,26 +146,36 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   virtual Ref<Regularizer> activity_regularizer() const { return {}; }
   // Whether it passes masks on (Keras's supports_masking).
   virtual bool supports_masking() const { return false; }
+  // Whether floating inputs are cast to the compute dtype (Keras's autocast).
+  virtual bool casts_inputs() const { return true; }
   // How many inputs it takes; 0: any number.
   virtual int input_count() const { return 1; }
 
  protected:
-  // Creates weights with add_weight; input shapes have an unknown batch axis and possibly others.
+  // Throws Error when the layer cannot take inputs of these shapes; runs before build and at each call.
+  virtual void check(const std::vector<Shape>& inputs) const;
+  // Creates weights with add_weight; input shapes may have unknown sizes.
   virtual void build(const std::vector<Shape>& inputs);
   virtual Values call(Context& context, const CallArguments& arguments) = 0;
   // Default: the first mask for every output where supports_masking(), else none.
   virtual Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs);
 
   VariableRef add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options = {});
+  VariableRef add_state(std::string name, Shape shape);  // of the compute dtype, zero
   // The weight's value in the graph, cast to the compute dtype.
   Value value(Context& context, const VariableRef& weight) const;
-  void set_path(const std::string& parent);  // prefixes the weights' paths: "bidirectional/forward_lstm"
+  // Whether the sublayers' paths lie below this layer's (those of a functional model do not).
+  virtual bool prefixes_sublayers() const { return true; }
 
   LayerOptions options_;
-  std::string path_;  // of the weights; the name, below the parents' names
 
  private:
+  std::string own_name() const;  // the name, or the class's in snake case
+  void collect(std::vector<Weight>& weights, bool frozen, std::optional<bool> trainable) const;
+
+  std::string parent_, path_;  // path_: of the weights; the name, below the parents' names
   std::vector<Weight> weights_;
+  std::vector<VariableRef> states_;
   std::vector<Shape> built_shapes_;
   bool built_ = false;
 };
@@ -161,18 +185,18 @@ Registry<Layer>& registry<Layer>();
 // Derives a layer from a config struct with `class_name`, `doc` and `describe`; its config in files is the options,
 // then the struct's own fields.
 //   class Dense final : public ConfiguredLayer<DenseConfig> { public: using ConfiguredLayer::ConfiguredLayer; … };
-template <Described Config_>
-class ConfiguredLayer : public Layer {
+template <Described Config_, class Base = Layer>
+class ConfiguredLayer : public Base {
  public:
   using Config = Config_;
   explicit ConfiguredLayer(Config config = {}, LayerOptions options = {})
-      : Layer(std::move(options)), config_(std::move(config)) {}
+      : Base(std::move(options)), config_(std::move(config)) {}
   const Config& config() const { return config_; }
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
-    Tree tree = write_config(options_, style);
+    Tree tree = write_config(this->options_, style);
     for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
-    if (style == Style::keras) return tree;
+    if (style != Style::yaml) return tree;
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<LayerOptions>(), std::move(tree)));
   }
   Ref<Regularizer> activity_regularizer() const override {
@@ -184,16 +208,22 @@ class ConfiguredLayer : public Layer {
   Config config_;
 };
 
+// A layer's config and options from their common mapping.
+template <Described Config>
+std::pair<Config, LayerOptions> read_layer_config(const Tree& tree) {
+  std::pair<Config, LayerOptions> result;
+  const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &result.second}, {&fields_of<Config>(), &result.first}};
+  read_fields(targets, tree);
+  return result;
+}
+
 // The registry entry of a ConfiguredLayer.
 template <class Class>
 ClassInfo<Layer> layer_info(std::string_view module = "keras.layers", std::vector<std::string_view> aliases = {}) {
   using Config = typename Class::Config;
   return {Config::class_name, Config::doc, module, {&fields_of<LayerOptions>(), &fields_of<Config>()},
           [](const Tree& tree) -> std::shared_ptr<Layer> {
-            LayerOptions options;
-            Config config;
-            const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &options}, {&fields_of<Config>(), &config}};
-            read_fields(targets, tree);
+            auto [config, options] = read_layer_config<Config>(tree);
             return std::make_shared<Class>(std::move(config), std::move(options));
           },
           std::move(aliases)};

@@ -60,7 +60,7 @@ struct ExperimentConfig {
   Tree variables, model;
   DataConfig data;
   TrainConfig train;
-  std::optional<std::string> output;
+  std::optional<std::string> output, folder;
   static void describe(auto&& field) {
     field("name", &ExperimentConfig::name, "of the experiment and its model; default: the file's name");
     field("seed", &ExperimentConfig::seed, "of everything random", at_least(0));
@@ -71,6 +71,7 @@ struct ExperimentConfig {
     field("data", &ExperimentConfig::data, "what it learns from");
     field("train", &ExperimentConfig::train, "how it learns");
     field("output", &ExperimentConfig::output, "folder of the run; default: runs/NAME");
+    field("folder", &ExperimentConfig::folder, "where relative paths begin; default: the folder of this file");
   }
 };
 
@@ -94,8 +95,8 @@ class Experiment {
   // What `evaluate` measures on: test, else validation, else train; throws a usage Error when there is none.
   DatasetRef open_evaluation_data() const;
 
-  // The whole configuration with blocks expanded, expressions evaluated and every default filled in; `absolute_paths`
-  // makes it independent of its folder.
+  // The whole configuration with blocks expanded, expressions evaluated and every default filled in. It says in which
+  // folder its paths begin, so it may be stored elsewhere.
   Tree render() const;
 
  private:

@@ -196,13 +196,12 @@ Tree render_line(const LayerLine& line) {
     fields.set("layer", line.shares);
     fields.set("name", line.name);
   } else if (line.class_name == "Input" || line.class_name == "InputLayer") {
-    fields = write_config(input_config(line.config, line.name), Style::yaml);
+    fields = write_config(input_config(line.config, line.name), Style::full);
   } else {
     if (!info) return spell_object("", line.class_name, line.config, Style::yaml, false);
     Tree config = line.config;
     config.set("name", line.name);
-    // Keras style writes every field; the short spellings are those of YAML.
-    fields = info->make(config)->config_tree(Style::keras);
+    fields = info->make(config)->config_tree(Style::full);
     head = info->class_name;
   }
   if (!line.from.empty()) {
@@ -256,7 +255,7 @@ Tree render_model(const Tree& tree, const Variables& variables) {
   if (!config.inputs.is_null()) {
     Tree inputs;
     for (const Tree::Entry& entry : config.inputs.entries())
-      inputs.set(entry.key, write_config(input_config(substitute(entry.value, variables), entry.key), Style::yaml));
+      inputs.set(entry.key, write_config(input_config(substitute(entry.value, variables), entry.key), Style::full));
     rendered.set("inputs", std::move(inputs));
   }
   Tree lines = Tree::sequence();

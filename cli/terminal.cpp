@@ -1,0 +1,114 @@
+#include "cli/terminal.h"
+
+#include <fmt/core.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace nacre::cli {
+
+namespace {
+
+constexpr int widest_bar = 30, narrowest_bar = 6;
+constexpr double refresh_seconds = 0.1;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+void print(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written <= 0) return;  // nobody is there to read progress
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+std::string metric_text(double value) {
+  if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5)) return fmt::format("{:.3e}", value);
+  return fmt::format("{:.4f}", value);
+}
+
+}  // namespace
+
+bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
+
+int terminal_width(int descriptor) {
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return size.ws_col;
+}
+
+std::string clock_text(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "-:--";
+  const auto total = static_cast<std::int64_t>(std::min(seconds, 1e9) + 0.5);
+  if (total >= 3600) return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
+  return fmt::format("{}:{:02}", total / 60, total % 60);
+}
+
+std::string short_number(double value) {
+  if (value >= 1e6) return fmt::format("{:.3g}M", value / 1e6);
+  if (value >= 1e3) return fmt::format("{:.3g}k", value / 1e3);
+  return fmt::format("{:.3g}", value);
+}
+
+std::string progress_line(const Progress& progress, int width) {
+  const double done = progress.batches > 0 ? static_cast<double>(progress.batch) / static_cast<double>(progress.batches) : 0;
+  const double left = done > 0 ? progress.seconds * (1 - done) / done : -1;
+  const std::string head = fmt::format("Epoch {}/{} ", progress.epoch + 1, progress.epochs);
+  std::vector<std::string> parts{fmt::format("{}/{}", progress.batch, progress.batches),
+                                 fmt::format("{}/s", short_number(progress.samples_per_second)),
+                                 fmt::format("ETA {}", clock_text(left))};
+  for (const auto& [name, value] : progress.metrics) parts.push_back(fmt::format("{} {}", name, metric_text(value)));
+
+  const int room = std::max(width - 1, 20);  // the last column stays free, or some terminals begin a new line
+  std::string tail;
+  for (const std::string& part : parts) {
+    if (static_cast<int>(head.size() + tail.size() + part.size()) + narrowest_bar + 3 > room) break;
+    tail += " " + part;
+  }
+  const int bar = std::clamp(room - static_cast<int>(head.size() + tail.size()) - 2, 0, widest_bar);
+  if (bar < narrowest_bar) return (head + tail).substr(0, static_cast<std::size_t>(room));
+  const int filled = static_cast<int>(done * bar);
+  std::string line = head + "[" + std::string(static_cast<std::size_t>(filled), '=');
+  if (filled < bar) line += ">" + std::string(static_cast<std::size_t>(bar - filled - 1), ' ');
+  return line + "]" + tail;
+}
+
+std::string epoch_line(const Progress& progress) {
+  std::string line = fmt::format("Epoch {}/{} - {} - {} samples/s", progress.epoch + 1, progress.epochs,
+                                 clock_text(progress.seconds), short_number(progress.samples_per_second));
+  for (const auto& [name, value] : progress.metrics) line += fmt::format(" - {} {}", name, metric_text(value));
+  return line;
+}
+
+ProgressDisplay::ProgressDisplay(int descriptor) : descriptor_(descriptor), terminal_(is_terminal(descriptor)) {}
+
+ProgressDisplay::~ProgressDisplay() {
+  if (dirty_) print(descriptor_, "\n");
+}
+
+void ProgressDisplay::clear() {
+  if (dirty_) print(descriptor_, "\r\x1b[K");
+  dirty_ = false;
+}
+
+void ProgressDisplay::show(const Progress& progress) {
+  if (!terminal_ || now() - last_ < refresh_seconds) return;
+  last_ = now();
+  print(descriptor_, "\r" + progress_line(progress, terminal_width(descriptor_)) + "\x1b[K");
+  dirty_ = true;
+}
+
+void ProgressDisplay::finish(const Progress& progress) {
+  clear();
+  print(descriptor_, epoch_line(progress) + "\n");
+}
+
+void ProgressDisplay::say(const std::string& line) {
+  clear();
+  print(descriptor_, line + "\n");
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,51 @@
+// What goes to a terminal, and what goes elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace nacre::cli {
+
+bool is_terminal(int descriptor);
+int terminal_width(int descriptor);  // in columns; 80 when it is not known
+
+// "0:42", "12:05", "1:02:03"
+std::string clock_text(double seconds);
+// "812", "12.3k", "4.56M"
+std::string short_number(double value);
+
+// How far an epoch has come.
+struct Progress {
+  std::int64_t epoch = 0, epochs = 0;    // epoch from 0
+  std::int64_t batch = 0, batches = 0;   // done so far
+  double seconds = 0;                    // since the epoch began
+  double samples_per_second = 0;
+  std::vector<std::pair<std::string, double>> metrics;
+};
+
+// One line of at most `width` columns: "Epoch 3/12 [=====>    ] 234/469 12.3k/s ETA 0:05 loss 0.2345 accuracy 0.9312".
+// What does not fit is left out from the right; the bar gives way first.
+std::string progress_line(const Progress& progress, int width);
+// The line of a finished epoch: "Epoch 3/12 - 0:12 - 12.3k samples/s - loss 0.2345 - val_loss 0.2511".
+std::string epoch_line(const Progress& progress);
+
+// Shows progress on a terminal, by rewriting one line; elsewhere it prints only finished epochs. Used by one thread.
+class ProgressDisplay {
+ public:
+  explicit ProgressDisplay(int descriptor);
+  ~ProgressDisplay();  // leaves the cursor on a fresh line
+  void show(const Progress& progress);     // at most ten times a second
+  void finish(const Progress& progress);   // the epoch is done
+  void say(const std::string& line);       // a line of its own, above the bar
+
+ private:
+  void clear();
+
+  int descriptor_;
+  bool terminal_, dirty_ = false;
+  double last_ = 0;
+};
+
+}  // namespace nacre::cli
