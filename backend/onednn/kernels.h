@@ -36,6 +36,11 @@ KernelPlan batch_norm_backward(const KernelRequest& request);
 KernelPlan layer_norm(const KernelRequest& request);
 KernelPlan layer_norm_backward(const KernelRequest& request);
 
+// recurrent.cpp
+KernelPlan recurrent(const KernelRequest& request);
+KernelPlan recurrent_backward(const KernelRequest& request);
+bool recurrent_fits(const Node& node);  // both
+
 // The epilogue as post-operations of a primitive: the residual is what the result holds before.
 dnnl::primitive_attr epilogue_attributes(const Epilogue& epilogue);
 // Binds the operands of an epilogue, which begin at `first`, to a primitive with the result y, and appends their

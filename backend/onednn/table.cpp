@@ -139,6 +139,8 @@ std::span<const KernelRow> table() {
       borrow(op::random_uniform),
 
       own(op::scan, scan_kernel),
+      {&op::recurrent, recurrent, recurrent_fits},
+      {&op::recurrent_backward, recurrent_backward, recurrent_fits},
   };
   return rows;
 }
