@@ -9,6 +9,7 @@ namespace {
 bool flip(RandomStream& random) { return draw(random, 0, 1) == 0; }
 
 OpCase::Operand real(Shape shape) { return {{DType::float32, std::move(shape)}}; }
+OpCase::Operand weight(Shape shape) { return {{DType::float32, std::move(shape)}, {}, true}; }
 
 // --- windows ------------------------------------------------------------------------------------------------------
 
@@ -65,9 +66,9 @@ OpCase conv_epilogue(RandomStream& random) {
   const ConvCase c(random);
   ConvAttrs attrs = c.attrs;
   attrs.epilogue = {flip(random), flip(random), static_cast<EpilogueKind>(draw(random, 0, 3))};
-  OpCase result{{real(c.x), real(c.kernel)},
+  OpCase result{{real(c.x), weight(c.kernel)},
                 [attrs](const Values& x) { return Values{x[0].graph().add(op::conv, attrs, x).out()}; }};
-  if (attrs.epilogue.bias) result.operands.push_back(real({c.kernel[-1]}));
+  if (attrs.epilogue.bias) result.operands.push_back(weight({c.kernel[-1]}));
   if (attrs.epilogue.residual) result.operands.push_back(real(c.y()));
   return result;
 }
@@ -167,14 +168,14 @@ std::vector<OpRecord> structured_records() {
       {"conv",
        [](RandomStream& random) {
          const ConvCase c(random);
-         return OpCase{{real(c.x), real(c.kernel)},
+         return OpCase{{real(c.x), weight(c.kernel)},
                        [attrs = c.attrs](const Values& x) { return Values{ops::conv(x[0], x[1], attrs)}; }};
        }},
       {"conv_epilogue", conv_epilogue, 0},
       {"conv_transpose",
        [](RandomStream& random) {
          const ConvCase c(random);
-         return OpCase{{real(c.y()), real(c.kernel)},
+         return OpCase{{real(c.y()), weight(c.kernel)},
                        [c](const Values& x) { return Values{ops::conv_transpose(x[0], x[1], c.attrs, c.x)}; }};
        }},
       {"conv_backward_weights", conv_backward_weights},
