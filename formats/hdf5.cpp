@@ -325,7 +325,7 @@ void finish_reading(const Reading& reading, Tensor& tensor) {
       if (value < 0) value = std::numeric_limits<std::int64_t>::max();
 }
 
-Reading reading_of(const OpenFile& file, std::string_view path, hid_t type, bool marked_bfloat16) {
+Reading reading_of(const OpenFile& file, std::string_view path, hid_t type) {
   const std::size_t size = H5Tget_size(type);
   switch (H5Tget_class(type)) {
     case H5T_INTEGER:
@@ -346,8 +346,8 @@ Reading reading_of(const OpenFile& file, std::string_view path, hid_t type, bool
       if (size <= 4) return {DType::float32, memory_type(DType::float32)};
       return {DType::float64, memory_type(DType::float64)};
     }
-    case H5T_OPAQUE:
-      if (size == 2 && marked_bfloat16) return {DType::bfloat16, Handle(H5Tcopy(type), H5Tclose)};
+    case H5T_OPAQUE:  // h5py's form of bfloat16, with or without an attribute that says so
+      if (size == 2) return {DType::bfloat16, Handle(H5Tcopy(type), H5Tclose)};
       break;
     case H5T_STRING: throw error_in(file, path, "it holds texts, numbers are wanted");
     default: break;
@@ -573,7 +573,7 @@ Tensor Object::tensor_attribute(std::string_view name) const {
   const auto attribute = find_attribute(*file_, path_, object.get(), name);
   if (!attribute) throw error_in(*file_, path_, fmt::format("there is no attribute '{}'", name));
   const std::string place = fmt::format("{}@{}", path_, name);
-  const Reading reading = reading_of(*file_, place, attribute->type.get(), false);
+  const Reading reading = reading_of(*file_, place, attribute->type.get());
   const Type type{reading.dtype, shape_of(*file_, place, attribute->space.get())};
   if (H5Aget_storage_size(attribute->id.get()) > file_->size && !file_->output) throw damaged(*file_, place, "read");
   check_declared(*file_, place, type.bytes(), file_->size);
@@ -597,13 +597,13 @@ void Object::set_attribute(std::string_view name, const std::vector<std::string>
   write_attribute(*file_, path_, name, text_type(encoding).get(), list_space(texts.size()).get(), pointers.data());
 }
 
-void Object::set_attribute_padded(std::string_view name, const std::vector<std::string>& texts) {
+void Object::set_attribute_padded(std::string_view name, const std::vector<std::string>& texts, std::size_t size) {
   const Session session;
-  std::size_t longest = 1;
-  for (const std::string& text : texts) longest = std::max(longest, text.size());
+  size = std::max<std::size_t>(size, 1);
+  for (const std::string& text : texts) size = std::max(size, text.size());
   std::string bytes;
-  for (const std::string& text : texts) bytes.append(text).append(longest - text.size(), '\0');
-  write_attribute(*file_, path_, name, text_type(Encoding::ascii, longest).get(), list_space(texts.size()).get(), bytes.data());
+  for (const std::string& text : texts) bytes.append(text).append(size - text.size(), '\0');
+  write_attribute(*file_, path_, name, text_type(Encoding::ascii, size).get(), list_space(texts.size()).get(), bytes.data());
 }
 
 void Object::set_attribute(std::string_view name, const Tensor& values) {
@@ -630,20 +630,9 @@ OpenDataset open_dataset(const OpenFile& file, std::string_view path) {
   return dataset;
 }
 
-bool marked_bfloat16(const OpenFile& file, std::string_view path, hid_t dataset) {
-  const auto attribute = find_attribute(file, path, dataset, "dtype");
-  if (!attribute || H5Tget_class(attribute->type.get()) != H5T_STRING) return false;
-  return attribute_texts(file, path, "dtype", false).front() == "bfloat16";
-}
-
-Reading reading_of(const OpenFile& file, std::string_view path, const OpenDataset& dataset) {
-  const bool opaque = H5Tget_class(dataset.type.get()) == H5T_OPAQUE;
-  return reading_of(file, path, dataset.type.get(), opaque && marked_bfloat16(file, path, dataset.id.get()));
-}
-
 Tensor read_tensor(const OpenFile& file, std::string_view path, std::int64_t begin, std::int64_t end, bool all) {
   const OpenDataset dataset = open_dataset(file, path);
-  const Reading reading = reading_of(file, path, dataset);
+  const Reading reading = reading_of(file, path, dataset.type.get());
   Type type{reading.dtype, dataset.shape};
   check_layout(file, path, dataset.id.get(), std::max<std::uint64_t>(type.bytes(), static_cast<std::uint64_t>(dataset.shape.elements()) * H5Tget_size(dataset.type.get())));
   Handle memory_space;
@@ -684,7 +673,7 @@ Shape Dataset::shape() const {
 Type Dataset::type() const {
   const Session session;
   const OpenDataset dataset = open_dataset(*file_, path_);
-  return {reading_of(*file_, path_, dataset).dtype, dataset.shape};
+  return {reading_of(*file_, path_, dataset.type.get()).dtype, dataset.shape};
 }
 
 Tensor Dataset::tensor() const {

@@ -35,8 +35,8 @@ class Object {
 
   void set_attribute(std::string_view name, std::string_view text, Encoding encoding = Encoding::utf8);
   void set_attribute(std::string_view name, const std::vector<std::string>& texts, Encoding encoding = Encoding::utf8);
-  // Texts of one fixed size, padded with zeros, as NumPy's bytes arrays are written.
-  void set_attribute_padded(std::string_view name, const std::vector<std::string>& texts);
+  // Texts of one fixed size, that of the longest or more, padded with zeros: how NumPy's arrays of bytes are written.
+  void set_attribute_padded(std::string_view name, const std::vector<std::string>& texts, std::size_t size = 0);
   void set_attribute(std::string_view name, const Tensor& values);
 
  protected:
