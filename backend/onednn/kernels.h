@@ -17,6 +17,23 @@ KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
 KernelPlan conv_backward_weights(const KernelRequest& request);
 
+// shape.cpp
+KernelPlan view(const KernelRequest& request);  // the operand's elements under another type
+KernelPlan transpose(const KernelRequest& request);
+KernelPlan broadcast(const KernelRequest& request);
+KernelPlan slice(const KernelRequest& request);
+KernelPlan slice_gradient(const KernelRequest& request);
+KernelPlan reverse(const KernelRequest& request);
+KernelPlan pad(const KernelRequest& request);
+KernelPlan concat(const KernelRequest& request);
+KernelPlan iota(const KernelRequest& request);
+
+// gather.cpp
+KernelPlan gather(const KernelRequest& request);
+KernelPlan scatter_add(const KernelRequest& request);
+KernelPlan take_along(const KernelRequest& request);
+KernelPlan take_along_backward(const KernelRequest& request);
+
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
 
