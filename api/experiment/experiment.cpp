@@ -1,0 +1,97 @@
+#include "api/experiment/experiment.h"
+
+#include <algorithm>
+
+namespace nacre {
+
+namespace {
+
+bool normalizes(const NormalizeConfig& config) {
+  return config.standard || config.divide || !config.mean.empty() || !config.deviation.empty();
+}
+
+DatasetRef opened(const Ref<Source>& source, const std::filesystem::path& folder, std::string_view what) {
+  if (!source) return nullptr;
+  return within([&] { return fmt::format("while opening the {} data", what); }, [&] { return source->open(folder); });
+}
+
+}  // namespace
+
+void FieldKind<TrainConfig>::read(const Tree& tree, TrainConfig& value) {
+  const FieldTarget targets[] = {{&fields_of<CompileOptions>(), &value.compile}, {&fields_of<FitConfig>(), &value.fit}};
+  read_fields(targets, tree);
+}
+
+Tree FieldKind<TrainConfig>::write(const TrainConfig& value, Style style) {
+  Tree tree = write_config(value.compile, style);
+  for (auto& [key, field, mark] : write_config(value.fit, style).entries()) tree.set(key, std::move(field));
+  return tree;
+}
+
+Tree FieldKind<TrainConfig>::schema() {
+  const FieldTable* const tables[] = {&fields_of<CompileOptions>(), &fields_of<FitConfig>()};
+  return schema_of(tables);
+}
+
+Experiment::Experiment(const ConfigFile& file, std::string default_name) {
+  Tree tree = file.tree;
+  variables_ = resolve_expressions(tree);
+  config_ = read_config<ExperimentConfig>(tree);
+  if (config_.name.empty()) config_.name = std::move(default_name);
+  folder_ = config_.folder ? file.folder / *config_.folder : file.folder;
+}
+
+Experiment Experiment::load(const std::filesystem::path& file, std::span<const std::string> overrides) {
+  return Experiment(load_config(file, overrides), file.stem().string());
+}
+
+std::filesystem::path Experiment::output_folder() const {
+  if (config_.output) return *config_.output;
+  return std::filesystem::path("runs") / (config_.name.empty() ? "model" : config_.name);
+}
+
+std::shared_ptr<FunctionalLayer> Experiment::build_model() const {
+  return nacre::build_model(config_.model, variables_, folder_, config_.name);
+}
+
+Experiment::Data Experiment::open_data() const {
+  Data data{opened(config_.data.train, folder_, "training"), opened(config_.data.validation, folder_, "validation"),
+            opened(config_.data.test, folder_, "test")};
+  if (const auto& fraction = config_.train.fit.validation_split; fraction && *fraction > 0 && data.train) {
+    if (data.validation)
+      throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
+    const Split split = split_validation(data.train, *fraction);
+    data.train = split.train;
+    data.validation = split.validation;
+  }
+  if (normalizes(config_.data.normalize)) {
+    if (config_.data.normalize.standard && !data.train)
+      throw Error("'data.normalize.standard' measures training data, but 'data.train' is missing").usage();
+    const NormalizeConfig normalize = data.train ? measured(config_.data.normalize, *data.train) : config_.data.normalize;
+    for (DatasetRef* set : {&data.train, &data.validation, &data.test})
+      if (*set) *set = normalized(*set, normalize);
+  }
+  return data;
+}
+
+DatasetRef Experiment::open_evaluation_data() const {
+  const Data data = open_data();
+  for (const DatasetRef& set : {data.test, data.validation, data.train})
+    if (set) return set;
+  throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
+}
+
+Tree Experiment::render() const {
+  Tree tree = write_config(config_, Style::full);
+  tree.set("model", render_model(config_.model, variables_));
+  tree.set("output", output_folder().string());
+  tree.set("folder", std::filesystem::absolute(folder_).lexically_normal().string());
+  if (config_.variables.is_null()) tree.erase("variables");
+  // What was not given and has no default would only be noise.
+  std::erase_if(tree.entries(), [](const Tree::Entry& entry) { return entry.value.is_null(); });
+  for (std::string_view part : {"data", "train"})
+    std::erase_if(tree.find(part)->entries(), [](const Tree::Entry& entry) { return entry.value.is_null(); });
+  return tree;
+}
+
+}  // namespace nacre
