@@ -1,184 +1,9 @@
-// Optimizers: how gradients change weights. Each is a described config with Keras's names and defaults and a rule that
-// emits the update of one variable; everything around the rule (state, clipping, weight decay, averaging, accumulation)
-// is the base class.
+// The optimizers, with Keras's names and defaults.
 #pragma once
 
-#include "api/train/schedules.h"
+#include "api/train/optimizer.h"
 
 namespace nacre {
-
-// What every optimizer's config has besides its own fields, `learning_rate` and `weight_decay`.
-struct OptimizerOptions {
-  std::string name{};  // "" becomes the class's
-  std::optional<double> clipnorm{}, global_clipnorm{}, clipvalue{};
-  bool use_ema = false;
-  double ema_momentum = 0.99;
-  std::optional<std::int64_t> ema_overwrite_frequency{};
-  std::optional<double> loss_scale_factor{};
-  std::optional<std::int64_t> gradient_accumulation_steps{};
-  static void describe(auto&& field) {
-    field("name", &OptimizerOptions::name, "prefix of its variables");
-    field("clipnorm", &OptimizerOptions::clipnorm, "largest norm of one variable's gradient", above(0));
-    field("global_clipnorm", &OptimizerOptions::global_clipnorm, "largest norm of all gradients together", above(0));
-    field("clipvalue", &OptimizerOptions::clipvalue, "largest size of a gradient's element", above(0));
-    field("use_ema", &OptimizerOptions::use_ema, "keep moving averages of the weights, which replace them when training ends");
-    field("ema_momentum", &OptimizerOptions::ema_momentum, "of the averages", between(0, 1));
-    field("ema_overwrite_frequency", &OptimizerOptions::ema_overwrite_frequency, "updates after which averages replace weights", at_least(1));
-    field("loss_scale_factor", &OptimizerOptions::loss_scale_factor, "the loss is multiplied and gradients are divided by it", above(0));
-    field("gradient_accumulation_steps", &OptimizerOptions::gradient_accumulation_steps, "batches whose gradients make one update", at_least(2));
-  }
-};
-
-// A variable of the optimizer that goes with one of the model.
-struct OptimizerSlot {
-  std::string name;                  // "momentum": the path becomes "adam/fc1_kernel_momentum"
-  double initial = 0;
-  bool copies_weight = false;        // starts as a copy of the weight instead
-  std::optional<Type> type{};        // default: the weight's
-};
-// In Keras's order: all variables get their slots of the first group, then all theirs of the second, ….
-using OptimizerSlots = std::vector<std::vector<OptimizerSlot>>;
-
-// The update of one variable while it is being emitted. Values have the variable's dtype.
-class UpdateStep {
- public:
-  UpdateStep(Graph& graph, const Variable& variable, std::vector<VariableRef> slots, VariableRef shared)
-      : graph_(graph), variable_(variable), slots_(std::move(slots)), shared_(std::move(shared)) {}
-
-  Value weight, gradient;
-  Value learning_rate;
-  bool scheduled = false;  // the learning rate comes from a schedule
-  Value iteration;         // of this update, counted from 1
-
-  const Variable& variable() const { return variable_; }
-  Graph& graph() const { return graph_; }
-  bool has_slot(std::size_t index) const { return index < slots_.size(); }
-  Value slot(std::size_t index) const;              // before the update; counted through all groups
-  Value set_slot(std::size_t index, Value value);   // returns the value
-  Value shared() const;                             // the variable that all updates share; see SharedSlot
-  void set_shared(Value value);                     // every variable's update sets it, to the same value
-
-  // What was set: the optimizer writes it.
-  const std::vector<std::pair<VariableRef, Value>>& writes() const { return writes_; }
-
- private:
-  Graph& graph_;
-  const Variable& variable_;
-  std::vector<VariableRef> slots_;
-  VariableRef shared_;
-  std::vector<std::pair<VariableRef, Value>> writes_;
-};
-
-// The state lives in variables: the counter of steps, the learning rate (when no schedule gives it) and the slots.
-// Not synchronised. Weight constraints are applied by the caller, after apply().
-class Optimizer : public Configurable<Optimizer> {
- public:
-  Optimizer(OptimizerOptions options, LearningRate learning_rate, std::optional<double> weight_decay);
-
-  const std::string& name() const { return options_.name; }
-  const OptimizerOptions& options() const { return options_; }
-
-  // Creates the slots for the trainable variables of a model, in its order. Once; throws when called for others.
-  void build(const std::vector<VariableRef>& variables);
-  bool built() const { return built_; }
-  // All state in Keras's order: iteration, learning_rate (without a schedule), then the slots.
-  const std::vector<VariableRef>& variables() const { return variables_; }
-
-  // Steps taken so far, each a call of a compiled apply(); with accumulation several make one update.
-  std::int64_t iterations() const;
-  double learning_rate() const;             // of the next update
-  void set_learning_rate(double rate);      // throws Error when there is a schedule
-  bool scheduled() const { return bool(learning_rate_.schedule); }
-  // Variables whose path contains one of these texts do not decay.
-  void exclude_from_weight_decay(std::vector<std::string> paths) { no_decay_ = std::move(paths); }
-
-  // --- inside a graph ---
-  struct Gradient {
-    VariableRef variable;
-    Value value;  // null: nothing depends on the variable, it is left alone
-  };
-  Value scale_loss(Value loss) const;  // times loss_scale_factor: what gradients are taken of
-  // Emits the update of every variable and of the state. Clipping, decay and the rule's own numbers are Keras's.
-  void apply(Graph& graph, std::span<const Gradient> gradients);
-
-  // At the end of training: with use_ema the averages become the weights.
-  void finalize();
-
- protected:
-  virtual OptimizerSlots slots(const Variable& variable) const = 0;
-  // The new value of the weight.
-  virtual Value update(UpdateStep& step) const = 0;
-  virtual std::optional<double> weight_decay(const Variable&) const { return weight_decay_; }
-  // The start of a scalar that the updates of all variables share; none: there is no such variable.
-  virtual std::optional<double> shared() const { return {}; }
-
-  OptimizerOptions options_;
-  LearningRate learning_rate_;
-  std::optional<double> weight_decay_;
-
- private:
-  VariableRef add_variable(std::string path, Type type, Tensor value);
-  Value learning_rate_in(Graph& graph, DType dtype) const;
-
-  struct State {
-    VariableRef weight, average, accumulator;
-    std::vector<VariableRef> slots;
-  };
-  State& state_of(const VariableRef& weight);
-  void clip(std::vector<Value>& gradients) const;
-  bool decays(const Variable& variable) const;
-
-  bool built_ = false;
-  std::vector<std::string> no_decay_;
-  std::vector<VariableRef> variables_;
-  VariableRef iteration_, rate_, shared_;
-  std::vector<State> states_;
-};
-template <>
-Registry<Optimizer>& registry<Optimizer>();
-
-// An optimizer made of a config with `learning_rate`, `weight_decay`, slots(variable) and operator()(UpdateStep&), and
-// possibly weight_decay_of(variable), shared_start() and check().
-template <Described Config_>
-class OptimizerOf final : public Optimizer {
- public:
-  using Config = Config_;
-  explicit OptimizerOf(Config config = {}, OptimizerOptions options = {})
-      : Optimizer(named(std::move(options)), config.learning_rate, config.weight_decay), config_(std::move(config)) {
-    if constexpr (requires { config_.check(); }) config_.check();
-  }
-  const Config& config() const { return config_; }
-  std::string_view class_name() const override { return Config::class_name; }
-  Tree config_tree(Style style) const override {
-    Tree tree = write_config(options_, style);
-    for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
-    // Keras writes the present rate, which a callback may have changed.
-    if (style == Style::keras && !scheduled()) tree.set("learning_rate", learning_rate());
-    if (style != Style::yaml) return tree;
-    if (style == Style::full) return tree;
-    if (options_.name == snake_case(Config::class_name)) tree.erase("name");
-    return without_defaults(fields_of<Config>(), without_defaults(fields_of<OptimizerOptions>(), std::move(tree)));
-  }
-
- protected:
-  OptimizerSlots slots(const Variable& variable) const override { return config_.slots(variable); }
-  Value update(UpdateStep& step) const override { return config_(step); }
-  std::optional<double> weight_decay(const Variable& variable) const override {
-    if constexpr (requires { config_.weight_decay_of(variable); }) return config_.weight_decay_of(variable);
-    else return weight_decay_;
-  }
-  std::optional<double> shared() const override {
-    if constexpr (requires { config_.shared_start(); }) return config_.shared_start();
-    else return {};
-  }
-
- private:
-  static OptimizerOptions named(OptimizerOptions options) {
-    if (options.name.empty()) options.name = snake_case(Config::class_name);
-    return options;
-  }
-  Config config_;
-};
 
 // --- the optimizers -------------------------------------------------------------------------------------------------
 
@@ -281,11 +106,203 @@ struct AdagradConfig {
   Value operator()(UpdateStep& step) const;
 };
 
+// Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012).
+struct AdadeltaConfig {
+  static constexpr std::string_view class_name = "Adadelta";
+  static constexpr std::string_view doc = "Gradients scaled by the ratio of the moving mean squares of changes and gradients.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double rho = 0.95, epsilon = 1e-7;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<AdadeltaConfig>(field);
+    field("rho", &AdadeltaConfig::rho, "momentum of the mean squares", between(0, 1));
+    field("epsilon", &AdadeltaConfig::epsilon, "added to the mean squares", at_least(0));
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: Kingma and Ba (2015), section 7.
+struct AdamaxConfig {
+  static constexpr std::string_view class_name = "Adamax";
+  static constexpr std::string_view doc = "Adam with a decaying maximum instead of the mean square.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<AdamaxConfig>(field);
+    field("beta_1", &AdamaxConfig::beta_1, "momentum of the mean", from_below(0, 1));
+    field("beta_2", &AdamaxConfig::beta_2, "decay of the maximum", from_below(0, 1));
+    field("epsilon", &AdamaxConfig::epsilon, "added to the maximum", at_least(0));
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: Dozat, "Incorporating Nesterov Momentum into Adam" (2016).
+struct NadamConfig {
+  static constexpr std::string_view class_name = "Nadam";
+  static constexpr std::string_view doc = "Adam that looks ahead along its momentum.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<NadamConfig>(field);
+    field("beta_1", &NadamConfig::beta_1, "momentum of the mean", from_below(0, 1));
+    field("beta_2", &NadamConfig::beta_2, "momentum of the mean square", from_below(0, 1));
+    field("epsilon", &NadamConfig::epsilon, "added to the root", at_least(0));
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+  std::optional<double> shared_start() const { return 1; }  // the product of the momentum schedule
+};
+
+// Source: McMahan et al., "Ad Click Prediction: a View from the Trenches" (2013).
+struct FtrlConfig {
+  static constexpr std::string_view class_name = "Ftrl";
+  static constexpr std::string_view doc = "Follow the regularized leader: sparse weights for large linear models.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double learning_rate_power = -0.5, initial_accumulator_value = 0.1;
+  double l1_regularization_strength = 0, l2_regularization_strength = 0, l2_shrinkage_regularization_strength = 0;
+  double beta = 0;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<FtrlConfig>(field);
+    field("learning_rate_power", &FtrlConfig::learning_rate_power, "how fast rates fall, 0: not at all", between(-1e9, 0));
+    field("initial_accumulator_value", &FtrlConfig::initial_accumulator_value, "start of the sum of squares", at_least(0));
+    field("l1_regularization_strength", &FtrlConfig::l1_regularization_strength, "makes weights sparse", at_least(0));
+    field("l2_regularization_strength", &FtrlConfig::l2_regularization_strength, "makes weights small", at_least(0));
+    field("l2_shrinkage_regularization_strength", &FtrlConfig::l2_shrinkage_regularization_strength, "adds to gradients only", at_least(0));
+    field("beta", &FtrlConfig::beta, "of the paper");
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: Chen et al., "Symbolic Discovery of Optimization Algorithms" (2023).
+struct LionConfig {
+  static constexpr std::string_view class_name = "Lion";
+  static constexpr std::string_view doc = "Steps of one size along the sign of the momentum.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double beta_1 = 0.9, beta_2 = 0.99;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<LionConfig>(field);
+    field("beta_1", &LionConfig::beta_1, "momentum of the step", above(0), between(0, 1));
+    field("beta_2", &LionConfig::beta_2, "momentum that is kept", between(0, 1));
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: You et al., "Large Batch Optimization for Deep Learning" (2020).
+struct LambConfig {
+  static constexpr std::string_view class_name = "Lamb";
+  static constexpr std::string_view doc = "Adam whose steps are in proportion to the norm of each weight.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<LambConfig>(field);
+    field("beta_1", &LambConfig::beta_1, "momentum of the mean", from_below(0, 1));
+    field("beta_2", &LambConfig::beta_2, "momentum of the mean square", from_below(0, 1));
+    field("epsilon", &LambConfig::epsilon, "added to the root", at_least(0));
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost" (2018).
+struct AdafactorConfig {
+  static constexpr std::string_view class_name = "Adafactor";
+  static constexpr std::string_view doc = "Mean squares kept as rows and columns; steps in proportion to the weight.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay{};
+  double beta_2_decay = -0.8, epsilon_1 = 1e-30, epsilon_2 = 1e-3, clip_threshold = 1;
+  bool relative_step = true;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<AdafactorConfig>(field);
+    field("beta_2_decay", &AdafactorConfig::beta_2_decay, "momentum of the mean square: 1 - step^this");
+    field("epsilon_1", &AdafactorConfig::epsilon_1, "added to squares", at_least(0));
+    field("epsilon_2", &AdafactorConfig::epsilon_2, "smallest size of a weight", at_least(0));
+    field("clip_threshold", &AdafactorConfig::clip_threshold, "largest root mean square of a change", above(0));
+    field("relative_step", &AdafactorConfig::relative_step, "the rate is at most 1/√step");
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: Defazio et al., "The Road Less Scheduled" (2024).
+struct ScheduleFreeAdamWConfig {
+  static constexpr std::string_view class_name = "ScheduleFreeAdamW";
+  static constexpr std::string_view doc = "Adam with an average of the weights in place of a schedule.";
+  LearningRate learning_rate = 0.0025;
+  std::optional<double> weight_decay{};
+  double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8;
+  std::int64_t warmup_steps = 0;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<ScheduleFreeAdamWConfig>(field);
+    field("beta_1", &ScheduleFreeAdamWConfig::beta_1, "how near the weight is to the average", above(0), between(0, 1));
+    field("beta_2", &ScheduleFreeAdamWConfig::beta_2, "momentum of the mean square", from_below(0, 1));
+    field("epsilon", &ScheduleFreeAdamWConfig::epsilon, "added to the root", at_least(0));
+    field("warmup_steps", &ScheduleFreeAdamWConfig::warmup_steps, "of a linear warm-up", at_least(0));
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+};
+
+// Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); Liu et al. (2025).
+struct MuonConfig {
+  static constexpr std::string_view class_name = "Muon";
+  static constexpr std::string_view doc = "Orthogonal steps for matrices, Adam for all else.";
+  LearningRate learning_rate = 0.001;
+  std::optional<double> weight_decay = 0.004;
+  double adam_beta_1 = 0.9, adam_beta_2 = 0.999, epsilon = 1e-7;
+  std::vector<std::string> exclude_layers{};
+  double muon_a = 3.4445, muon_b = -4.775, muon_c = 2.0315, adam_lr_ratio = 1, momentum = 0.95;
+  std::int64_t ns_steps = 5;
+  bool nesterov = true, exclude_embeddings = true;
+  std::optional<double> adam_weight_decay = 0.004, rms_rate = 0.2;
+  static void describe(auto&& field) {
+    describe_rate_and_decay<MuonConfig>(field);
+    field("adam_beta_1", &MuonConfig::adam_beta_1, "Adam's momentum of the mean", from_below(0, 1));
+    field("adam_beta_2", &MuonConfig::adam_beta_2, "Adam's momentum of the mean square", from_below(0, 1));
+    field("epsilon", &MuonConfig::epsilon, "added to Adam's root", at_least(0));
+    field("exclude_layers", &MuonConfig::exclude_layers, "regular expressions: paths of weights that Adam takes");
+    field("muon_a", &MuonConfig::muon_a, "coefficient of the iteration");
+    field("muon_b", &MuonConfig::muon_b, "coefficient of the iteration");
+    field("muon_c", &MuonConfig::muon_c, "coefficient of the iteration");
+    field("adam_lr_ratio", &MuonConfig::adam_lr_ratio, "factor of Adam's rate");
+    field("momentum", &MuonConfig::momentum, "of the matrices", between(0, 1));
+    field("ns_steps", &MuonConfig::ns_steps, "rounds of the iteration", at_least(0));
+    field("nesterov", &MuonConfig::nesterov, "look ahead along the momentum");
+    field("exclude_embeddings", &MuonConfig::exclude_embeddings, "Adam takes weights with 'embedding' in their path");
+    field("adam_weight_decay", &MuonConfig::adam_weight_decay, "decay of the weights that Adam takes");
+    field("rms_rate", &MuonConfig::rms_rate, "root mean square of a step, times the rate; null: as it comes");
+  }
+  OptimizerSlots slots(const Variable& variable) const;
+  Value operator()(UpdateStep& step) const;
+  std::optional<double> weight_decay_of(const Variable& variable) const;
+
+ private:
+  bool uses_adam(const Variable& variable) const;
+  Value orthogonalize(Value x) const;
+};
+
 using SGD = OptimizerOf<SGDConfig>;
 using RMSprop = OptimizerOf<RMSpropConfig>;
 using Adam = OptimizerOf<AdamConfig>;
 using AdamW = OptimizerOf<AdamWConfig>;
 using Adagrad = OptimizerOf<AdagradConfig>;
+using Adadelta = OptimizerOf<AdadeltaConfig>;
+using Adamax = OptimizerOf<AdamaxConfig>;
+using Nadam = OptimizerOf<NadamConfig>;
+using Ftrl = OptimizerOf<FtrlConfig>;
+using Lion = OptimizerOf<LionConfig>;
+using Lamb = OptimizerOf<LambConfig>;
+using Adafactor = OptimizerOf<AdafactorConfig>;
+using ScheduleFreeAdamW = OptimizerOf<ScheduleFreeAdamWConfig>;
+using Muon = OptimizerOf<MuonConfig>;
 
 }  // namespace optimizers
 
