@@ -1,6 +1,7 @@
 #include "api/experiment/experiment.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace nacre {
 
@@ -16,6 +17,19 @@ DatasetRef opened(const Ref<Source>& source, const std::filesystem::path& folder
 }
 
 }  // namespace
+
+std::map<std::int64_t, double> FitConfig::class_weights() const {
+  std::map<std::int64_t, double> weights;
+  if (class_weight.is_null()) return weights;
+  for (const Tree::Entry& entry : class_weight.entries()) {
+    std::int64_t label = 0;
+    const auto [end, failure] = std::from_chars(entry.key.data(), entry.key.data() + entry.key.size(), label);
+    if (failure != std::errc() || end != entry.key.data() + entry.key.size())
+      throw Error("wanted {{class: weight}}, got the class '{}'", entry.key).at(entry.mark).about("'class_weight'").usage();
+    weights[label] = entry.value.as_number();
+  }
+  return weights;
+}
 
 void FieldKind<TrainConfig>::read(const Tree& tree, TrainConfig& value) {
   const FieldTarget targets[] = {{&fields_of<CompileOptions>(), &value.compile}, {&fields_of<FitConfig>(), &value.fit}};

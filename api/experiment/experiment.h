@@ -29,6 +29,8 @@ struct FitConfig {
   std::optional<std::int64_t> steps_per_epoch;
   Tree class_weight;
   std::vector<Ref<Callback>> callbacks;
+
+  std::map<std::int64_t, double> class_weights() const;  // of class_weight; throws usage Errors
   static void describe(auto&& field) {
     field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
     field("epochs", &FitConfig::epochs, "passes over the training data", at_least(0));

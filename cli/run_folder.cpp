@@ -1,0 +1,64 @@
+#include "cli/run_folder.h"
+
+#include <algorithm>
+
+#include "formats/file.h"
+#include "formats/yaml.h"
+
+namespace nacre::cli {
+
+namespace {
+
+bool holds_run(const std::filesystem::path& folder) {
+  for (std::string_view file : {"config.yaml", "history.csv", "model.h5", "checkpoint.h5"})
+    if (std::filesystem::exists(folder / file)) return true;
+  return false;
+}
+
+}  // namespace
+
+RunFolder RunFolder::open(const std::filesystem::path& wanted, bool asked_for, bool resume) {
+  RunFolder folder(wanted);
+  if (resume) {
+    if (!std::filesystem::exists(folder.checkpoint()))
+      throw Error("there is no checkpoint to resume from")
+          .at({folder.checkpoint().string(), 0, 0})
+          .hint("leave --resume out to begin, or name the run's folder with --output")
+          .usage();
+    folder.resumed_ = true;
+    return folder;
+  }
+  if (holds_run(wanted) && asked_for)
+    throw Error("the folder holds another run")
+        .at({wanted.string(), 0, 0})
+        .hint("--resume goes on with it, --output names another folder")
+        .usage();
+  for (int number = 2; holds_run(folder.path_); ++number) folder.path_ = fmt::format("{}-{}", wanted.string(), number);
+  std::error_code failure;
+  std::filesystem::create_directories(folder.path_, failure);
+  if (failure) throw file_error(folder.path_, "created", failure.value());
+  return folder;
+}
+
+void RunFolder::write_config(const Tree& tree) const { write_file_atomically(config(), write_yaml(tree)); }
+
+std::string history_csv(const std::vector<std::pair<std::int64_t, Logs>>& epochs) {
+  std::vector<std::string> columns;
+  for (const auto& [epoch, logs] : epochs)
+    for (const auto& [name, value] : logs)
+      if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
+  std::string text = "epoch";
+  for (const std::string& column : columns) text += "," + column;
+  text += "\n";
+  for (const auto& [epoch, logs] : epochs) {
+    text += std::to_string(epoch + 1);
+    for (const std::string& column : columns) {
+      const double* value = logs.find(column);
+      text += value ? fmt::format(",{}", *value) : ",";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,155 @@
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "api/experiment/experiment.h"
+#include "api/save.h"
+#include "api/train/trainer.h"
+#include "backend/core/parallel.h"
+#include "cli/interrupt.h"
+#include "cli/run_folder.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "formats/file.h"
+#include "formats/json.h"
+
+namespace nacre::cli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Draws the bar and keeps history.csv up to date.
+class RunListener final : public ProgressListener {
+ public:
+  RunListener(const RunFolder& folder, bool quiet) : folder_(folder), quiet_(quiet), display_(STDOUT_FILENO) {}
+
+  void on_begin(const Pass& pass) override {
+    if (pass.kind != Pass::Kind::train) return;
+    pass_ = pass;
+    began_ = Clock::now();
+    last_drawn_ = {};
+  }
+
+  bool wants_batch(std::int64_t) override {
+    if (quiet_ || !is_terminal(STDOUT_FILENO) || Clock::now() - last_drawn_ < std::chrono::milliseconds(100)) return false;
+    last_drawn_ = Clock::now();
+    return true;
+  }
+
+  void on_batch(std::int64_t batches, std::int64_t samples, const Logs& logs) override {
+    // A pass over validation data is part of its epoch; only training has a bar.
+    if (!quiet_ && logs.find("loss")) display_.show(progress(batches, samples, logs));
+  }
+
+  void on_end(const Pass& pass, const Logs& logs) override {
+    if (pass.kind != Pass::Kind::train) return;
+    if (!quiet_) display_.finish(progress(pass.batches, pass.samples, logs));
+    epochs_.emplace_back(pass.epoch, logs);
+    write_file_atomically(folder_.history(), history_csv(epochs_));
+  }
+
+  void say(std::string_view line) override {
+    if (!quiet_) display_.say(std::string(line));
+  }
+  void warn(std::string_view line) override { std::fprintf(stderr, "warning: %s\n", std::string(line).c_str()); }
+
+  // What a resumed run had already done.
+  void start_from(const History& history) {
+    for (const History::Epoch& epoch : history.epochs) epochs_.emplace_back(epoch.epoch, epoch.logs);
+  }
+
+ private:
+  Progress progress(std::int64_t batches, std::int64_t samples, const Logs& logs) const {
+    Progress state;
+    state.epoch = pass_.epoch;
+    state.epochs = pass_.epochs;
+    state.batch = batches;
+    state.batches = pass_.batches;
+    state.seconds = std::chrono::duration<double>(Clock::now() - began_).count();
+    state.samples_per_second = state.seconds > 0 ? static_cast<double>(samples) / state.seconds : 0;
+    state.metrics.assign(logs.begin(), logs.end());
+    return state;
+  }
+
+  const RunFolder& folder_;
+  bool quiet_;
+  ProgressDisplay display_;
+  Pass pass_;
+  Clock::time_point began_, last_drawn_;
+  std::vector<std::pair<std::int64_t, Logs>> epochs_;
+};
+
+FitOptions fit_options(const Experiment& experiment, const Experiment::Data& data) {
+  const FitConfig& config = experiment.config().train.fit;
+  FitOptions options;
+  options.epochs = config.epochs;
+  options.batch_size = config.batch_size;
+  options.validation = data.validation;
+  options.validation_freq = config.validation_freq;
+  options.steps_per_epoch = config.steps_per_epoch.value_or(0);
+  options.shuffle = config.shuffle;
+  options.seed = static_cast<std::uint64_t>(experiment.config().seed);
+  options.class_weight = config.class_weights();
+  options.callbacks = config.callbacks;
+  return options;
+}
+
+Tree json_report(const RunFolder& folder, const History& history) {
+  Tree report, epochs = Tree::sequence();
+  report.set("run", folder.path().string());
+  report.set("model", folder.model().string());
+  report.set("stopped", history.stopped.empty() ? Tree() : Tree(history.stopped));
+  for (const History::Epoch& epoch : history.epochs) {
+    Tree entry;
+    entry.set("epoch", epoch.epoch + 1);
+    for (const auto& [name, value] : epoch.logs) entry.set(name, value);
+    epochs.push(std::move(entry));
+  }
+  report.set("history", std::move(epochs));
+  return report;
+}
+
+}  // namespace
+
+int train(const TrainArguments& arguments) {
+  const Experiment experiment = Experiment::load(arguments.config, arguments.overrides);
+  set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
+  Trainer trainer(experiment.build_model());
+  trainer.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
+  trainer.compile(experiment.config().train.compile);
+  const Experiment::Data data = experiment.open_data();
+  if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
+
+  const bool asked_for = arguments.output || experiment.config().output;
+  const RunFolder folder = RunFolder::open(arguments.output.value_or(experiment.output_folder()), asked_for, arguments.resume);
+  folder.write_config(experiment.render());
+  if (!arguments.json) {
+    fmt::print("{}\n", data.train->description());
+    fmt::print("{} on {}, {} thread{}; files go to {}\n", experiment.config().name, trainer.backend().description(), threads(),
+               threads() == 1 ? "" : "s", folder.path().string());
+    std::fflush(stdout);
+  }
+
+  const Interrupt interrupt;
+  RunListener listener(folder, arguments.json);
+  FitOptions options = fit_options(experiment, data);
+  options.listener = &listener;
+  options.stop = interrupt.flag();
+  options.checkpoint = folder.checkpoint();
+  options.resume = arguments.resume;
+  const History history = trainer.fit(data.train, options);
+  save_model(trainer, folder.model());
+  if (arguments.json) {
+    std::puts(write_json(json_report(folder, history), 2).c_str());
+  } else if (history.interrupted) {
+    fmt::print("stopped; to go on: nacre train {} --output {} --resume\n", arguments.config.string(), folder.path().string());
+  } else {
+    if (!history.stopped.empty()) fmt::print("ended early: {}\n", history.stopped);
+    fmt::print("saved {}\n", folder.model().string());
+  }
+  return history.interrupted ? 1 : 0;
+}
+
+}  // namespace nacre::cli
