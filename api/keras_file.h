@@ -1,0 +1,27 @@
+// Models as the contents of Keras's HDF5 files.
+#pragma once
+
+#include "api/train/trainer.h"
+#include "formats/keras_h5.h"
+
+namespace nacre {
+
+// Architecture, weights and, when it is compiled, training config and optimizer state.
+KerasFile model_file(const Trainer& trainer);
+KerasFile weights_file(const FunctionalLayer& model);
+
+// The model of a file, with its weights but not compiled.
+std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file);
+// What the model was compiled with; the file has a training config.
+CompileOptions read_compile_options(const KerasFile& file);
+
+// Gives a built model the weights of a file: by the names of layers, or in their order when the names are others.
+// Throws an Error that names the layer when they do not fit.
+void load_weights(FunctionalLayer& model, const KerasFile& file);
+// Gives a built optimizer its state; a file written before the first step has only its counters.
+void load_optimizer(Optimizer& optimizer, const KerasFile& file);
+
+// Assigns values in order; throws an Error about `what` when counts or types differ.
+void restore_variables(const std::vector<VariableRef>& variables, const std::vector<Tensor>& values, std::string_view what);
+
+}  // namespace nacre

@@ -1,0 +1,172 @@
+#include "api/train/fit_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "api/keras_file.h"
+
+namespace nacre {
+
+FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
+    : trainer_(trainer),
+      options_(options),
+      lines_(stdout),
+      listener_(options.listener ? *options.listener : options.verbose ? static_cast<ProgressListener&>(lines_) : silent_),
+      train_(data),
+      validation_(options.validation) {
+  if (!validation_ && options.validation_split > 0) {
+    const Split split = split_validation(data, options.validation_split);
+    train_ = split.train, validation_ = split.validation;
+  }
+  if (train_->size() == 0) throw Error("there is nothing to train on: the data has no samples").usage();
+  trainer.build_for(train_->inputs());
+  trainer.initialize(options.seed);
+  trainer.prepare_training();
+  trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
+
+  train_feeder_.emplace(train_, *trainer.model_, trainer.objective_.get(), options.class_weight);
+  train_loader_.emplace(train_, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = options.seed});
+  if (validation_) {
+    validation_feeder_.emplace(validation_, *trainer.model_, trainer.objective_.get());
+    validation_loader_.emplace(validation_, LoaderOptions{.batch_size = options.validation_batch_size > 0 ? options.validation_batch_size : options.batch_size});
+  }
+  for (const Ref<Callback>& callback : options.callbacks) reads_batch_logs_ = reads_batch_logs_ || callback->reads_batch_logs();
+  position_.epoch = options.initial_epoch;
+}
+
+History FitRun::run() {
+  each_callback([&](Callback& callback) { callback.on_train_begin(*this); });
+  if (options_.resume && std::filesystem::exists(options_.checkpoint)) restore();
+  stopping_ = !history_.stopped.empty();
+  while (!stopping_ && !history_.interrupted && position_.epoch < options_.epochs) run_epoch();
+  if (!history_.interrupted) trainer_.optimizer().finalize();
+  const Logs last = history_.epochs.empty() ? Logs() : history_.epochs.back().logs;
+  each_callback([&](Callback& callback) { callback.on_train_end(*this, last); });
+  return std::move(history_);
+}
+
+void FitRun::restore() {
+  Checkpoint checkpoint = read_checkpoint(options_.checkpoint, trainer_);
+  position_ = std::move(checkpoint.position);
+  history_ = std::move(checkpoint.history);
+  resumed_metrics_ = std::move(checkpoint.metrics);
+  if (checkpoint.callbacks.size() != options_.callbacks.size())
+    throw Error("the checkpoint was written with {} callbacks, there are {} now", checkpoint.callbacks.size(), options_.callbacks.size())
+        .at({options_.checkpoint.string()})
+        .hint("resume with the callbacks of the first run, or start anew")
+        .usage();
+  for (std::size_t i = 0; i < checkpoint.callbacks.size(); ++i) options_.callbacks[i]->load_state(checkpoint.callbacks[i]);
+}
+
+void FitRun::run_epoch() {
+  const std::int64_t batches =
+      options_.steps_per_epoch > 0 ? std::min(options_.steps_per_epoch, train_loader_->batches()) : train_loader_->batches();
+  const Sweep sweep{.kind = Sweep::Kind::train, .epoch = position_.epoch, .epochs = options_.epochs, .batches = batches,
+                  .samples = std::min(train_->size(), batches * options_.batch_size), .first_batch = position_.batch};
+  if (position_.batch == 0) {
+    trainer_.objective_->reset();
+    each_callback([&](Callback& callback) { callback.on_epoch_begin(*this, position_.epoch); });
+  }
+  listener_.on_begin(sweep);
+  if (!position_.epoch_logs) run_batches(sweep);
+  if (history_.interrupted) return write_checkpoint();
+
+  Logs logs = *position_.epoch_logs;
+  if (validation_ && (position_.epoch + 1) % options_.validation_freq == 0 && !validate(logs)) {
+    history_.interrupted = true;
+    return write_checkpoint();
+  }
+  logs.set("learning_rate", learning_rate());
+  each_callback([&](Callback& callback) { callback.on_epoch_end(*this, position_.epoch, logs); });
+  listener_.on_end(sweep, logs);
+  history_.epochs.push_back({position_.epoch, std::move(logs)});
+  position_ = {.epoch = position_.epoch + 1};
+  write_checkpoint();
+}
+
+void FitRun::run_batches(const Sweep& sweep) {
+  train_loader_->start(position_.epoch, position_.batch);
+  Feed feed;
+  for (std::int64_t samples = position_.batch * options_.batch_size; position_.batch < sweep.batches && !stopping_;) {
+    if ((history_.interrupted = interrupted())) return;
+    const Batch* batch = train_loader_->next();
+    if (!batch) break;
+    each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
+    train_feeder_->fill(*batch, feed);
+    if (!resumed_metrics_.empty()) {
+      trainer_.steps_->prepare(*trainer_.objective_, trainer_.optimizer(), feed);
+      restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
+      resumed_metrics_.clear();
+    }
+    const double loss = trainer_.steps_->train(*trainer_.objective_, trainer_.optimizer(), feed);
+    samples += feed.size;
+    feed = {};
+    if (!std::isfinite(loss)) warn("the loss is not a finite number any more; lower the learning rate, or stop with TerminateOnNaN");
+
+    const std::int64_t number = position_.batch++;
+    const bool shown = listener_.wants_batch(position_.batch);
+    const Logs logs = shown || reads_batch_logs_ ? trainer_.objective_->logs() : Logs();
+    each_callback([&](Callback& callback) { callback.on_train_batch_end(*this, number, logs); });
+    if (shown) listener_.on_batch(position_.batch, samples, logs);
+  }
+  position_.epoch_logs = trainer_.objective_->logs();
+}
+
+bool FitRun::validate(Logs& logs) {
+  each_callback([&](Callback& callback) { callback.on_test_begin(*this); });
+  const auto hook = [&](std::int64_t batch, bool done) {
+    const Logs batch_logs = done && reads_batch_logs_ ? trainer_.objective_->logs() : Logs();
+    each_callback([&](Callback& callback) {
+      if (done) callback.on_test_batch_end(*this, batch, batch_logs);
+      else callback.on_test_batch_begin(*this, batch);
+    });
+  };
+  const Sweep sweep{.kind = Sweep::Kind::validation, .epoch = position_.epoch, .epochs = options_.epochs, .samples = validation_->size()};
+  const auto [results, whole] = trainer_.test(*validation_feeder_, *validation_loader_, sweep, options_.validation_steps,
+                                              options_.stop, listener_, hook);
+  if (!whole) return false;
+  for (const auto& [name, value] : results) logs.set("val_" + name, value);
+  each_callback([&](Callback& callback) { callback.on_test_end(*this, results); });
+  return true;
+}
+
+void FitRun::write_checkpoint() {
+  if (options_.checkpoint.empty()) return;
+  Checkpoint checkpoint{position_, history_, {}, {}};
+  checkpoint.history.interrupted = false;
+  each_callback([&](Callback& callback) { checkpoint.callbacks.push_back(callback.save_state()); });
+  if (position_.batch > 0 && !position_.epoch_logs)
+    for (const VariableRef& variable : trainer_.objective_->variables()) checkpoint.metrics.push_back(variable->value());
+  nacre::write_checkpoint(options_.checkpoint, trainer_, checkpoint);
+}
+
+void FitRun::stop(std::string reason) {
+  stopping_ = true;
+  if (history_.stopped.empty()) history_.stopped = std::move(reason);
+}
+
+std::vector<Tensor> FitRun::weights() const {
+  std::vector<Tensor> values;
+  for (const Weight& weight : trainer_.model_->weights()) values.push_back(weight.variable->value());
+  return values;
+}
+
+void FitRun::set_weights(const std::vector<Tensor>& values) {
+  std::vector<VariableRef> variables;
+  for (const Weight& weight : trainer_.model_->weights()) variables.push_back(weight.variable);
+  restore_variables(variables, values, "weights");
+}
+
+void FitRun::save(const std::string& file, bool weights_only) {
+  write_keras_h5(file, weights_only ? weights_file(*trainer_.model_) : model_file(trainer_));
+}
+
+std::optional<Direction> FitRun::direction(std::string_view metric) const { return trainer_.objective_->direction(metric); }
+
+void FitRun::warn(std::string_view line) {
+  if (std::find(history_.warnings.begin(), history_.warnings.end(), line) != history_.warnings.end()) return;
+  history_.warnings.emplace_back(line);
+  listener_.warn(line);
+}
+
+}  // namespace nacre

@@ -1,0 +1,54 @@
+// One call of fit: the loop over epochs and batches, and what callbacks may do to it.
+#pragma once
+
+#include "api/train/checkpoint.h"
+#include "api/train/trainer.h"
+
+namespace nacre {
+
+class FitRun final : public TrainingControl {
+ public:
+  FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options);
+  History run();
+
+  void stop(std::string reason) override;
+  double learning_rate() const override { return trainer_.optimizer().learning_rate(); }
+  void set_learning_rate(double rate) override { trainer_.optimizer().set_learning_rate(rate); }
+  std::int64_t epoch() const override { return position_.epoch; }
+  std::int64_t epochs() const override { return options_.epochs; }
+  std::vector<Tensor> weights() const override;
+  void set_weights(const std::vector<Tensor>& weights) override;
+  void save(const std::string& file, bool weights_only) override;
+  std::optional<Direction> direction(std::string_view metric) const override;
+  void say(std::string_view line) override { listener_.say(line); }
+  void warn(std::string_view line) override;
+
+ private:
+  void restore();
+  void run_epoch();
+  void run_batches(const Sweep& sweep);
+  bool validate(Logs& logs);  // false: interrupted
+  void write_checkpoint();
+  bool interrupted() const { return options_.stop && *options_.stop; }
+  template <class Hook>
+  void each_callback(Hook&& hook) {
+    for (const Ref<Callback>& callback : options_.callbacks) hook(*callback);
+  }
+
+  Trainer& trainer_;
+  const FitOptions& options_;
+  PlainProgress lines_;
+  ProgressListener silent_;
+  ProgressListener& listener_;
+  DatasetRef train_, validation_;
+  std::optional<Feeder> train_feeder_, validation_feeder_;
+  std::optional<Loader> train_loader_, validation_loader_;
+  bool reads_batch_logs_ = false;
+
+  TrainingPosition position_;  // where training stands
+  std::vector<Tensor> resumed_metrics_;
+  History history_;
+  bool stopping_ = false;
+};
+
+}  // namespace nacre

@@ -1,0 +1,31 @@
+#include "api/train/progress.h"
+
+#include <chrono>
+
+namespace nacre {
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+}  // namespace
+
+void PlainProgress::on_begin(const Sweep& sweep) {
+  if (sweep.kind != Sweep::Kind::validation) started_ = now();
+}
+
+void PlainProgress::on_end(const Sweep& sweep, const Logs& logs) {
+  if (sweep.kind == Sweep::Kind::validation) return;  // its numbers are those of the epoch
+  std::string line = sweep.kind == Sweep::Kind::train     ? fmt::format("epoch {}/{}", sweep.epoch + 1, sweep.epochs)
+                     : sweep.kind == Sweep::Kind::predict ? "prediction"
+                                                        : "test";
+  for (const auto& [name, value] : logs) line += fmt::format("  {} {:.4g}", name, value);
+  fmt::print(stream_, "{}  {:.1f} s\n", line, now() - started_);
+  std::fflush(stream_);
+}
+
+void PlainProgress::say(std::string_view line) { fmt::print(stream_, "{}\n", line), std::fflush(stream_); }
+
+void PlainProgress::warn(std::string_view line) { fmt::print(stream_, "warning: {}\n", line), std::fflush(stream_); }
+
+}  // namespace nacre

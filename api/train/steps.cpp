@@ -1,0 +1,142 @@
+#include "api/train/steps.h"
+
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/passes/pipeline.h"
+
+namespace nacre {
+
+namespace {
+
+Values feed_inputs(Graph& graph, const FunctionalLayer& model, const Types& types) {
+  const std::vector<std::string> names = model.input_names();
+  Values values;
+  for (std::size_t i = 0; i < types.size(); ++i) values.push_back(graph.input("input/" + names[i], types[i]));
+  return values;
+}
+
+Types types_of(const std::vector<Tensor>& tensors) {
+  Types types;
+  for (const Tensor& tensor : tensors) types.push_back(tensor.type());
+  return types;
+}
+
+// Forward and losses, with the batch's tensors as inputs of the graph.
+Value emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
+                bool training) {
+  Context context(graph, training, graph.variable(random.seed), graph.variable(random.step));
+  const Values inputs = feed_inputs(graph, model, types_of(feed.inputs));
+  const CallResult result = model.emit(context, inputs, Values(inputs.size()));
+  std::vector<Objective::Observation> observations;
+  std::size_t target = 0;
+  for (std::size_t i = 0; i < result.outputs.size(); ++i) {
+    Objective::Observation at{result.outputs[i], result.masks[i], {}, {}};
+    const std::string& name = objective.outputs()[i];
+    if (objective.uses(i)) {
+      at.target = graph.input("target/" + name, feed.targets.at(target).type());
+      if (!feed.weights.empty()) at.weight = graph.input("weight/" + name, feed.weights.at(target).type());
+      ++target;
+    }
+    observations.push_back(at);
+  }
+  return objective.emit(context, observations, feed.size);
+}
+
+std::string key_of(std::string_view kind, const Feed& feed) {
+  std::string key(kind);
+  for (const auto* tensors : {&feed.inputs, &feed.targets, &feed.weights})
+    for (const Tensor& tensor : *tensors) key += " " + tensor.type().text();
+  return key;
+}
+
+}  // namespace
+
+std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
+                                      const RandomState& random, const Feed& feed, const Backend& backend) {
+  Graph forward;
+  forward.output("loss", emit_loss(forward, model, objective, random, feed, true));
+  // Gradients are those of the ops that the backend has.
+  std::unique_ptr<Graph> graph = decompose_missing(forward, backend);
+
+  const std::vector<Weight> weights = model.trainable_weights();
+  if (weights.empty()) throw Error("the model '{}' has nothing to train", model.name()).hint("all its layers are frozen").usage();
+  Values variables;
+  for (const Weight& weight : weights) variables.push_back(graph->variable(weight.variable));
+  const Values slopes = gradients(optimizer.scale_loss(graph->result("loss")), variables);
+  std::vector<Optimizer::Gradient> updates;
+  for (std::size_t i = 0; i < weights.size(); ++i) updates.push_back({weights[i].variable, slopes[i]});
+  optimizer.apply(*graph, updates);
+  for (const Weight& weight : weights)
+    if (weight.constraint) graph->update(weight.variable, (*weight.constraint)(graph->latest(weight.variable)));
+  graph->update(random.step, ops::add(graph->variable(random.step), graph->scalar(1, DType::int64)));
+  return graph;
+}
+
+std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed) {
+  auto graph = std::make_unique<Graph>();
+  graph->output("loss", emit_loss(*graph, model, objective, random, feed, false));
+  return graph;
+}
+
+std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& types) {
+  auto graph = std::make_unique<Graph>();
+  Context context(*graph, false, graph->variable(random.seed), graph->variable(random.step));
+  const Values inputs = feed_inputs(*graph, model, types);
+  const CallResult result = model.emit(context, inputs, Values(inputs.size()));
+  for (std::size_t i = 0; i < result.outputs.size(); ++i) graph->output(std::to_string(i), result.outputs[i]);
+  return graph;
+}
+
+Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend)
+    : model_(std::move(model)), random_(std::move(random)), backend_(backend) {}
+
+void Steps::refresh() {
+  std::vector<VariableRef> trainable;
+  for (const Weight& weight : model_->trainable_weights()) trainable.push_back(weight.variable);
+  if (trainable == trainable_) return;
+  forget();
+  trainable_ = std::move(trainable);
+}
+
+std::unique_ptr<Executable> Steps::compile(const Graph& graph) const {
+  return std::make_unique<Executable>(*decompose_missing(graph, backend_), backend_);
+}
+
+double Steps::run(Executable& executable, const Feed& feed) {
+  arguments_.clear();
+  arguments_.insert(arguments_.end(), feed.inputs.begin(), feed.inputs.end());
+  for (std::size_t i = 0; i < feed.targets.size(); ++i) {
+    arguments_.push_back(feed.targets[i]);
+    if (!feed.weights.empty()) arguments_.push_back(feed.weights[i]);
+  }
+  executable.run(arguments_, results_);
+  arguments_.clear();  // the loader fills the same memory again
+  return results_.front().item();
+}
+
+Executable& Steps::training(Objective& objective, Optimizer& optimizer, const Feed& feed) {
+  return steps_.get(key_of("train", feed), [&] {
+    return compile(*training_graph(*model_, objective, optimizer, random_, feed, backend_));
+  });
+}
+
+double Steps::train(Objective& objective, Optimizer& optimizer, const Feed& feed) {
+  return run(training(objective, optimizer, feed), feed);
+}
+
+double Steps::test(Objective& objective, const Feed& feed) {
+  return run(steps_.get(key_of("test", feed), [&] {
+    return compile(*test_graph(*model_, objective, random_, feed));
+  }), feed);
+}
+
+const std::vector<Tensor>& Steps::predict(const std::vector<Tensor>& inputs) {
+  const Types types = types_of(inputs);
+  Executable& executable = predictions_.get(key_of("predict", {.inputs = inputs}), [&] {
+    return compile(*prediction_graph(*model_, random_, types));
+  });
+  executable.run(inputs, predicted_);
+  return predicted_;
+}
+
+}  // namespace nacre

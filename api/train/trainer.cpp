@@ -1,0 +1,184 @@
+#include "api/train/trainer.h"
+
+#include <algorithm>
+
+#include "api/train/fit_run.h"
+
+namespace nacre {
+
+std::vector<double> History::series(std::string_view name) const {
+  std::vector<double> values;
+  for (const Epoch& epoch : epochs)
+    if (const double* value = epoch.logs.find(name)) values.push_back(*value);
+  return values;
+}
+
+Trainer::Trainer(std::shared_ptr<FunctionalLayer> model)
+    : model_(std::move(model)),
+      random_{std::make_shared<Variable>("random/seed", Type{DType::int64, {}}, false),
+              std::make_shared<Variable>("random/step", Type{DType::int64, {}}, false)} {
+  random_.seed->assign(Tensor::scalar(std::int64_t{0}));
+  random_.step->assign(Tensor::scalar(std::int64_t{0}));
+  steps_ = std::make_unique<Steps>(model_, random_, *backends().front());
+}
+
+void Trainer::set_device(std::string_view device) {
+  const Backend& wanted = backend_for(device);
+  if (&wanted != &steps_->backend()) steps_ = std::make_unique<Steps>(model_, random_, wanted);
+}
+
+void Trainer::initialize(std::uint64_t seed) { model_->initialize(seed); }
+
+void Trainer::compile(CompileOptions options) {
+  if (!options.optimizer) throw Error("compile needs an optimizer").usage();
+  if (model_->connected()) objective_ = std::make_unique<Objective>(options, model_->output_names());
+  else objective_.reset();  // made when the shapes are known
+  options_ = std::move(options);
+  steps_->recompile();
+}
+
+Optimizer& Trainer::optimizer() const {
+  if (!options_) throw Error("the model '{}' is not compiled", model_->name()).hint("call compile with an optimizer and a loss").usage();
+  return *options_->optimizer;
+}
+
+Objective& Trainer::objective() const {
+  optimizer();
+  model_->inputs();
+  return *objective_;
+}
+
+void Trainer::build_for(const std::vector<Column>& inputs) {
+  std::vector<Shape> shapes;
+  for (const Column& column : inputs) shapes.push_back(Shape{unknown} + column.type.shape);
+  model_->ensure_built(shapes);
+  if (options_ && !objective_) objective_ = std::make_unique<Objective>(*options_, model_->output_names());
+}
+
+void Trainer::prepare_training() {
+  std::vector<VariableRef> variables;
+  for (const Weight& weight : model_->trainable_weights()) variables.push_back(weight.variable);
+  optimizer().build(variables);
+  steps_->refresh();
+}
+
+History Trainer::fit(const DatasetRef& data, const FitOptions& options) {
+  optimizer();  // or the error that there is none
+  return within([&] { return fmt::format("while training model '{}'", model_->name()); },
+                [&] { return FitRun(*this, data, options).run(); });
+}
+
+Logs Trainer::evaluate(const DatasetRef& data, const EvaluateOptions& options) {
+  optimizer();
+  return within([&] { return fmt::format("while testing model '{}'", model_->name()); }, [&] {
+    build_for(data->inputs());
+    initialize(0);
+    const Feeder feeder(data, *model_, objective_.get());
+    Loader loader(data, {.batch_size = options.batch_size});
+    ProgressListener silent;
+    return test(feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop,
+                options.listener ? *options.listener : silent, {}).logs;
+  });
+}
+
+Trainer::TestResult Trainer::test(const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t steps, const std::atomic<bool>* stop,
+                                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook) {
+  steps_->refresh();
+  objective_->reset();
+  sweep.batches = steps > 0 ? std::min(steps, loader.batches()) : loader.batches();
+  listener.on_begin(sweep);
+  loader.start(0);
+  Feed feed;
+  std::int64_t samples = 0;
+  for (std::int64_t number = 0; number < sweep.batches; ++number) {
+    if (stop && *stop) return {objective_->logs(), false};
+    const Batch* batch = loader.next();
+    if (!batch) break;
+    if (batch_hook) batch_hook(number, false);
+    feeder.fill(*batch, feed);
+    steps_->test(*objective_, feed);
+    samples += feed.size;
+    feed = {};
+    if (batch_hook) batch_hook(number, true);
+    if (listener.wants_batch(number + 1)) listener.on_batch(number + 1, samples, objective_->logs());
+  }
+  TestResult result{objective_->logs(), true};
+  listener.on_end(sweep, result.logs);
+  return result;
+}
+
+std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOptions& options) {
+  return within([&] { return fmt::format("while predicting with model '{}'", model_->name()); }, [&] {
+    build_for(data->inputs());
+    initialize(0);
+    steps_->refresh();
+    const Feeder feeder(data, *model_, nullptr);
+    // One batch needs no thread that reads ahead.
+    Loader loader(data, {.batch_size = options.batch_size, .prefetch = data->size() > options.batch_size ? 2 : 0});
+    ProgressListener silent;
+    ProgressListener& listener = options.listener ? *options.listener : silent;
+    const Sweep sweep{.kind = Sweep::Kind::predict, .batches = loader.batches(), .samples = data->size()};
+    listener.on_begin(sweep);
+    loader.start(0);
+    std::vector<Tensor> results;
+    Feed feed;
+    std::int64_t samples = 0, number = 0;
+    while (const Batch* batch = loader.next()) {
+      if (options.stop && *options.stop) throw Error("interrupted");
+      feeder.fill(*batch, feed);
+      const std::vector<Tensor>& outputs = steps_->predict(feed.inputs);
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        if (samples == 0) {
+          Shape shape = outputs[i].shape();
+          shape.set(0, data->size());
+          results.push_back(Tensor::uninitialised({outputs[i].dtype(), shape}));
+        }
+        const std::size_t row = outputs[i].bytes() / static_cast<std::size_t>(feed.size);
+        std::memcpy(static_cast<std::byte*>(results[i].raw_writable()) + static_cast<std::size_t>(samples) * row, outputs[i].raw(), outputs[i].bytes());
+      }
+      samples += feed.size;
+      feed = {};
+      if (listener.wants_batch(++number)) listener.on_batch(number, samples, {});
+    }
+    listener.on_end(sweep, {});
+    return results;
+  });
+}
+
+std::vector<Tensor> Trainer::predict_on_batch(const std::vector<Tensor>& inputs) {
+  const std::int64_t samples = inputs.empty() || inputs[0].shape().rank() == 0 ? 1 : inputs[0].shape()[0];
+  return predict(array_dataset({.inputs = inputs}), {.batch_size = std::max<std::int64_t>(samples, 1)});
+}
+
+namespace {
+
+// A batch by itself, as a dataset: what Feeder matches with the model.
+DatasetRef dataset_of(const Batch& batch) { return array_dataset({.inputs = batch.inputs, .targets = batch.targets, .weights = batch.weights}); }
+
+}  // namespace
+
+Logs Trainer::train_on_batch(const Batch& batch, std::map<std::int64_t, double> class_weight) {
+  optimizer();
+  const DatasetRef data = dataset_of(batch);
+  build_for(data->inputs());
+  initialize(0);
+  prepare_training();
+  Feed feed;
+  Feeder(data, *model_, objective_.get(), std::move(class_weight)).fill(batch, feed);
+  steps_->train(*objective_, optimizer(), feed);
+  return objective_->logs();
+}
+
+Logs Trainer::test_on_batch(const Batch& batch) {
+  optimizer();
+  const DatasetRef data = dataset_of(batch);
+  build_for(data->inputs());
+  initialize(0);
+  steps_->refresh();
+  Feed feed;
+  Feeder(data, *model_, objective_.get()).fill(batch, feed);
+  steps_->test(*objective_, feed);
+  return objective_->logs();
+}
+
+}  // namespace nacre

@@ -1,0 +1,112 @@
+// Training, testing and prediction with a model: compile, fit, evaluate, predict.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+
+#include "api/data/loader.h"
+#include "api/train/feeder.h"
+#include "api/train/progress.h"
+
+namespace nacre {
+
+struct FitOptions {
+  std::int64_t epochs = 1;  // the last epoch, counted from the start also when initial_epoch is not 0
+  std::int64_t batch_size = 32;
+  std::int64_t initial_epoch = 0;
+  DatasetRef validation{};           // stands above validation_split
+  double validation_split = 0;       // the last part of the data validates
+  std::int64_t validation_batch_size = 0;  // 0: batch_size
+  std::int64_t validation_freq = 1;  // validate after every so many epochs
+  std::int64_t validation_steps = 0;  // batches of a validation; 0: all
+  std::int64_t steps_per_epoch = 0;  // batches of an epoch; 0: all
+  bool shuffle = true;
+  std::uint64_t seed = 0;            // of initial weights that are not set yet, of shuffling and of random layers
+  std::map<std::int64_t, double> class_weight{};
+  std::vector<Ref<Callback>> callbacks{};
+  bool verbose = false;              // a line per epoch on standard output, when nobody listens
+  ProgressListener* listener = nullptr;
+  const std::atomic<bool>* stop = nullptr;  // when it becomes true, training ends after the batch in progress
+  // A checkpoint is written here after every epoch and when training is stopped; "" writes none.
+  std::filesystem::path checkpoint{};
+  bool resume = false;               // go on from the checkpoint, if there is one
+};
+
+struct EvaluateOptions {
+  std::int64_t batch_size = 32;
+  std::int64_t steps = 0;  // batches; 0: all
+  ProgressListener* listener = nullptr;
+  const std::atomic<bool>* stop = nullptr;
+};
+
+struct PredictOptions {
+  std::int64_t batch_size = 32;
+  ProgressListener* listener = nullptr;
+  const std::atomic<bool>* stop = nullptr;
+};
+
+// What fit did.
+struct History {
+  struct Epoch {
+    std::int64_t epoch = 0;  // from 0
+    Logs logs;               // loss, metrics, val_…, learning_rate
+  };
+  std::vector<Epoch> epochs;
+  std::string stopped;       // why training ended before its last epoch: "" when it did not
+  bool interrupted = false;  // by FitOptions::stop
+  std::vector<std::string> warnings;
+
+  std::vector<double> series(std::string_view name) const;  // one number per epoch that has it
+};
+
+// A model that is compiled, or not yet. Not synchronised.
+class Trainer {
+ public:
+  explicit Trainer(std::shared_ptr<FunctionalLayer> model);
+
+  FunctionalLayer& model() const { return *model_; }
+  // Which backend runs the graphs: "cpu", "gpu", "reference". Throws a usage Error when it cannot be had.
+  void set_device(std::string_view device);
+  const Backend& backend() const { return steps_->backend(); }
+  void initialize(std::uint64_t seed);  // weights that have no value yet
+
+  void compile(CompileOptions options);
+  const std::optional<CompileOptions>& options() const { return options_; }  // none: not compiled
+  Optimizer& optimizer() const;
+  Objective& objective() const;
+
+  History fit(const DatasetRef& data, const FitOptions& options);
+  Logs evaluate(const DatasetRef& data, const EvaluateOptions& options);
+  // One tensor per output, with all samples.
+  std::vector<Tensor> predict(const DatasetRef& data, const PredictOptions& options);
+  // One batch, in one run.
+  std::vector<Tensor> predict_on_batch(const std::vector<Tensor>& inputs);
+  // One step; metrics gather until reset_metrics().
+  Logs train_on_batch(const Batch& batch, std::map<std::int64_t, double> class_weight = {});
+  Logs test_on_batch(const Batch& batch);
+  void reset_metrics() { objective().reset(); }
+
+  Steps& steps() const { return *steps_; }
+  const RandomState& random() const { return random_; }
+
+ private:
+  friend class FitRun;
+  void build_for(const std::vector<Column>& inputs);  // a Sequential without Input
+  void prepare_training();                            // weights and optimizer slots exist
+  struct TestResult {
+    Logs logs;
+    bool whole;  // not stopped
+  };
+  // One sweep over a loader. `batch_hook(batch, done)` is called before and after each batch; it may be empty.
+  TestResult test(const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t steps, const std::atomic<bool>* stop,
+                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook);
+
+  std::shared_ptr<FunctionalLayer> model_;
+  RandomState random_;
+  std::unique_ptr<Steps> steps_;
+  std::optional<CompileOptions> options_;
+  std::unique_ptr<Objective> objective_;
+};
+
+}  // namespace nacre
