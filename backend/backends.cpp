@@ -25,7 +25,7 @@ const Backend& backend_for(std::string_view device) {
     if (backend->name() == device) return *backend;
     known.push_back(backend->name());
   }
-  if (device == "gpu") throw Error("no GPU backend in this build").hint("--device cpu").usage();
+  if (device == "gpu") throw Error("no GPU backend in this build: use --device cpu").usage();
   throw Error("unknown device '{}'", device).hint(suggestion(device, known)).usage();
 }
 
