@@ -354,7 +354,7 @@ const FieldTable& fields_of() {
   static const FieldTable table = [] {
     FieldTable fields;
     const Config defaults{};
-    Config::describe([&]<class Member>(std::string_view key, Member Config::*member, std::string_view help, auto&&... constraints) {
+    Config::describe([&]<class Member, class Owner>(std::string_view key, Member Owner::*member, std::string_view help, auto&&... constraints) {
       Constraint constraint = all_of(constraints...);
       fields.push_back({key, help, constraint,
                         [member, constraint](const Tree& tree, void* config) {

@@ -1,0 +1,60 @@
+#include <algorithm>
+
+#include "api/data/source.h"
+#include "formats/yaml.h"
+
+namespace nacre {
+
+namespace {
+
+// The kind of source that a file's name stands for; "" when it stands for none.
+std::string_view kind_of_file(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) return "images";
+  std::filesystem::path name = path;
+  if (name.extension() == ".gz") name.replace_extension();
+  const std::string extension = name.extension().string();
+  if (extension == ".csv" || extension == ".tsv") return "csv";
+  if (extension == ".npy") return "npy";
+  if (extension == ".npz") return "npz";
+  if (extension == ".h5" || extension == ".hdf5") return "hdf5";
+  if (extension == ".idx" || path.string().find("-ubyte") != std::string::npos) return "idx";
+  return {};
+}
+
+}  // namespace
+
+std::shared_ptr<Source> parse_source(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const ClassInfo<Source>* info = registry<Source>().find(std::string_view(text).substr(0, colon));
+  std::string_view rest;
+  if (info && colon != std::string::npos) {
+    rest = std::string_view(text).substr(colon + 1);
+  } else if (!info) {
+    const std::string path = text.substr(0, text.find(','));
+    const std::string_view kind = kind_of_file(path);
+    if (kind.empty())
+      throw Error("'{}' is no source of data", text)
+          .hint("a .csv, .npz, .npy, .h5 or .idx file, a folder of pictures, or e.g. digits:1000, idx:IMAGES,LABELS, csv:FILE,target=COLUMN")
+          .usage();
+    info = &registry<Source>().get(kind);
+    rest = text;
+  }
+  Tree config = Tree::mapping();
+  const FieldTable& fields = *info->fields.front();
+  for (std::size_t position = 0; !rest.empty(); ++position) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view item = rest.substr(0, comma);
+    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    const std::size_t equals = item.find('=');
+    if (equals != std::string_view::npos) {
+      config.set(item.substr(0, equals), parse_yaml(item.substr(equals + 1), text));
+    } else if (position < fields.size()) {
+      config.set(fields[position].key, parse_yaml(item, text));
+    } else {
+      throw Error("'{}': {} has {} fields", text, info->class_name, fields.size()).usage();
+    }
+  }
+  return within([&] { return fmt::format("while reading the source '{}'", text); }, [&] { return info->make(config); });
+}
+
+}  // namespace nacre

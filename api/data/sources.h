@@ -1,0 +1,127 @@
+// The sources of data, one config each.
+#pragma once
+
+#include "api/data/source.h"
+
+namespace nacre {
+
+// Names, written as one when there is one: y or [y1, y2].
+struct OneOrMore {
+  std::vector<std::string> names;
+  bool operator==(const OneOrMore&) const = default;
+};
+template <> struct FieldKind<OneOrMore> {
+  static void read(const Tree& tree, OneOrMore& value) {
+    value.names.clear();
+    if (tree.is_null()) return;
+    if (!tree.is_sequence()) return value.names.push_back(tree.as_string());
+    for (const Tree& item : tree.items()) value.names.push_back(item.as_string());
+  }
+  static Tree write(const OneOrMore& value, Style style) {
+    if (value.names.empty()) return {};
+    return value.names.size() == 1 ? Tree(value.names.front()) : FieldKind<std::vector<std::string>>::write(value.names, style);
+  }
+  static Tree schema() {
+    Tree schema;
+    schema.set("anyOf", Tree::Sequence{schema_type("string"), FieldKind<std::vector<std::string>>::schema(), schema_type("null")});
+    return schema;
+  }
+};
+
+struct DigitsConfig {
+  static constexpr std::string_view class_name = "digits";
+  static constexpr std::string_view doc = "The ten digits, drawn from strokes: 28×28 grey pictures and labels.";
+  std::int64_t count = 10000, seed = 1;
+  static void describe(auto&& field) {
+    field("count", &DigitsConfig::count, "number of pictures", between(1, 10'000'000));
+    field("seed", &DigitsConfig::seed, "another seed draws other pictures", at_least(0));
+  }
+};
+
+struct IdxConfig {
+  static constexpr std::string_view class_name = "idx";
+  static constexpr std::string_view doc = "IDX files, the format of MNIST, gzipped or not.";
+  std::string images;
+  std::optional<std::string> labels;
+  static void describe(auto&& field) {
+    field("images", &IdxConfig::images, "file of the inputs", required());
+    field("labels", &IdxConfig::labels, "file of the targets");
+  }
+};
+
+struct NpyConfig {
+  static constexpr std::string_view class_name = "npy";
+  static constexpr std::string_view doc = "NumPy arrays, one in a file.";
+  OneOrMore x, y, weights;
+  static void describe(auto&& field) {
+    field("x", &NpyConfig::x, "files of the inputs", required());
+    field("y", &NpyConfig::y, "files of the targets");
+    field("weights", &NpyConfig::weights, "files of the sample weights");
+  }
+};
+
+// Arrays that lie in one file by name.
+struct NamedArraysConfig {
+  std::string file;
+  OneOrMore x{{"x"}}, y{{"y"}}, weights;
+};
+
+struct NpzConfig : NamedArraysConfig {
+  static constexpr std::string_view class_name = "npz";
+  static constexpr std::string_view doc = "Named NumPy arrays in one file.";
+  static void describe(auto&& field) {
+    field("file", &NpzConfig::file, "the archive", required());
+    field("x", &NpzConfig::x, "arrays of the inputs");
+    field("y", &NpzConfig::y, "arrays of the targets; null: there are none");
+    field("weights", &NpzConfig::weights, "arrays of the sample weights");
+  }
+};
+
+struct Hdf5Config : NamedArraysConfig {
+  static constexpr std::string_view class_name = "hdf5";
+  static constexpr std::string_view doc = "Datasets of an HDF5 file.";
+  static void describe(auto&& field) {
+    field("file", &Hdf5Config::file, "the file", required());
+    field("x", &Hdf5Config::x, "paths of the inputs");
+    field("y", &Hdf5Config::y, "paths of the targets; null: there are none");
+    field("weights", &Hdf5Config::weights, "paths of the sample weights");
+  }
+};
+
+struct CsvConfig {
+  static constexpr std::string_view class_name = "csv";
+  static constexpr std::string_view doc = "A table of text: all columns but the target are inputs.";
+  std::string file;
+  OneOrMore target, inputs, drop;
+  std::optional<bool> header;
+  std::optional<std::string> delimiter;
+  std::optional<double> fill;
+  static void describe(auto&& field) {
+    field("file", &CsvConfig::file, "the table", required());
+    field("target", &CsvConfig::target, "columns to be predicted: names, or numbers from 0; texts become class numbers");
+    field("inputs", &CsvConfig::inputs, "columns of the inputs; default: all others");
+    field("drop", &CsvConfig::drop, "columns that are not used");
+    field("header", &CsvConfig::header, "whether the first line names the columns; default: when it holds no numbers");
+    field("delimiter", &CsvConfig::delimiter, "one character between cells; default: comma, semicolon or tab, as found");
+    field("fill", &CsvConfig::fill, "stands for missing numbers; without it they are an error");
+  }
+};
+
+struct ImagesConfig {
+  static constexpr std::string_view class_name = "images";
+  static constexpr std::string_view doc = "Pictures (.png, .jpg) in one folder per class, classes in alphabetical order.";
+  std::string folder;
+  std::optional<Extent<2>> size;
+  std::int64_t channels = 3;
+  static void describe(auto&& field) {
+    field("folder", &ImagesConfig::folder, "holds the folders of the classes", required());
+    field("size", &ImagesConfig::size, "height and width to which pictures are resized; default: that of the first");
+    field("channels", &ImagesConfig::channels, "3: colour, 1: grey", between(1, 3));
+  }
+};
+
+DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config);
+// Pictures are decoded when they are read.
+DatasetRef open_images(const std::filesystem::path& folder, const ImagesConfig& config);
+
+}  // namespace nacre
