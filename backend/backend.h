@@ -82,6 +82,7 @@ struct KernelRow {
   const Op* op;
   KernelBuilder build;
   bool (*fits)(const Node& node) = nullptr;  // null: every node of this op (shapes may be unknown here)
+  bool (*fuses)(const Node& node) = nullptr;  // may be part of a `fused` group (ops/fused.h); null: never
 };
 
 struct Pass {

@@ -40,11 +40,15 @@ struct RandomKey {
   static RandomKey of(std::uint64_t seed, std::string_view path, std::uint32_t call = 0, std::uint32_t step = 0) {
     return {seed, hash_text(path) + 0x9E3779B97F4A7C15ull * call, step};
   }
-  std::array<std::uint32_t, 4> block(std::uint32_t index) const {
-    const std::uint64_t key = seed * 0xD1342543DE82EF95ull + 0x632BE59BD9B4E019ull;
-    return philox({index, step, static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)},
-                  {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+  // Philox's counter of a block, and its key.
+  std::array<std::uint32_t, 4> counter(std::uint32_t index) const {
+    return {index, step, static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)};
   }
+  std::array<std::uint32_t, 2> key() const {
+    const std::uint64_t mixed = seed * 0xD1342543DE82EF95ull + 0x632BE59BD9B4E019ull;
+    return {static_cast<std::uint32_t>(mixed), static_cast<std::uint32_t>(mixed >> 32)};
+  }
+  std::array<std::uint32_t, 4> block(std::uint32_t index) const { return philox(counter(index), key()); }
   std::uint32_t word(std::uint64_t index) const { return block(static_cast<std::uint32_t>(index >> 2))[index & 3]; }
 };
 

@@ -1,5 +1,7 @@
 // Which kernel builder serves which op. `borrow` marks what the reference backend computes.
+#include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/ops.h"
+#include "backend/onednn/elementwise/elementwise.h"
 #include "backend/onednn/kernels.h"
 #include "backend/scan_kernel.h"
 
@@ -42,52 +44,55 @@ constexpr KernelRow primitive(const Op& op) {
   return own(op, if_implemented<build>);
 }
 
+// Element-wise, alone or as part of a group.
+constexpr KernelRow loop(const Op& op) { return {&op, elementwise, without_float64, fuses}; }
+
 constexpr KernelRow borrow(const Op& op) { return own(op, borrowed); }
 
 }  // namespace
 
 std::span<const KernelRow> table() {
   static constexpr KernelRow rows[] = {
-      borrow(op::negate),
-      borrow(op::abs),
-      borrow(op::sign),
-      borrow(op::exp),
-      borrow(op::expm1),
-      borrow(op::log),
-      borrow(op::log1p),
-      borrow(op::sqrt),
-      borrow(op::rsqrt),
-      borrow(op::square),
-      borrow(op::reciprocal),
-      borrow(op::sin),
-      borrow(op::cos),
-      borrow(op::tanh),
-      borrow(op::sigmoid),
-      borrow(op::relu),
-      borrow(op::erf),
-      borrow(op::floor),
-      borrow(op::ceil),
-      borrow(op::round),
-      borrow(op::logical_not),
-      borrow(op::is_finite),
-      borrow(op::add),
-      borrow(op::subtract),
-      borrow(op::multiply),
-      borrow(op::divide),
-      borrow(op::power),
-      borrow(op::maximum),
-      borrow(op::minimum),
-      borrow(op::modulo),
-      borrow(op::equal),
-      borrow(op::not_equal),
-      borrow(op::less),
-      borrow(op::less_equal),
-      borrow(op::greater),
-      borrow(op::greater_equal),
-      borrow(op::logical_and),
-      borrow(op::logical_or),
-      borrow(op::select),
-      borrow(op::cast),
+      loop(op::negate),
+      loop(op::abs),
+      loop(op::sign),
+      loop(op::exp),
+      loop(op::expm1),
+      loop(op::log),
+      loop(op::log1p),
+      loop(op::sqrt),
+      loop(op::rsqrt),
+      loop(op::square),
+      loop(op::reciprocal),
+      loop(op::sin),
+      loop(op::cos),
+      loop(op::tanh),
+      loop(op::sigmoid),
+      loop(op::relu),
+      loop(op::erf),
+      loop(op::floor),
+      loop(op::ceil),
+      loop(op::round),
+      loop(op::logical_not),
+      loop(op::is_finite),
+      loop(op::add),
+      loop(op::subtract),
+      loop(op::multiply),
+      loop(op::divide),
+      loop(op::power),
+      loop(op::maximum),
+      loop(op::minimum),
+      loop(op::modulo),
+      loop(op::equal),
+      loop(op::not_equal),
+      loop(op::less),
+      loop(op::less_equal),
+      loop(op::greater),
+      loop(op::greater_equal),
+      loop(op::logical_and),
+      loop(op::logical_or),
+      loop(op::select),
+      loop(op::cast),
       borrow(op::stop_gradient),
 
       own(op::reshape, view),
@@ -136,7 +141,8 @@ std::span<const KernelRow> table() {
       own(op::take_along, take_along),
       own(op::take_along_backward, take_along_backward),
 
-      borrow(op::random_uniform),
+      loop(op::random_uniform),
+      own(op::fused, fused),
 
       own(op::scan, scan_kernel),
       {&op::recurrent, recurrent, recurrent_fits},

@@ -1,0 +1,23 @@
+#include "backend/graph/ops/fused.h"
+
+namespace nacre {
+
+namespace {
+
+Types infer_fused(const FusedAttrs& p, const Types& in) {
+  const auto& operands = p.body->inputs();
+  ensure(in.size() == operands.size(), "a fused group of {} operands got {}", operands.size(), in.size());
+  for (std::size_t i = 0; i < in.size(); ++i)
+    ensure(in[i] == operands[i].value.type(), "operand {} of a fused group is {}, got {}", i, operands[i].value.type(), in[i]);
+  Types types;
+  for (const auto& [name, value] : p.body->outputs()) types.push_back(value.type());
+  return types;
+}
+
+}  // namespace
+
+namespace op {
+constinit const OpDef<FusedAttrs> fused{{.name = "fused", .doc = "a group of element-wise ops in one loop"}, infer_fused};
+}
+
+}  // namespace nacre

@@ -1,0 +1,20 @@
+// A group of element-wise nodes computed in one loop; made by the fuse_elementwise pass.
+#pragma once
+
+#include "backend/graph/graph.h"
+
+namespace nacre {
+
+// The body has one input for each operand and one output for each result, in order. Its nodes are element-wise or
+// random_uniform and have the shape of the results; the operands broadcast to it.
+struct FusedAttrs {
+  Subgraph body;
+  bool operator==(const FusedAttrs&) const = default;
+  static void describe(auto&& field) { field("body", &FusedAttrs::body, "what is computed for each element"); }
+};
+
+namespace op {
+extern const OpDef<FusedAttrs> fused;  // operands of the body → its results
+}
+
+}  // namespace nacre

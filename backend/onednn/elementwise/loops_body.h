@@ -1,0 +1,173 @@
+// The loops themselves, for the instruction set that the including file is compiled for.
+#include "backend/onednn/elementwise/math.h"
+
+namespace nacre::onednn {
+
+namespace {
+
+template <auto f, int scalars>
+void unary_loop(const float* a, const float*, const float*, float* y, std::int64_t count) {
+  const float a0 = *a;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) y[i] = f(scalars & 1 ? a0 : a[i]);
+}
+template <auto f, int scalars>
+void binary_loop(const float* a, const float* b, const float*, float* y, std::int64_t count) {
+  const float a0 = *a, b0 = *b;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) y[i] = f(scalars & 1 ? a0 : a[i], scalars & 2 ? b0 : b[i]);
+}
+template <auto f, int scalars>
+void ternary_loop(const float* a, const float* b, const float* c, float* y, std::int64_t count) {
+  const float a0 = *a, b0 = *b, c0 = *c;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) y[i] = f(scalars & 1 ? a0 : a[i], scalars & 2 ? b0 : b[i], scalars & 4 ? c0 : c[i]);
+}
+
+template <class From>
+void load(const void* from, float* to, std::int64_t count) {
+  const auto* values = static_cast<const From*>(from);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(values[i]);
+}
+template <class To>
+void store(const float* from, void* to, std::int64_t count) {
+  auto* values = static_cast<To*>(to);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) values[i] = static_cast<To>(from[i]);
+}
+// bool, one byte of 0 or 1
+inline void store_bool(const float* from, void* to, std::int64_t count) {
+  auto* values = static_cast<std::uint8_t*>(to);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) values[i] = from[i] != 0.0f ? 1 : 0;
+}
+inline void load_bfloat16(const void* from, float* to, std::int64_t count) {
+  const auto* values = static_cast<const std::uint16_t*>(from);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) to[i] = float_of(static_cast<std::uint32_t>(values[i]) << 16);
+}
+inline std::uint32_t bfloat16_bits(float x) {  // rounded to nearest even
+  const std::uint32_t word = bits_of(x);
+  return (word & 0x7fffffffu) > 0x7f800000u ? (word >> 16) | 0x40u : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
+}
+inline void store_bfloat16(const float* from, void* to, std::int64_t count) {
+  auto* values = static_cast<std::uint16_t*>(to);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) values[i] = static_cast<std::uint16_t>(bfloat16_bits(from[i]));
+}
+
+// Philox4x32-10 on many blocks at once; see backend/core/random.h.
+inline void uniform(const RandomStreamKey& stream, std::int64_t first, float* to, std::int64_t count) {
+  constexpr std::int64_t blocks = 64;
+  float words[4][blocks];
+  for (std::int64_t done = 0; done < count;) {
+    const std::int64_t from = first + done, block = from / 4, skip = from % 4;
+#pragma omp simd
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      std::uint32_t c0 = static_cast<std::uint32_t>(block) + static_cast<std::uint32_t>(i), c1 = stream.counter[0];
+      std::uint32_t c2 = stream.counter[1], c3 = stream.counter[2], k0 = stream.key[0], k1 = stream.key[1];
+      for (int round = 0; round < 10; ++round) {
+        const std::uint64_t a = std::uint64_t{0xD2511F53u} * c0, b = std::uint64_t{0xCD9E8D57u} * c2;
+        c0 = static_cast<std::uint32_t>(b >> 32) ^ c1 ^ k0;
+        c1 = static_cast<std::uint32_t>(b);
+        c2 = static_cast<std::uint32_t>(a >> 32) ^ c3 ^ k1;
+        c3 = static_cast<std::uint32_t>(a);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+      }
+      words[0][i] = static_cast<float>(static_cast<std::int32_t>(c0 >> 8)) * 0x1p-24f;
+      words[1][i] = static_cast<float>(static_cast<std::int32_t>(c1 >> 8)) * 0x1p-24f;
+      words[2][i] = static_cast<float>(static_cast<std::int32_t>(c2 >> 8)) * 0x1p-24f;
+      words[3][i] = static_cast<float>(static_cast<std::int32_t>(c3 >> 8)) * 0x1p-24f;
+    }
+    const std::int64_t some = count - done < 4 * blocks - skip ? count - done : 4 * blocks - skip;
+    for (std::int64_t i = 0; i < some; ++i) to[done + i] = words[(skip + i) % 4][(skip + i) / 4];
+    done += some;
+  }
+}
+
+struct Table : Loops {
+  template <Opcode code, auto f>
+  constexpr void unary() {
+    set<code>(unary_loop<f, 0>, unary_loop<f, 1>);
+  }
+  template <Opcode code, auto f>
+  constexpr void binary() {
+    set<code>(binary_loop<f, 0>, binary_loop<f, 1>, binary_loop<f, 2>, binary_loop<f, 3>);
+  }
+  template <Opcode code, auto f>
+  constexpr void ternary() {
+    set<code>(ternary_loop<f, 0>, ternary_loop<f, 1>, ternary_loop<f, 2>, ternary_loop<f, 3>, ternary_loop<f, 4>,
+              ternary_loop<f, 5>, ternary_loop<f, 6>, ternary_loop<f, 7>);
+  }
+  template <Opcode code>
+  constexpr void set(auto... variants) {
+    int i = 0;
+    ((instruction[static_cast<int>(code)][i++] = variants), ...);
+  }
+};
+
+constexpr Loops make_loops(const char* name) {
+  Table t{};
+  t.name = name;
+  t.unary<Opcode::copy, [](float x) { return x; }>();
+  t.unary<Opcode::negate, [](float x) { return -x; }>();
+  t.unary<Opcode::abs, [](float x) { return magnitude(x); }>();
+  t.unary<Opcode::sign, [](float x) { return (x > 0.0f) ? 1.0f : x < 0.0f ? -1.0f : x; }>();
+  t.unary<Opcode::exp, [](float x) { return exp(x); }>();
+  t.unary<Opcode::expm1, [](float x) { return expm1(x); }>();
+  t.unary<Opcode::log, [](float x) { return log(x); }>();
+  t.unary<Opcode::log1p, [](float x) { return log1p(x); }>();
+  t.unary<Opcode::sqrt, [](float x) { return __builtin_sqrtf(x); }>();
+  t.unary<Opcode::rsqrt, [](float x) { return 1.0f / __builtin_sqrtf(x); }>();
+  t.unary<Opcode::square, [](float x) { return x * x; }>();
+  t.unary<Opcode::reciprocal, [](float x) { return 1.0f / x; }>();
+  t.unary<Opcode::sin, [](float x) { return __builtin_sinf(x); }>();
+  t.unary<Opcode::cos, [](float x) { return __builtin_cosf(x); }>();
+  t.unary<Opcode::tanh, [](float x) { return tanh(x); }>();
+  t.unary<Opcode::sigmoid, [](float x) { return sigmoid(x); }>();
+  t.unary<Opcode::relu, [](float x) { return x <= 0.0f ? 0.0f : x; }>();
+  t.unary<Opcode::erf, [](float x) { return erf(x); }>();
+  t.unary<Opcode::floor, [](float x) { return __builtin_floorf(x); }>();
+  t.unary<Opcode::ceil, [](float x) { return __builtin_ceilf(x); }>();
+  t.unary<Opcode::round, [](float x) { return __builtin_nearbyintf(x); }>();
+  t.unary<Opcode::logical_not, [](float x) { return x == 0.0f ? 1.0f : 0.0f; }>();
+  t.unary<Opcode::is_finite, [](float x) { return magnitude(x) < infinity ? 1.0f : 0.0f; }>();
+  t.unary<Opcode::truncate, [](float x) { return __builtin_truncf(x); }>();
+  t.unary<Opcode::to_bool, [](float x) { return x != 0.0f ? 1.0f : 0.0f; }>();
+  t.unary<Opcode::round_to_float16, [](float x) { return static_cast<float>(static_cast<_Float16>(x)); }>();
+  t.unary<Opcode::round_to_bfloat16, [](float x) { return float_of(bfloat16_bits(x) << 16); }>();
+  t.binary<Opcode::add, [](float a, float b) { return a + b; }>();
+  t.binary<Opcode::subtract, [](float a, float b) { return a - b; }>();
+  t.binary<Opcode::multiply, [](float a, float b) { return a * b; }>();
+  t.binary<Opcode::divide, [](float a, float b) { return a / b; }>();
+  t.binary<Opcode::power, [](float a, float b) { return __builtin_powf(a, b); }>();
+  t.binary<Opcode::maximum, [](float a, float b) { return a >= b || a != a ? a : b; }>();
+  t.binary<Opcode::minimum, [](float a, float b) { return a <= b || a != a ? a : b; }>();
+  t.binary<Opcode::modulo, [](float a, float b) { return modulo(a, b); }>();
+  t.binary<Opcode::equal, [](float a, float b) { return a == b ? 1.0f : 0.0f; }>();
+  t.binary<Opcode::not_equal, [](float a, float b) { return a != b ? 1.0f : 0.0f; }>();
+  t.binary<Opcode::less, [](float a, float b) { return a < b ? 1.0f : 0.0f; }>();
+  t.binary<Opcode::less_equal, [](float a, float b) { return a <= b ? 1.0f : 0.0f; }>();
+  t.binary<Opcode::greater, [](float a, float b) { return (a > b) ? 1.0f : 0.0f; }>();
+  t.binary<Opcode::greater_equal, [](float a, float b) { return a >= b ? 1.0f : 0.0f; }>();
+  t.binary<Opcode::logical_and, [](float a, float b) { return a * b; }>();
+  t.binary<Opcode::logical_or, [](float a, float b) { return a + b - a * b; }>();
+  t.ternary<Opcode::select, [](float a, float b, float c) { return a != 0.0f ? b : c; }>();
+  t.ternary<Opcode::multiply_add, [](float a, float b, float c) { return a * b + c; }>();
+  t.ternary<Opcode::multiply_subtract, [](float a, float b, float c) { return a * b - c; }>();
+  t.ternary<Opcode::subtract_product, [](float a, float b, float c) { return c - a * b; }>();
+
+  constexpr Load loads[memory_types] = {load<std::uint8_t>, load<std::uint8_t>, load<std::int32_t>, load<std::int64_t>,
+                                        load<_Float16>, load_bfloat16, load<float>};
+  constexpr Store stores[memory_types] = {store_bool, store<std::uint8_t>, store<std::int32_t>, store<std::int64_t>,
+                                          store<_Float16>, store_bfloat16, store<float>};
+  for (int i = 0; i < memory_types; ++i) t.load[i] = loads[i], t.store[i] = stores[i];
+  t.uniform = uniform;
+  return t;
+}
+
+}  // namespace
+
+}  // namespace nacre::onednn

@@ -1,0 +1,131 @@
+// Elementary functions on floats without branches, so that loops over them become vector code. Relative errors are
+// below 1e-6 over the whole range; infinities, NaN and denormal numbers are treated as IEEE 754 asks. The polynomials
+// are weighted least-squares fits (see the intervals beside them), the range reductions those of Muller, "Elementary
+// Functions: Algorithms and Implementation", 3rd edition (2016), chapters 5 and 11.
+#pragma once
+
+#include "backend/onednn/elementwise/loops.h"
+
+namespace nacre::onednn {
+
+namespace {
+
+inline std::uint32_t bits_of(float x) { return __builtin_bit_cast(std::uint32_t, x); }
+inline float float_of(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+inline float magnitude(float x) { return float_of(bits_of(x) & 0x7fffffffu); }
+inline float with_sign(float magnitude, float sign) {
+  return float_of((bits_of(magnitude) & 0x7fffffffu) | (bits_of(sign) & 0x80000000u));
+}
+constexpr float infinity = __builtin_inff();
+constexpr float not_a_number = __builtin_nanf("");
+
+// x = n ln 2 + r with |r| ≤ ln 2 / 2; n is also given as the low bits of a float.
+struct Reduced {
+  float r;
+  std::uint32_t n;
+};
+inline Reduced reduce_by_ln2(float x) {
+  constexpr float shift = 12582912.0f;  // 1.5 · 2²³: adding it rounds to an integer
+  const float shifted = x * 1.44269504f + shift;
+  const float n = shifted - shift;
+  return {(x - n * 0.693145752f) - n * 1.42860677e-6f, bits_of(shifted) - bits_of(shift)};
+}
+// eʳ - 1 for |r| ≤ ln 2 / 2
+inline float expm1_reduced(float r) {
+  float q = 1.990755619e-4f;
+  q = q * r + 1.393364325e-3f;
+  q = q * r + 8.333286049e-3f;
+  q = q * r + 4.166646498e-2f;
+  q = q * r + 0.1666666676f;
+  q = q * r + 0.5000000013f;
+  return r + r * r * q;
+}
+inline float power_of_two(std::uint32_t n) { return float_of((n + 127u) << 23); }  // -126 ≤ n ≤ 127
+
+inline float exp(float x) {
+  x = x > 89.0f ? 89.0f : x;
+  x = x < -104.0f ? -104.0f : x;
+  const Reduced reduced = reduce_by_ln2(x);
+  // 2ⁿ as a product, so that neither factor overflows or is denormal.
+  const std::uint32_t half = static_cast<std::uint32_t>(static_cast<std::int32_t>(reduced.n) >> 1);
+  return (1.0f + expm1_reduced(reduced.r)) * power_of_two(half) * power_of_two(reduced.n - half);
+}
+
+inline float expm1(float x) {
+  const float bounded = x > 89.0f ? 89.0f : x < -30.0f ? -30.0f : x;
+  const Reduced reduced = reduce_by_ln2(bounded);
+  const float half_scale = power_of_two(reduced.n - 1u);  // n may be 128
+  const float result = 2.0f * (expm1_reduced(reduced.r) * half_scale + (half_scale - 0.5f));
+  return magnitude(x) < 1e-4f ? x * (1.0f + 0.5f * x) : result;  // keeps the sign of zero, and denormal numbers
+}
+
+inline float log(float x) {
+  const bool tiny = x < 1.17549435e-38f;  // denormal numbers are scaled by 2²³ first
+  const float scaled = tiny ? x * 8388608.0f : x;
+  // scaled = 2ᵉ · m with m in [√½, √2)
+  const std::uint32_t offset = bits_of(scaled) - 0x3f3504f3u;
+  const float exponent = static_cast<float>(static_cast<std::int32_t>(offset) >> 23) - (tiny ? 23.0f : 0.0f);
+  const float f = float_of((offset & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+  float q = -7.623031665e-2f;
+  q = q * f + 0.1290558198f;
+  q = q * f - 0.132430328f;
+  q = q * f + 0.1418162233f;
+  q = q * f - 0.1660904784f;
+  q = q * f + 0.2000198523f;
+  q = q * f - 0.250015853f;
+  q = q * f + 0.333333255f;
+  q = q * f - 0.4999998831f;
+  float result = exponent * 1.42860677e-6f + f * f * q;
+  result = (result + f) + exponent * 0.693145752f;
+  result = x < infinity ? result : x;  // also NaN
+  result = x == 0.0f ? -infinity : result;
+  return x < 0.0f ? not_a_number : result;
+}
+
+inline float log1p(float x) {
+  const float u = 1.0f + x;
+  const float result = log(u) + (x - (u - 1.0f)) / u;  // what rounding took from u
+  const float finite = magnitude(x) < infinity ? result : x;
+  const float inside = x > -1.0f ? finite : x == -1.0f ? -infinity : not_a_number;
+  return magnitude(x) < 1e-4f ? x * (1.0f - 0.5f * x) : inside;
+}
+
+inline float tanh(float x) {
+  const float a = magnitude(x);
+  const float t = expm1(2.0f * (a > 10.0f ? 10.0f : a));
+  return with_sign(t / (t + 2.0f), x);
+}
+
+inline float sigmoid(float x) {
+  const float e = exp(-magnitude(x));
+  return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+inline float erf(float x) {
+  const float a = magnitude(x), s = a * a;
+  float near = 7.853847112e-5f;  // erf(x) / x in x², |x| ≤ 1
+  near = near * s - 8.010189311e-4f;
+  near = near * s + 5.188327195e-3f;
+  near = near * s - 2.685381168e-2f;
+  near = near * s + 0.1128358514f;
+  near = near * s - 0.3761262582f;
+  near = near * s + 1.128379166f;
+  const float t = a > 4.0f ? 4.0f : a;
+  float far = -1.863827361e-4f;  // -ln(1 - erf(x)), 1 ≤ x ≤ 4
+  far = far * t + 2.947692026e-3f;
+  far = far * t - 2.183819486e-2f;
+  far = far * t + 0.1031070198f;
+  far = far * t + 0.6381445364f;
+  far = far * t + 1.127089364f;
+  far = far * t + 3.41481527e-4f;
+  return a > 1.0f ? with_sign(1.0f - exp(-far), x) : x * near;  // NaN goes through `near`
+}
+
+inline float modulo(float a, float b) {  // the sign of b
+  const float rest = __builtin_fmodf(a, b);
+  return rest != 0.0f && (rest < 0.0f) != (b < 0.0f) ? rest + b : rest;
+}
+
+}  // namespace
+
+}  // namespace nacre::onednn

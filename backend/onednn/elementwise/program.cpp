@@ -1,0 +1,114 @@
+#include "backend/onednn/elementwise/program.h"
+
+#include <algorithm>
+
+#include "backend/core/parallel.h"
+#include "backend/core/random.h"
+
+namespace nacre::onednn {
+
+namespace {
+
+using Cells = std::array<float*, Program::most_cells>;
+
+RandomStreamKey key_of(const Program::Stream& stream, const KernelArguments& arguments) {
+  const auto number = [&](int operand) { return *static_cast<const std::int64_t*>(arguments.inputs[static_cast<std::size_t>(operand)]); };
+  const RandomKey random = RandomKey::of(static_cast<std::uint64_t>(number(stream.seed)), stream.path, stream.call,
+                                         static_cast<std::uint32_t>(number(stream.step)));
+  const auto counter = random.counter(0);
+  const auto key = random.key();
+  return {{counter[1], counter[2], counter[3]}, {key[0], key[1]}};
+}
+
+const std::byte* at(const void* base, DType dtype, std::int64_t element) {
+  return static_cast<const std::byte*>(base) + element * static_cast<std::int64_t>(size_of(dtype));
+}
+
+}  // namespace
+
+bool Program::may_overwrite(int result, int operand) const {
+  const Operand& from = operands[static_cast<std::size_t>(operand)];
+  const Result& to = results[static_cast<std::size_t>(result)];
+  if (!from.access.full() || size_of(from.dtype) != size_of(to.dtype)) return false;
+  std::size_t first_write = steps.size(), last_read = 0;
+  for (std::size_t s = steps.size(); s-- > 0;) {
+    const Step& step = steps[s];
+    const bool reads = (step.kind == Step::Kind::load && step.index == operand) ||
+                       (from.cell >= 0 && std::count(step.cells.begin(), step.cells.end(), from.cell));
+    const bool writes = step.kind == Step::Kind::store ? step.index == result : to.cell >= 0 && step.cell == to.cell;
+    if (reads) last_read = std::max(last_read, s);
+    if (writes) first_write = s;
+  }
+  return last_read <= first_write;
+}
+
+void Program::run_tiles(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys,
+                        std::int64_t first, std::int64_t last) const {
+  alignas(buffer_alignment) float memory[register_elements];
+  std::array<const float*, most_cells> read;
+  std::array<float*, most_cells> write{};
+  const auto place = [&](int cell, const float* address) { read[static_cast<std::size_t>(cell)] = address; };
+  for (int i = 0; i < registers; ++i) {
+    write[static_cast<std::size_t>(i)] = memory + i * tile;
+    place(i, memory + i * tile);
+  }
+  for (std::size_t i = 0; i < numbers.size(); ++i) place(numbers[i].cell, number_values + i);
+
+  const auto execute = [&](const Step& step, std::int64_t begin, std::int64_t count) {
+    const auto index = static_cast<std::size_t>(step.index);
+    switch (step.kind) {
+      case Step::Kind::compute:
+        step.loop(read[static_cast<std::size_t>(step.cells[0])], read[static_cast<std::size_t>(step.cells[1])],
+                  read[static_cast<std::size_t>(step.cells[2])], write[static_cast<std::size_t>(step.cell)], count);
+        break;
+      case Step::Kind::load: {
+        const Operand& operand = operands[index];
+        float* to = write[static_cast<std::size_t>(step.cell)];
+        if (operand.access.full())
+          loops->load[static_cast<std::size_t>(operand.dtype)](at(arguments.inputs[index], operand.dtype, begin), to, count);
+        else operand.access.gather(operand.dtype, arguments.inputs[index], begin, count, to, *loops);
+        break;
+      }
+      case Step::Kind::uniform: loops->uniform(keys[index], begin, write[static_cast<std::size_t>(step.cell)], count); break;
+      case Step::Kind::store: {
+        const DType dtype = results[index].dtype;
+        auto* to = static_cast<std::byte*>(arguments.outputs[index]) + begin * static_cast<std::int64_t>(size_of(dtype));
+        loops->store[static_cast<std::size_t>(dtype)](read[static_cast<std::size_t>(step.cells[0])], to, count);
+        break;
+      }
+    }
+  };
+  for (const Step& step : once) execute(step, 0, tile);
+  for (std::int64_t t = first; t < last; ++t) {
+    const std::int64_t begin = t * tile, count = std::min(tile, elements - begin);
+    for (std::size_t i = 0; i < operands.size(); ++i)
+      if (const int cell = operands[i].cell; cell >= 0) place(cell, static_cast<const float*>(arguments.inputs[i]) + begin);
+    for (std::size_t i = 0; i < results.size(); ++i)
+      if (const int cell = results[i].cell; cell >= 0) {
+        write[static_cast<std::size_t>(cell)] = static_cast<float*>(arguments.outputs[i]) + begin;
+        place(cell, write[static_cast<std::size_t>(cell)]);
+      }
+    for (const Step& step : steps) execute(step, begin, count);
+  }
+}
+
+void Program::run(const KernelArguments& arguments) const {
+  std::array<float, most_numbers> number_values;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    number_values[i] = numbers[i].value;
+    if (const int operand = numbers[i].operand; operand >= 0)
+      loops->load[static_cast<std::size_t>(operands[static_cast<std::size_t>(operand)].dtype)](
+          arguments.inputs[static_cast<std::size_t>(operand)], &number_values[i], 1);
+  }
+  std::array<RandomStreamKey, most_streams> keys;
+  for (std::size_t i = 0; i < streams.size(); ++i) keys[i] = key_of(streams[i], arguments);
+
+  constexpr std::int64_t work = 1 << 16;  // elements of single instructions that are worth a thread
+  const std::int64_t tiles = (elements + tile - 1) / tile;
+  const std::int64_t grain = std::max<std::int64_t>(1, work / (tile * static_cast<std::int64_t>(steps.size())));
+  parallel_for(tiles, grain, [&](std::int64_t first, std::int64_t last) {
+    run_tiles(arguments, number_values.data(), keys.data(), first, last);
+  });
+}
+
+}  // namespace nacre::onednn

@@ -1,0 +1,74 @@
+// A group of element-wise nodes as a list of instructions over tiles that stay in the nearest cache.
+#pragma once
+
+#include <array>
+
+#include "backend/backend.h"
+#include "backend/onednn/elementwise/access.h"
+
+namespace nacre::onednn {
+
+struct Program {
+  static constexpr std::int64_t tile_elements = 1024;       // at most: 4 KiB, so that some tiles fit the nearest cache
+  static constexpr std::int64_t register_elements = 32768;  // of all tiles of a thread, on its stack
+  static constexpr std::size_t most_cells = 512, most_numbers = 256, most_streams = 16;
+
+  // A cell is where a step finds or leaves its floats: a tile in a register (cells 0 to registers - 1), an operand read
+  // in place, a result written in place, or a single number.
+  struct Step {
+    enum class Kind : std::uint8_t {
+      compute,  // cells[0..2] → cell
+      load,     // operand → cell
+      uniform,  // stream → cell
+      store,    // cells[0] → result
+    };
+    Kind kind = Kind::compute;
+    Opcode code = Opcode::copy;
+    Loop loop = nullptr;                // of the opcode
+    std::array<int, 3> cells{-1, -1, -1};
+    int cell = -1;
+    int index = -1;                     // of the operand, stream or result
+  };
+  struct Operand {
+    DType dtype;
+    Access access;
+    int cell = -1;  // when it is read in place
+  };
+  struct Result {
+    DType dtype;
+    int cell = -1;  // when it is written in place
+  };
+  struct Number {
+    int operand;  // of the kernel; -1 for a constant
+    float value;
+    int cell;
+  };
+  struct Stream {
+    std::string path;
+    std::uint32_t call;
+    int seed, step;  // operands
+  };
+
+  // Reads every element of an operand before it writes the result's at its place.
+  bool may_overwrite(int result, int operand) const;
+  void run(const KernelArguments& arguments) const;
+
+  const Loops* loops = nullptr;
+  std::int64_t elements = 0, tile = 0;  // all, and those of one tile
+  std::vector<Operand> operands;
+  std::vector<Result> results;
+  std::vector<Number> numbers;
+  std::vector<Stream> streams;
+  std::vector<Step> once, steps;  // those whose tiles never change, the others
+  int registers = 0;
+
+ private:
+  void run_tiles(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys, std::int64_t first,
+                 std::int64_t last) const;
+};
+
+// `body` as in FusedAttrs. `elements` is how many lie in the buffers of operands and results of the full shape, those
+// of padding included.
+Program compile_program(const Graph& body, std::int64_t elements, const Loops& loops);
+
+}  // namespace nacre::onednn

@@ -1,0 +1,121 @@
+// The elementary functions of every instruction set against double precision.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "backend/core/random.h"
+#include "backend/onednn/elementwise/loops.h"
+
+namespace nacre::onednn {
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+
+struct Function {
+  const char* name;
+  Opcode code;
+  double (*exact)(double);
+};
+const Function functions[] = {
+    {"exp", Opcode::exp, [](double x) { return std::exp(x); }},
+    {"expm1", Opcode::expm1, [](double x) { return std::expm1(x); }},
+    {"log", Opcode::log, [](double x) { return std::log(x); }},
+    {"log1p", Opcode::log1p, [](double x) { return std::log1p(x); }},
+    {"sqrt", Opcode::sqrt, [](double x) { return std::sqrt(x); }},
+    {"rsqrt", Opcode::rsqrt, [](double x) { return 1 / std::sqrt(x); }},
+    {"sin", Opcode::sin, [](double x) { return std::sin(x); }},
+    {"cos", Opcode::cos, [](double x) { return std::cos(x); }},
+    {"tanh", Opcode::tanh, [](double x) { return std::tanh(x); }},
+    {"sigmoid", Opcode::sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }},
+    {"erf", Opcode::erf, [](double x) { return std::erf(x); }},
+};
+
+// Any bit pattern, and the ranges where the functions bend.
+std::vector<float> arguments() {
+  std::vector<float> x{0.0f, -0.0f, 1, -1, infinity, -infinity, nan, std::numeric_limits<float>::min(), std::numeric_limits<float>::denorm_min(),
+                       -std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest(),
+                       88.72283f, 88.72284f, 88.5f, -87.33f, -87.4f, -103.9f, -104.1f, 1e-4f, -1e-4f, 0.99999994f, 1.0000001f};
+  RandomStream random(RandomKey::of(1, "math"));
+  for (int i = 0; i < 100000; ++i) x.push_back(std::bit_cast<float>(random.word()));
+  for (const double scale : {1e-3, 0.1, 1.0, 10.0, 100.0})
+    for (int i = 0; i < 50000; ++i) x.push_back(static_cast<float>(random.uniform(-scale, scale)));
+  return x;
+}
+
+class EveryInstructionSet : public testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    const int count = runnable_loops(list_);
+    if (GetParam() >= count) GTEST_SKIP() << "this machine runs " << count << " of the instruction sets";
+  }
+  const Loops& loops() const { return *list_[GetParam()]; }
+
+ private:
+  const Loops* list_[3] = {};
+};
+INSTANTIATE_TEST_SUITE_P(Elementwise, EveryInstructionSet, testing::Values(0, 1, 2));
+
+TEST_P(EveryInstructionSet, FunctionsAreAccurate) {
+  const std::vector<float> x = arguments();
+  std::vector<float> y(x.size());
+  for (const Function& function : functions) {
+    loops().instruction[static_cast<int>(function.code)][0](x.data(), x.data(), x.data(), y.data(), static_cast<std::int64_t>(x.size()));
+    double worst = 0;
+    float worst_at = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double exact = function.exact(x[i]);
+      const float rounded = static_cast<float>(exact);
+      if (std::isnan(exact)) {
+        EXPECT_TRUE(std::isnan(y[i])) << function.name << "(" << x[i] << ") = " << y[i];
+      } else if (std::isinf(rounded) || rounded == 0) {
+        EXPECT_EQ(y[i], rounded) << function.name << "(" << x[i] << ")";
+        EXPECT_EQ(std::signbit(y[i]), std::signbit(rounded)) << function.name << "(" << x[i] << ")";
+      } else {
+        // Below the smallest normal number there are fewer bits.
+        const double error = std::abs(y[i] - exact) / std::max(std::abs(exact), double{std::numeric_limits<float>::min()});
+        if (!(error <= worst)) worst = error, worst_at = x[i];
+      }
+      if (HasFailure()) return;
+    }
+    EXPECT_LT(worst, 1e-6) << loops().name << " " << function.name << "(" << worst_at << ")";
+  }
+}
+
+TEST_P(EveryInstructionSet, UniformNumbersAreThoseOfTheStream) {
+  const RandomKey random = RandomKey::of(7, "dropout", 2, 31);
+  const auto counter = random.counter(0);
+  const auto key = random.key();
+  const RandomStreamKey stream{{counter[1], counter[2], counter[3]}, {key[0], key[1]}};
+  for (const std::int64_t first : {0, 1, 6, 1020, 4096})
+    for (const std::int64_t count : {1, 3, 255, 256, 1024}) {
+      std::vector<float> y(static_cast<std::size_t>(count));
+      loops().uniform(stream, first, y.data(), count);
+      for (std::int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(y[static_cast<std::size_t>(i)], uniform_from(random.word(static_cast<std::uint64_t>(first + i)))) << first << "+" << i;
+    }
+}
+
+TEST_P(EveryInstructionSet, ElementTypesAreConverted) {
+  const std::vector<float> values{0, 1, 2.5f, 100, 254.9f, -0.0f, 65504, 1e-8f};
+  const auto count = static_cast<std::int64_t>(values.size());
+  std::vector<float> back(values.size());
+  const auto through = [&]<class T>(T*) {
+    std::vector<T> stored(values.size());
+    const auto type = static_cast<std::size_t>(dtype_of<T>());
+    loops().store[type](values.data(), stored.data(), count);
+    loops().load[type](stored.data(), back.data(), count);
+    for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(back[i], convert<float>(convert<T>(values[i]))) << name_of(dtype_of<T>()) << " " << values[i];
+  };
+  through(static_cast<std::int32_t*>(nullptr));
+  through(static_cast<std::int64_t*>(nullptr));
+  through(static_cast<Float16*>(nullptr));
+  through(static_cast<BFloat16*>(nullptr));
+  through(static_cast<float*>(nullptr));
+}
+
+}  // namespace
+}  // namespace nacre::onednn
