@@ -2,6 +2,7 @@
 // the loss of every sample.
 #pragma once
 
+#include "api/train/constant_text.h"
 #include "api/train/loss_functions.h"
 #include "formats/config.h"
 
@@ -93,16 +94,6 @@ class LossOf final : public Loss {
 
  private:
   Config config_;
-};
-
-// A text that is a template argument.
-template <std::size_t n>
-struct ConstantText {
-  char text[n]{};
-  constexpr ConstantText(const char (&characters)[n]) {
-    for (std::size_t i = 0; i < n; ++i) text[i] = characters[i];
-  }
-  constexpr operator std::string_view() const { return {text, n - 1}; }
 };
 
 // The config of a loss without fields.

@@ -27,8 +27,8 @@ class Metric : public Configurable<Metric> {
   void rename(std::string name);
   DType dtype() const { return *options_.dtype; }
 
-  // Emits the update of the state into the operands' graph. sample_weight and mask (of y_pred, bool) may be null; the
-  // mask multiplies the weights. Creates the state on the first call.
+  // Emits the update of the state into the operands' graph, y_pred in float32 unless it holds integers. sample_weight
+  // and mask (of y_pred, bool) may be null; the mask multiplies the weights. Creates the state on the first call.
   void update(Value y_true, Value y_pred, Value sample_weight = {}, Value mask = {});
   // From the present state; a scalar, or a vector for metrics of several thresholds or classes.
   virtual Tensor result() const = 0;
@@ -38,8 +38,9 @@ class Metric : public Configurable<Metric> {
   virtual std::optional<Direction> direction() const { return Direction::up; }
 
  protected:
-  virtual void build(const Type& y_true, const Type& y_pred) = 0;
+  virtual void build(const Type& y_true, const Type& y_pred) = 0;  // creates the state
   virtual void emit(Value y_true, Value y_pred, Value sample_weight) = 0;
+  void ensure_built(const Type& y_true, const Type& y_pred);
 
   VariableRef add_variable(std::string name, Shape shape, std::optional<DType> dtype = {});
   // state += increment, in the increment's graph.

@@ -1,0 +1,57 @@
+#include "api/inspect/flops.h"
+
+#include "backend/graph/ops/ops.h"
+
+namespace nacre {
+
+namespace {
+
+std::int64_t product(const std::vector<std::int64_t>& sizes) {
+  std::int64_t result = 1;
+  for (std::int64_t size : sizes) result *= size;
+  return result;
+}
+
+}  // namespace
+
+std::int64_t flops_of(const Node& node) {
+  if (node.types().empty() || node.op().kind == OpKind::leaf) return 0;
+  const std::int64_t results = node.types()[0].shape.elements();
+  const auto operand = [&](int index) { return node.in(index).shape().elements(); };
+  const auto is_any = [&](std::initializer_list<const Op*> ops) {
+    for (const Op* op : ops)
+      if (node.is(*op)) return true;
+    return false;
+  };
+  // Each result of a convolution sums as many products as the kernel has places and channels for one filter.
+  if (node.is(op::conv)) return 2 * results * operand(1) / node.in(1).shape()[-1];
+  if (node.is(op::conv_backward_data)) return 2 * operand(0) * operand(1) / node.in(1).shape()[-1];
+  if (node.is(op::conv_backward_weights)) return 2 * operand(1) * results / node.types()[0].shape[-1];
+  if (node.is(op::matmul)) {
+    const Shape& a = node.in(0).shape();
+    return 2 * results * a[node.attrs<MatMulAttrs>().transpose_a ? -2 : -1];
+  }
+  if (node.is(op::recurrent)) {
+    // The products of x and h with the kernels, at every step.
+    const Shape& x = node.in(0).shape();
+    return 2 * x[0] * x[1] * (operand(1) + operand(2));
+  }
+  if (node.is(op::scan)) {
+    const ScanAttrs& scan = node.attrs<ScanAttrs>();
+    return flops_of(*scan.body) * node.in(static_cast<int>(scan.carries)).shape()[0];
+  }
+  if (is_any({&op::max_pool, &op::average_pool})) return results * product(node.attrs<PoolAttrs>().window);
+  if (is_any({&op::softmax, &op::log_softmax})) return 5 * results;  // largest, difference, exp, sum, quotient
+  if (is_any({&op::batch_norm, &op::layer_norm})) return 7 * results;
+  if (is_any({&op::sum, &op::mean, &op::max, &op::min, &op::product, &op::argmax})) return operand(0);
+  if (is_any({&op::cast, &op::stop_gradient, &op::select})) return 0;
+  return node.op().kind == OpKind::elementwise ? results : 0;
+}
+
+std::int64_t flops_of(const Graph& graph) {
+  std::int64_t total = 0;
+  for (const Node* node : graph.nodes()) total += flops_of(*node);
+  return total;
+}
+
+}  // namespace nacre

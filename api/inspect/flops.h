@@ -1,0 +1,13 @@
+// How much arithmetic ops take: an estimate that does not depend on the backend.
+#pragma once
+
+#include "backend/graph/graph.h"
+
+namespace nacre {
+
+// Floating-point operations of a node whose shapes are known. A multiplication with an addition counts as two, a
+// function such as exp as one; moving and converting elements costs nothing.
+std::int64_t flops_of(const Node& node);
+std::int64_t flops_of(const Graph& graph);
+
+}  // namespace nacre

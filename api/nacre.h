@@ -1,0 +1,10 @@
+// Everything a program needs to build, train, save and use models.
+#pragma once
+
+#include "api/data/digits.h"
+#include "api/data/source.h"
+#include "api/inspect/summary.h"
+#include "api/model.h"
+#include "api/save.h"
+#include "api/train/checkpoint.h"
+#include "layers/layers.h"
