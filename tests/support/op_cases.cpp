@@ -20,9 +20,20 @@ std::int64_t draw(RandomStream& random, std::int64_t low, std::int64_t high) {
   return low + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(high - low + 1)));
 }
 
+std::int64_t draw_size(RandomStream& random) {
+  switch (draw(random, 0, 15)) {
+    case 0: return draw(random, 200, 700);
+    case 1:
+    case 2:
+    case 3: return draw(random, 5, 70);
+    default: return draw(random, 1, 4);
+  }
+}
+
 Shape draw_shape(RandomStream& random, int rank_low, int rank_high) {
   Shape shape;
   for (std::int64_t rank = draw(random, rank_low, rank_high); rank > 0; --rank) shape.append(draw(random, 1, 4));
+  if (shape.rank() > 0) shape.set(static_cast<int>(draw(random, 0, shape.rank() - 1)), draw_size(random));
   return shape;
 }
 

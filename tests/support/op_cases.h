@@ -47,7 +47,8 @@ std::vector<OpRecord> structured_records(); // convolution, pooling, normalisati
 // --- drawing ------------------------------------------------------------------------------------------------------
 
 std::int64_t draw(RandomStream& random, std::int64_t low, std::int64_t high);  // inclusive
-Shape draw_shape(RandomStream& random, int rank_low = 0, int rank_high = 4);   // sizes 1 … 4
+std::int64_t draw_size(RandomStream& random);                   // 1 … 4, sometimes longer than vectors, seldom long
+Shape draw_shape(RandomStream& random, int rank_low = 0, int rank_high = 4);  // of which at most one size is above 4
 Shape draw_narrower(RandomStream& random, const Shape& shape);  // broadcasts to `shape`
 Tensor draw_tensor(RandomStream& random, const Type& type, Domain domain = {});
 

@@ -5,7 +5,7 @@ namespace nacre::test {
 namespace {
 
 OpCase matmul_case(RandomStream& random, bool batched) {
-  const std::int64_t m = draw(random, 1, 5), k = draw(random, 1, 5), n = draw(random, 1, 5);
+  const std::int64_t m = draw_size(random), k = draw(random, 1, 40), n = draw(random, 1, 20);
   const bool transpose_a = draw(random, 0, 1) == 0, transpose_b = draw(random, 0, 1) == 0;
   const Shape batch = batched ? draw_shape(random, 1, 2) : Shape{};
   const Shape other = batched ? draw_narrower(random, batch) : Shape{};
@@ -24,9 +24,10 @@ OpRecord along_axis(std::string name, Value (*builder)(Value, int)) {
           }};
 }
 
-DType draw_index_dtype(RandomStream& random) {
-  constexpr DType dtypes[] = {DType::uint8, DType::int32, DType::int64};
-  return dtypes[draw(random, 0, 2)];
+// Indices below `size`, of a dtype that holds them.
+OpCase::Operand draw_indices(RandomStream& random, Shape shape, std::int64_t size) {
+  constexpr DType dtypes[] = {DType::int32, DType::int64, DType::uint8};
+  return {{dtypes[draw(random, 0, size < 256 ? 2 : 1)], std::move(shape)}, {0, static_cast<double>(size)}};
 }
 
 }  // namespace
@@ -37,7 +38,7 @@ std::vector<OpRecord> algebra_records() {
       {"matmul_batched", [](RandomStream& random) { return matmul_case(random, true); }},
       {"dense",
        [](RandomStream& random) {
-         const std::int64_t k = draw(random, 1, 5), n = draw(random, 1, 5);
+         const std::int64_t k = draw(random, 1, 20), n = draw(random, 1, 20);
          return OpCase{{{{DType::float32, draw_shape(random, 0, 3) + Shape{k}}}, {{DType::float32, {k, n}}}},
                        [](const Values& x) { return Values{ops::dense(x[0], x[1])}; }};
        }},
@@ -46,16 +47,14 @@ std::vector<OpRecord> algebra_records() {
       {"gather",
        [](RandomStream& random) {
          const Shape table = draw_shape(random, 1, 3);
-         return OpCase{{{{DType::float32, table}},
-                        {{draw_index_dtype(random), draw_shape(random, 0, 2)}, {0, static_cast<double>(table[0])}}},
+         return OpCase{{{{DType::float32, table}}, draw_indices(random, draw_shape(random, 0, 2), table[0])},
                        [](const Values& x) { return Values{ops::gather(x[0], x[1])}; }};
        }},
       {"scatter_add",
        [](RandomStream& random) {
          const Shape indices = draw_shape(random, 0, 2);
          const std::int64_t rows = draw(random, 1, 5);
-         return OpCase{{{{draw_index_dtype(random), indices}, {0, static_cast<double>(rows)}},
-                        {{DType::float32, indices + draw_shape(random, 0, 2)}}},
+         return OpCase{{draw_indices(random, indices, rows), {{DType::float32, indices + draw_shape(random, 0, 1)}}},
                        [rows](const Values& x) {
                          return Values{x[0].graph().add(op::scatter_add, RowsAttrs{rows}, {x[0], x[1]}).out()};
                        }};
@@ -64,13 +63,12 @@ std::vector<OpRecord> algebra_records() {
        [](RandomStream& random) {
          const Shape shape = draw_shape(random, 1, 4);
          const int axis = static_cast<int>(draw(random, 0, shape.rank() - 1));
-         return OpCase{{{{DType::float32, shape}},
-                        {{draw_index_dtype(random), shape.first(axis) + shape.from(axis + 1)}, {0, static_cast<double>(shape[axis])}}},
+         return OpCase{{{{DType::float32, shape}}, draw_indices(random, shape.first(axis) + shape.from(axis + 1), shape[axis])},
                        [axis](const Values& x) { return Values{ops::take_along(x[0], x[1], axis)}; }};
        }},
       {"one_hot",
        [](RandomStream& random) {
-         return OpCase{{{{draw_index_dtype(random), draw_shape(random, 0, 3)}, {0, 5}}},
+         return OpCase{{draw_indices(random, draw_shape(random, 0, 3), 5)},
                        [](const Values& x) { return Values{ops::one_hot(x[0], 4)}; }};
        }},
       {"random_uniform",

@@ -144,7 +144,7 @@ std::vector<OpRecord> shape_records() {
       reduction("max", ops::max),
       reduction("max_bool", ops::max, DType::boolean, {0, 2}),
       reduction("min", ops::min),
-      reduction("product", ops::product, DType::float32, {0.3, 2}),
+      reduction("product", ops::product, DType::float32, {0.7, 1.4}),
       {"argmax",
        [](RandomStream& random) {
          const Shape shape = draw_shape(random, 1, 4);

@@ -15,11 +15,11 @@ namespace op {
 // (table (rows, …), indices of any shape, integer) → indices.shape + table.shape[1:]. An index out of range gives NaN
 // (zeros for integer tables); whoever owns the data checks it before.
 extern const OpDef<NoAttributes> gather;
-// (indices, updates) → (rows, …): zeros with updates added to their rows, in index order.
+// (indices, updates) → (rows, …): zeros with updates added to their rows, in index order; those out of range are dropped.
 extern const OpDef<RowsAttrs> scatter_add;
 // (x, indices with the shape of x without the axis) → the element of x at that index of the axis, or NaN out of range.
 extern const OpDef<AxisAttrs> take_along;
-// (x, indices, dy) → zeros of x's shape with dy put at the indices.
+// (x, indices, dy) → zeros of x's shape with dy put at the indices; of x only the shape is used.
 extern const OpDef<AxisAttrs> take_along_backward;
 }  // namespace op
 
