@@ -115,8 +115,8 @@ OpCase scan(RandomStream& random, bool nested) {
                      real({units}),
                      real({steps, batch, units}),
                      {{DType::int32, {steps}}, {0, 3}},
-                     real({units, units}),
-                     real({3, units})};
+                     {{DType::float32, {units, units}}, {-1, 1}},
+                     {{DType::float32, {3, units}}, {-1, 1}}};
   result.apply = [=](const Values& in) {
     const ops::Scanned scanned =
         ops::scan({in[0], in[1], in[2]}, {in[3], in[4]}, {in[5], in[6]}, reverse,
