@@ -5,7 +5,6 @@
 
 #include "api/experiment/experiment.h"
 #include "api/save.h"
-#include "api/train/trainer.h"
 #include "backend/core/parallel.h"
 #include "cli/interrupt.h"
 #include "cli/run_folder.h"
@@ -25,8 +24,8 @@ class RunListener final : public ProgressListener {
  public:
   RunListener(const RunFolder& folder, bool quiet) : folder_(folder), quiet_(quiet), display_(STDOUT_FILENO) {}
 
-  void on_begin(const Pass& pass) override {
-    if (pass.kind != Pass::Kind::train) return;
+  void on_begin(const Sweep& pass) override {
+    if (pass.kind != Sweep::Kind::train) return;
     pass_ = pass;
     began_ = Clock::now();
     last_drawn_ = {};
@@ -43,8 +42,8 @@ class RunListener final : public ProgressListener {
     if (!quiet_ && logs.find("loss")) display_.show(progress(batches, samples, logs));
   }
 
-  void on_end(const Pass& pass, const Logs& logs) override {
-    if (pass.kind != Pass::Kind::train) return;
+  void on_end(const Sweep& pass, const Logs& logs) override {
+    if (pass.kind != Sweep::Kind::train) return;
     if (!quiet_) display_.finish(progress(pass.batches, pass.samples, logs));
     epochs_.emplace_back(pass.epoch, logs);
     write_file_atomically(folder_.history(), history_csv(epochs_));
@@ -76,7 +75,7 @@ class RunListener final : public ProgressListener {
   const RunFolder& folder_;
   bool quiet_;
   ProgressDisplay display_;
-  Pass pass_;
+  Sweep pass_;
   Clock::time_point began_, last_drawn_;
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
@@ -116,9 +115,9 @@ Tree json_report(const RunFolder& folder, const History& history) {
 int train(const TrainArguments& arguments) {
   const Experiment experiment = Experiment::load(arguments.config, arguments.overrides);
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
-  Trainer trainer(experiment.build_model());
-  trainer.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
-  trainer.compile(experiment.config().train.compile);
+  Model model(experiment.build_model());
+  model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
+  model.compile(experiment.config().train.compile);
   const Experiment::Data data = experiment.open_data();
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 
@@ -127,7 +126,7 @@ int train(const TrainArguments& arguments) {
   folder.write_config(experiment.render());
   if (!arguments.json) {
     fmt::print("{}\n", data.train->description());
-    fmt::print("{} on {}, {} thread{}; files go to {}\n", experiment.config().name, trainer.backend().description(), threads(),
+    fmt::print("{} on {}, {} thread{}; files go to {}\n", experiment.config().name, model.trainer().backend().description(), threads(),
                threads() == 1 ? "" : "s", folder.path().string());
     std::fflush(stdout);
   }
@@ -139,8 +138,8 @@ int train(const TrainArguments& arguments) {
   options.stop = interrupt.flag();
   options.checkpoint = folder.checkpoint();
   options.resume = arguments.resume;
-  const History history = trainer.fit(data.train, options);
-  save_model(trainer, folder.model());
+  const History history = model.fit(data.train, options);
+  model.save(folder.model());
   if (arguments.json) {
     std::puts(write_json(json_report(folder, history), 2).c_str());
   } else if (history.interrupted) {

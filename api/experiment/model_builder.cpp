@@ -1,6 +1,6 @@
 #include "api/experiment/model_builder.h"
 
-#include "api/sequential.h"
+#include "api/save.h"
 
 namespace nacre {
 
@@ -166,11 +166,15 @@ class Builder {
   std::map<std::string, std::shared_ptr<Layer>> layers_;
 };
 
-template <class Opener, class Argument>
-std::shared_ptr<FunctionalLayer> opened(Opener opener, std::string_view key, const Argument& argument, const Tree& model) {
-  if (!opener) throw Error("'{}' models are not part of this build", key).at(model.mark()).usage();
+std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std::filesystem::path& folder, const Variables& variables,
+                                            const Tree& model) {
   try {
-    return opener(argument);
+    if (config.file) {
+      const Model loaded = load_model(folder / substitute(*config.file, variables).as_string(), {.compile = false});
+      return std::static_pointer_cast<FunctionalLayer>(loaded.share());
+    }
+    if (!zoo_opener()) throw Error("this build has no model zoo").usage();
+    return zoo_opener()(substitute(*config.zoo, variables).as_string());
   } catch (Error& error) {
     error.within(fmt::format("while opening the model of {}", model.mark().text()));
     throw;
@@ -223,17 +227,16 @@ Tree render_line(const LayerLine& line) {
 
 }  // namespace
 
-ModelOpeners& model_openers() {
-  static ModelOpeners openers;
-  return openers;
+ZooOpener& zoo_opener() {
+  static ZooOpener opener = nullptr;
+  return opener;
 }
 
 std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& variables,
                                              const std::filesystem::path& folder, const std::string& default_name) {
   const ModelConfig config = read_model(tree);
   const std::string name = config.name.empty() ? default_name : config.name;
-  if (config.file) return opened(model_openers().file, "file", folder / substitute(*config.file, variables).as_string(), tree);
-  if (config.zoo) return opened(model_openers().zoo, "zoo", *config.zoo, tree);
+  if (config.file || config.zoo) return open_saved(config, folder, variables, tree);
   return within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); },
                 [&] {
                   Builder builder(config, variables, folder);

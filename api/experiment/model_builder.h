@@ -27,12 +27,9 @@ struct ModelConfig {
   }
 };
 
-// How `file:` and `zoo:` are opened. The folder that knows saved models, and a later one that knows the zoo, fill it in.
-struct ModelOpeners {
-  std::shared_ptr<FunctionalLayer> (*file)(const std::filesystem::path& path) = nullptr;
-  std::shared_ptr<FunctionalLayer> (*zoo)(const std::string& name) = nullptr;
-};
-ModelOpeners& model_openers();
+// How `zoo:` is opened: null until the folder that knows the zoo fills it in.
+using ZooOpener = std::shared_ptr<FunctionalLayer> (*)(const std::string& name);
+ZooOpener& zoo_opener();
 
 // Throws usage Errors with the line of the layer that does not fit.
 std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables,

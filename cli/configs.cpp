@@ -1,0 +1,38 @@
+// Verbs that only look at configurations and runs: render, schema, plot.
+#include <cstdio>
+
+#include "api/experiment/experiment.h"
+#include "api/inspect/plot.h"
+#include "api/model.h"
+#include "cli/verbs.h"
+#include "formats/json.h"
+#include "formats/yaml.h"
+
+namespace nacre::cli {
+
+int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json) {
+  const Experiment experiment = Experiment::load(config, overrides);
+  experiment.build_model();  // shapes that do not fit are said here, not only when it is trained
+  const Tree tree = experiment.render();
+  std::fputs(json ? (write_json(tree, 2) + "\n").c_str() : write_yaml(tree).c_str(), stdout);
+  return 0;
+}
+
+int schema() {
+  register_models();
+  std::puts(write_json(experiment_schema(), 2).c_str());
+  return 0;
+}
+
+int plot(const std::filesystem::path& run_folder) {
+  const std::vector<Panel> panels = read_history_panels(run_folder / "history.csv");
+  const std::filesystem::path svg = run_folder / "curves.svg", png = run_folder / "curves.png";
+  const std::filesystem::path named = std::filesystem::absolute(run_folder).lexically_normal();
+  const std::string title = named.has_filename() ? named.filename().string() : named.parent_path().filename().string();
+  plot_svg(panels, title, svg);
+  plot_png(panels, title, png);
+  fmt::print("{}\n{}\n", svg.string(), png.string());
+  return 0;
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,85 @@
+#include <cstdio>
+
+#include "api/save.h"
+#include "backend/core/parallel.h"
+#include "cli/interrupt.h"
+#include "cli/predict_inputs.h"
+#include "cli/verbs.h"
+#include "formats/csv.h"
+#include "formats/file.h"
+#include "formats/json.h"
+#include "formats/npy.h"
+
+namespace nacre::cli {
+
+namespace {
+
+// Nested lists of the shape of a tensor.
+Tree lists_of(const Tensor& tensor, int axis, std::int64_t& index) {
+  if (axis == tensor.shape().rank()) {
+    const double value = tensor.at(index++);
+    return is_floating(tensor.dtype()) ? Tree(value) : Tree(static_cast<std::int64_t>(value));
+  }
+  Tree list = Tree::sequence();
+  for (std::int64_t i = 0; i < tensor.shape()[axis]; ++i) list.push(lists_of(tensor, axis + 1, index));
+  return list;
+}
+
+// One output: a list with an element per sample; several: an object of such lists by name.
+std::string json_of(const std::vector<std::string>& names, const std::vector<Tensor>& outputs) {
+  Tree result;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    std::int64_t index = 0;
+    Tree list = lists_of(outputs[i], 0, index);
+    if (outputs.size() == 1) result = std::move(list);
+    else result.set(names[i], std::move(list));
+  }
+  return write_json(result, 0) + "\n";
+}
+
+void write_outputs(const std::filesystem::path& path, const std::vector<std::string>& names, const std::vector<Tensor>& outputs) {
+  const std::string extension = path.extension().string();
+  const auto only_one = [&] {
+    if (outputs.size() != 1) throw Error("{} outputs do not fit into a {} file", outputs.size(), extension).at({path.string(), 0, 0}).hint("name a .npz or .json file").usage();
+  };
+  if (extension == ".npz") {
+    NamedArrays arrays;
+    for (std::size_t i = 0; i < outputs.size(); ++i) arrays.emplace_back(names[i], outputs[i]);
+    write_npz(path, arrays);
+  } else if (extension == ".npy") {
+    only_one();
+    write_npy(path, outputs.front());
+  } else if (extension == ".csv") {
+    only_one();
+    const Tensor& rows = outputs.front();
+    const std::int64_t count = rows.shape()[0];
+    write_csv(path, {}, rows.reshaped({count, count ? rows.size() / count : 0}));
+  } else if (extension == ".json") {
+    write_file_atomically(path, json_of(names, outputs));
+  } else {
+    throw Error("'{}' is no kind of file that predict writes", extension).at({path.string(), 0, 0}).hint(".npy .npz .csv .json").usage();
+  }
+}
+
+}  // namespace
+
+int predict(const PredictArguments& arguments) {
+  set_threads(arguments.threads);
+  Model model = load_model(arguments.model, {.compile = false});
+  if (!arguments.device.empty()) model.set_device(arguments.device);
+  const ModelSummary shape = summarize(model, {.measure_memory = false});
+  std::vector<std::string> names;
+  for (const Port& port : shape.outputs) names.push_back(port.name);
+  const Interrupt interrupt;
+  PredictOptions options{.batch_size = arguments.batch_size};
+  options.stop = interrupt.flag();
+  const DatasetRef data = array_dataset({.inputs = read_inputs(arguments.inputs, shape.inputs), .targets = {}, .weights = {},
+                                         .input_names = {}, .target_names = {}, .description = ""});
+  const std::vector<Tensor> outputs = model.predict(data, options);
+  if (interrupt.flag()->load()) throw Error("interrupted before all {} samples were seen", data->size());
+  if (arguments.output) write_outputs(*arguments.output, names, outputs);
+  else std::fputs(json_of(names, outputs).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace nacre::cli

@@ -1,0 +1,206 @@
+#include "cli/predict_inputs.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "formats/csv.h"
+#include "formats/hdf5.h"
+#include "formats/idx.h"
+#include "formats/image.h"
+#include "formats/json.h"
+#include "formats/npy.h"
+
+namespace nacre::cli {
+
+namespace {
+
+constexpr std::size_t longest_standard_input = std::size_t{1} << 30;
+
+std::string names_of(const std::vector<Port>& ports) {
+  std::string names;
+  for (const Port& port : ports) names += fmt::format("{}'{}' {}", names.empty() ? "" : ", ", port.name, port.type.shape);
+  return names;
+}
+
+// Gives a single sample its batch axis: its shape is that of the input without the first axis.
+Tensor with_batch_axis(Tensor tensor, const Port& port) {
+  const Shape sample = port.type.shape.from(1);
+  if (!same(tensor.shape(), sample)) return tensor;
+  return tensor.reshaped(Shape{1} + tensor.shape());
+}
+
+Tensor read_picture(const std::filesystem::path& path, const Port& port) {
+  const Shape& shape = port.type.shape;
+  const bool has_channels = shape.rank() == 4;
+  if (shape.rank() != 3 && !has_channels)
+    throw Error("a picture for input '{}', which takes {}", port.name, shape).at({path.string(), 0, 0}).usage();
+  const std::int64_t channels = has_channels ? shape[3] : 1;
+  if (channels != unknown && channels != 1 && channels != 3 && channels != 4)
+    throw Error("a picture for input '{}', which takes {} channels", port.name, channels).at({path.string(), 0, 0}).usage();
+  Tensor image = read_image(path, static_cast<int>(std::max<std::int64_t>(channels, 0)));
+  const std::int64_t height = shape[1] == unknown ? image.shape()[0] : shape[1];
+  const std::int64_t width = shape[2] == unknown ? image.shape()[1] : shape[2];
+  if (image.shape()[0] != height || image.shape()[1] != width) image = resize_bilinear(image, height, width);
+  return image;
+}
+
+Tensor stacked(const std::vector<Tensor>& samples) {
+  Tensor batch = Tensor::uninitialised({samples.front().dtype(), Shape{static_cast<std::int64_t>(samples.size())} + samples.front().shape()});
+  auto* bytes = static_cast<std::byte*>(batch.raw_writable());
+  for (const Tensor& sample : samples) {
+    need(sample.type() == samples.front().type(), "samples of different shapes in one batch: {} and {}", samples.front().shape(), sample.shape());
+    std::memcpy(bytes, sample.raw(), sample.bytes());
+    bytes += sample.bytes();
+  }
+  return batch;
+}
+
+std::string extension_of(const std::filesystem::path& path) {
+  std::filesystem::path name = path;
+  if (name.extension() == ".gz") name.replace_extension();
+  return name.extension().string();
+}
+
+// The arrays of a file that holds several by name: those of the inputs' names, else "x", else all in their order.
+template <class Read>
+NamedArrays choose_arrays(const std::vector<std::string>& names, const std::vector<Port>& ports, Read&& read) {
+  const auto holds = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  NamedArrays arrays;
+  if (std::all_of(ports.begin(), ports.end(), [&](const Port& port) { return holds(port.name); })) {
+    for (const Port& port : ports) arrays.emplace_back(port.name, read(port.name));
+  } else if (ports.size() == 1 && holds("x")) {
+    arrays.emplace_back("", read("x"));
+  } else {
+    for (const std::string& name : names) arrays.emplace_back("", read(name));
+  }
+  return arrays;
+}
+
+// What a file holds, by input name where the file says it.
+NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Port>& ports) {
+  const std::string extension = extension_of(path);
+  if (extension == ".npy") return {{"", read_npy(path)}};
+  if (extension == ".npz") return choose_arrays(npz_names(path), ports, [&](const std::string& name) { return read_npz(path, name); });
+  if (extension == ".idx" || path.string().find("-ubyte") != std::string::npos) return {{"", read_idx(path)}};
+  if (extension == ".csv" || extension == ".tsv") return {{"", read_csv(path).numbers()}};
+  if (extension == ".h5" || extension == ".hdf5") {
+    const hdf5::File file = hdf5::File::open(path);
+    return choose_arrays(file.root().dataset_paths(), ports, [&](const std::string& name) { return file.root().tensor(name); });
+  }
+  throw Error("'{}' is no kind of file that predict reads", extension)
+      .at({path.string(), 0, 0})
+      .hint(".npy .npz .csv .h5 .idx .png .jpg, or - for standard input")
+      .usage();
+}
+
+// Numbers of nested lists of JSON, all of one shape.
+void flatten(const Tree& tree, std::size_t depth, Shape& shape, std::vector<float>& values) {
+  if (!tree.is_sequence()) {
+    if (static_cast<int>(depth) != shape.rank()) throw Error("lists of different depths").at(tree.mark());
+    values.push_back(tree.is_bool() ? static_cast<float>(tree.as_bool()) : static_cast<float>(tree.as_number()));
+    return;
+  }
+  const auto size = static_cast<std::int64_t>(tree.items().size());
+  if (static_cast<int>(depth) == shape.rank()) {
+    if (!values.empty()) throw Error("lists of different depths").at(tree.mark());
+    shape.append(size);
+  } else if (shape[static_cast<int>(depth)] != size) {
+    throw Error("lists of different lengths: {} and {}", shape[static_cast<int>(depth)], size).at(tree.mark());
+  }
+  for (const Tree& item : tree.items()) flatten(item, depth + 1, shape, values);
+}
+
+Tensor sample_of(const Tree& tree) {
+  Shape shape;
+  std::vector<float> values;
+  flatten(tree, 0, shape, values);
+  return Tensor::of<float>(shape, values);
+}
+
+std::string read_standard_input() {
+  std::string text;
+  char buffer[65536];
+  for (std::size_t count = 0; (count = std::fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
+    text.append(buffer, count);
+    if (text.size() > longest_standard_input) throw Error("standard input holds more than 1 GiB");
+  }
+  return text;
+}
+
+// Puts arrays in the order of the inputs: named ones in their places, the others in the places left.
+std::vector<Tensor> arranged(NamedArrays arrays, const std::vector<Port>& ports) {
+  if (arrays.size() != ports.size())
+    throw Error("got {} array(s) for the inputs {}", arrays.size(), names_of(ports)).usage();
+  std::vector<Tensor> tensors(ports.size());
+  std::vector<bool> filled(ports.size());
+  const auto place = [&](std::size_t index, Tensor& tensor) {
+    tensors[index] = with_batch_axis(std::move(tensor), ports[index]);
+    filled[index] = true;
+  };
+  std::vector<std::string_view> known;
+  for (const Port& port : ports) known.push_back(port.name);
+  for (auto& [name, tensor] : arrays) {
+    if (name.empty()) continue;
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end()) throw Error("the model has no input '{}'", name).hint(suggestion(name, known)).usage();
+    const auto index = static_cast<std::size_t>(found - known.begin());
+    if (filled[index]) throw Error("input '{}' is given twice", name).usage();
+    place(index, tensor);
+  }
+  for (auto& [name, tensor] : arrays)
+    if (name.empty()) place(static_cast<std::size_t>(std::find(filled.begin(), filled.end(), false) - filled.begin()), tensor);
+  return tensors;
+}
+
+}  // namespace
+
+std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& ports) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) throw Error("standard input is empty").hint("give CSV, or a JSON list per line").usage();
+  if (text[first] != '[' && text[first] != '{') return arranged({{"", parse_csv(text, "standard input").numbers()}}, ports);
+  std::map<std::string, std::vector<Tensor>> samples;  // "" for the only input
+  for (int line = 1; !text.empty(); ++line) {
+    const std::size_t end = text.find('\n');
+    const std::string_view words = text.substr(0, end);
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+    if (words.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    try {
+      const Tree tree = parse_json(words, "standard input");
+      if (tree.is_mapping())
+        for (const Tree::Entry& entry : tree.entries()) samples[entry.key].push_back(sample_of(entry.value));
+      else samples[""].push_back(sample_of(tree));
+    } catch (Error& error) {
+      error.within(fmt::format("in line {} of standard input", line)).usage();
+      throw;
+    }
+  }
+  NamedArrays arrays;
+  for (const auto& [name, list] : samples) arrays.emplace_back(name, stacked(list));
+  return arranged(std::move(arrays), ports);
+}
+
+std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports) {
+  if (words.size() == 1 && words.front() == "-") return parse_lines(read_standard_input(), ports);
+  NamedArrays arrays;
+  std::vector<Tensor> pictures;
+  for (const std::string& word : words) {
+    std::string name, file = word;
+    if (const std::size_t equals = word.find('='); equals != std::string::npos && !std::filesystem::exists(word)) {
+      name = word.substr(0, equals);
+      file = word.substr(equals + 1);
+    }
+    if (!is_image_name(file)) {
+      for (auto& [array_name, tensor] : read_arrays(file, ports)) arrays.emplace_back(name.empty() ? array_name : name, std::move(tensor));
+      continue;
+    }
+    const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });
+    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front()));
+    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port)}));
+    else throw Error("which input takes the picture?").at({file, 0, 0}).hint(fmt::format("write NAME=FILE; the inputs are {}", names_of(ports))).usage();
+  }
+  if (!pictures.empty()) arrays.emplace_back("", stacked(pictures));
+  return arranged(std::move(arrays), ports);
+}
+
+}  // namespace nacre::cli
