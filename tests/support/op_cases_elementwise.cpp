@@ -39,6 +39,27 @@ OpRecord cast_record(std::string name, DType from, Domain domain, DType to) {
           0};
 }
 
+// y = tanh(a · b + c), y > b: operands that broadcast, results of two dtypes.
+OpRecord fused_record() {
+  return {"fused",
+          [](RandomStream& random) {
+            const Shape shape = draw_shape(random);
+            const std::vector<OpCase::Operand> operands = {
+                {{DType::float32, shape}}, {{DType::float32, draw_narrower(random, shape)}}, {{DType::float32, draw_narrower(random, shape)}}};
+            return OpCase{operands, [](const Values& x) {
+                            auto body = std::make_shared<Graph>();
+                            Values in;
+                            for (Value operand : x) in.push_back(body->input(fmt::format("in{}", in.size()), operand.type()));
+                            const Value y = ops::tanh(in[0] * in[1] + in[2]);
+                            body->output("out0", y);
+                            body->output("out1", ops::greater(y, in[1]));
+                            const Node& node = x[0].graph().add(op::fused, FusedAttrs{std::move(body)}, x);
+                            return Values{node.out(0), node.out(1)};
+                          }};
+          },
+          0};
+}
+
 }  // namespace
 
 std::vector<OpRecord> elementwise_records() {
@@ -90,6 +111,7 @@ std::vector<OpRecord> elementwise_records() {
       binary("logical_and", ops::logical_and, truth, truth, DType::boolean),
       binary("logical_or", ops::logical_or, truth, truth, DType::boolean),
       select_record(),
+      fused_record(),
       cast_record("cast_float_to_int", DType::float32, {-9, 9}, DType::int32),
       cast_record("cast_int_to_float", DType::int64, {-9, 9}, DType::float32),
       cast_record("cast_float_to_bfloat16", DType::float32, {}, DType::bfloat16),

@@ -14,10 +14,13 @@ Types infer_fused(const FusedAttrs& p, const Types& in) {
   return types;
 }
 
+Values decompose_fused(const FusedAttrs& p, const Node&, const Values& in) { return inline_graph(*p.body, in.at(0).graph(), in); }
+
 }  // namespace
 
 namespace op {
-constinit const OpDef<FusedAttrs> fused{{.name = "fused", .doc = "a group of element-wise ops in one loop"}, infer_fused};
+constinit const OpDef<FusedAttrs> fused{
+    {.name = "fused", .doc = "a group of element-wise ops in one loop"}, infer_fused, nullptr, decompose_fused};
 }
 
 }  // namespace nacre

@@ -20,6 +20,7 @@ std::span<const Op* const> op::all_ops() {
       &softmax, &log_softmax, &softmax_backward, &log_softmax_backward,
       &gather, &scatter_add, &take_along, &take_along_backward,
       &random_uniform,
+      &fused,
       &conv, &conv_backward_data, &conv_backward_weights,
       &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
       &batch_norm, &batch_norm_backward, &layer_norm, &layer_norm_backward,

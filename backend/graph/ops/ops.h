@@ -6,6 +6,7 @@
 
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/normalization.h"
