@@ -28,6 +28,11 @@ KernelPlan pad(const KernelRequest& request);
 KernelPlan concat(const KernelRequest& request);
 KernelPlan iota(const KernelRequest& request);
 
+// reduce.cpp
+KernelPlan reduce(const KernelRequest& request);  // sum, mean, max, min, product
+KernelPlan sum_like(const KernelRequest& request);
+KernelPlan argmax(const KernelRequest& request);
+
 // gather.cpp
 KernelPlan gather(const KernelRequest& request);
 KernelPlan scatter_add(const KernelRequest& request);

@@ -100,7 +100,7 @@ std::span<const KernelRow> table() {
       own(op::transpose, transpose),
       own(op::broadcast_to, broadcast),
       own(op::broadcast_like, broadcast),
-      borrow(op::sum_like),
+      own(op::sum_like, sum_like),
       own(op::slice, slice),
       own(op::slice_gradient, slice_gradient),
       own(op::pad, pad),
@@ -108,12 +108,12 @@ std::span<const KernelRow> table() {
       own(op::reverse, reverse),
       own(op::iota, iota),
 
-      borrow(op::sum),
-      borrow(op::mean),
-      borrow(op::max),
-      borrow(op::min),
-      borrow(op::product),
-      borrow(op::argmax),
+      own(op::sum, reduce),
+      own(op::mean, reduce),
+      own(op::max, reduce),
+      own(op::min, reduce),
+      own(op::product, reduce),
+      own(op::argmax, argmax),
 
       primitive<matmul>(op::matmul),
 
