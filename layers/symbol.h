@@ -5,6 +5,7 @@
 //   Symbol logits = Dense({.units = 10})(Flatten()(x));
 #pragma once
 
+#include "layers/fields.h"
 #include "layers/layer.h"
 
 namespace nacre {
@@ -60,18 +61,36 @@ struct InputConfig {
   std::optional<Shape> batch_shape;  // with it; one of the two is given
   std::optional<std::int64_t> batch_size;
   DType dtype = DType::float32;
-  bool sparse = false, ragged = false, optional = false;
+  Only<false> sparse, ragged, optional;
   std::string name;
   static void describe(auto&& field) {
     field("shape", &InputConfig::shape, "of one sample, without the batch axis");
     field("batch_shape", &InputConfig::batch_shape, "with the batch axis, null where it is free");
     field("batch_size", &InputConfig::batch_size, "fixes the batch axis");
     field("dtype", &InputConfig::dtype, "of the data");
-    field("sparse", &InputConfig::sparse, "must be false: sparse inputs are not supported");
-    field("ragged", &InputConfig::ragged, "must be false: ragged inputs are not supported");
-    field("optional", &InputConfig::optional, "may be left out of a call");
+    field("sparse", &InputConfig::sparse, "sparse inputs are not supported");
+    field("ragged", &InputConfig::ragged, "ragged inputs are not supported");
+    field("optional", &InputConfig::optional, "optional inputs are not supported");
     field("name", &InputConfig::name, "unique within its model");
   }
+};
+
+// The layer behind a model's input; it passes on what it is given.
+class InputLayer final : public Layer {
+ public:
+  explicit InputLayer(InputConfig config);
+  Type type() const { return {config_.dtype, *config_.batch_shape}; }
+  std::string_view class_name() const override { return InputConfig::class_name; }
+  Tree config_tree(Style style) const override;
+  bool supports_masking() const override { return true; }
+  bool casts_inputs() const override { return false; }
+  int input_count() const override { return 0; }
+
+ protected:
+  Values call(Context& context, const CallArguments& arguments) override;
+
+ private:
+  InputConfig config_;
 };
 
 // A symbol for data of this shape (without the batch axis).

@@ -1,0 +1,150 @@
+#include "layers/activation_layers.h"
+
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/reduce.h"
+#include "backend/graph/ops/softmax.h"
+#include "layers/emit.h"
+
+namespace nacre {
+
+namespace activation {
+
+Value leaky_relu(Value x, double negative_slope) {
+  return ops::select(ops::greater(x, ops::scalar_like(x, 0)), x, x * negative_slope);
+}
+
+Value elu(Value x, double alpha) {
+  const Value zero = ops::scalar_like(x, 0);
+  return ops::select(ops::less(x, zero), alpha * ops::expm1(ops::minimum(x, zero)), x);
+}
+
+}  // namespace activation
+
+namespace {
+
+// A layer that applies one function to one input of any shape.
+template <class Config>
+class FunctionLayer : public ConfiguredLayer<Config> {
+ public:
+  using ConfiguredLayer<Config>::ConfiguredLayer;
+  bool supports_masking() const override { return true; }
+
+ protected:
+  virtual Value apply(Value x) const = 0;
+  Values call(Context&, const CallArguments& arguments) override { return {apply(arguments.inputs[0])}; }
+};
+
+class ActivationLayerClass final : public FunctionLayer<ActivationConfig> {
+ public:
+  using FunctionLayer::FunctionLayer;
+
+ protected:
+  Value apply(Value x) const override { return activated(x, config_.activation); }
+};
+
+class ReLULayer final : public FunctionLayer<ReLUConfig> {
+ public:
+  using FunctionLayer::FunctionLayer;
+
+ protected:
+  Value apply(Value x) const override {
+    const auto [max_value, slope, threshold] = config_;
+    if (slope == 0 && threshold == 0) return max_value ? ops::clip(x, 0, *max_value) : ops::relu(x);
+    const Value y = ops::select(ops::greater(x, ops::scalar_like(x, threshold)), x, slope * (x - threshold));
+    return max_value ? ops::minimum(y, ops::scalar_like(y, *max_value)) : y;
+  }
+};
+
+class LeakyReLULayer final : public FunctionLayer<LeakyReLUConfig> {
+ public:
+  using FunctionLayer::FunctionLayer;
+
+ protected:
+  Value apply(Value x) const override { return activation::leaky_relu(x, config_.negative_slope); }
+};
+
+class ELULayer final : public FunctionLayer<ELUConfig> {
+ public:
+  using FunctionLayer::FunctionLayer;
+
+ protected:
+  Value apply(Value x) const override { return activation::elu(x, config_.alpha); }
+};
+
+class PReLULayer final : public ConfiguredLayer<PReLUConfig> {
+ public:
+  using ConfiguredLayer::ConfiguredLayer;
+  bool supports_masking() const override { return true; }
+
+ protected:
+  void build(const std::vector<Shape>& inputs) override {
+    Shape shape = inputs[0].from(1);
+    for (std::int64_t axis : config_.shared_axes.value_or(std::vector<std::int64_t>())) {
+      need(axis >= 1 && axis <= shape.rank(), "got input {}, which has no axis {} to share slopes along", inputs[0], axis);
+      shape.set(static_cast<int>(axis) - 1, 1);
+    }
+    alpha_ = add_weight("alpha", shape, config_.alpha_initializer,
+                        {.regularizer = config_.alpha_regularizer, .constraint = config_.alpha_constraint});
+  }
+  Values call(Context& context, const CallArguments& arguments) override {
+    const Value x = arguments.inputs[0];
+    return {ops::select(ops::greater(x, ops::scalar_like(x, 0)), x, value(context, alpha_) * x)};
+  }
+
+ private:
+  VariableRef alpha_;
+};
+
+class SoftmaxLayer final : public ConfiguredLayer<SoftmaxConfig> {
+ public:
+  using ConfiguredLayer::ConfiguredLayer;
+  bool supports_masking() const override { return true; }
+
+ protected:
+  Values call(Context&, const CallArguments& arguments) override {
+    Value x = arguments.inputs[0];
+    const auto named = arguments.named.find("mask");
+    Value mask = named != arguments.named.end() ? named->second.at(0) : arguments.masks[0];
+    if (mask) {
+      if (mask.dtype() != DType::boolean) mask = ops::greater(mask, ops::scalar_like(mask, 0.5));
+      x = ops::select(mask, x, ops::scalar_like(x, x.dtype() == DType::float16 ? -3e4 : -1e9));
+    }
+    const std::vector<std::int64_t> axes = config_.axis.in(x.shape());
+    Value y;
+    if (axes.size() == 1) {
+      y = ops::softmax(x, static_cast<int>(axes[0]));
+    } else {
+      const Value exponentials = ops::exp(x - ops::stop_gradient(ops::max(x, axes, true)));
+      y = exponentials / ops::sum(exponentials, axes, true);
+    }
+    return {mask ? ops::select(mask, y, ops::scalar_like(y, 0)) : y};
+  }
+};
+
+}  // namespace
+
+LayerRef ActivationLayer(ActivationConfig config, LayerOptions options) {
+  return std::make_shared<ActivationLayerClass>(std::move(config), std::move(options));
+}
+LayerRef ReLU(ReLUConfig config, LayerOptions options) {
+  return std::make_shared<ReLULayer>(std::move(config), std::move(options));
+}
+LayerRef LeakyReLU(LeakyReLUConfig config, LayerOptions options) {
+  return std::make_shared<LeakyReLULayer>(std::move(config), std::move(options));
+}
+LayerRef PReLU(PReLUConfig config, LayerOptions options) {
+  return std::make_shared<PReLULayer>(std::move(config), std::move(options));
+}
+LayerRef ELU(ELUConfig config, LayerOptions options) {
+  return std::make_shared<ELULayer>(std::move(config), std::move(options));
+}
+LayerRef Softmax(SoftmaxConfig config, LayerOptions options) {
+  return std::make_shared<SoftmaxLayer>(std::move(config), std::move(options));
+}
+
+std::vector<ClassInfo<Layer>> activation_layers() {
+  return {layer_info<ActivationLayerClass>(), layer_info<ReLULayer>(), layer_info<LeakyReLULayer>(),
+          layer_info<PReLULayer>(),           layer_info<ELULayer>(),  layer_info<SoftmaxLayer>()};
+}
+
+}  // namespace nacre

@@ -1,0 +1,82 @@
+#include "layers/emit.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/shape.h"
+
+namespace nacre::emit {
+
+namespace {
+
+Value placeholder(Graph& graph, Type type) { return graph.input(fmt::format("placeholder{}", graph.inputs().size()), std::move(type)); }
+
+}  // namespace
+
+Value zeros(Graph& graph, const Type& type) {
+  return type.shape.known() ? ops::broadcast_to(graph.scalar(0, type.dtype), type.shape) : placeholder(graph, type);
+}
+
+Value reshape(Value x, const Shape& shape) {
+  if (std::count(shape.begin(), shape.end(), unknown) <= 1) return ops::reshape(x, shape);
+  return ops::reshape_like(x, placeholder(x.graph(), {x.dtype(), shape}));
+}
+
+Value broadcast(Value x, const Shape& shape) {
+  if (x.shape() == shape && shape.known()) return x;
+  return shape.known() ? ops::broadcast_to(x, shape) : ops::broadcast_like(x, placeholder(x.graph(), {x.dtype(), shape}));
+}
+
+Value repeat(Value x, int axis, std::int64_t times) {
+  if (times == 1) return x;
+  axis = x.shape().checked(axis);
+  Shape wide = x.shape().first(axis + 1), shape = x.shape();
+  wide.append(times);
+  if (shape[axis] != unknown) shape.set(axis, shape[axis] * times);
+  return reshape(broadcast(ops::expand_dims(x, axis + 1), wide + x.shape().from(axis + 1)), shape);
+}
+
+Value channels_last(Value x) {
+  std::vector<std::int64_t> axes(static_cast<std::size_t>(x.shape().rank()));
+  std::iota(axes.begin() + 1, axes.end() - 1, 2);
+  axes.back() = 1;
+  return ops::transpose(x, std::move(axes));
+}
+
+Value channels_first(Value x) {
+  std::vector<std::int64_t> axes(static_cast<std::size_t>(x.shape().rank()));
+  axes[1] = x.shape().rank() - 1;
+  std::iota(axes.begin() + 2, axes.end(), 1);
+  return ops::transpose(x, std::move(axes));
+}
+
+namespace {
+
+[[noreturn]] void refuse_rank(const Shape& shape, int rank, std::string_view bound) {
+  Error error("got input {}, wanted rank {}{}", shape, bound, rank);
+  if (rank == 2) error.hint("put a Flatten layer before it");
+  else error.hint(fmt::format("put a Reshape layer before it that {} axes", shape.rank() < rank ? "adds the missing" : "merges"));
+  throw error;
+}
+
+}  // namespace
+
+void want_rank(const Shape& shape, int rank) {
+  if (shape.rank() != rank) refuse_rank(shape, rank, "");
+}
+
+void want_rank_at_least(const Shape& shape, int rank) {
+  if (shape.rank() < rank) refuse_rank(shape, rank, "at least ");
+}
+
+void want_size(const Shape& shape, int axis, std::int64_t size) {
+  need(same(shape[axis], size), "got input {}, wanted {} in axis {}, as when the layer was built", shape, size, axis);
+}
+
+std::int64_t known_size(const Shape& shape, int axis) {
+  need(shape[axis] != unknown, "got input {}, wanted a known size in axis {}", shape, axis);
+  return shape[axis];
+}
+
+}  // namespace nacre::emit

@@ -1,0 +1,237 @@
+#include "layers/layer.h"
+
+#include <algorithm>
+#include <numbers>
+
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/random.h"
+
+namespace nacre {
+
+// --- DTypePolicy --------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::string_view policies[] = {"float32",  "float64",        "bfloat16",
+                                         "float16", "mixed_bfloat16", "mixed_float16"};
+
+}  // namespace
+
+DType DTypePolicy::compute() const {
+  return dtype_named(name.starts_with("mixed_") ? std::string_view(name).substr(6) : std::string_view(name));
+}
+
+DType DTypePolicy::variable() const { return name.starts_with("mixed_") ? DType::float32 : dtype_named(name); }
+
+void FieldKind<DTypePolicy>::read(const Tree& tree, DTypePolicy& value) {
+  const Tree& name = tree.is_mapping() ? tree["config"]["name"] : tree;
+  value.name = policies[read_choice(name, policies)];
+}
+
+Tree FieldKind<DTypePolicy>::write(const DTypePolicy& value, Style style) {
+  if (style == Style::yaml) return value.name;
+  Tree config;
+  config.set("name", value.name);
+  return spell_object("keras", "DTypePolicy", std::move(config), style, false);
+}
+
+Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies); }
+
+// --- Context ------------------------------------------------------------------------------------------------------
+
+Value Context::random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {
+  ensure(seed_ && step_, "{} draws random numbers in a context without a seed", path);
+  const Value seed = own_seed ? graph_.constant(Tensor::scalar(*own_seed)) : seed_;
+  return ops::random_uniform(seed, step_, like, path, random_calls_[path]++);
+}
+
+Value Context::random_normal(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {
+  const Value radius = ops::sqrt(-2.0 * ops::log(1.0 - random_uniform(like, path, own_seed)));
+  return radius * ops::cos(2.0 * std::numbers::pi * random_uniform(like, path, own_seed));
+}
+
+// --- names --------------------------------------------------------------------------------------------------------
+
+std::string Layer::own_name() const { return name().empty() ? snake_case(class_name()) : name(); }
+
+std::string Layer::label() const { return fmt::format("layer '{}' ({})", own_name(), class_name()); }
+
+void Layer::rename(std::string name) {
+  options_.name = std::move(name);
+  set_parent(parent_);
+}
+
+void Layer::set_parent(const std::string& parent) {
+  parent_ = parent;
+  path_ = parent.empty() ? own_name() : parent + "/" + own_name();
+  const auto place = [&](const VariableRef& variable) {
+    variable->rename(path_ + variable->path().substr(variable->path().rfind('/')));
+  };
+  for (const Weight& weight : weights_) place(weight.variable);
+  for (const VariableRef& state : states_) place(state);
+  for (const auto& sublayer : sublayers()) sublayer->set_parent(prefixes_sublayers() ? path_ : "");
+}
+
+// --- building -----------------------------------------------------------------------------------------------------
+
+void Layer::check(const std::vector<Shape>&) const {}
+
+void Layer::build(const std::vector<Shape>&) {}
+
+void Layer::ensure_built(const std::vector<Shape>& inputs) {
+  if (built_) return;
+  try {
+    set_parent(parent_);
+    check(inputs);
+    build(inputs);
+    set_parent(parent_);  // sublayers that were made just now
+  } catch (Error& error) {
+    error.about(label());
+    throw;
+  }
+  built_shapes_ = inputs;
+  built_ = true;
+}
+
+VariableRef Layer::add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options) {
+  for (std::int64_t size : shape)
+    need(size != unknown, "the weight '{}' would have the shape {}, whose sizes must be known", name, shape);
+  const Type type{options.dtype.value_or(options_.dtype.variable()), std::move(shape)};
+  auto variable = std::make_shared<Variable>(path_ + "/" + name, type, options.trainable);
+  weights_.push_back({variable, std::move(initializer), std::move(options.regularizer), std::move(options.constraint)});
+  return variable;
+}
+
+VariableRef Layer::add_state(std::string name, Shape shape) {
+  auto variable = std::make_shared<Variable>(path_ + "/" + name, Type{options_.dtype.compute(), std::move(shape)}, false);
+  variable->assign(Tensor(variable->type()));
+  return states_.emplace_back(std::move(variable));
+}
+
+Value Layer::value(Context& context, const VariableRef& weight) const {
+  return ops::cast(context.graph().variable(weight), options_.dtype.compute());
+}
+
+// --- weights ------------------------------------------------------------------------------------------------------
+
+void Layer::set_trainable(bool trainable) {
+  options_.trainable = trainable;
+  for (const auto& sublayer : sublayers()) sublayer->set_trainable(trainable);
+}
+
+// The weights that are trainable or not, as wanted; without a wish all of them.
+void Layer::collect(std::vector<Weight>& weights, bool frozen, std::optional<bool> trainable) const {
+  frozen = frozen || !options_.trainable;
+  for (const bool own : {true, false})
+    for (const Weight& weight : weights_)
+      if (weight.variable->trainable() == own && (!trainable || *trainable == (own && !frozen))) weights.push_back(weight);
+  for (const auto& sublayer : sublayers()) sublayer->collect(weights, frozen, trainable);
+}
+
+namespace {
+
+// A layer that is reached in two ways gives its weights once.
+std::vector<Weight> without_repetitions(std::vector<Weight> weights) {
+  std::set<const Variable*> seen;
+  std::erase_if(weights, [&](const Weight& weight) { return !seen.insert(weight.variable.get()).second; });
+  return weights;
+}
+
+}  // namespace
+
+std::vector<Weight> Layer::weights() const {
+  std::vector<Weight> weights;
+  collect(weights, false, {});
+  return without_repetitions(std::move(weights));
+}
+
+std::vector<Weight> Layer::trainable_weights() const {
+  std::vector<Weight> weights;
+  collect(weights, false, true);
+  return without_repetitions(std::move(weights));
+}
+
+std::vector<Weight> Layer::non_trainable_weights() const {
+  std::vector<Weight> weights;
+  collect(weights, false, false);
+  return without_repetitions(std::move(weights));
+}
+
+std::vector<VariableRef> Layer::states() const {
+  std::vector<VariableRef> all = states_;
+  for (const auto& sublayer : sublayers())
+    for (VariableRef& state : sublayer->states())
+      if (std::find(all.begin(), all.end(), state) == all.end()) all.push_back(std::move(state));
+  return all;
+}
+
+void Layer::reset_states() {
+  for (const VariableRef& state : states()) state->assign(Tensor(state->type()));
+}
+
+void Layer::initialize(std::uint64_t seed) {
+  for (const Weight& weight : weights())
+    if (!weight.variable->has_value())
+      weight.variable->assign(
+          (*weight.initializer)(weight.variable->shape(), weight.variable->type().dtype, RandomKey::of(seed, weight.variable->path())));
+}
+
+std::int64_t Layer::count_params() const {
+  std::int64_t count = 0;
+  for (const Weight& weight : weights()) count += weight.variable->shape().elements();
+  return count;
+}
+
+// --- calling ------------------------------------------------------------------------------------------------------
+
+Values Layer::compute_masks(Context&, const CallArguments& arguments, const Values& outputs) {
+  const bool passes = supports_masking() && !arguments.masks.empty();
+  return Values(outputs.size(), passes ? arguments.masks.front() : Value());
+}
+
+CallResult Layer::operator()(Context& context, CallArguments arguments) {
+  const Graph::Label scope(context.graph(), label());
+  const bool training = context.training();
+  try {
+    if (input_count() > 0)
+      need(static_cast<int>(arguments.inputs.size()) == input_count(), "got {} inputs, wanted {}", arguments.inputs.size(),
+           input_count());
+    arguments.masks.resize(arguments.inputs.size());
+    const auto cast = [&](Values& values) {
+      for (Value& value : values)
+        if (value && is_floating(value.dtype()) && casts_inputs()) value = ops::cast(value, options_.dtype.compute());
+    };
+    cast(arguments.inputs);
+    for (auto& [name, values] : arguments.named) cast(values);
+    if (const Tree* option = arguments.options.find("training"); option && !option->is_null())
+      context.set_training(option->as_bool());
+
+    std::vector<Shape> shapes;
+    for (const Value& input : arguments.inputs) shapes.push_back(input.shape());
+    if (built_) check(shapes);
+    ensure_built(shapes);
+
+    CallResult result;
+    result.outputs = call(context, arguments);
+    result.masks = compute_masks(context, arguments, result.outputs);
+    result.masks.resize(result.outputs.size());
+    if (const Ref<Regularizer> penalty = activity_regularizer())
+      for (const Value& output : result.outputs) {
+        // Keras divides by the batch, so that the strength does not depend on it.
+        const Shape& shape = output.shape();
+        const Value loss = (*penalty)(ops::cast(output, options_.dtype.variable()));
+        context.add_loss(shape.rank() > 0 && shape[0] > 0 ? loss / static_cast<double>(shape[0]) : loss);
+      }
+    for (const Weight& weight : trainable_weights())
+      if (weight.regularizer && context.first_visit(weight.variable))
+        context.add_loss((*weight.regularizer)(context.graph().variable(weight.variable)));
+    context.set_training(training);
+    return result;
+  } catch (Error& error) {
+    context.set_training(training);
+    error.about(label());
+    throw;
+  }
+}
+
+}  // namespace nacre

@@ -1,0 +1,146 @@
+#include "layers/wrappers.h"
+
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/shape.h"
+#include "layers/cell.h"
+#include "layers/emit.h"
+
+namespace nacre {
+
+namespace {
+
+std::string name_of(const Layer& layer) { return layer.name().empty() ? snake_case(layer.class_name()) : layer.name(); }
+
+// Schuster and Paliwal, "Bidirectional recurrent neural networks" (1997).
+class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
+ public:
+  explicit BidirectionalLayer(BidirectionalConfig config = {}, LayerOptions options = {})
+      : ConfiguredLayer(std::move(config), std::move(options)) {
+    const RecurrentLayer& given = recurrent(config_.layer, "layer");
+    const std::string name = name_of(given);
+    const bool backwards = given.flags().go_backwards;
+    forward_ = copy(*config_.layer, "forward_" + name.substr(name.starts_with("forward_") ? 8 : 0), backwards);
+    if (config_.backward_layer) {
+      const RecurrentLayer& other = recurrent(config_.backward_layer, "backward_layer");
+      backward_ = copy(*config_.backward_layer, name_of(other), other.flags().go_backwards);
+      const auto [a, b] = std::pair(given.flags(), other.flags());
+      if (a.go_backwards == b.go_backwards || a.return_sequences != b.return_sequences || a.return_state != b.return_state ||
+          a.stateful != b.stateful)
+        throw Error("wanted a layer that goes the other way and else returns the same as 'layer'").about("'backward_layer'").usage();
+    } else {
+      backward_ = copy(*config_.layer, "backward_" + name.substr(name.starts_with("backward_") ? 9 : 0), !backwards);
+    }
+  }
+  std::vector<std::shared_ptr<Layer>> sublayers() const override { return {forward_, backward_}; }
+  bool supports_masking() const override { return true; }
+  int input_count() const override { return 0; }
+  Tree config_tree(Style style) const override {
+    Tree tree = ConfiguredLayer::config_tree(style);
+    if (style == Style::keras) {
+      tree.set("layer", write_object<Layer>(*forward_, style));
+      tree.set("backward_layer", write_object<Layer>(*backward_, style));
+    }
+    return tree;
+  }
+
+ protected:
+  void build(const std::vector<Shape>& inputs) override {
+    need(!inputs.empty(), "got no inputs, wanted a sequence");
+    forward_->ensure_built({inputs[0]});
+    backward_->ensure_built({inputs[0]});
+  }
+  Values call(Context& context, const CallArguments& arguments) override {
+    const Values states = states_of(arguments, "initial_state");
+    need(states.size() % 2 == 0, "got {} initial states, wanted as many for either direction", states.size());
+    const auto half = static_cast<std::ptrdiff_t>(states.size() / 2);
+    const auto run = [&](RecurrentLayer& layer, Values initial) {
+      CallArguments inner{.inputs = {arguments.inputs[0]}, .masks = {arguments.masks[0]}, .named = {}, .options = arguments.options};
+      if (const auto mask = arguments.named.find("mask"); mask != arguments.named.end()) inner.named["mask"] = mask->second;
+      if (!initial.empty()) inner.named["initial_state"] = std::move(initial);
+      return layer(context, std::move(inner)).outputs;
+    };
+    Values a = run(*forward_, {states.begin(), states.begin() + half});
+    Values b = run(*backward_, {states.begin() + half, states.end()});
+    if (forward_->flags().return_sequences) b[0] = ops::reverse(b[0], {1});
+    Values outputs = merged(a[0], b[0]);
+    outputs.insert(outputs.end(), a.begin() + 1, a.end());
+    outputs.insert(outputs.end(), b.begin() + 1, b.end());
+    return outputs;
+  }
+  Values compute_masks(Context&, const CallArguments& arguments, const Values& outputs) override {
+    Values masks(outputs.size());
+    if (!forward_->flags().return_sequences) return masks;
+    masks[0] = arguments.masks[0];
+    if (!config_.merge_mode) masks[1] = arguments.masks[0];
+    return masks;
+  }
+
+ private:
+  static const RecurrentLayer& recurrent(const Ref<Layer>& layer, std::string_view key) {
+    const auto* wanted = layer ? dynamic_cast<const RecurrentLayer*>(&*layer) : nullptr;
+    if (!wanted)
+      throw Error("got {}, wanted a recurrent layer", layer ? layer->class_name() : "nothing").about(fmt::format("'{}'", key)).usage();
+    return *wanted;
+  }
+  // A layer of the same config without weights. Sequences are 0 where they are masked, as in Keras.
+  static std::shared_ptr<RecurrentLayer> copy(const Layer& layer, std::string name, bool backwards) {
+    Tree tree = write_object<Layer>(layer, Style::keras);
+    Tree& config = *tree.find("config");
+    config.set("name", std::move(name));
+    config.set("go_backwards", backwards);
+    config.set("zero_output_for_mask", config["return_sequences"].as_bool());
+    return std::dynamic_pointer_cast<RecurrentLayer>(read_object<Layer>(tree));
+  }
+  Values merged(Value a, Value b) const {
+    if (!config_.merge_mode) return {a, b};
+    switch (*config_.merge_mode) {
+      case MergeMode::concat: return {ops::concat({a, b}, -1)};
+      case MergeMode::sum: return {a + b};
+      case MergeMode::mul: return {a * b};
+      case MergeMode::ave: break;
+    }
+    return {(a + b) * 0.5};
+  }
+
+  std::shared_ptr<RecurrentLayer> forward_, backward_;
+};
+
+// Steps become samples of one larger batch (Keras calls the layer step by step, which differs where samples are not
+// independent: a BatchNormalization inside sees the statistics of all steps).
+class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig> {
+ public:
+  explicit TimeDistributedLayer(TimeDistributedConfig config = {}, LayerOptions options = {})
+      : ConfiguredLayer(std::move(config), std::move(options)) {
+    if (!config_.layer) throw Error("got nothing, wanted a layer").about("'layer'").usage();
+  }
+  std::vector<std::shared_ptr<Layer>> sublayers() const override { return {config_.layer.share()}; }
+  bool supports_masking() const override { return true; }
+
+ protected:
+  void check(const std::vector<Shape>& inputs) const override { emit::want_rank_at_least(inputs[0], 3); }
+  void build(const std::vector<Shape>& inputs) override {
+    config_.layer->ensure_built({Shape{inputs[0][0]} + inputs[0].from(2)});
+  }
+  Values call(Context& context, const CallArguments& arguments) override {
+    const Value x = arguments.inputs[0];
+    const Shape steps = x.shape().first(2);
+    const Value flat = emit::reshape(x, Shape{steps.known() ? steps.elements() : unknown} + x.shape().from(2));
+    const CallResult result = (*config_.layer)(context, {.inputs = {flat}, .masks = {}, .named = {}, .options = arguments.options});
+    Values outputs;
+    for (const Value& y : result.outputs) outputs.push_back(emit::reshape(y, steps + y.shape().from(1)));
+    return outputs;
+  }
+};
+
+}  // namespace
+
+LayerRef Bidirectional(BidirectionalConfig config, LayerOptions options) {
+  return std::make_shared<BidirectionalLayer>(std::move(config), std::move(options));
+}
+LayerRef TimeDistributed(TimeDistributedConfig config, LayerOptions options) {
+  return std::make_shared<TimeDistributedLayer>(std::move(config), std::move(options));
+}
+
+std::vector<ClassInfo<Layer>> wrapper_layers() { return {layer_info<BidirectionalLayer>(), layer_info<TimeDistributedLayer>()}; }
+
+}  // namespace nacre
