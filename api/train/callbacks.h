@@ -2,6 +2,8 @@
 // from Callback or fill in a LambdaCallback.
 #pragma once
 
+#include <cmath>
+#include <functional>
 #include <iosfwd>
 
 #include "api/train/direction.h"
@@ -81,14 +83,17 @@ enum class MonitorMode : std::uint8_t { automatic, min, max };
 // Whether a monitored number has improved.
 class Monitor {
  public:
-  Monitor(std::string name, MonitorMode mode, double min_delta) : name_(std::move(name)), mode_(mode), min_delta_(min_delta) {}
+  // `owner` is the callback, for messages.
+  Monitor(std::string_view owner, std::string name, MonitorMode mode, double min_delta)
+      : owner_(owner), name_(std::move(name)), mode_(mode), min_delta_(std::abs(min_delta)) {}
   const std::string& name() const { return name_; }
-  // The value in the logs, or null after a warning that says what `purpose` lacks.
-  const double* value(TrainingControl& control, const Logs& logs, std::string_view purpose) const;
+  // The value in the logs, or null after a warning.
+  const double* value(TrainingControl& control, const Logs& logs) const;
   // By more than min_delta; anything improves on nothing. Throws Error when the direction is not known.
   bool improves(const TrainingControl& control, double value, std::optional<double> reference) const;
 
  private:
+  std::string_view owner_;
   std::string name_;
   MonitorMode mode_;
   double min_delta_;
@@ -266,10 +271,11 @@ class CSVLogger final : public Configured<Callback, CSVLoggerConfig> {
   void load_state(const CallbackState& state) override;
 
  private:
-  void open(bool append);
-  std::unique_ptr<std::ofstream> file_;
+  void open();
+  void write_line(const std::vector<std::string>& cells);
+  std::unique_ptr<std::ofstream> file_;  // opened at the end of the first epoch
   std::vector<std::string> columns_;
-  bool header_ = true;  // still to be written
+  bool resumed_ = false;
 };
 
 struct TerminateOnNaNConfig {

@@ -1,0 +1,195 @@
+// Metrics that count right and wrong decisions at thresholds.
+#pragma once
+
+#include "api/train/constant_text.h"
+#include "api/train/metric.h"
+
+namespace nacre {
+
+// One number or several; none is the metric's own default.
+struct Thresholds {
+  std::vector<double> values;
+  bool single = false;  // written as a number
+};
+template <> struct FieldKind<Thresholds> {
+  static void read(const Tree& tree, Thresholds& value);
+  static Tree write(const Thresholds& value, Style style);
+  static Tree schema();
+};
+
+// Weighted counts of the four outcomes, per threshold.
+class ConfusionMetric : public Metric {
+ public:
+  explicit ConfusionMetric(MetricOptions options) : Metric(std::move(options)) {}
+
+ protected:
+  enum Outcome : std::uint8_t { true_positives, false_positives, true_negatives, false_negatives };
+  struct Counting {
+    std::vector<Outcome> kept{};      // which of the outcomes the metric needs
+    std::vector<double> thresholds{}; // a prediction above one is positive
+    bool even = false;                // thresholds are i / (n - 1), but for the ends that lie beyond 0 and 1
+    std::optional<std::int64_t> top_k{};     // only the largest predictions can be positive
+    std::optional<std::int64_t> class_id{};  // only this place of the last axis counts
+    bool multi_label = false;         // counts for each place of the last axis
+    std::vector<double> label_weights{};  // of the places, when they are counted together
+    bool from_logits = false;
+  };
+  virtual Counting counting() const = 0;
+
+  void build(const Type& y_true, const Type& y_pred) override;
+  void emit(Value y_true, Value y_pred, Value sample_weight) override;
+
+  // The counts of an outcome: thresholds, or thresholds × labels with multi_label.
+  std::vector<double> counts(Outcome outcome) const;
+  std::vector<double> ratio(Outcome part, Outcome rest) const;    // part / (part + rest), 0 where there is neither
+  Tensor per_threshold(const std::vector<double>& values) const;  // a scalar when there is one threshold
+
+ private:
+  std::vector<std::pair<Outcome, VariableRef>> state_;
+};
+
+namespace metrics {
+
+// How many of one outcome.
+template <class Config_, int outcome>
+class OutcomeCount final : public ConfiguredMetric<Config_, ConfusionMetric> {
+ public:
+  using ConfiguredMetric<Config_, ConfusionMetric>::ConfiguredMetric;
+  Tensor result() const override { return this->per_threshold(this->counts(typename ConfusionMetric::Outcome(outcome))); }
+  std::optional<Direction> direction() const override { return {}; }
+
+ protected:
+  ConfusionMetric::Counting counting() const override {
+    const std::vector<double>& given = this->config_.thresholds.values;
+    return {.kept = {typename ConfusionMetric::Outcome(outcome)}, .thresholds = given.empty() ? std::vector{0.5} : given};
+  }
+};
+
+template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_>
+struct OutcomeConfig {
+  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  Thresholds thresholds{};
+  static void describe(auto&& field) {
+    field("thresholds", &OutcomeConfig::thresholds, "a prediction above it is positive; null: 0.5", between(0, 1));
+  }
+};
+using TruePositives = OutcomeCount<OutcomeConfig<"TruePositives", "true_positives", "Positives that were found.">, 0>;
+using FalsePositives = OutcomeCount<OutcomeConfig<"FalsePositives", "false_positives", "Negatives that were taken for positives.">, 1>;
+using TrueNegatives = OutcomeCount<OutcomeConfig<"TrueNegatives", "true_negatives", "Negatives that were left alone.">, 2>;
+using FalseNegatives = OutcomeCount<OutcomeConfig<"FalseNegatives", "false_negatives", "Positives that were missed.">, 3>;
+
+template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_>
+struct DecisionConfig {
+  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  Thresholds thresholds{};
+  std::optional<std::int64_t> top_k{}, class_id{};
+  static void describe(auto&& field) {
+    field("thresholds", &DecisionConfig::thresholds, "a prediction above it is positive; null: 0.5, or none with top_k", between(0, 1));
+    field("top_k", &DecisionConfig::top_k, "only so many of the largest predictions are positive", at_least(1));
+    field("class_id", &DecisionConfig::class_id, "only this class counts", at_least(0));
+  }
+};
+
+// true positives / (true positives + `wrong`).
+template <class Config_, int wrong>
+class DecisionRatio final : public ConfiguredMetric<Config_, ConfusionMetric> {
+ public:
+  using ConfiguredMetric<Config_, ConfusionMetric>::ConfiguredMetric;
+  Tensor result() const override;
+
+ protected:
+  ConfusionMetric::Counting counting() const override;
+};
+using Precision = DecisionRatio<DecisionConfig<"Precision", "precision", "Which part of what was found is positive.">, 1>;
+using Recall = DecisionRatio<DecisionConfig<"Recall", "recall", "Which part of the positives was found.">, 3>;
+
+// Ratios of outcomes: sensitivity (recall), specificity (sensitivity to negatives), precision.
+enum class Ratio : std::uint8_t { sensitivity, specificity, precision };
+
+template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_, ConstantText bound_name>
+struct ConstrainedConfig {
+  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  double bound = 0;
+  std::int64_t num_thresholds = 200;
+  std::optional<std::int64_t> class_id{};
+  static void describe(auto&& field) {
+    field(bound_name, &ConstrainedConfig::bound, "at least this", required(), between(0, 1));
+    field("num_thresholds", &ConstrainedConfig::num_thresholds, "tried, from 0 to 1", at_least(1));
+    field("class_id", &ConstrainedConfig::class_id, "only this class counts", at_least(0));
+  }
+};
+
+// The best of one ratio among the thresholds where another is at least the bound.
+template <class Config_, Ratio wanted, Ratio constrained>
+class BestUnderConstraint final : public ConfiguredMetric<Config_, ConfusionMetric> {
+ public:
+  using ConfiguredMetric<Config_, ConfusionMetric>::ConfiguredMetric;
+  Tensor result() const override;
+
+ protected:
+  ConfusionMetric::Counting counting() const override;
+};
+using SensitivityAtSpecificity = BestUnderConstraint<
+    ConstrainedConfig<"SensitivityAtSpecificity", "sensitivity_at_specificity",
+                      "The best sensitivity where the specificity is at least so large.", "specificity">,
+    Ratio::sensitivity, Ratio::specificity>;
+using SpecificityAtSensitivity = BestUnderConstraint<
+    ConstrainedConfig<"SpecificityAtSensitivity", "specificity_at_sensitivity",
+                      "The best specificity where the sensitivity is at least so large.", "sensitivity">,
+    Ratio::specificity, Ratio::sensitivity>;
+using PrecisionAtRecall = BestUnderConstraint<
+    ConstrainedConfig<"PrecisionAtRecall", "precision_at_recall", "The best precision where the recall is at least so large.", "recall">,
+    Ratio::precision, Ratio::sensitivity>;
+using RecallAtPrecision = BestUnderConstraint<
+    ConstrainedConfig<"RecallAtPrecision", "recall_at_precision", "The best recall where the precision is at least so large.", "precision">,
+    Ratio::sensitivity, Ratio::precision>;
+
+enum class Curve : std::uint8_t { roc, pr, prgain };
+enum class Summation : std::uint8_t { interpolation, majoring, minoring };
+
+// Source: Davis and Goadrich, "The Relationship Between Precision-Recall and ROC Curves" (2006), for the interpolation of
+// PR; Flach and Kull, "Precision-Recall-Gain Curves" (2015).
+struct AUCConfig {
+  static constexpr std::string_view class_name = "AUC", default_name = "auc";
+  static constexpr std::string_view doc = "Area under the ROC or precision-recall curve.";
+  std::int64_t num_thresholds = 200;
+  Curve curve = Curve::roc;
+  Summation summation_method = Summation::interpolation;
+  bool multi_label = false;
+  std::optional<std::int64_t> num_labels{};
+  std::optional<std::vector<double>> label_weights{};
+  bool from_logits = false;
+  Thresholds thresholds{};
+  static void describe(auto&& field) {
+    field("num_thresholds", &AUCConfig::num_thresholds, "points of the curve", at_least(2));
+    field("curve", &AUCConfig::curve, "ROC, PR or PRGAIN");
+    field("summation_method", &AUCConfig::summation_method, "between the points: interpolation, majoring or minoring");
+    field("multi_label", &AUCConfig::multi_label, "a curve for each place of the last axis; their areas are averaged");
+    field("num_labels", &AUCConfig::num_labels, "size of the last axis, with multi_label", at_least(1));
+    field("label_weights", &AUCConfig::label_weights, "of the places of the last axis");
+    field("from_logits", &AUCConfig::from_logits, "y_pred is before the sigmoid");
+    field("thresholds", &AUCConfig::thresholds, "points of the curve besides its ends, instead of num_thresholds", between(0, 1));
+  }
+  void check() const;
+};
+class AUC final : public ConfiguredMetric<AUCConfig, ConfusionMetric> {
+ public:
+  using ConfiguredMetric::ConfiguredMetric;
+  Tensor result() const override;
+
+ protected:
+  Counting counting() const override;
+};
+
+}  // namespace metrics
+
+template <>
+struct EnumNames<metrics::Curve> {
+  static constexpr std::string_view names[] = {"ROC", "PR", "PRGAIN"};
+};
+template <>
+struct EnumNames<metrics::Summation> {
+  static constexpr std::string_view names[] = {"interpolation", "majoring", "minoring"};
+};
+
+}  // namespace nacre
