@@ -7,8 +7,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <fstream>
-
 #include "tests/support/paths.h"
 
 namespace nacre {
@@ -17,10 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::message_of;
 using test::TemporaryFolder;
-
-void write_plainly(const fs::path& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
+using test::write_plainly;
 
 std::string gzip(std::string_view bytes) {
   z_stream stream{};

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,6 +50,11 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// Makes a file of these bytes, without waiting for the disk.
+inline void write_plainly(const std::filesystem::path& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
 
 // The whole text of the exception that `work` throws, or "" when it throws none.
 template <class Work>
