@@ -41,7 +41,7 @@ class OneDnnBackend final : public Backend {
   std::string_view name() const override { return "cpu"; }
   std::string_view description() const override { return description_; }
   std::span<const KernelRow> table() const override { return onednn::table(); }
-  std::span<const Pass> passes() const override { return common_passes(); }
+  std::span<const Pass> passes() const override { return fusing_passes(); }
   std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
     return onednn::reorder(type, from, to);
   }

@@ -1,11 +1,39 @@
 #include "backend/graph/passes/pipeline.h"
 
+#include "backend/graph/passes/common_subexpressions.h"
+#include "backend/graph/passes/constant_folding.h"
 #include "backend/graph/passes/dead_code.h"
+#include "backend/graph/passes/fold_batchnorm.h"
+#include "backend/graph/passes/fuse_bias_gradient.h"
+#include "backend/graph/passes/fuse_elementwise.h"
+#include "backend/graph/passes/fuse_epilogue.h"
+#include "backend/graph/passes/simplify.h"
 
 namespace nacre {
 
 std::span<const Pass> common_passes() {
   static constexpr Pass passes[] = {
+      {"dead code", remove_dead_code},
+      {"simplify", simplify},
+      {"constant folding", fold_constants},
+      {"common subexpressions", merge_common_subexpressions},
+      {"dead code", remove_dead_code},
+  };
+  return passes;
+}
+
+std::span<const Pass> fusing_passes() {
+  static constexpr Pass passes[] = {
+      {"dead code", remove_dead_code},
+      {"simplify", simplify},
+      {"constant folding", fold_constants},
+      {"common subexpressions", merge_common_subexpressions},
+      {"dead code", remove_dead_code},  // users that nobody uses would hinder fusion
+      {"fold batch norm", fold_batchnorm},
+      {"fuse epilogue", fuse_epilogue},
+      {"fuse bias gradient", fuse_bias_gradient},
+      {"dead code", remove_dead_code},
+      {"fuse element-wise", fuse_elementwise},
       {"dead code", remove_dead_code},
   };
   return passes;

@@ -5,8 +5,11 @@
 
 namespace nacre {
 
-// What backends run before they plan kernels (they compose their own list from these and may add some of their own).
+// What backends run before they plan kernels. The common ones leave every op as it is.
 std::span<const Pass> common_passes();
+// The common ones, and those that join ops, for backends with kernels for the joined ones: epilogues of products, the
+// bias of conv_backward_weights, `fused`.
+std::span<const Pass> fusing_passes();
 
 // Runs passes in order and verifies the graph after each.
 std::unique_ptr<Graph> run_passes(const Graph& graph, const Backend& backend, std::span<const Pass> passes);
