@@ -7,13 +7,26 @@
 
 namespace nacre::onednn {
 
+namespace {
+
+// oneDNN asks OpenMP how many threads there are, which remembers that for each thread that asks.
+void announce_threads() {
+#ifdef _OPENMP
+  if (omp_get_max_threads() != threads()) omp_set_num_threads(threads());
+#endif
+}
+
+}  // namespace
+
 const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  announce_threads();
   return cpu;
 }
 
 dnnl::stream& stream() {
   thread_local dnnl::stream own(engine());
+  announce_threads();
   return own;
 }
 

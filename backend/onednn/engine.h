@@ -13,6 +13,7 @@ namespace nacre::onednn {
 using Desc = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
 
+// The CPU. Primitives made after the call use nacre's number of threads, whichever thread makes them.
 const dnnl::engine& engine();
 // A stream of the calling thread. Work on it is done when execute returns.
 dnnl::stream& stream();

@@ -20,10 +20,12 @@ Sizes sizes_of(const MatMulAttrs& p, const Shape& a, const Shape& b, const Shape
     const std::int64_t rows = a.first(a.rank() - 1).elements();
     return {{rows, a[-1]}, {b[-2], b[-1]}, {rows, y[-1]}};
   }
-  // One axis holds all matrices when they are multiplied pair by pair.
+  // One axis, if any, holds all matrices when they are multiplied pair by pair.
   if (const Shape batch = a.first(a.rank() - 2); batch == b.first(b.rank() - 2)) {
-    const std::int64_t count = batch.elements();
-    return {{count, a[-2], a[-1]}, {count, b[-2], b[-1]}, {count, y[-2], y[-1]}};
+    auto stacked = [count = batch.elements()](const Shape& shape) {
+      return count == 1 ? Dims{shape[-2], shape[-1]} : Dims{count, shape[-2], shape[-1]};
+    };
+    return {stacked(a), stacked(b), stacked(y)};
   }
   auto of_rank = [&](const Shape& shape) {
     Dims dims(static_cast<std::size_t>(y.rank() - shape.rank()), 1);
