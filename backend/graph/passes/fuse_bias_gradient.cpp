@@ -14,7 +14,7 @@ namespace {
 bool is_bias_gradient(const Node& node) {
   if (!node.is(op::sum) && !node.is(op::sum_like)) return false;
   const Value dy = node.in(0);
-  if (dy.shape().rank() < 2 || node.types()[0].shape != dy.shape().from(-1)) return false;
+  if (dy.shape().rank() < 2 || node.types()[0].shape != Shape{dy.shape()[-1]}) return false;
   if (node.is(op::sum_like)) return true;
   std::vector<std::int64_t> leading(static_cast<std::size_t>(dy.shape().rank()) - 1);
   std::iota(leading.begin(), leading.end(), 0);

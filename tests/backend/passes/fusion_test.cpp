@@ -1,0 +1,263 @@
+// Epilogues, bias gradients, batch norm and element-wise groups.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "backend/executable.h"
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/fused.h"
+#include "backend/graph/passes/fold_batchnorm.h"
+#include "backend/graph/passes/fuse_bias_gradient.h"
+#include "backend/graph/passes/fuse_elementwise.h"
+#include "backend/graph/passes/fuse_epilogue.h"
+#include "backend/onednn/onednn.h"
+#include "tests/backend/passes/check.h"
+#include "tests/support/op_cases.h"
+#include "tests/support/tensors.h"
+
+namespace nacre {
+namespace {
+
+using test::check;
+using test::check_unchanged;
+using test::floats;
+
+const ConvAttrs plain_conv{.strides = {1, 1}, .dilations = {1, 1}};
+
+Value conv_with(Values operands, Epilogue epilogue) {
+  ConvAttrs attrs = plain_conv;
+  attrs.epilogue = epilogue;
+  return operands[0].graph().add(op::conv, attrs, operands).out();
+}
+Value matmul_with(Values operands, Epilogue epilogue) {
+  return operands[0].graph().add(op::matmul, MatMulAttrs{.epilogue = epilogue}, operands).out();
+}
+
+struct ConvOperands {
+  Value x, kernel, bias, residual;
+  explicit ConvOperands(Graph& g)
+      : x(g.input("x", floats({2, 6, 6, 3}))), kernel(g.input("kernel", floats({3, 3, 3, 4}))), bias(g.input("bias", floats({4}))),
+        residual(g.input("residual", floats({2, 4, 4, 4}))) {}
+};
+
+TEST(FuseEpilogue, BiasResidualAndActivation) {
+  check(
+      fuse_epilogue,
+      [](Graph& g) {
+        const ConvOperands in(g);
+        g.output("y", ops::relu(in.residual + (ops::conv(in.x, in.kernel, plain_conv) + in.bias)));
+      },
+      [](Graph& g) {
+        const ConvOperands in(g);
+        g.output("y", conv_with({in.x, in.kernel, in.bias, in.residual}, {.bias = true, .residual = true, .activation = EpilogueKind::relu}));
+      });
+}
+
+TEST(FuseEpilogue, MatMulBehindAReshape) {
+  check(
+      fuse_epilogue,
+      [](Graph& g) {
+        const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 4})), b = g.input("b", floats({4}));
+        g.output("y", ops::tanh(ops::reshape(ops::matmul(x, k), {2, 3, 4}) + b));
+      },
+      [](Graph& g) {
+        const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 4})), b = g.input("b", floats({4}));
+        g.output("y", ops::reshape(matmul_with({x, k, b}, {.bias = true, .activation = EpilogueKind::tanh}), {2, 3, 4}));
+      });
+}
+
+TEST(FuseEpilogue, ValuesThatOthersNeedStay) {
+  check_unchanged(fuse_epilogue, [](Graph& g) {
+    const ConvOperands in(g);
+    const Value y = ops::conv(in.x, in.kernel, plain_conv);
+    g.output("y", y);
+    g.output("relu", ops::relu(y));
+  });
+}
+
+TEST(FuseEpilogue, NothingComesAfterTheActivation) {
+  check(
+      fuse_epilogue,
+      [](Graph& g) {
+        const ConvOperands in(g);
+        g.output("y", ops::relu(ops::conv(in.x, in.kernel, plain_conv)) + in.residual);
+      },
+      [](Graph& g) {
+        const ConvOperands in(g);
+        g.output("y", conv_with({in.x, in.kernel}, {.activation = EpilogueKind::relu}) + in.residual);
+      });
+}
+
+// The gradient of relu reads its result, so training fuses as well.
+TEST(FuseEpilogue, InTraining) {
+  Graph graph;
+  const ConvOperands in(graph);
+  const Value y = ops::relu(ops::conv(in.x, in.kernel, plain_conv) + in.bias);
+  const Values wrt{in.kernel, in.bias};
+  const Values d = gradients(ops::sum(ops::square(y)), wrt);
+  graph.output("dkernel", d[0]);
+  graph.output("dbias", d[1]);
+  const auto fused = fuse_epilogue(graph, onednn_backend());
+  EXPECT_NE(fused->text().find("epilogue={bias=true, residual=false, activation=relu}"), std::string::npos) << fused->text();
+}
+
+TEST(FuseBiasGradient, OneReadOfDy) {
+  const ConvBackwardWeightsAttrs alone{.conv = plain_conv, .shape = {3, 3, 3, 4}};
+  ConvBackwardWeightsAttrs both = alone;
+  both.bias = true;
+  for (const bool bias_first : {false, true}) {
+    check(
+        fuse_bias_gradient,
+        [&](Graph& g) {
+          const ConvOperands in(g);
+          if (bias_first) g.output("dbias", ops::sum_like(in.residual, in.bias));
+          g.output("dkernel", g.add(op::conv_backward_weights, alone, {in.x, in.residual}).out());
+          if (!bias_first) g.output("dbias", ops::sum(in.residual, {0, 1, 2}));
+        },
+        [&](Graph& g) {
+          const ConvOperands in(g);
+          const Node& node = g.add(op::conv_backward_weights, both, {in.x, in.residual});
+          if (bias_first) g.output("dbias", node.out(1));
+          g.output("dkernel", node.out(0));
+          if (!bias_first) g.output("dbias", node.out(1));
+        });
+  }
+  check_unchanged(fuse_bias_gradient, [&](Graph& g) {
+    const ConvOperands in(g);
+    g.output("dkernel", g.add(op::conv_backward_weights, alone, {in.x, in.residual}).out());
+    g.output("other", ops::sum(in.residual, {1, 2}));
+  });
+}
+
+VariableRef variable_of(std::string path, Shape shape) {
+  RandomStream random(RandomKey::of(1, path));
+  auto variable = std::make_shared<Variable>(std::move(path), floats(shape), true);
+  variable->assign(test::draw_tensor(random, floats(shape), {0.5, 2}));
+  return variable;
+}
+
+Value normalised(Graph& g, Value x, const VariableRef& mean, const VariableRef& variance, const VariableRef& gamma, const VariableRef& beta) {
+  return (x - g.variable(mean)) * ops::rsqrt(g.variable(variance) + 1e-3) * g.variable(gamma) + g.variable(beta);
+}
+
+TEST(FoldBatchNorm, InferenceCostsOneConvolution) {
+  const auto kernel = variable_of("kernel", {3, 3, 3, 4}), bias = variable_of("bias", {4}), mean = variable_of("mean", {4}),
+             variance = variable_of("variance", {4}), gamma = variable_of("gamma", {4}), beta = variable_of("beta", {4});
+  Graph graph;
+  const Value x = graph.input("x", floats({2, 6, 6, 3}));
+  const Value y = ops::conv(x, graph.variable(kernel), plain_conv) + graph.variable(bias);
+  graph.output("y", ops::relu(normalised(graph, y, mean, variance, gamma, beta)));
+  Executable folded(graph, onednn_backend());
+  EXPECT_EQ(folded.statistics().kernels - folded.statistics().activation_reorders, 1) << folded.text();
+  EXPECT_GT(folded.statistics().prologue_kernels, 0);
+
+  RandomStream random(RandomKey::of(1, "x"));
+  for (int run = 0; run < 2; ++run) {
+    const std::vector<Tensor> inputs{test::draw_tensor(random, floats({2, 6, 6, 3}))};
+    EXPECT_TRUE(test::close(folded.run(inputs)[0], Executable(graph, reference_backend()).run(inputs)[0], 1e-4));
+    mean->assign(test::draw_tensor(random, floats({4})));  // the prologue follows
+  }
+}
+
+TEST(FoldBatchNorm, KernelsThatAreTrainedStay) {
+  const auto kernel = variable_of("kernel", {5, 4}), beta = variable_of("beta", {4});
+  check_unchanged(fold_batchnorm, [&](Graph& g) {
+    const Value x = g.input("x", floats({2, 5}));
+    g.output("y", ops::matmul(x, g.variable(kernel)) * g.variable(beta));
+    g.update(kernel, g.variable(kernel) * 0.5);
+  });
+}
+
+// --- element-wise groups ------------------------------------------------------------------------------------------
+
+// The bodies of the groups that a graph is fused into, as texts.
+std::vector<std::string> groups(const test::Build& build) {
+  const auto fused = fuse_elementwise(*test::built(build), onednn_backend());
+  fused->verify();
+  std::vector<std::string> bodies;
+  for (const Node* node : fused->nodes())
+    if (node->is(op::fused)) bodies.push_back(node->attrs<FusedAttrs>().body->text());
+  return bodies;
+}
+
+TEST(FuseElementwise, AChainIsOneGroupWithItsConstants) {
+  const auto bodies = groups([](Graph& g) { g.output("y", ops::tanh(g.input("x", floats({2})) * 2.0 + g.input("b", floats({1})))); });
+  ASSERT_EQ(bodies.size(), 1u);
+  EXPECT_EQ(bodies[0],
+            "%0 = input{name=0}()  float32(2,)\n"
+            "%1 = constant{value=float32()[2]}()  float32()\n"
+            "%2 = multiply(%0, %1)  float32(2,)\n"
+            "%3 = input{name=1}()  float32(1,)\n"
+            "%4 = add(%2, %3)  float32(2,)\n"
+            "%5 = tanh(%4)  float32(2,)\n"
+            "output 0 = %5\n");
+}
+
+TEST(FuseElementwise, ShapesAreNotMixed) {
+  const auto bodies = groups([](Graph& g) {
+    const Value b = g.input("b", floats({3}));
+    g.output("y", ops::tanh(g.input("x", floats({2, 3})) + ops::sqrt(ops::abs(b))));
+  });
+  EXPECT_EQ(bodies.size(), 2u);
+}
+
+TEST(FuseElementwise, NothingOutsideLiesBetweenMembers) {
+  const auto build = [](Graph& g) {
+    const Value x = g.input("x", floats({4, 4})), a = ops::exp(x) * 0.1;
+    g.output("y", ops::tanh(a + ops::matmul(a, x)) * a);  // the matmul needs a
+  };
+  EXPECT_EQ(groups(build).size(), 2u);
+}
+
+TEST(FuseElementwise, TwoGroupsDoNotNeedEachOther) {
+  // p → matmul → s and q → matmul → r, with r joined to p and s to q: joining both pairs would be a circle.
+  const auto build = [](Graph& g) {
+    const Value x = g.input("x", floats({4, 4}));
+    const Value p = ops::exp(x), q = ops::tanh(x);
+    const Value r = p + ops::matmul(q, x), s = q + ops::matmul(p, x);
+    g.output("r", r);
+    g.output("s", s);
+  };
+  EXPECT_LE(groups(build).size(), 1u);
+}
+
+TEST(FuseElementwise, WhatIsComputedOncePerVersionIsKeptApart) {
+  const auto w = variable_of("w", {3});
+  const auto bodies = groups([&](Graph& g) {
+    const Value fixed = ops::exp(g.variable(w)) + 1.0;
+    g.output("y", g.input("x", floats({3})) * fixed * 2.0);
+  });
+  EXPECT_EQ(bodies.size(), 2u);
+}
+
+RC_GTEST_PROP(FuseElementwise, RandomGraphsComputeTheSame, ()) {
+  RandomStream random(RandomKey::of(*rc::gen::arbitrary<std::uint32_t>(), "fusion"));
+  Graph graph;
+  Values values{graph.input("x", floats({4, 4})), graph.input("y", floats({4, 4})), graph.input("z", floats({4}))};
+  const std::int64_t steps = test::draw(random, 1, 25);
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const auto some = [&] { return values[static_cast<std::size_t>(test::draw(random, 0, static_cast<std::int64_t>(values.size()) - 1))]; };
+    const auto square = [&] { return ops::broadcast_to(some(), {4, 4}); };
+    switch (test::draw(random, 0, 6)) {
+      case 0: values.push_back(ops::tanh(some() + some())); break;
+      case 1: values.push_back(ops::sigmoid(some() * some())); break;
+      case 2: values.push_back(ops::tanh(ops::matmul(square(), square()))); break;
+      case 3: values.push_back(ops::mean(square(), {0})); break;
+      case 4: values.push_back(ops::sin(some()) - some() * 0.5); break;
+      case 5: {
+        const Value kernel = ops::reshape(ops::mean(square(), {1}), {1, 1, 1, 4});
+        values.push_back(ops::mean(ops::relu(ops::conv(ops::reshape(square(), {1, 4, 4, 1}), kernel, plain_conv) + values[2]), {0, 3}));
+        break;
+      }
+      default: values.push_back(ops::relu(some() + square())); break;
+    }
+  }
+  for (std::int64_t i = 0; i < 3; ++i) graph.output("y" + std::to_string(i), values[values.size() - 1 - static_cast<std::size_t>(i) % values.size()]);
+  std::vector<Tensor> inputs;
+  for (const auto& [name, value] : graph.inputs()) inputs.push_back(test::draw_tensor(random, value.type()));
+  const auto expected = Executable(graph, reference_backend()).run(inputs), actual = Executable(graph, onednn_backend()).run(inputs);
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    if (const auto result = test::close(actual[i], expected[i], 1e-4); !result) RC_FAIL(std::string(result.message()) + "\n" + graph.text());
+}
+
+}  // namespace
+}  // namespace nacre
