@@ -188,9 +188,10 @@ Value ScheduleFreeAdamWConfig::operator()(UpdateStep& step) const {
   }
   const Value square = step.set_slot(1, moving_mean(step.slot(1), ops::square(step.gradient), beta_2));
   const Value root = ops::sqrt(square / bias_correction(beta_2, step.iteration)) + epsilon;
-  const Value old_z = step.slot(0), z = step.set_slot(0, old_z - rate * step.gradient / root);
-  // The weight is y, between z and the average x, which is got back from it.
-  const Value old_x = (step.weight - (1 - beta_1) * old_z) / beta_1, share = ops::reciprocal(step.iteration);
+  const Value z = step.set_slot(0, step.slot(0) - rate * step.gradient / root);
+  // The weight is y, between z and the average x, which is got back from it: with the new z, as Keras has it on
+  // TensorFlow, where the paper has the old one.
+  const Value old_x = (step.weight - (1 - beta_1) * z) / beta_1, share = ops::reciprocal(step.iteration);
   const Value x = (1.0 - share) * old_x + share * z;
   return (1 - beta_1) * z + beta_1 * x;
 }

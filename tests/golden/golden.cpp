@@ -73,7 +73,9 @@ void expect_close(std::string_view what, const Tensor& got, const Tensor& want, 
   if (!message.empty()) throw Error(message);
 }
 
-std::vector<Tensor> run(const Graph& graph, const Backend& backend) { return Executable(graph, backend).run(); }
+std::vector<Tensor> run(const Graph& graph, const Backend& backend, const std::vector<Tensor>& inputs) {
+  return Executable(graph, backend).run(inputs);
+}
 
 void check_all(const std::string& file, const std::function<void(const Case&, const Backend&)>& check) {
   const std::filesystem::path path = folder() / (file + ".h5");

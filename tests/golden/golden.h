@@ -41,8 +41,8 @@ inline constexpr Tolerance for_outputs{1e-5, 1e-4}, for_gradients{1e-4, 1e-3};
 // Throws an Error that says what differs most, unless shapes are equal and all elements agree; NaN agrees with NaN.
 void expect_close(std::string_view what, const Tensor& got, const Tensor& want, Tolerance tolerance);
 
-// The outputs of a graph without inputs, compiled and run once.
-std::vector<Tensor> run(const Graph& graph, const Backend& backend);
+// The outputs of a graph, compiled and run once.
+std::vector<Tensor> run(const Graph& graph, const Backend& backend, const std::vector<Tensor>& inputs);
 
 // Runs every case of FILE.h5 on every backend; a check fails by throwing. Prints a line for each class,
 // "Conv2D: 12 passed, 0 failed, 0 not implemented", and makes a test failure of each failed case. A file that is absent

@@ -1,0 +1,96 @@
+// Every layer against Keras: outputs and gradients, in inference and in training, and the statistics that it updates.
+#include <gtest/gtest.h>
+
+#include "api/model.h"
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/passes/pipeline.h"
+#include "layers/layer.h"
+#include "tests/golden/golden.h"
+
+namespace nacre::golden {
+namespace {
+
+// The arrays NAME/0, NAME/1, … of a case.
+std::vector<Tensor> tensors(const Case& golden, const std::string& name) {
+  std::vector<Tensor> all;
+  for (std::size_t i = 0; golden.has(fmt::format("{}/{}", name, i)); ++i) all.push_back(golden.tensor(fmt::format("{}/{}", name, i)));
+  return all;
+}
+
+bool train_of(const Case& golden) { return golden.data.has_attribute("train") && golden.data.tensor_attribute("train").item() != 0; }
+
+// Runs one mode of a case, `prefix` being "" or "train_".
+void check_mode(const Case& golden, const Backend& backend, Layer& layer, const std::string& prefix) {
+  const std::vector<Tensor> inputs = tensors(golden, "inputs"), cotangents = tensors(golden, prefix + "cotangent");
+  const std::vector<Weight> weights = layer.weights();
+
+  Graph forward;
+  Context context(forward, prefix == "train_");
+  CallArguments arguments;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    arguments.inputs.push_back(forward.input(fmt::format("input{}", i), inputs[i].type()));
+  const Values outputs = layer(context, std::move(arguments)).outputs;
+  for (std::size_t i = 0; i < outputs.size(); ++i) forward.output(fmt::format("output{}", i), outputs[i]);
+  const auto graph = decompose_missing(forward, backend);
+
+  Values results, directions, wrt;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Value output = graph->result(fmt::format("output{}", i));
+    if (!is_floating(output.dtype())) continue;
+    results.push_back(output);
+    directions.push_back(graph->constant(cotangents.at(i).cast(output.dtype())));
+  }
+  std::vector<std::pair<std::string, Value>> wanted;
+  for (const auto& [name, value] : graph->inputs())
+    if (is_floating(value.dtype())) wanted.emplace_back(fmt::format("{}grad_inputs/{}", prefix, wanted.size()), value);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    if (const std::string name = fmt::format("{}grad_weights/{}", prefix, i); golden.has(name))
+      wanted.emplace_back(name, graph->variable(weights[i].variable));
+  for (const auto& [name, value] : wanted) wrt.push_back(value);
+  const Values found = gradients(*graph, results, directions, wrt);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    graph->output(wanted[i].first, found[i] ? found[i] : ops::fill_like(wrt[i], 0));
+
+  const std::vector<Tensor> got = run(*graph, backend, inputs);
+  const std::vector<Tensor> want = tensors(golden, prefix + "output");
+  if (outputs.size() != want.size()) throw Error("{} outputs, wanted {}", outputs.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) expect_close(fmt::format("{}output/{}", prefix, i), got[i], want[i], for_outputs);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    expect_close(wanted[i].first, got[want.size() + i], golden.tensor(wanted[i].first), for_gradients);
+}
+
+TEST(Golden, Layers) {
+  register_models();
+  check_all("layers", [](const Case& golden, const Backend& backend) {
+    const auto layer = make<Layer>(golden);
+    const std::vector<Tensor> inputs = tensors(golden, "inputs"), stored = tensors(golden, "weights");
+    std::vector<Shape> shapes;
+    for (const Tensor& input : inputs) shapes.push_back(input.shape());
+    layer->ensure_built(shapes);
+
+    const std::vector<Weight> weights = layer->weights();
+    if (weights.size() != stored.size()) throw Error("{} weights, wanted {}", weights.size(), stored.size());
+    const auto assign = [&] {
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        Variable& variable = *weights[i].variable;
+        const std::string path = golden.data.dataset(fmt::format("weights/{}", i)).text_attribute("path");
+        if (variable.path() != path) throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
+        if (variable.shape() != stored[i].shape())
+          throw Error("weight '{}' has shape {}, wanted {}", path, variable.shape(), stored[i].shape());
+        variable.assign(stored[i]);
+      }
+    };
+    assign();
+    check_mode(golden, backend, *layer, "");
+    if (!train_of(golden)) return;
+    assign();
+    check_mode(golden, backend, *layer, "train_");
+    const std::vector<Tensor> after = tensors(golden, "weights_after");
+    for (std::size_t i = 0; i < after.size(); ++i)
+      expect_close(fmt::format("weight {} afterwards", i), weights[i].variable->value(), after[i], for_outputs);
+  });
+}
+
+}  // namespace
+}  // namespace nacre::golden
