@@ -57,9 +57,9 @@ Opcode cast_code(DType from, DType to) {
 
 class Compiler {
  public:
-  Compiler(const Graph& body, std::int64_t elements, const Loops& loops) : body_(body), cell_of_(body.nodes().size(), none) {
+  Compiler(const Graph& body, const Loops& loops) : body_(body), cell_of_(body.nodes().size(), none) {
     program_.loops = &loops;
-    program_.elements = elements;
+    program_.elements = body.outputs().front().value.shape().elements();
   }
 
   Program compile() {
@@ -266,8 +266,8 @@ class Compiler {
 
 }  // namespace
 
-Program compile_program(const Graph& body, std::int64_t elements, const Loops& loops) {
-  return Compiler(body, elements, loops).compile();
+Program compile_program(const Graph& body, const Loops& loops) {
+  return Compiler(body, loops).compile();
 }
 
 }  // namespace nacre::onednn

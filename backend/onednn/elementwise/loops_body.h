@@ -60,29 +60,35 @@ inline void store_bfloat16(const float* from, void* to, std::int64_t count) {
 // Philox4x32-10 on many blocks at once; see backend/core/random.h.
 inline void uniform(const RandomStreamKey& stream, std::int64_t first, float* to, std::int64_t count) {
   constexpr std::int64_t blocks = 64;
-  float words[4][blocks];
+  float numbers[4 * blocks];
+  const auto number = [](std::uint64_t word) { return static_cast<float>(static_cast<std::int32_t>(static_cast<std::uint32_t>(word) >> 8)) * 0x1p-24f; };
   for (std::int64_t done = 0; done < count;) {
-    const std::int64_t from = first + done, block = from / 4, skip = from % 4;
+    const std::int64_t block = (first + done) / 4, skip = (first + done) % 4;
+    const std::int64_t some = count - done < 4 * blocks - skip ? count - done : 4 * blocks - skip;
+    const std::int64_t needed = (skip + some + 3) / 4;
+    float* target = skip == 0 && some % 4 == 0 ? to + done : numbers;
 #pragma omp simd
-    for (std::int64_t i = 0; i < blocks; ++i) {
-      std::uint32_t c0 = static_cast<std::uint32_t>(block) + static_cast<std::uint32_t>(i), c1 = stream.counter[0];
-      std::uint32_t c2 = stream.counter[1], c3 = stream.counter[2], k0 = stream.key[0], k1 = stream.key[1];
+    for (std::int64_t i = 0; i < needed; ++i) {
+      // The words are the lower halves: products of halves are what vector units multiply.
+      constexpr std::uint64_t half = 0xffffffffu;
+      std::uint64_t c0 = static_cast<std::uint64_t>(block + i), c1 = stream.counter[0], c2 = stream.counter[1], c3 = stream.counter[2];
+      std::uint32_t k0 = stream.key[0], k1 = stream.key[1];
       for (int round = 0; round < 10; ++round) {
-        const std::uint64_t a = std::uint64_t{0xD2511F53u} * c0, b = std::uint64_t{0xCD9E8D57u} * c2;
-        c0 = static_cast<std::uint32_t>(b >> 32) ^ c1 ^ k0;
-        c1 = static_cast<std::uint32_t>(b);
-        c2 = static_cast<std::uint32_t>(a >> 32) ^ c3 ^ k1;
-        c3 = static_cast<std::uint32_t>(a);
+        const std::uint64_t a = (c0 & half) * 0xD2511F53u, b = (c2 & half) * 0xCD9E8D57u;
+        c0 = (b >> 32) ^ c1 ^ k0;
+        c1 = b;
+        c2 = (a >> 32) ^ c3 ^ k1;
+        c3 = a;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
       }
-      words[0][i] = static_cast<float>(static_cast<std::int32_t>(c0 >> 8)) * 0x1p-24f;
-      words[1][i] = static_cast<float>(static_cast<std::int32_t>(c1 >> 8)) * 0x1p-24f;
-      words[2][i] = static_cast<float>(static_cast<std::int32_t>(c2 >> 8)) * 0x1p-24f;
-      words[3][i] = static_cast<float>(static_cast<std::int32_t>(c3 >> 8)) * 0x1p-24f;
+      target[4 * i] = number(c0);
+      target[4 * i + 1] = number(c1);
+      target[4 * i + 2] = number(c2);
+      target[4 * i + 3] = number(c3);
     }
-    const std::int64_t some = count - done < 4 * blocks - skip ? count - done : 4 * blocks - skip;
-    for (std::int64_t i = 0; i < some; ++i) to[done + i] = words[(skip + i) % 4][(skip + i) / 4];
+    if (target == numbers)
+      for (std::int64_t i = 0; i < some; ++i) to[done + i] = numbers[skip + i];
     done += some;
   }
 }

@@ -67,8 +67,7 @@ struct Program {
                  std::int64_t last) const;
 };
 
-// `body` as in FusedAttrs. `elements` is how many lie in the buffers of operands and results of the full shape, those
-// of padding included.
-Program compile_program(const Graph& body, std::int64_t elements, const Loops& loops);
+// `body` as in FusedAttrs; its shapes are those of the buffers.
+Program compile_program(const Graph& body, const Loops& loops);
 
 }  // namespace nacre::onednn

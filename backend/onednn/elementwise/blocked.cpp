@@ -1,0 +1,85 @@
+#include "backend/onednn/elementwise/blocked.h"
+
+#include <algorithm>
+
+#include "backend/graph/ops/random.h"
+#include "backend/onednn/elementwise/exactness.h"
+#include "backend/onednn/kernels.h"
+
+namespace nacre::onednn {
+
+namespace {
+
+// Sizes of the outer axes of a channels-last value that lies (batch, channels / block, spatial…, block).
+Shape physical_shape(const Shape& shape, std::int64_t block) {
+  Shape physical = {shape[0], (shape[-1] + block - 1) / block};
+  for (int axis = 1; axis + 1 < shape.rank(); ++axis) physical.append(shape[axis]);
+  physical.append(block);
+  return physical;
+}
+
+// The shape over the physical axes of a plain operand that broadcasts to `full`: row-major order must stay what it is.
+std::optional<Shape> physical_operand(const Shape& operand, const Shape& full, std::int64_t block) {
+  if (operand.elements() == 1) return Shape{};
+  Shape shape;
+  for (int axis = operand.rank(); axis < full.rank(); ++axis) shape.append(1);
+  for (std::int64_t size : operand) shape.append(size);
+  if (shape[-1] == 1) return physical_shape(shape, 1);
+  const bool whole_blocks = full[-1] % block == 0;
+  const bool one_place = shape.from(1).first(shape.rank() - 2).elements() == 1;
+  if (!whole_blocks || !one_place) return {};
+  return physical_shape(shape, block);
+}
+
+}  // namespace
+
+std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Layout> given) {
+  const Shape& full = body.outputs().front().value.shape();
+  std::size_t first = 0;
+  while (first < given.size() && !(given[first].detail() && body.inputs()[first].value.shape() == full)) ++first;
+  if (first == given.size()) return {};
+  const Layout& order = given[first];
+  const Type& ordered = body.inputs()[first].value.type();
+  const Desc desc = desc_of(order, ordered);
+  if (desc.get_data_type() != data_type(ordered.dtype) || (is_padded(desc) && !keeps_zeros(body))) return {};
+  for (const Node* node : body.nodes())
+    if (node->is(op::random_uniform) || (node->is(op::constant) && node->types()[0].shape.elements() != 1)) return {};
+
+  // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.
+  const bool by_channels = layout_in_order_of(order, ordered, ordered).has_value();
+  const std::int64_t block = by_channels ? desc.get_inner_blks()[0] : 1;
+  const Shape physical = by_channels ? physical_shape(full, block)
+                                     : Shape{static_cast<std::int64_t>(order.bytes(ordered) / size_of(ordered.dtype))};
+  auto layout_of_full = [&](const Type& type) {
+    return type == ordered ? order : layout_in_order_of(order, ordered, type);
+  };
+
+  BlockedBody result{std::make_unique<Graph>(), {}, {}};
+  Rewriter rewriter(body, *result.body);
+  for (const auto& [name, value] : body.inputs()) {
+    const Type& type = value.type();
+    std::optional<Layout> layout = Layout::plain();
+    std::optional<Shape> shape = physical;
+    if (type.shape == full) layout = layout_of_full(type);
+    else if (by_channels || type.shape.elements() == 1) shape = physical_operand(type.shape, full, block);
+    else return {};
+    if (!layout || !shape) return {};
+    result.operands.push_back(*layout);
+    rewriter.set(value, result.body->input(name, {type.dtype, *shape}));
+  }
+  for (const auto& [name, value] : body.outputs()) {
+    const std::optional<Layout> layout = layout_of_full(value.type());
+    if (!layout) return {};
+    result.results.push_back(*layout);
+  }
+  for (const Node* node : body.nodes()) {
+    if (node->is(op::input)) continue;
+    if (node->is(op::constant))
+      rewriter.set(node->out(), result.body->constant(node->attrs<ConstantAttrs>().value.reshaped({})));
+    else rewriter.copy(*node);
+  }
+  rewriter.finish();
+  return result;
+}
+
+}  // namespace nacre::onednn

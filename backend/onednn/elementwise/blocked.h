@@ -1,0 +1,21 @@
+// Element-wise groups over blocked tensors: the same group over the axes as they lie in memory, (batch, channels / 16,
+// height, width, 16) say, so that the loops see dense row-major buffers.
+#pragma once
+
+#include <optional>
+
+#include "backend/backend.h"
+
+namespace nacre::onednn {
+
+struct BlockedBody {
+  std::unique_ptr<Graph> body;
+  std::vector<Layout> operands, results;
+};
+
+// `given` are the layouts of the operands as they come. Nothing when none of them is blocked, or when the group cannot
+// keep to the blocks: it depends on where an element is, an operand that is repeated along some axes lies otherwise in
+// memory, or the zeros of blocks that are not full would be lost.
+std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Layout> given);
+
+}  // namespace nacre::onednn
