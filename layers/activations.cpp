@@ -56,16 +56,22 @@ Value glu(Value x) {
   if (size == unknown) return x;
   return ops::slice_axis(x, -1, 0, size / 2) * ops::sigmoid(ops::slice_axis(x, -1, size / 2, size));
 }
-// The projection of x onto the simplex: max(x - t, 0) with t such that it sums to one. Without sorting: the support is
-// what satisfies 1 + k·x > Σ of the elements not smaller than x, k of them.
-// Martins and Astudillo, "From softmax to sparsemax" (2016).
+// The projection of x onto the simplex, max(x - t, 0), by Martins and Astudillo, "From softmax to sparsemax" (2016),
+// without sorting: an element's rank and the sum down to it come from comparing it with all others. The support is what
+// satisfies x > (sum - 1) / rank. Keras takes for t the mean, less 1/k, of the k *sums* of the support, where the paper
+// has the sum of its elements; the two agree for a support of one. Models trained in Keras need Keras's.
 Value sparsemax(Value x) {
+  const std::int64_t size = x.shape()[-1];
+  if (size == unknown) return x;
+  Graph& graph = x.graph();
+  const Type places{DType::int32, {size, size}};
   const Value each = ops::expand_dims(x, -1), others = ops::expand_dims(x, x.shape().rank() - 1);
-  const Value larger = ops::cast(ops::greater_equal(others, each), x.dtype());
-  const Value support = ops::cast(ops::greater(1.0 + ops::sum(larger, {-1}) * x, ops::sum(larger * others, {-1})), x.dtype());
-  const Value kept = ops::stop_gradient(support);
-  const Value threshold = (ops::sum(kept * x, {-1}, true) - 1.0) / ops::sum(kept, {-1}, true);
-  return ops::relu(x - threshold);
+  const Value earlier = ops::less_equal(ops::iota(graph, places, 1), ops::iota(graph, places, 0));
+  const Value first = ops::logical_or(ops::greater(others, each), ops::logical_and(ops::equal(others, each), earlier));
+  const Value counted = ops::cast(first, x.dtype());
+  const Value rank = ops::sum(counted, {-1}), sums = ops::sum(counted * others, {-1});
+  const Value support = ops::cast(ops::greater(x, (sums - 1.0) / rank), x.dtype());
+  return ops::relu(x - (ops::sum(support * sums, {-1}, true) - 1.0) / ops::sum(support, {-1}, true));
 }
 
 struct Function {
@@ -102,7 +108,7 @@ constexpr Function functions[] = {
     {"squareplus", "(x + sqrt(x² + 4)) / 2", squareplus},
     {"sparse_plus", "0 up to -1, (x + 1)²/4 up to 1, then x", sparse_plus},
     {"sparse_sigmoid", "(x + 1)/2, cut to [0, 1]", sparse_sigmoid},
-    {"sparsemax", "the projection onto the simplex, over the last axis", sparsemax},
+    {"sparsemax", "the projection onto the simplex, over the last axis, as Keras computes it", sparsemax},
     {"glu", "a·sigmoid(b), a and b the halves of the last axis", glu},
 };
 
