@@ -34,21 +34,22 @@ Types with_batch(const std::vector<Column>& columns, const std::vector<std::size
   return types;
 }
 
-// Whether a label is no class.
-bool is_wrong(double label, std::int64_t classes, const std::optional<std::int64_t>& ignored) {
-  if (ignored && label == static_cast<double>(*ignored)) return false;
-  return !(label >= 0 && label < static_cast<double>(classes));
+bool is_wrong(double index, std::int64_t count, const std::optional<std::int64_t>& ignored) {
+  if (ignored && index == static_cast<double>(*ignored)) return false;
+  return !(index >= 0 && index < static_cast<double>(count));
 }
 
 }  // namespace
 
 Feeder::Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* objective, std::map<std::int64_t, double> class_weight)
     : dataset_(std::move(dataset)), class_weight_(std::move(class_weight)) {
+  if (dataset_->size() == 0) throw Error("the data has no samples").usage();
   const std::vector<std::string> input_names = model.input_names();
   if (dataset_->inputs().size() != input_names.size())
     throw Error("the data has {} input{}, the model takes {}: {}", dataset_->inputs().size(),
                 dataset_->inputs().size() == 1 ? "" : "s", input_names.size(), list(input_names)).usage();
   inputs_ = match(dataset_->inputs(), input_names);
+  find_rows(model);
   if (!objective) return;
 
   std::vector<std::string> used;
@@ -70,16 +71,34 @@ Feeder::Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* obje
   Types predictions;
   for (const Symbol& output : model.outputs()) predictions.push_back(output.type());
   objective->resolve(with_batch(columns, targets_), predictions);
-  for (std::size_t i = 0, target = 0; i < objective->outputs().size(); ++i) {
-    if (!objective->uses(i)) continue;
-    const Shape& shape = predictions[i].shape;
+  find_labels(model, *objective);
+}
+
+void Feeder::find_rows(const FunctionalLayer& model) {
+  for (const auto& call : model.calls()) {
+    if (call->layer->class_name() != "Embedding") continue;
+    const auto input = std::find(model.inputs().begin(), model.inputs().end(), call->inputs.at(0));
+    if (input == model.inputs().end()) continue;
+    const std::int64_t rows = call->layer->own_weights().at(0).variable->shape()[0];
+    indices_.push_back({.column = inputs_[static_cast<std::size_t>(input - model.inputs().begin())], .count = rows,
+                        .owner = fmt::format("{} has {} rows", call->layer->label(), rows), .noun = "index",
+                        .hint = "input_dim is the largest index plus one"});
+  }
+}
+
+void Feeder::find_labels(const FunctionalLayer& model, const Objective& objective) {
+  for (std::size_t i = 0, target = 0; i < objective.outputs().size(); ++i) {
+    if (!objective.uses(i)) continue;
+    const Shape& shape = model.outputs()[i].shape();
     const std::int64_t classes = shape.rank() > 0 ? shape[-1] : 1;
-    const Loss* loss = objective->loss(i);
-    if (const auto* sparse = dynamic_cast<const losses::SparseCategoricalCrossentropy*>(loss))
-      labels_.push_back({target, objective->outputs()[i], classes, sparse->config().ignore_class});
-    else if (dynamic_cast<const losses::CategoricalGeneralizedCrossEntropy*>(loss))
-      labels_.push_back({target, objective->outputs()[i], classes, {}});
-    ++target;
+    const std::size_t column = targets_[target++];
+    const auto* sparse = dynamic_cast<const losses::SparseCategoricalCrossentropy*>(objective.loss(i));
+    if (!sparse && !dynamic_cast<const losses::CategoricalGeneralizedCrossEntropy*>(objective.loss(i))) continue;
+    if (classes == unknown) continue;
+    indices_.push_back({.target = true, .column = column, .count = classes,
+                        .ignored = sparse ? sparse->config().ignore_class : std::nullopt,
+                        .owner = fmt::format("the output '{}' has {} classes", objective.outputs()[i], classes), .noun = "label",
+                        .hint = "labels count from 0; the last layer needs as many units as there are classes"});
   }
 }
 
@@ -88,7 +107,7 @@ void Feeder::fill(const Batch& batch, Feed& feed) const {
   feed.inputs.clear(), feed.targets.clear(), feed.weights.clear();
   for (std::size_t column : inputs_) feed.inputs.push_back(batch.inputs[column]);
   for (std::size_t column : targets_) feed.targets.push_back(batch.targets[column]);
-  for (const Labels& labels : labels_) check_labels(labels, feed.targets[labels.target]);
+  for (const Indices& indices : indices_) check(indices, batch);
   if (!batch.weights.empty())
     for (std::size_t column : targets_) feed.weights.push_back(batch.weights[batch.weights.size() == 1 ? 0 : column]);
   if (class_weight_.empty()) return;
@@ -102,30 +121,29 @@ void Feeder::fill(const Batch& batch, Feed& feed) const {
   feed.weights.assign(1, std::move(weights));
 }
 
-void Feeder::check_labels(const Labels& labels, const Tensor& values) const {
-  if (labels.classes == unknown) return;
+void Feeder::check(const Indices& indices, const Batch& batch) const {
+  const Tensor& values = (indices.target ? batch.targets : batch.inputs)[indices.column];
   const bool wrong = visit(values.dtype(), [&]<class T>(T*) {
     const auto elements = values.data<T>();
     return std::any_of(elements.begin(), elements.end(),
-                       [&](T label) { return is_wrong(convert<double>(label), labels.classes, labels.ignored); });
+                       [&](T index) { return is_wrong(convert<double>(index), indices.count, indices.ignored); });
   });
-  if (wrong) refuse_label(labels);
+  if (wrong) refuse(indices);
 }
 
 // The batch may be shuffled: the sample is looked for in the dataset itself.
-void Feeder::refuse_label(const Labels& labels) const {
+void Feeder::refuse(const Indices& indices) const {
   Batch batch;
   for (std::int64_t sample = 0; sample < dataset_->size(); ++sample) {
     dataset_->read({&sample, 1}, batch);
-    const Tensor& values = batch.targets[targets_[labels.target]];
+    const Tensor& values = (indices.target ? batch.targets : batch.inputs)[indices.column];
     for (std::int64_t i = 0; i < values.size(); ++i)
-      if (const double label = values.at(i); is_wrong(label, labels.classes, labels.ignored))
-        throw Error("sample {} has the label {}, the output '{}' has {} classes: 0 … {}", sample, label, labels.output,
-                    labels.classes, labels.classes - 1)
-            .hint("labels count from 0; the last layer needs as many units as there are classes")
+      if (const double index = values.at(i); is_wrong(index, indices.count, indices.ignored))
+        throw Error("sample {} has the {} {}, {}: 0 … {}", sample, indices.noun, index, indices.owner, indices.count - 1)
+            .hint(std::string(indices.hint))
             .usage();
   }
-  throw InternalError("a wrong label was not found again");
+  throw InternalError("a wrong index was not found again");
 }
 
 Tensor Feeder::weights_of_classes(const Tensor& target) const {

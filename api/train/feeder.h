@@ -12,23 +12,28 @@ class Feeder {
   // For training and tests; null objective: inputs only. Throws a usage Error when the columns do not fit.
   Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* objective, std::map<std::int64_t, double> class_weight = {});
 
-  // Also checks the labels of losses that take integers: an Error tells the label, its sample and the classes.
+  // Also checks numbers that are indices: labels of losses that take integers, rows of embeddings. An Error tells the
+  // number, its sample and what is allowed.
   void fill(const Batch& batch, Feed& feed) const;
 
  private:
-  struct Labels {  // of a target that holds classes
-    std::size_t target;
-    std::string output;
-    std::int64_t classes;
-    std::optional<std::int64_t> ignored;
+  struct Indices {  // a column that holds them
+    bool target = false;  // a column of targets, else of inputs
+    std::size_t column = 0;
+    std::int64_t count = 0;  // 0 … count-1 are allowed
+    std::optional<std::int64_t> ignored{};  // and this one
+    std::string owner{};     // "output 'digit' has 10 classes"
+    std::string_view noun{}, hint{};
   };
-  void check_labels(const Labels& labels, const Tensor& values) const;
-  [[noreturn]] void refuse_label(const Labels& labels) const;
+  void find_rows(const FunctionalLayer& model);
+  void find_labels(const FunctionalLayer& model, const Objective& objective);
+  void check(const Indices& indices, const Batch& batch) const;
+  [[noreturn]] void refuse(const Indices& indices) const;
   Tensor weights_of_classes(const Tensor& target) const;
 
   DatasetRef dataset_;
   std::vector<std::size_t> inputs_, targets_;  // columns
-  std::vector<Labels> labels_;
+  std::vector<Indices> indices_;
   std::map<std::int64_t, double> class_weight_;
 };
 

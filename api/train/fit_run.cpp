@@ -18,7 +18,6 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     const Split split = split_validation(data, options.validation_split);
     train_ = split.train, validation_ = split.validation;
   }
-  if (train_->size() == 0) throw Error("there is nothing to train on: the data has no samples").usage();
   trainer.build_for(train_->inputs());
   trainer.initialize(options.seed);
   trainer.prepare_training();
@@ -55,6 +54,7 @@ void FitRun::restore() {
         .at({options_.checkpoint.string()})
         .hint("resume with the callbacks of the first run, or start anew")
         .usage();
+  listener_.on_resume(history_);
   for (std::size_t i = 0; i < checkpoint.callbacks.size(); ++i) options_.callbacks[i]->load_state(checkpoint.callbacks[i]);
 }
 

@@ -3,11 +3,9 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <set>
-#include <string>
 #include <string_view>
 
-#include "api/train/callbacks.h"
+#include "api/train/history.h"
 
 namespace nacre {
 
@@ -24,6 +22,7 @@ struct Sweep {
 class ProgressListener {
  public:
   virtual ~ProgressListener() = default;
+  virtual void on_resume(const History&) {}  // what the run had done before it was broken
   virtual void on_begin(const Sweep&) {}
   // Whether on_batch shall be called now: reading metrics costs time, so a bar says yes a few times per second.
   virtual bool wants_batch(std::int64_t /*batches_done*/) { return false; }

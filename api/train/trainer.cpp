@@ -145,11 +145,6 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
   });
 }
 
-std::vector<Tensor> Trainer::predict_on_batch(const std::vector<Tensor>& inputs) {
-  const std::int64_t samples = inputs.empty() || inputs[0].shape().rank() == 0 ? 1 : inputs[0].shape()[0];
-  return predict(array_dataset({.inputs = inputs}), {.batch_size = std::max<std::int64_t>(samples, 1)});
-}
-
 namespace {
 
 // A batch by itself, as a dataset: what Feeder matches with the model.

@@ -46,20 +46,6 @@ struct PredictOptions {
   const std::atomic<bool>* stop = nullptr;
 };
 
-// What fit did.
-struct History {
-  struct Epoch {
-    std::int64_t epoch = 0;  // from 0
-    Logs logs;               // loss, metrics, val_…, learning_rate
-  };
-  std::vector<Epoch> epochs;
-  std::string stopped;       // why training ended before its last epoch: "" when it did not
-  bool interrupted = false;  // by FitOptions::stop
-  std::vector<std::string> warnings;
-
-  std::vector<double> series(std::string_view name) const;  // one number per epoch that has it
-};
-
 // A model that is compiled, or not yet. Not synchronised.
 class Trainer {
  public:
@@ -80,8 +66,6 @@ class Trainer {
   Logs evaluate(const DatasetRef& data, const EvaluateOptions& options);
   // One tensor per output, with all samples.
   std::vector<Tensor> predict(const DatasetRef& data, const PredictOptions& options);
-  // One batch, in one run.
-  std::vector<Tensor> predict_on_batch(const std::vector<Tensor>& inputs);
   // One step; metrics gather until reset_metrics().
   Logs train_on_batch(const Batch& batch, std::map<std::int64_t, double> class_weight = {});
   Logs test_on_batch(const Batch& batch);
