@@ -54,8 +54,7 @@ class RunListener final : public ProgressListener {
   }
   void warn(std::string_view line) override { std::fprintf(stderr, "warning: %s\n", std::string(line).c_str()); }
 
-  // What a resumed run had already done.
-  void start_from(const History& history) {
+  void on_resume(const History& history) override {
     for (const History::Epoch& epoch : history.epochs) epochs_.emplace_back(epoch.epoch, epoch.logs);
   }
 
