@@ -9,7 +9,7 @@ namespace {
 bool flip(RandomStream& random) { return draw(random, 0, 1) == 0; }
 
 OpCase::Operand real(Shape shape) { return {{DType::float32, std::move(shape)}}; }
-OpCase::Operand weight(Shape shape) { return {{DType::float32, std::move(shape)}, {}, true}; }
+OpCase::Operand weight(Shape shape, Domain domain = {}) { return {{DType::float32, std::move(shape)}, domain, true}; }
 
 // --- windows ------------------------------------------------------------------------------------------------------
 
@@ -143,12 +143,14 @@ OpCase scan(RandomStream& random, bool nested) {
 }
 
 OpCase recurrent(RandomStream& random, CellKind cell) {
-  const std::int64_t batch = draw(random, 1, 3), steps = draw(random, 1, 4), features = draw(random, 1, 4),
-                     units = draw(random, 1, 4), width = gates(cell) * units;
+  const std::int64_t batch = draw(random, 1, 3), steps = draw(random, 1, 3), features = draw(random, 1, 3),
+                     units = draw(random, 1, 3), width = gates(cell) * units;
   const RecurrentAttrs attrs{cell, flip(random)};
   OpCase result;
-  result.operands = {real({batch, steps, features}), real({features, width}), real({units, width}),
-                     real(cell == CellKind::gru_reset_after ? Shape{2, width} : Shape{width}), real({batch, units})};
+  const Domain small = {-1, 1};
+  result.operands = {real({batch, steps, features}), weight({features, width}, small), weight({units, width}, small),
+                     weight(cell == CellKind::gru_reset_after ? Shape{2, width} : Shape{width}, small),
+                     real({batch, units})};
   if (cell == CellKind::lstm) result.operands.push_back(real({batch, units}));
   result.apply = [attrs](const Values& x) {
     const auto [sequence, h, c] = ops::recurrent(x[0], x[1], x[2], x[3], x[4], x.back(), attrs);

@@ -106,6 +106,7 @@ Value time_first(Value x) { return ops::transpose(x, {1, 0, 2}); }
 Values decompose_recurrent(const RecurrentAttrs& p, const Node&, const Values& in) {
   const Value x = in[0], kernel = in[1], recurrent_kernel = in[2];
   const Values state(in.begin() + 4, in.end());
+  ensure(recurrent_kernel.shape().known(), "recurrent with a recurrent kernel {}", recurrent_kernel.shape());
   const Cell cell(p, recurrent_kernel.shape()[0]);
   Value bias = in[3], state_bias;
   if (p.cell == CellKind::gru_reset_after) {

@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "backend/executable.h"
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/ops.h"
 #include "backend/graph/passes/pipeline.h"
 #include "tests/support/tensors.h"
 
@@ -104,6 +106,39 @@ TEST_P(Recurrent, ComputesWhatKerasComputes) {
     if (result.c) {
       EXPECT_TRUE(close(found[2], Tensor::of<float>({batch, units}, std::span(c)), 2e-6));
     }
+  }
+}
+
+// Gradients, and theirs, of a layer that is decomposed before or after they are taken are the same.
+TEST(RecurrentGradients, MayBeTakenBeforeDecomposing) {
+  constexpr std::int64_t batch = 2, steps = 3, features = 2, units = 2;
+  for (const CellKind cell : {CellKind::simple, CellKind::lstm, CellKind::gru, CellKind::gru_reset_after}) {
+    const std::int64_t width = gates(cell) * units;
+    std::vector<Tensor> operands;
+    for (const Shape& shape :
+         {Shape{batch, steps, features}, Shape{features, width}, Shape{units, width},
+          cell == CellKind::gru_reset_after ? Shape{2, width} : Shape{width}, Shape{batch, units}, Shape{batch, units}})
+      operands.push_back(wave(shape, 0.7, static_cast<double>(operands.size())).cast(DType::float64));
+    auto run = [&](bool decomposed_first) {
+      auto graph = std::make_unique<Graph>();
+      Values in;
+      for (const Tensor& operand : operands) in.push_back(graph->input(fmt::format("x{}", in.size()), operand.type()));
+      const ops::RecurrentResult y = ops::recurrent(in[0], in[1], in[2], in[3], in[4], in[5], {cell, true});
+      graph->output("y", ops::sum(ops::square(y.sequence)) + ops::sum(y.h));
+      if (decomposed_first) graph = decompose_missing(*graph, reference_backend());
+      for (const char* order : {"d", "dd"}) {
+        Values wrt;
+        for (std::size_t i = 0; i < (cell == CellKind::lstm ? 6u : 5u); ++i) wrt.push_back(graph->inputs()[i].value);
+        Value squares = graph->scalar(0, DType::float64);
+        for (Value gradient : gradients(graph->outputs().back().value, wrt))
+          squares = squares + ops::sum(ops::square(gradient));
+        graph->output(order, squares);
+      }
+      return Executable(*decompose_missing(*graph, reference_backend()), reference_backend()).run(operands);
+    };
+    const std::vector<Tensor> first = run(true), after = run(false);
+    for (std::size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(close(after[i], first[i], 1e-12)) << i;
+    EXPECT_GT(std::abs(first.back().item()), 1e-3);
   }
 }
 
