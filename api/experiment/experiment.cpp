@@ -38,7 +38,8 @@ void FieldKind<TrainConfig>::read(const Tree& tree, TrainConfig& value) {
 
 Tree FieldKind<TrainConfig>::write(const TrainConfig& value, Style style) {
   Tree tree = write_config(value.compile, style);
-  for (auto& [key, field, mark] : write_config(value.fit, style).entries()) tree.set(key, std::move(field));
+  Tree fit = write_config(value.fit, style);
+  for (auto& [key, field, mark] : fit.entries()) tree.set(key, std::move(field));
   return tree;
 }
 

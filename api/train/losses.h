@@ -82,7 +82,8 @@ class LossOf final : public Loss {
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
     Tree tree = write_config(options_, style);
-    for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
+    Tree own = write_config(config_, style);
+    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
     if (style != Style::yaml) return tree;
     if (options_.name == Config::default_name) tree.erase("name");
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<LossOptions>(), std::move(tree)));

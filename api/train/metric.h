@@ -78,7 +78,8 @@ class ConfiguredMetric : public Base {
       if (options.dtype == default_dtype()) options.dtype.reset();
     }
     Tree tree = write_config(options, style);
-    for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
+    Tree own = write_config(config_, style);
+    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
     if (style != Style::yaml) return tree;
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<MetricOptions>(), std::move(tree)));
   }

@@ -151,7 +151,8 @@ class OptimizerOf final : public Optimizer {
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
     Tree tree = write_config(options_, style);
-    for (auto& [key, value, mark] : write_config(config_, style).entries()) tree.set(key, std::move(value));
+    Tree own = write_config(config_, style);
+    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
     // Keras writes the present rate, which a callback may have changed.
     if (style == Style::keras && !scheduled()) tree.set("learning_rate", learning_rate());
     if (style != Style::yaml) return tree;
