@@ -59,26 +59,55 @@ Layout weights_layout(const Desc& chosen, const Type& kernel, std::int64_t group
   return layout_of(chosen.permute_axes(back), kernel);
 }
 
-Desc activation(const Type& type, bool free) {
-  const Desc plain = channels_first(plain_desc(type));
-  return free ? Desc(plain.get_dims(), plain.get_data_type(), Tag::any) : plain;
+Layout activation_layout(const Desc& chosen, const Type& type) { return layout_of(channels_last(chosen), type); }
+
+// Descriptors of what a convolution reads and what it gives.
+struct Activations {
+  Desc x, y;
+};
+
+Activations any_order(const Type& x, const Type& y) {
+  auto any = [](const Type& type) { return Desc(channels_first(type.shape), *data_type(type.dtype), Tag::any); };
+  return {any(x), any(y)};
+}
+Activations plain_order(const Type& x, const Type& y) {
+  return {channels_first(plain_desc(x)), channels_first(plain_desc(y))};
 }
 
-Layout activation_layout(const Desc& chosen, const Type& type) { return layout_of(channels_last(chosen), type); }
+// The first choice for which oneDNN has more than its reference loops; the last one is taken in any case.
+template <class Make>
+auto first_optimised(const std::vector<Activations>& choices, Make&& make) {
+  for (std::size_t i = 0; i + 1 < choices.size(); ++i) try {
+      auto made = make(choices[i]);
+      if (!std::string_view(made.impl_info_str()).starts_with("ref")) return made;
+    } catch (const dnnl::error&) {  // not implemented for this order
+    }
+  return make(choices.back());
+}
 
 }  // namespace
 
 KernelPlan conv(const KernelRequest& request) {
   const auto& p = request.node.attrs<ConvAttrs>();
   const Type &x = request.node.in(0).type(), &kernel = request.node.in(1).type(), &y = request.node.types()[0];
-  const bool free = free_activations(request.inputs.first(1)) || starts_blocked(x.shape[-1], y.shape[-1]);
   const Geometry at(p, x.shape, kernel.shape);
   const Desc bias = p.epilogue.bias ? plain_desc(request.node.in(2).type()) : Desc();
 
-  const dnnl::convolution_forward::primitive_desc made(
-      engine(), dnnl::prop_kind::forward_training, Algorithm::convolution_direct, activation(x, free),
-      free_weights(kernel, p.groups), bias, activation(y, free), at.strides, at.dilations, at.before, at.after,
-      epilogue_attributes(p.epilogue));
+  std::vector<Activations> choices;
+  if (request.inputs[0].detail()) {
+    const Desc order = channels_first(desc_of(request.inputs[0], x));
+    if (const auto result = in_order_of(order, y)) choices.push_back({order, *result});
+  } else if (!starts_blocked(x.shape[-1], y.shape[-1])) {
+    choices.push_back(plain_order(x, y));
+  }
+  choices.push_back(any_order(x, y));
+
+  const auto made = first_optimised(choices, [&](const Activations& activations) {
+    return dnnl::convolution_forward::primitive_desc(
+        engine(), dnnl::prop_kind::forward_training, Algorithm::convolution_direct, activations.x,
+        free_weights(kernel, p.groups), bias, activations.y, at.strides, at.dilations, at.before, at.after,
+        epilogue_attributes(p.epilogue));
+  });
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -96,14 +125,14 @@ KernelPlan conv(const KernelRequest& request) {
 namespace {
 
 // Backward primitives are made beside the forward one that they belong to.
-dnnl::convolution_forward::primitive_desc forward_hint(const Desc& x, const Desc& kernel, const Desc& y,
+dnnl::convolution_forward::primitive_desc forward_hint(const Activations& activations, const Desc& kernel,
                                                        const Geometry& at) {
   return {engine(),
           dnnl::prop_kind::forward_training,
           Algorithm::convolution_direct,
-          x,
+          activations.x,
           kernel,
-          y,
+          activations.y,
           at.strides,
           at.dilations,
           at.before,
@@ -116,14 +145,23 @@ dnnl::convolution_forward::primitive_desc forward_hint(const Desc& x, const Desc
 KernelPlan conv_backward_data(const KernelRequest& request) {
   const auto& p = request.node.attrs<ConvBackwardDataAttrs>();
   const Type &dy = request.node.in(0).type(), &kernel = request.node.in(1).type(), &dx = request.node.types()[0];
-  const bool free = free_activations(request.inputs.first(1));
   const Geometry at(p.conv, dx.shape, kernel.shape);
-  const Desc source = activation(dx, free), weights = free_weights(kernel, p.conv.groups),
-             result = activation(dy, free);
+  const Desc weights = free_weights(kernel, p.conv.groups);
 
-  const dnnl::convolution_backward_data::primitive_desc made(engine(), Algorithm::convolution_direct, source, weights,
-                                                             result, at.strides, at.dilations, at.before, at.after,
-                                                             forward_hint(source, weights, result, at), attributes());
+  std::vector<Activations> choices;
+  if (request.inputs[0].detail()) {
+    const Desc order = channels_first(desc_of(request.inputs[0], dy));
+    if (const auto result = in_order_of(order, dx)) choices.push_back({*result, order});
+  } else {
+    choices.push_back(plain_order(dx, dy));
+  }
+  choices.push_back(any_order(dx, dy));
+
+  const auto made = first_optimised(choices, [&](const Activations& activations) {
+    return dnnl::convolution_backward_data::primitive_desc(
+        engine(), Algorithm::convolution_direct, activations.x, weights, activations.y, at.strides, at.dilations,
+        at.before, at.after, forward_hint(activations, weights, at), attributes());
+  });
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_data(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 0, made.diff_dst_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -137,15 +175,21 @@ KernelPlan conv_backward_data(const KernelRequest& request) {
 KernelPlan conv_backward_weights(const KernelRequest& request) {
   const auto& p = request.node.attrs<ConvBackwardWeightsAttrs>();
   const Type &x = request.node.in(0).type(), &dy = request.node.in(1).type(), &dkernel = request.node.types()[0];
-  const bool free = free_activations(request.inputs);
   const Geometry at(p.conv, x.shape, p.shape);
-  const Desc source = activation(x, free), weights = free_weights(dkernel, p.conv.groups),
-             result = activation(dy, free);
+  const Desc weights = free_weights(dkernel, p.conv.groups);
   const Desc bias = p.bias ? plain_desc(request.node.types()[1]) : Desc();
 
-  const dnnl::convolution_backward_weights::primitive_desc made(
-      engine(), Algorithm::convolution_direct, source, weights, bias, result, at.strides, at.dilations, at.before,
-      at.after, forward_hint(source, weights, result, at), attributes());
+  // Pictures are plain beside a blocked dy: there oneDNN chooses.
+  std::vector<Activations> choices;
+  if (static_cast<bool>(request.inputs[0].detail()) == static_cast<bool>(request.inputs[1].detail()))
+    choices.push_back({channels_first(desc_of(request.inputs[0], x)), channels_first(desc_of(request.inputs[1], dy))});
+  choices.push_back(any_order(x, dy));
+
+  const auto made = first_optimised(choices, [&](const Activations& activations) {
+    return dnnl::convolution_backward_weights::primitive_desc(
+        engine(), Algorithm::convolution_direct, activations.x, weights, bias, activations.y, at.strides, at.dilations,
+        at.before, at.after, forward_hint(activations, weights, at), attributes());
+  });
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_weights(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 1, made.diff_dst_desc());

@@ -128,6 +128,27 @@ Desc channels_last(const Desc& desc) {
   return desc.permute_axes(permutation);
 }
 
+std::optional<Desc> in_order_of(const Desc& other, const Type& type) {
+  using Tag = dnnl::memory::format_tag;
+  static constexpr Tag blocked[3][3] = {{Tag::nCw16c, Tag::nCw8c, Tag::nCw4c},
+                                        {Tag::nChw16c, Tag::nChw8c, Tag::nChw4c},
+                                        {Tag::nCdhw16c, Tag::nCdhw8c, Tag::nCdhw4c}};
+  const int axes = other.get_ndims();
+  const auto element = data_type(type.dtype);
+  if (axes < 3 || axes > 5 || type.shape.rank() != axes || !element) return {};
+  for (Tag tag : blocked[axes - 3])
+    if (Desc(other.get_dims(), other.get_data_type(), tag) == other)
+      return Desc(channels_first(type.shape), *element, tag);
+  return {};
+}
+
+std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_type, const Type& type) {
+  if (!other.detail()) return Layout::plain();
+  const auto desc = in_order_of(channels_first(desc_of(other, other_type)), type);
+  if (!desc) return {};
+  return layout_of(channels_last(*desc), type);
+}
+
 Dims channels_first(const Shape& shape) {
   Dims dims = {shape[0], shape[-1]};
   dims.insert(dims.end(), shape.begin() + 1, shape.end() - 1);

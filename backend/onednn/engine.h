@@ -47,6 +47,11 @@ bool is_padded(const Desc& desc);
 // Views of (batch, spatial…, channels) as (batch, channels, spatial…), and back.
 Desc channels_first(const Desc& desc);
 Desc channels_last(const Desc& desc);
+// A tensor of this type whose elements lie in the order of another one's, which may differ in the sizes of its spatial
+// axes and in its element type; `none` when that order is not one of blocked channels. Channels first.
+std::optional<Desc> in_order_of(const Desc& other, const Type& type);
+// The layout of a value of this type that has the order of another layout, likewise; of a value of type `other_type`.
+std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_type, const Type& type);
 // The sizes of a value whose channels are last, in oneDNN's order.
 Dims channels_first(const Shape& shape);
 

@@ -7,27 +7,20 @@
 //   224² × 3 → 64, 7×7, stride 2 (likewise)   0.82        56² × 24 → 144, 1×1                     0.82
 //   56² × 64 → 64, 3×3                        0.99        56² × 128 → 128, 3×3, stride 2          0.92
 //   32² × 16 → 16, 3×3                        1.09        24² × 20 → 50, 5×5                      1.41
-// Pooling and batch normalisation do not care; an element-wise group pays for the zeros of padded blocks. A change of
-// order in the middle of a network costs more than either gains. So the first convolution of a network decides, the one
-// that reads pictures: blocked when its filters fill blocks and are many enough, and all that follow keep to what
-// comes.
+//   a whole training step of LeNet            0.96
+// Pooling and batch normalisation do not care; element-wise groups pay for the zeros of padded blocks. A change of order
+// in the middle of a network costs more than either gains. So the first convolution of a network decides, the one that
+// reads pictures: blocked when its filters fill blocks and are many enough; all that follow keep the order of what they
+// read. Left to itself oneDNN would leave the blocks for the gradient of strided convolutions, which is 0.95 of the time
+// but for the two reorders.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <span>
-
-#include "backend/backend.h"
 
 namespace nacre::onednn {
 
-// Whether oneDNN may choose the order of a convolution's activations; else they are plain. `activations` are those
-// that the convolution reads.
-inline bool free_activations(std::span<const Layout> activations) {
-  return std::any_of(activations.begin(), activations.end(),
-                     [](const Layout& layout) { return layout.detail() != nullptr; });
-}
-inline bool starts_blocked(std::int64_t channels, std::int64_t filters) {
+// Whether oneDNN chooses the order of a convolution that reads plain activations; else they stay plain.
+constexpr bool starts_blocked(std::int64_t channels, std::int64_t filters) {
   constexpr std::int64_t picture = 4, block = 16;  // at most red, green, blue, alpha; floats of the widest register
   return channels <= picture && filters >= 2 * block && filters % block == 0;
 }

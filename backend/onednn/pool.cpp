@@ -2,8 +2,6 @@
 // but in bytes where the window is small enough.
 #include "backend/graph/ops/pool.h"
 
-#include <array>
-
 #include "backend/onednn/kernels.h"
 
 namespace nacre::onednn {
@@ -22,18 +20,6 @@ struct Geometry {
     }
   }
 };
-
-// A tensor of this type with its axes in the order of another one, which differs in the spatial sizes.
-Desc in_order_of(const Desc& other, const Type& type) {
-  static constexpr std::array<std::array<Tag, 3>, 3> blocked = {{{Tag::nCw16c, Tag::nCw8c, Tag::nCw4c},
-                                                                 {Tag::nChw16c, Tag::nChw8c, Tag::nChw4c},
-                                                                 {Tag::nCdhw16c, Tag::nCdhw8c, Tag::nCdhw4c}}};
-  const Desc plain = channels_first(plain_desc(type));
-  for (Tag tag : blocked[static_cast<std::size_t>(plain.get_ndims() - 3)])
-    if (Desc(other.get_dims(), other.get_data_type(), tag) == other)
-      return Desc(plain.get_dims(), plain.get_data_type(), tag);
-  return plain;
-}
 
 dnnl::pooling_forward::primitive_desc forward(dnnl::algorithm algorithm, const Desc& x, const Desc& y,
                                               const Geometry& at) {
@@ -70,7 +56,8 @@ KernelPlan plan_backward(const KernelRequest& request, dnnl::algorithm algorithm
   const Type &dy = request.node.in(last).type(), &dx = request.node.types()[0];
   const Geometry at(request.node.attrs<PoolBackwardAttrs>().pool, dx.shape);
   const Desc order = channels_first(desc_of(request.inputs[0], request.node.in(0).type()));
-  const Desc x = in_order_of(order, dx), y = in_order_of(order, dy);
+  auto ordered = [&](const Type& type) { return in_order_of(order, type).value_or(channels_first(plain_desc(type))); };
+  const Desc x = ordered(dx), y = ordered(dy);
   const auto hint = forward(algorithm, x, y, at);
   const dnnl::pooling_backward::primitive_desc made(engine(), algorithm, x, y, at.strides, at.window, at.dilations,
                                                     at.before, at.after, hint, attributes());

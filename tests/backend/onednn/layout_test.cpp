@@ -1,0 +1,180 @@
+// Which orders of axes a training step uses, and where it changes them.
+#include <functional>
+
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/ops.h"
+#include "backend/onednn/onednn.h"
+#include "tests/backend/onednn/harness.h"
+
+namespace nacre::test {
+namespace {
+
+constexpr double rate = 0.01;
+
+// A training step under construction: trainable variables and their updates by gradient descent with momentum.
+struct Step {
+  Value variable(Shape shape) {
+    auto made =
+        std::make_shared<Variable>(fmt::format("w{}", variables.size()), Type{DType::float32, std::move(shape)}, true);
+    made->assign(random_tensor(made->type(), variables.size() + 1, -0.2, 0.2));
+    variables.push_back(made);
+    return graph.variable(made);
+  }
+  Value conv(Value x, std::int64_t filters, std::int64_t stride = 1) {
+    const ConvAttrs attrs{.strides = {stride, stride}, .dilations = {1, 1}, .padding = Padding::same};
+    return ops::conv(x, variable({3, 3, x.shape()[-1], filters}), attrs);
+  }
+  Value biased(Value x) { return x + variable({x.shape()[-1]}); }
+  Value normalized(Value x) {
+    const Value gamma = variable({x.shape()[-1]}), beta = variable({x.shape()[-1]});
+    return ops::batch_norm(x, gamma, beta, 1e-3).y;
+  }
+  void train(Value loss) {
+    graph.output("loss", loss);
+    Values weights;
+    for (const VariableRef& trained : variables) weights.push_back(graph.variable(trained));
+    const Values gradient = gradients(loss, weights);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      auto velocity = std::make_shared<Variable>(variables[i]->path() + "/velocity", variables[i]->type(), false);
+      velocity->assign(Tensor(velocity->type()));
+      const Value next = graph.variable(velocity) * 0.9 - gradient[i] * rate;
+      graph.update(velocity, next);
+      graph.update(variables[i], weights[i] + next);
+    }
+  }
+
+  Graph graph;
+  std::vector<VariableRef> variables;
+};
+
+// Losses of some steps on the CPU backend and on the reference.
+void expect_same_training(const std::function<void(Step&)>& build, int steps = 3) {
+  std::vector<double> losses[2];
+  const Backend* backends[] = {&onednn_backend(), &reference_backend()};
+  for (int i = 0; i < 2; ++i) {
+    Step step;
+    build(step);
+    Executable executable(step.graph, *backends[i]);
+    const std::vector<Tensor> inputs = random_inputs(step.graph);
+    for (int s = 0; s < steps; ++s) losses[i].push_back(executable.run(inputs)[0].item());
+  }
+  for (int s = 0; s < steps; ++s)
+    EXPECT_NEAR(losses[0][s], losses[1][s], 2e-4 * std::abs(losses[1][s])) << "step " << s;
+}
+
+Value half_mean_square(Value x) { return ops::mean(ops::square(x)) * 0.5; }
+
+void blocked_network(Step& step) {
+  Value x = step.graph.input("x", {DType::float32, {4, 16, 16, 1}});
+  x = ops::relu(step.biased(step.conv(x, 32)));
+  x = ops::max_pool(x, {{2, 2}, {2, 2}});
+  x = ops::relu(step.normalized(step.conv(x, 64)));
+  const Value shortcut = x;
+  x = ops::relu(step.normalized(step.conv(x, 64)));
+  x = step.conv(x, 64) + shortcut;
+  x = ops::average_pool(ops::relu(x), {{2, 2}, {2, 2}});
+  x = ops::relu(step.biased(step.conv(x, 32, 2)));
+  step.train(half_mean_square(x));
+}
+
+TEST(OneDnnLayouts, ABlockedNetworkNeverReordersActivations) {
+  Step step;
+  blocked_network(step);
+  Executable executable(step.graph, onednn_backend());
+  const ExecutableStatistics found = executable.statistics();
+  EXPECT_EQ(found.activation_reorders, 0) << executable.text();
+  EXPECT_LE(found.weight_reorders, 4)
+      << executable.text();  // of the five kernels, the first has no gradient of its input
+  EXPECT_EQ(found.borrowed, 0) << executable.text();
+  expect_same_training(blocked_network);
+}
+
+void plain_network(Step& step) {
+  Value x = step.graph.input("x", {DType::float32, {4, 16, 16, 3}});
+  x = ops::relu(step.normalized(step.conv(x, 16)));
+  x = ops::relu(step.normalized(step.conv(x, 32, 2)));
+  x = ops::max_pool(x, {{2, 2}, {2, 2}});
+  x = ops::relu(step.biased(step.conv(x, 20)));
+  step.train(half_mean_square(x));
+}
+
+TEST(OneDnnLayouts, APlainNetworkStaysPlain) {
+  Step step;
+  plain_network(step);
+  Executable executable(step.graph, onednn_backend());
+  EXPECT_EQ(executable.statistics().activation_reorders, 0) << executable.text();
+  expect_same_training(plain_network);
+}
+
+void lenet(Step& step) {
+  Value x = step.graph.input("x", {DType::float32, {4, 28, 28, 1}});
+  x = ops::relu(step.biased(step.conv(x, 32)));
+  x = ops::relu(step.biased(step.conv(x, 64)));
+  x = ops::max_pool(x, {{2, 2}, {2, 2}});
+  x = ops::reshape(x, {4, 14 * 14 * 64});
+  x = ops::relu(step.biased(ops::dense(x, step.variable({14 * 14 * 64, 32}))));
+  x = step.biased(ops::dense(x, step.variable({32, 10})));
+  step.train(-ops::mean(ops::slice_axis(ops::log_softmax(x), 1, 3, 4)));
+}
+
+TEST(OneDnnLayouts, FlattenReordersOnceEachWay) {
+  Step step;
+  lenet(step);
+  Executable executable(step.graph, onednn_backend());
+  EXPECT_LE(executable.statistics().activation_reorders, 2) << executable.text();
+  EXPECT_EQ(executable.statistics().weight_reorders, 1)
+      << executable.text();  // the second kernel, for the gradient of its input
+  EXPECT_EQ(executable.text().find("conv_backward_data"), executable.text().rfind("conv_backward_data"));
+  expect_same_training(lenet);
+}
+
+// Pooling keeps its places in bytes.
+TEST(OneDnnLayouts, PoolingWorkspaceIsSmall) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::float32, {2, 8, 8, 16}});
+  const Node& pool = ops::max_pool(x, {{2, 2}, {2, 2}}).node();
+  const Layout plain = Layout::plain();
+  const KernelPlan plan =
+      onednn_backend().row(pool)->build({.node = pool, .inputs = {&plain, 1}, .backend = onednn_backend()});
+  EXPECT_EQ(plan.outputs[1].bytes(pool.types()[1]), 2u * 4 * 4 * 16);
+  const Node& large = ops::max_pool(x, {{8, 8}, {8, 8}}).node();
+  EXPECT_EQ(onednn_backend()
+                .row(large)
+                ->build({.node = large, .inputs = {&plain, 1}, .backend = onednn_backend()})
+                .outputs[1]
+                .bytes(large.types()[1]),
+            2u * 16);
+}
+
+TEST(OneDnnLayouts, PoolingWorkspaceReadsAsPlacesInWindows) {
+  for (const auto& [shape, window] : {std::pair<Shape, std::int64_t>{{2, 9, 9, 5}, 3}, {{1, 40, 40, 3}, 20}}) {
+    Graph graph;
+    const Value x = ops::round(graph.input("x", {DType::float32, shape}) * 3.0);  // many equal elements
+    const Value y = ops::max_pool(x, {{window, window}, {window - 1, window - 1}, Padding::same});
+    graph.output("y", y);
+    graph.output("places", y.node().out(1));
+    const Value dy = graph.input("dy", y.type());
+    graph.output("dx", gradients(graph, {{y}}, {{dy}}, {{x}})[0]);
+    expect_parity(graph);
+  }
+}
+
+// What has no kernel for an element type on this machine, or nothing to compute, is the reference's.
+TEST(OneDnnLayouts, BorrowsWhereOneDnnHasNothing) {
+  Graph graph;
+  const Value a = graph.input("a", {DType::float32, {3, 0}}), b = graph.input("b", {DType::float32, {0, 4}});
+  graph.output("y", ops::matmul(a, b));
+  Executable executable(graph, onednn_backend());
+  EXPECT_EQ(executable.statistics().borrowed, 1);
+  const std::vector<Tensor> inputs = random_inputs(graph);
+  EXPECT_TRUE(executable.run(inputs)[0].identical(Tensor(DType::float32, {3, 4})));
+}
+
+TEST(OneDnnLayouts, Float64IsRefused) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::float64, {3}});
+  EXPECT_FALSE(onednn_backend().supports(ops::exp(x).node()));
+}
+
+}  // namespace
+}  // namespace nacre::test
