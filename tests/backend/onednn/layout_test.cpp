@@ -128,6 +128,49 @@ TEST(OneDnnLayouts, FlattenReordersOnceEachWay) {
   expect_same_training(lenet);
 }
 
+// Element-wise groups keep to the blocks, also beside operands that are repeated along some axes.
+TEST(OneDnnLayouts, GroupsOverBlocks) {
+  Graph graph;
+  const ConvAttrs attrs{.strides = {1, 1}, .dilations = {1, 1}, .padding = Padding::same};
+  auto input = [&](Shape shape) {
+    return graph.input(fmt::format("x{}", graph.inputs().size()), {DType::float32, std::move(shape)});
+  };
+  Value y = ops::conv(input({2, 9, 7, 1}), input({3, 3, 1, 32}), attrs);
+  y = ops::max_pool(y * input({32}) + input({1, 1, 1, 32}), {{2, 2}, {2, 2}});
+  y = ops::average_pool(ops::tanh(y) * input({2, 1, 1, 32}) + input({4, 3, 1}), {{2, 2}, {1, 1}});
+  const Value mask = ops::greater(y, ops::scalar_like(y, 0.1));
+  y = ops::average_pool(ops::select(mask, y, ops::square(y) * input({2, 1, 1, 1})), {{2, 2}, {1, 1}});
+  graph.output("y", ops::max(y, {1, 2}));
+  graph.output("channels", ops::sum(ops::cast(mask, DType::float32), {0, 1, 2}));
+  EXPECT_EQ(Executable(graph, onednn_backend()).statistics().activation_reorders, 1);  // the kernel
+  expect_parity(graph);
+}
+
+// 20 channels leave blocks half full; what would spoil the zeros there, or cannot skip them, takes plain tensors.
+TEST(OneDnnLayouts, BlocksThatAreNotFull) {
+  Graph graph;
+  const ConvAttrs attrs{.strides = {1, 1}, .dilations = {1, 1}, .padding = Padding::same};
+  auto input = [&](Shape shape) {
+    return graph.input(fmt::format("x{}", graph.inputs().size()), {DType::float32, std::move(shape)});
+  };
+  const Value first = ops::conv(input({2, 9, 7, 1}), input({3, 3, 1, 32}), attrs);
+  const Value kernel = input({3, 3, 32, 20}), y = ops::conv(first, kernel, attrs), gamma = input({20}),
+              beta = input({20});
+  const Value normal = ops::batch_norm(y, gamma, beta, 1e-3).y;
+  const Value z = ops::conv(ops::relu(normal) + ops::tanh(y), input({3, 3, 20, 16}), attrs);
+  graph.output("keeps zeros", ops::max_pool(ops::relu(y), {{2, 2}, {2, 2}}));
+  graph.output("spoils zeros", ops::exp(y) * gamma);
+  graph.output("sum", ops::sum(y));
+  graph.output("mean", ops::mean(y * 2.0));
+  graph.output("largest", ops::max(y - 9.0));
+  graph.output("per channel", ops::sum(y, {0, 1, 2}));
+  graph.output("transposed", ops::transpose(y, {3, 0, 1, 2}));
+  graph.output("z", z);
+  const Values gradient = gradients(graph, {{z}}, {{z}}, {{kernel, gamma, beta, first}});
+  for (Value value : gradient) graph.output(fmt::format("gradient {}", graph.outputs().size()), value);
+  expect_parity(graph, 2e-5);
+}
+
 // Pooling keeps its places in bytes.
 TEST(OneDnnLayouts, PoolingWorkspaceIsSmall) {
   Graph graph;
