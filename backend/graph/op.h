@@ -100,16 +100,19 @@ struct OpDef : Op {
   using Grad = Gradients (*)(const A&, const Node&, const Cotangents&);
   using Decompose = Values (*)(const A&, const Node&, const Values&);
 
-  constexpr OpDef(Op base, Infer infer_rule, Grad grad_rule = nullptr, Decompose decompose_rule = nullptr)
+  // The kind of a rule, not its value, says whether there is one: under sanitizers g++ 12 does not know at compile time
+  // that the address of a function is not null.
+  template <class GradRule = std::nullptr_t, class DecomposeRule = std::nullptr_t>
+  constexpr OpDef(Op base, Infer infer_rule, GradRule grad_rule = nullptr, DecomposeRule decompose_rule = nullptr)
       : Op(base), infer(infer_rule), grad(grad_rule), decompose(decompose_rule) {
     infer_erased = [](const Op& op, const Attributes& attributes, const Types& types) {
       return static_cast<const OpDef&>(op).infer(attributes.as<A>(), types);
     };
-    if (grad)
+    if constexpr (!std::is_null_pointer_v<GradRule>)
       grad_erased = [](const Op& op, const Attributes& attributes, const Node& node, const Cotangents& cotangents) {
         return static_cast<const OpDef&>(op).grad(attributes.as<A>(), node, cotangents);
       };
-    if (decompose)
+    if constexpr (!std::is_null_pointer_v<DecomposeRule>)
       decompose_erased = [](const Op& op, const Attributes& attributes, const Node& node, const Values& inputs) {
         return static_cast<const OpDef&>(op).decompose(attributes.as<A>(), node, inputs);
       };

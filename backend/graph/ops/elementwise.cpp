@@ -86,12 +86,9 @@ Gradients grad_cast(const CastAttrs& p, const Node& n, const Cotangents& d) {
   return {ops::cast(d[0], n.in(0).dtype())};
 }
 
-constexpr OpDef<NoAttributes> unary(std::string_view name, std::string_view doc, bool keeps_zero,
-                                    OpDef<NoAttributes>::Infer infer, OpDef<NoAttributes>::Grad grad = nullptr) {
-  return {{.name = name, .doc = doc, .kind = OpKind::elementwise, .keeps_zero = keeps_zero}, infer, grad};
-}
-constexpr OpDef<NoAttributes> binary(std::string_view name, std::string_view doc, bool keeps_zero,
-                                     OpDef<NoAttributes>::Infer infer, OpDef<NoAttributes>::Grad grad = nullptr) {
+template <class Grad = std::nullptr_t>
+constexpr OpDef<NoAttributes> elementwise(std::string_view name, std::string_view doc, bool keeps_zero,
+                                          OpDef<NoAttributes>::Infer infer, Grad grad = nullptr) {
   return {{.name = name, .doc = doc, .kind = OpKind::elementwise, .keeps_zero = keeps_zero}, infer, grad};
 }
 
@@ -102,88 +99,88 @@ constexpr OpDef<NoAttributes> binary(std::string_view name, std::string_view doc
 namespace op {
 
 // clang-format off
-constinit const OpDef<NoAttributes> negate = unary("negate", "y = -x", true, infer_same,
+constinit const OpDef<NoAttributes> negate = elementwise("negate", "y = -x", true, infer_same,
     unary_rule<[](Value d, Value, Value) { return -d; }>);
-constinit const OpDef<NoAttributes> abs = unary("abs", "y = |x|", true, infer_same,
+constinit const OpDef<NoAttributes> abs = elementwise("abs", "y = |x|", true, infer_same,
     unary_rule<[](Value d, Value, Value x) { return d * ops::sign(x); }>);
-constinit const OpDef<NoAttributes> sign = unary("sign", "y = -1, 0 or 1", true, infer_same);
-constinit const OpDef<NoAttributes> exp = unary("exp", "y = eˣ", false, infer_real,
+constinit const OpDef<NoAttributes> sign = elementwise("sign", "y = -1, 0 or 1", true, infer_same);
+constinit const OpDef<NoAttributes> exp = elementwise("exp", "y = eˣ", false, infer_real,
     unary_rule<[](Value d, Value y, Value) { return d * y; }>);
-constinit const OpDef<NoAttributes> expm1 = unary("expm1", "y = eˣ - 1", true, infer_real,
+constinit const OpDef<NoAttributes> expm1 = elementwise("expm1", "y = eˣ - 1", true, infer_real,
     unary_rule<[](Value d, Value y, Value) { return d * (y + 1.0); }>);
-constinit const OpDef<NoAttributes> log = unary("log", "y = ln x", false, infer_real,
+constinit const OpDef<NoAttributes> log = elementwise("log", "y = ln x", false, infer_real,
     unary_rule<[](Value d, Value, Value x) { return d / x; }>);
-constinit const OpDef<NoAttributes> log1p = unary("log1p", "y = ln(1 + x)", true, infer_real,
+constinit const OpDef<NoAttributes> log1p = elementwise("log1p", "y = ln(1 + x)", true, infer_real,
     unary_rule<[](Value d, Value, Value x) { return d / (x + 1.0); }>);
-constinit const OpDef<NoAttributes> sqrt = unary("sqrt", "y = √x", true, infer_real,
+constinit const OpDef<NoAttributes> sqrt = elementwise("sqrt", "y = √x", true, infer_real,
     unary_rule<[](Value d, Value y, Value) { return d / (y * 2.0); }>);
-constinit const OpDef<NoAttributes> rsqrt = unary("rsqrt", "y = 1 / √x", false, infer_real,
+constinit const OpDef<NoAttributes> rsqrt = elementwise("rsqrt", "y = 1 / √x", false, infer_real,
     unary_rule<[](Value d, Value y, Value) { return d * (y * ops::square(y)) * -0.5; }>);
-constinit const OpDef<NoAttributes> square = unary("square", "y = x²", true, infer_same,
+constinit const OpDef<NoAttributes> square = elementwise("square", "y = x²", true, infer_same,
     unary_rule<[](Value d, Value, Value x) { return d * (x * 2.0); }>);
-constinit const OpDef<NoAttributes> reciprocal = unary("reciprocal", "y = 1 / x", false, infer_real,
+constinit const OpDef<NoAttributes> reciprocal = elementwise("reciprocal", "y = 1 / x", false, infer_real,
     unary_rule<[](Value d, Value y, Value) { return -(d * ops::square(y)); }>);
-constinit const OpDef<NoAttributes> sin = unary("sin", "y = sin x", true, infer_real,
+constinit const OpDef<NoAttributes> sin = elementwise("sin", "y = sin x", true, infer_real,
     unary_rule<[](Value d, Value, Value x) { return d * ops::cos(x); }>);
-constinit const OpDef<NoAttributes> cos = unary("cos", "y = cos x", false, infer_real,
+constinit const OpDef<NoAttributes> cos = elementwise("cos", "y = cos x", false, infer_real,
     unary_rule<[](Value d, Value, Value x) { return -(d * ops::sin(x)); }>);
-constinit const OpDef<NoAttributes> tanh = unary("tanh", "y = tanh x", true, infer_real,
+constinit const OpDef<NoAttributes> tanh = elementwise("tanh", "y = tanh x", true, infer_real,
     unary_rule<[](Value d, Value y, Value) { return d * (1.0 - ops::square(y)); }>);
-constinit const OpDef<NoAttributes> sigmoid = unary("sigmoid", "y = 1 / (1 + e⁻ˣ)", false, infer_real,
+constinit const OpDef<NoAttributes> sigmoid = elementwise("sigmoid", "y = 1 / (1 + e⁻ˣ)", false, infer_real,
     unary_rule<[](Value d, Value y, Value) { return d * (y * (1.0 - y)); }>);
-constinit const OpDef<NoAttributes> relu = unary("relu", "y = max(x, 0)", true, infer_same,
+constinit const OpDef<NoAttributes> relu = elementwise("relu", "y = max(x, 0)", true, infer_same,
     unary_rule<[](Value d, Value y, Value) { return where(ops::greater(y, ops::scalar_like(y, 0)), d); }>);
-constinit const OpDef<NoAttributes> erf = unary("erf", "y = 2/√π ∫₀ˣ exp(-t²) dt", true, infer_real,
+constinit const OpDef<NoAttributes> erf = elementwise("erf", "y = 2/√π ∫₀ˣ exp(-t²) dt", true, infer_real,
     unary_rule<[](Value d, Value, Value x) { return d * ops::exp(-ops::square(x)) * (2 * std::numbers::inv_sqrtpi); }>);
-constinit const OpDef<NoAttributes> floor = unary("floor", "largest integer not above x", true, infer_real);
-constinit const OpDef<NoAttributes> ceil = unary("ceil", "smallest integer not below x", true, infer_real);
-constinit const OpDef<NoAttributes> round = unary("round", "nearest integer, half to even", true, infer_real);
-constinit const OpDef<NoAttributes> logical_not = unary("logical_not", "y = not x", false, infer_logical_not);
-constinit const OpDef<NoAttributes> is_finite = unary("is_finite", "neither infinite nor NaN", false, infer_is_finite);
+constinit const OpDef<NoAttributes> floor = elementwise("floor", "largest integer not above x", true, infer_real);
+constinit const OpDef<NoAttributes> ceil = elementwise("ceil", "smallest integer not below x", true, infer_real);
+constinit const OpDef<NoAttributes> round = elementwise("round", "nearest integer, half to even", true, infer_real);
+constinit const OpDef<NoAttributes> logical_not = elementwise("logical_not", "y = not x", false, infer_logical_not);
+constinit const OpDef<NoAttributes> is_finite = elementwise("is_finite", "neither infinite nor NaN", false, infer_is_finite);
 
-constinit const OpDef<NoAttributes> add = binary("add", "y = a + b", true, infer_binary,
+constinit const OpDef<NoAttributes> add = elementwise("add", "y = a + b", true, infer_binary,
     binary_rule<[](Value d, Value, Value, Value) { return Pair{d, d}; }>);
-constinit const OpDef<NoAttributes> subtract = binary("subtract", "y = a - b", true, infer_binary,
+constinit const OpDef<NoAttributes> subtract = elementwise("subtract", "y = a - b", true, infer_binary,
     binary_rule<[](Value d, Value, Value, Value) { return Pair{d, -d}; }>);
-constinit const OpDef<NoAttributes> multiply = binary("multiply", "y = a · b", true, infer_binary,
+constinit const OpDef<NoAttributes> multiply = elementwise("multiply", "y = a · b", true, infer_binary,
     binary_rule<[](Value d, Value, Value a, Value b) { return Pair{d * b, d * a}; }>);
-constinit const OpDef<NoAttributes> divide = binary("divide", "y = a / b", false, infer_binary_real,
+constinit const OpDef<NoAttributes> divide = elementwise("divide", "y = a / b", false, infer_binary_real,
     binary_rule<[](Value d, Value y, Value, Value b) { const Value da = d / b; return Pair{da, -(da * y)}; }>);
 // d/da = b·aᵇ⁻¹; d/db = aᵇ ln a, zero where a is not positive (as TensorFlow has it).
-constinit const OpDef<NoAttributes> power = binary("power", "y = aᵇ", false, infer_binary,
+constinit const OpDef<NoAttributes> power = elementwise("power", "y = aᵇ", false, infer_binary,
     binary_rule<[](Value d, Value y, Value a, Value b) {
       const Value positive = ops::greater(a, ops::scalar_like(a, 0));
       const Value logarithm = where(positive, ops::log(ops::select(positive, a, ops::scalar_like(a, 1))));
       return Pair{d * (b * ops::power(a, b - 1.0)), d * (y * logarithm)};
     }>);
 // Where both are equal the gradient goes to a, as in TensorFlow.
-constinit const OpDef<NoAttributes> maximum = binary("maximum", "y = max(a, b)", true, infer_binary,
+constinit const OpDef<NoAttributes> maximum = elementwise("maximum", "y = max(a, b)", true, infer_binary,
     binary_rule<[](Value d, Value, Value a, Value b) {
       const Value first = ops::greater_equal(a, b);
       return Pair{where(first, d), unless(first, d)};
     }>);
-constinit const OpDef<NoAttributes> minimum = binary("minimum", "y = min(a, b)", true, infer_binary,
+constinit const OpDef<NoAttributes> minimum = elementwise("minimum", "y = min(a, b)", true, infer_binary,
     binary_rule<[](Value d, Value, Value a, Value b) {
       const Value first = ops::less_equal(a, b);
       return Pair{where(first, d), unless(first, d)};
     }>);
-constinit const OpDef<NoAttributes> modulo = binary("modulo", "y = a - b ⌊a/b⌋, with the sign of b", false, infer_binary,
+constinit const OpDef<NoAttributes> modulo = elementwise("modulo", "y = a - b ⌊a/b⌋, with the sign of b", false, infer_binary,
     binary_rule<[](Value d, Value, Value a, Value b) { return Pair{d, -(d * ops::floor(a / b))}; }>);
 
-constinit const OpDef<NoAttributes> equal = binary("equal", "a = b", false, infer_comparison);
-constinit const OpDef<NoAttributes> not_equal = binary("not_equal", "a ≠ b", true, infer_comparison);
-constinit const OpDef<NoAttributes> less = binary("less", "a < b", true, infer_comparison);
-constinit const OpDef<NoAttributes> less_equal = binary("less_equal", "a ≤ b", false, infer_comparison);
-constinit const OpDef<NoAttributes> greater = binary("greater", "a > b", true, infer_comparison);
-constinit const OpDef<NoAttributes> greater_equal = binary("greater_equal", "a ≥ b", false, infer_comparison);
-constinit const OpDef<NoAttributes> logical_and = binary("logical_and", "a and b", true, infer_logical);
-constinit const OpDef<NoAttributes> logical_or = binary("logical_or", "a or b", true, infer_logical);
+constinit const OpDef<NoAttributes> equal = elementwise("equal", "a = b", false, infer_comparison);
+constinit const OpDef<NoAttributes> not_equal = elementwise("not_equal", "a ≠ b", true, infer_comparison);
+constinit const OpDef<NoAttributes> less = elementwise("less", "a < b", true, infer_comparison);
+constinit const OpDef<NoAttributes> less_equal = elementwise("less_equal", "a ≤ b", false, infer_comparison);
+constinit const OpDef<NoAttributes> greater = elementwise("greater", "a > b", true, infer_comparison);
+constinit const OpDef<NoAttributes> greater_equal = elementwise("greater_equal", "a ≥ b", false, infer_comparison);
+constinit const OpDef<NoAttributes> logical_and = elementwise("logical_and", "a and b", true, infer_logical);
+constinit const OpDef<NoAttributes> logical_or = elementwise("logical_or", "a or b", true, infer_logical);
 
 constinit const OpDef<NoAttributes> select{
     {.name = "select", .doc = "y = condition ? a : b", .kind = OpKind::elementwise, .keeps_zero = true}, infer_select, grad_select};
 constinit const OpDef<CastAttrs> cast{
     {.name = "cast", .doc = "x with another element type", .kind = OpKind::elementwise, .keeps_zero = true}, infer_cast, grad_cast};
-constinit const OpDef<NoAttributes> stop_gradient = unary("stop_gradient", "y = x, and no gradient flows", true, infer_same);
+constinit const OpDef<NoAttributes> stop_gradient = elementwise("stop_gradient", "y = x, and no gradient flows", true, infer_same);
 // clang-format on
 
 }  // namespace op
