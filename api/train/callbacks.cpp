@@ -217,7 +217,7 @@ void ReduceLROnPlateau::on_epoch_end(TrainingControl& control, std::int64_t epoc
   if (monitor_.improves(control, *current, best_)) {
     best_ = *current;
     wait_ = 0;
-  } else if (cooldown_ == 0 && ++wait_ >= config_.patience && rate > static_cast<float>(config_.min_lr)) {
+  } else if (cooldown_ == 0 && ++wait_ >= config_.patience && static_cast<float>(rate) > static_cast<float>(config_.min_lr)) {
     const double lower = std::max(rate * config_.factor, config_.min_lr);
     control.set_learning_rate(lower);
     if (config_.verbose) control.say(fmt::format("Epoch {}: {} reducing learning rate to {}.", epoch + 1, class_name(), lower));
