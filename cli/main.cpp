@@ -1,6 +1,7 @@
 // nacre: the command line.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "api/version.h"
@@ -96,6 +97,10 @@ int run(int count, char** words) {
   verb->add_flag("--json", doctor_json, "print JSON");
   verb->callback([&] { status = doctor(doctor_json); });
 
+  std::vector<std::string> verbs;
+  for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) verbs.push_back(known->get_name());
+  if (count > 1 && words[1][0] != '-' && std::find(verbs.begin(), verbs.end(), words[1]) == verbs.end())
+    throw Error("unknown verb '{}'", words[1]).hint(suggestion(words[1], {verbs.begin(), verbs.end()})).usage();
   try {
     app.parse(count, words);
   } catch (const CLI::ParseError& error) {

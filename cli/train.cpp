@@ -122,7 +122,9 @@ int train(const TrainArguments& arguments) {
 
   const bool asked_for = arguments.output || experiment.config().output;
   const RunFolder folder = RunFolder::open(arguments.output.value_or(experiment.output_folder()), asked_for, arguments.resume);
-  folder.write_config(experiment.render());
+  Tree config = experiment.render();
+  config.set("output", folder.path().string());
+  folder.write_config(config);
   if (!arguments.json) {
     fmt::print("{}\n", data.train->description());
     fmt::print("{} on {}, {} thread{}; files go to {}\n", experiment.config().name, model.trainer().backend().description(), threads(),

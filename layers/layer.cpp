@@ -29,10 +29,10 @@ void FieldKind<DTypePolicy>::read(const Tree& tree, DTypePolicy& value) {
 }
 
 Tree FieldKind<DTypePolicy>::write(const DTypePolicy& value, Style style) {
-  if (style == Style::yaml) return value.name;
+  if (style != Style::keras) return value.name;
   Tree config;
   config.set("name", value.name);
-  return spell_object("keras", "DTypePolicy", std::move(config), style, false);
+  return spell_object("keras", "DTypePolicy", std::move(config), Style::keras, false);
 }
 
 Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies); }

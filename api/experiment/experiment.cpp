@@ -100,7 +100,7 @@ Tree Experiment::render() const {
   Tree tree = write_config(config_, Style::full);
   tree.set("model", render_model(config_.model, variables_));
   tree.set("output", output_folder().string());
-  tree.set("folder", std::filesystem::absolute(folder_).lexically_normal().string());
+  tree.set("folder", std::filesystem::absolute(folder_.empty() ? "." : folder_).lexically_normal().string());
   if (config_.variables.is_null()) tree.erase("variables");
   // What was not given and has no default would only be noise.
   std::erase_if(tree.entries(), [](const Tree::Entry& entry) { return entry.value.is_null(); });

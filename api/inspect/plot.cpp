@@ -37,7 +37,7 @@ struct Range {
   // Never empty, and a little wider than the data.
   void widen(double share) {
     if (!(low <= high)) low = 0, high = 1;
-    const double margin = high > low ? (high - low) * share : std::max(std::abs(high) * 0.1, 0.5);
+    const double margin = high > low ? (high - low) * share : high != 0 ? std::abs(high) * 0.1 : 0.5;
     low -= margin;
     high += margin;
   }
@@ -133,6 +133,7 @@ class Painter {
       const Color color = palette[index % palette.size()];
       cairo_set_source_rgb(context_, color.red, color.green, color.blue);
       draw(curve, to_x, to_y);
+      if (curve.name.empty()) continue;
       cairo_set_font_size(context_, 11);
       cairo_text_extents_t extents;
       cairo_text_extents(context_, curve.name.c_str(), &extents);
