@@ -131,7 +131,7 @@ FunctionalLayer::FunctionalLayer(const Symbols& inputs, const Symbols& outputs, 
     std::map<const LayerCall*, std::shared_ptr<const LayerCall>> done;
     for (Symbol& output : results) output = rebase(output, replacements, done);
   }
-  within([&] { return fmt::format("while building model '{}'", name()); },
+  within([&] { return fmt::format("while building model '{}'", title()); },
          [&] { connect(std::move(entries), std::move(results)); });
 }
 
@@ -164,7 +164,7 @@ void FunctionalLayer::disconnect() {
 
 const Symbols& FunctionalLayer::inputs() const {
   if (!connected())
-    throw Error("the model '{}' does not know the shape of its input yet", name())
+    throw Error("the model '{}' does not know the shape of its input yet", title())
         .hint("put an Input first, or build it for a shape")
         .usage();
   return inputs_;
@@ -193,12 +193,12 @@ std::shared_ptr<Layer> FunctionalLayer::layer(std::string_view wanted) const {
       if (const auto* inner = dynamic_cast<const FunctionalLayer*>(layer.get())) return inner->layer(wanted.substr(first.size() + 1));
     known.push_back(layer->name());
   }
-  throw Error("the model '{}' has no layer '{}'", name(), wanted).hint(suggestion(wanted, known)).usage();
+  throw Error("the model '{}' has no layer '{}'", title(), wanted).hint(suggestion(wanted, known)).usage();
 }
 
 CallResult FunctionalLayer::emit(Context& context, Values inputs, const Values& masks) {
   if (inputs.size() != inputs_.size())
-    throw Error("the model '{}' takes {} input{}, got {}", name(), inputs_.size(), inputs_.size() == 1 ? "" : "s", inputs.size());
+    throw Error("the model '{}' takes {} input{}, got {}", title(), inputs_.size(), inputs_.size() == 1 ? "" : "s", inputs.size());
   std::map<const LayerCall*, CallResult> results;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     results[&inputs_[i].call()] = {{standardized(inputs[i], inputs_[i])}, {masks[i]}};

@@ -28,6 +28,8 @@ class FunctionalLayer : public Layer {
   Tree config_tree(Style style) const override;
   static std::shared_ptr<FunctionalLayer> from_config(const Tree& config);
 
+  // For messages and files: the name, or Keras's default for one.
+  std::string title() const { return name().empty() ? snake_case(class_name()) : name(); }
   // Throw a usage Error while the input shape is unknown (a Sequential without Input that was not built).
   const Symbols& inputs() const;
   const Symbols& outputs() const;

@@ -233,7 +233,7 @@ class CallNumbers {
 Tree FunctionalLayer::config_tree(Style) const {
   const CallNumbers numbers(*this);
   Tree config, entries = Tree::sequence();
-  config.set("name", name().empty() ? Tree(snake_case(class_name())) : Tree(name()));
+  config.set("name", title());
   config.set("trainable", trainable());
   for (const auto& layer : layers()) {
     Tree entry = write_object<Layer>(*layer, Style::keras), nodes = Tree::sequence();

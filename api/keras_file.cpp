@@ -109,7 +109,7 @@ void load_weights(FunctionalLayer& model, const KerasFile& file) {
     for (const auto& layer : layers) load_layer(*layer, *file.find(layer->name()));
   } else {
     if (layers.size() != saved.size())
-      throw Error("the file has weights for {} layers, the model '{}' has {} layers with weights", saved.size(), model.name(), layers.size());
+      throw Error("the file has weights for {} layers, the model '{}' has {} layers with weights", saved.size(), model.title(), layers.size());
     for (std::size_t i = 0; i < layers.size(); ++i) load_layer(*layers[i], *saved[i]);
   }
 }

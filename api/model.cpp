@@ -27,7 +27,7 @@ Model::Model(std::shared_ptr<FunctionalLayer> layer)
 
 Tensor Model::predict(const Tensor& input, const PredictOptions& options) {
   std::vector<Tensor> outputs = predict(array_dataset({.inputs = {input}}), options);
-  if (outputs.size() != 1) throw Error("the model '{}' has {} outputs", name(), outputs.size()).hint("predict from a dataset").usage();
+  if (outputs.size() != 1) throw Error("the model '{}' has {} outputs", graph_->title(), outputs.size()).hint("predict from a dataset").usage();
   return std::move(outputs.front());
 }
 
@@ -41,7 +41,7 @@ std::string Model::summary() const { return summarize(*this).text(); }
 
 Sequential::Sequential(std::initializer_list<Item> items, LayerOptions options)
     : Model(std::make_shared<SequentialLayer>(std::move(options))) {
-  within([&] { return fmt::format("while building model '{}'", name()); }, [&] {
+  within([&] { return fmt::format("while building model '{}'", graph().title()); }, [&] {
     for (const Item& item : items) add(item);
   });
 }

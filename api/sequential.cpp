@@ -12,7 +12,7 @@ bool is_input_name(std::string_view class_name) { return class_name == "InputLay
 
 void SequentialLayer::set_input(const Symbol& input) {
   if (input_)
-    throw Error("the model '{}' has an input of shape {} already", name(), input_.shape())
+    throw Error("the model '{}' has an input of shape {} already", title(), input_.shape())
         .hint("an Input stands at the top of a Sequential, once")
         .usage();
   input_ = input;
@@ -34,7 +34,7 @@ void SequentialLayer::add(std::shared_ptr<Layer> layer) {
 }
 
 std::shared_ptr<Layer> SequentialLayer::pop() {
-  if (stack_.empty()) throw Error("the model '{}' has no layers", name()).usage();
+  if (stack_.empty()) throw Error("the model '{}' has no layers", title()).usage();
   std::shared_ptr<Layer> last = std::move(stack_.back());
   stack_.pop_back();
   if (results_.size() > stack_.size()) results_.pop_back();
@@ -58,7 +58,7 @@ void SequentialLayer::reconnect() {
 
 void SequentialLayer::build(const std::vector<Shape>& inputs) {
   if (connected()) return;
-  if (stack_.empty()) throw Error("the model '{}' has no layers", name()).usage();
+  if (stack_.empty()) throw Error("the model has no layers").usage();
   if (inputs.size() != 1) throw Error("a Sequential takes one input, got {}", inputs.size()).usage();
   Shape shape = inputs.front();
   if (shape.rank() > 0) shape.set(0, unknown);
@@ -67,7 +67,7 @@ void SequentialLayer::build(const std::vector<Shape>& inputs) {
 
 Tree SequentialLayer::config_tree(Style style) const {
   Tree config = write_config(options_, style), entries = Tree::sequence();
-  if (name().empty()) config.set("name", snake_case(class_name()));
+  config.set("name", title());
   if (input_) entries.push(write_object<Layer>(*input_.call().layer, style));
   for (const auto& layer : stack_) entries.push(write_object<Layer>(*layer, style));
   config.set("layers", std::move(entries));

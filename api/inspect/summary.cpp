@@ -68,18 +68,21 @@ ModelSummary::Memory memory_of(const Graph& graph, const Backend& backend, std::
   return {batch, statistics.arena_bytes + statistics.persistent_bytes, variables};
 }
 
-// A batch like those of training, without elements that matter: integer labels where the loss takes them.
-Feed example_feed(const FunctionalLayer& graph, const CompileOptions& options, const Types& inputs, std::int64_t batch) {
+// A batch like those of training, without elements that matter: targets like the predictions, or integer labels where
+// the loss takes them.
+Feed example_feed(const FunctionalLayer& graph, Objective& objective, const Types& inputs, std::int64_t batch) {
   Feed feed{.inputs = {}, .targets = {}, .weights = {}, .size = batch};
   for (const Type& type : inputs) feed.inputs.emplace_back(type);
-  const Objective objective(options, graph.output_names());
+  Types predictions, targets;
   for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
+    predictions.push_back(graph.outputs()[i].type());
+    if (objective.uses(i)) targets.push_back(of_batch(predictions.back(), batch).value_or(Type{DType::float32, {batch}}));
+  }
+  objective.resolve(targets, predictions);
+  for (std::size_t i = 0; i < predictions.size(); ++i) {
     if (!objective.uses(i)) continue;
-    Type type = of_batch(graph.outputs()[i].type(), batch).value_or(Type{DType::float32, {batch}});
-    const auto losses = options.loss.resolve(graph.output_names(), "losses");
-    const std::string_view name = !losses[i] ? "" : losses[i]->object ? losses[i]->object->class_name() : std::string_view(losses[i]->word);
-    if (name == "SparseCategoricalCrossentropy" || name == "CategoricalGeneralizedCrossEntropy")
-      type = {DType::int32, type.shape.first(type.shape.rank() - 1)};
+    Type type = targets[feed.targets.size()];
+    if (objective.integer_labels(i)) type = {DType::int32, type.shape.first(type.shape.rank() - 1)};
     feed.targets.emplace_back(type);
   }
   return feed;
@@ -98,7 +101,7 @@ void measure_memory(ModelSummary& summary, const Model& model, const Types& inpu
   CompileOptions options = *trainer.options();
   options.metrics = options.weighted_metrics = {};  // they take next to nothing, and their meaning waits for the data
   Objective objective(options, graph.output_names());
-  const Feed feed = example_feed(graph, options, inputs, batch);
+  const Feed feed = example_feed(graph, objective, inputs, batch);
   summary.training = memory_of(*training_graph(graph, objective, *optimizer, trainer.random(), feed, trainer.backend()),
                                trainer.backend(), batch);
 }
@@ -108,7 +111,7 @@ void measure_memory(ModelSummary& summary, const Model& model, const Types& inpu
 ModelSummary summarize(const Model& model, const SummaryOptions& options) {
   const FunctionalLayer& graph = model.graph();
   ModelSummary summary;
-  summary.name = graph.name().empty() ? snake_case(graph.class_name()) : graph.name();
+  summary.name = graph.title();
   summary.class_name = graph.class_name();
 
   std::map<const LayerCall*, std::int64_t> numbers;

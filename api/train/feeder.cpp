@@ -92,11 +92,10 @@ void Feeder::find_labels(const FunctionalLayer& model, const Objective& objectiv
     const Shape& shape = model.outputs()[i].shape();
     const std::int64_t classes = shape.rank() > 0 ? shape[-1] : 1;
     const std::size_t column = targets_[target++];
-    const auto* sparse = dynamic_cast<const losses::SparseCategoricalCrossentropy*>(objective.loss(i));
-    if (!sparse && !dynamic_cast<const losses::CategoricalGeneralizedCrossEntropy*>(objective.loss(i))) continue;
-    if (classes == unknown) continue;
+    const auto labels = objective.integer_labels(i);
+    if (!labels || classes == unknown) continue;
     indices_.push_back({.target = true, .column = column, .count = classes,
-                        .ignored = sparse ? sparse->config().ignore_class : std::nullopt,
+                        .ignored = labels->ignored,
                         .owner = fmt::format("the output '{}' has {} classes", objective.outputs()[i], classes), .noun = "label",
                         .hint = "labels count from 0; the last layer needs as many units as there are classes"});
   }

@@ -69,7 +69,11 @@ void FitRun::run_epoch() {
   }
   listener_.on_begin(sweep);
   if (!position_.epoch_logs) run_batches(sweep);
-  if (history_.interrupted) return write_checkpoint();
+  if (history_.interrupted) {
+    // Before its first batch an epoch has not begun: the checkpoint of the one before holds.
+    if (position_.batch > 0) write_checkpoint();
+    return;
+  }
 
   Logs logs = *position_.epoch_logs;
   if (validation_ && (position_.epoch + 1) % options_.validation_freq == 0 && !validate(logs)) {

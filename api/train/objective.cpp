@@ -140,6 +140,13 @@ std::vector<VariableRef> Objective::variables() const {
   return all;
 }
 
+std::optional<Objective::IntegerLabels> Objective::integer_labels(std::size_t output) const {
+  const Loss* loss = terms_[output].loss.get();
+  if (const auto* sparse = dynamic_cast<const losses::SparseCategoricalCrossentropy*>(loss)) return IntegerLabels{sparse->config().ignore_class};
+  if (dynamic_cast<const losses::CategoricalGeneralizedCrossEntropy*>(loss)) return IntegerLabels{};
+  return std::nullopt;
+}
+
 std::optional<Direction> Objective::direction(std::string_view name) const {
   if (name == "loss" || name.ends_with("_loss")) return Direction::down;
   for (const auto& [known, metric] : named())

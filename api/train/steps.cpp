@@ -59,7 +59,7 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   std::unique_ptr<Graph> graph = decompose_missing(forward, backend);
 
   const std::vector<Weight> weights = model.trainable_weights();
-  if (weights.empty()) throw Error("the model '{}' has nothing to train", model.name()).hint("all its layers are frozen").usage();
+  if (weights.empty()) throw Error("the model '{}' has nothing to train", model.title()).hint("all its layers are frozen").usage();
   Values variables;
   for (const Weight& weight : weights) variables.push_back(graph->variable(weight.variable));
   const Values slopes = gradients(optimizer.scale_loss(graph->result("loss")), variables);

@@ -38,7 +38,7 @@ void Trainer::compile(CompileOptions options) {
 }
 
 Optimizer& Trainer::optimizer() const {
-  if (!options_) throw Error("the model '{}' is not compiled", model_->name()).hint("call compile with an optimizer and a loss").usage();
+  if (!options_) throw Error("the model '{}' is not compiled", model_->title()).hint("call compile with an optimizer and a loss").usage();
   return *options_->optimizer;
 }
 
@@ -64,13 +64,13 @@ void Trainer::prepare_training() {
 
 History Trainer::fit(const DatasetRef& data, const FitOptions& options) {
   optimizer();  // or the error that there is none
-  return within([&] { return fmt::format("while training model '{}'", model_->name()); },
+  return within([&] { return fmt::format("while training model '{}'", model_->title()); },
                 [&] { return FitRun(*this, data, options).run(); });
 }
 
 Logs Trainer::evaluate(const DatasetRef& data, const EvaluateOptions& options) {
   optimizer();
-  return within([&] { return fmt::format("while testing model '{}'", model_->name()); }, [&] {
+  return within([&] { return fmt::format("while testing model '{}'", model_->title()); }, [&] {
     build_for(data->inputs());
     initialize(0);
     const Feeder feeder(data, *model_, objective_.get());
@@ -108,7 +108,7 @@ Trainer::TestResult Trainer::test(const Feeder& feeder, Loader& loader, Sweep sw
 }
 
 std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOptions& options) {
-  return within([&] { return fmt::format("while predicting with model '{}'", model_->name()); }, [&] {
+  return within([&] { return fmt::format("while predicting with model '{}'", model_->title()); }, [&] {
     build_for(data->inputs());
     initialize(0);
     steps_->refresh();
