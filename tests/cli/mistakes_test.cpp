@@ -1,0 +1,156 @@
+// What a user reads when something is wrong: exact messages, exit codes, nothing lost.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "tests/cli/run_nacre.h"
+#include "tests/support/paths.h"
+
+namespace nacre::test {
+namespace {
+
+class Mistakes : public testing::Test {
+ protected:
+  // The message for a configuration that names `lines` of layers after an Input of 28×28×1.
+  Outcome with_layers(const std::string& lines, const std::string& verb = "render") {
+    write_plainly(folder_ / "m.yaml", "name: net\nmodel:\n  sequential:\n    - Input: {shape: [28, 28, 1]}\n" + lines);
+    return nacre({verb, "m.yaml"});
+  }
+  // Trains a network on digits with changes of the configuration.
+  Outcome train(const std::vector<std::string>& overrides) {
+    write_small();
+    std::vector<std::string> words{"train", "small.yaml", "--output", "run"};
+    words.insert(words.end(), overrides.begin(), overrides.end());
+    return nacre(words);
+  }
+  void write_small() {
+    write_plainly(folder_ / "small.yaml",
+                  "name: small\nmodel:\n  sequential:\n    - Input: {shape: [28, 28, 1]}\n    - Flatten\n"
+                  "    - Dense: {units: 10, activation: softmax, name: digit}\n"
+                  "data: {train: {digits: {count: 64}}}\n"
+                  "train: {loss: sparse_categorical_crossentropy, batch_size: 32}\n");
+  }
+  Outcome nacre(const std::vector<std::string>& words) { return run_nacre(words, folder_.path()); }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Mistakes, UnknownKey) {
+  const Outcome outcome = with_layers("    - Conv2D: {filter: 3, kernel_size: 3, name: conv1}\n");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err,
+            "m.yaml:5:16: layer 'conv1' (Conv2D): unknown key 'filter'\n  while building model 'net'\n  hint: did you mean 'filters'?\n");
+  write_plainly(folder_ / "k.yaml", "modle: 3\n");
+  EXPECT_EQ(nacre({"render", "k.yaml"}).err, "k.yaml:1:1: unknown key 'modle'\n  hint: did you mean 'model'?\n");
+}
+
+TEST_F(Mistakes, UnknownLayerAndVerb) {
+  EXPECT_EQ(with_layers("    - Conv2d: {filters: 3}\n").err,
+            "m.yaml:5:7: unknown layer 'Conv2d'\n  while building model 'net'\n  hint: did you mean 'Conv2D'?\n");
+  const Outcome verb = nacre({"trian"});
+  EXPECT_EQ(verb.status, 2);
+  EXPECT_EQ(verb.err, "unknown verb 'trian'\n  hint: did you mean 'train'?\n");
+  EXPECT_EQ(nacre({"train"}).status, 2);
+  EXPECT_EQ(nacre({"train", "x.yaml", "--epoch", "3"}).status, 2);
+}
+
+TEST_F(Mistakes, WrongType) {
+  const Outcome outcome = with_layers("    - Flatten\n    - Dense: {units: many, name: fc1}\n");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err, "m.yaml:6:23: layer 'fc1' (Dense): wanted an integer, got 'many'\n  while building model 'net'\n");
+}
+
+TEST_F(Mistakes, ShapesThatDoNotFit) {
+  const Outcome outcome = with_layers("    - Flatten\n    - Conv2D: {filters: 3, kernel_size: 3, name: conv1}\n");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err,
+            "m.yaml:6:7: layer 'conv1' (Conv2D): got input (None, 784), wanted rank 4\n  while building model 'net'\n"
+            "  hint: put a Reshape layer before it that adds the missing axes\n");
+}
+
+TEST_F(Mistakes, MissingFiles) {
+  const Outcome config = nacre({"train", "nothing.yaml"});
+  EXPECT_EQ(config.status, 1);
+  EXPECT_EQ(config.err, "nothing.yaml: cannot be opened: no such file or folder\n  hint: check the path; relative ones start at the present folder\n");
+  const Outcome data = train({"data.train={idx: {images: none.gz, labels: none.gz}}"});
+  EXPECT_EQ(data.status, 1);
+  EXPECT_EQ(data.err, "none.gz: cannot be opened: no such file or folder\n  while opening the training data\n"
+                      "  hint: check the path; relative ones start at the present folder\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "nothing is made for a run that cannot begin";
+}
+
+TEST_F(Mistakes, LabelsOutOfRange) {
+  const Outcome outcome = train({"model.sequential.digit.units=5"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("label"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("5 classes"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Mistakes, LossThatIsNotANumber) {
+  const Outcome stopped = train({"train.optimizer={SGD: {learning_rate: 1.0e+38}}", "train.epochs=3", "train.callbacks=[TerminateOnNaN]"});
+  EXPECT_EQ(stopped.status, 0) << stopped.err;
+  EXPECT_NE(stopped.out.find("ended early: "), std::string::npos) << stopped.out;
+}
+
+TEST_F(Mistakes, NoGpu) {
+  const Outcome outcome = train({"--device", "gpu"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err, "no GPU backend in this build: use --device cpu\n");
+}
+
+TEST_F(Mistakes, FullDisk) {
+  ASSERT_EQ(train({"train.epochs=0"}).status, 0);
+  std::filesystem::create_symlink("/dev/full", folder_ / "full.json");
+  const std::string seven = (std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials" / "seven.png").string();
+  const Outcome outcome = nacre({"predict", "run/model.h5", seven, "-o", "full.json"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("no space left"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Mistakes, NoPermissionToWrite) {
+  write_small();
+  const Outcome outcome = nacre({"train", "small.yaml", "--output", "/proc/nacre-run"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("/proc/nacre-run: cannot be created"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Mistakes, DamagedModel) {
+  ASSERT_EQ(train({"train.epochs=0"}).status, 0);
+  const std::filesystem::path model = folder_ / "run/model.h5";
+  std::filesystem::resize_file(model, std::filesystem::file_size(model) / 2);
+  const Outcome outcome = nacre({"summary", "run/model.h5"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(outcome.err.find("run/model.h5: "), 0u) << outcome.err;
+}
+
+TEST_F(Mistakes, ControlCStopsWithACheckpointThatGoesOn) {
+  write_small();
+  RunningNacre running({"train", "small.yaml", "train.epochs=1000000", "--output", "run"}, folder_.path());
+  ASSERT_TRUE(RunningNacre::appears(folder_ / "run/checkpoint.h5", 60));
+  running.signal(SIGINT);
+  const Outcome stopped = running.wait();
+  EXPECT_EQ(stopped.status, 1) << stopped.err;
+  EXPECT_NE(stopped.out.find("stopped; to go on: nacre train small.yaml --output run --resume"), std::string::npos) << stopped.out;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/model.h5"));
+  const Outcome resumed = nacre({"train", "small.yaml", "train.epochs=1", "--output", "run", "--resume"});
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+}
+
+TEST_F(Mistakes, KilledWhileSavingKeepsThePreviousFile) {
+  write_small();
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    std::vector<std::string> words{"train", "small.yaml", "train.epochs=1000000", "--output", "run"};
+    if (attempt > 0) words.push_back("--resume");
+    RunningNacre running(words, folder_.path());
+    ASSERT_TRUE(RunningNacre::appears(folder_ / "run/checkpoint.h5", 60));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + 37 * attempt));
+    running.signal(SIGKILL);
+    EXPECT_EQ(running.wait().status, 128 + SIGKILL);
+    const Outcome summary = nacre({"summary", "run/checkpoint.h5"});
+    EXPECT_EQ(summary.status, 0) << summary.err;
+  }
+}
+
+}  // namespace
+}  // namespace nacre::test
