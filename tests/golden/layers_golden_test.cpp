@@ -75,7 +75,8 @@ TEST(Golden, Layers) {
       for (std::size_t i = 0; i < weights.size(); ++i) {
         Variable& variable = *weights[i].variable;
         const std::string path = golden.data.dataset(fmt::format("weights/{}", i)).text_attribute("path");
-        if (variable.path() != path) throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
+        // Keras puts the layers of a Sequential below its name, nacre those of a model within another one alone.
+        if (variable.path() != path && !path.ends_with("/" + variable.path())) throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
         if (variable.shape() != stored[i].shape())
           throw Error("weight '{}' has shape {}, wanted {}", path, variable.shape(), stored[i].shape());
         variable.assign(stored[i]);
