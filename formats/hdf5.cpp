@@ -14,6 +14,7 @@
 #include <set>
 
 #include "formats/file.h"
+#include "formats/hdf5_heap.h"
 
 namespace nacre::hdf5 {
 
@@ -25,6 +26,7 @@ constexpr std::uint64_t suspicious_size = std::uint64_t{4} << 30;  // from here 
 constexpr std::uint64_t most_inflation = 1000;                     // the size stored
 constexpr std::uint64_t most_text = std::uint64_t{1} << 28;
 constexpr std::size_t most_names = 1'000'000;
+constexpr hsize_t most_text_chunks = 10'000;  // each is looked up in time that grows with their number
 constexpr int deepest = 64;
 
 // Held during every call of the library, which also makes it silent.
@@ -94,6 +96,7 @@ struct OpenFile {
   fs::path path;
   std::optional<AtomicFile> output;  // when writing
   std::uint64_t size = 0;            // when reading: of the file
+  std::unique_ptr<HeapChecker> heap; // when reading
   hid_t id = H5I_INVALID_HID;
 
   ~OpenFile() {
@@ -452,6 +455,18 @@ std::vector<std::string> read_texts(const OpenFile& file, std::string_view path,
 
 // --- attributes --------------------------------------------------------------------------------------------------
 
+// Runs a check of the heap; its errors gain the place.
+template <class Check>
+void check_heap(const OpenFile& file, std::string_view path, Check&& check) {
+  if (!file.heap) return;
+  try {
+    check(*file.heap);
+  } catch (Error& error) {
+    error.at(Mark{file.path.string()}).about(fmt::format("'{}'", path));
+    throw;
+  }
+}
+
 struct Attribute {
   Handle id, type, space;
 };
@@ -489,6 +504,12 @@ std::vector<std::string> attribute_texts(const OpenFile& file, std::string_view 
   }
   if (!list && count != 1) throw error_in(file, place, fmt::format("it holds {} texts, one is wanted", count));
   if (static_cast<std::uint64_t>(count) > most_names) throw error_in(file, place, fmt::format("it holds more than {} texts", most_names));
+  if (count > 0 && H5Tis_variable_str(attribute->type.get()) > 0)
+    check_heap(file, place, [&](HeapChecker& heap) {
+      H5O_info_t info{};
+      if (H5Oget_info(object.get(), &info) < 0) throw damaged(file, path, "read");
+      heap.check_attribute(info.addr, name, static_cast<std::uint64_t>(count));
+    });
   return read_texts(file, place, attribute->type.get(), attribute->space.get(), static_cast<std::uint64_t>(count),
                     [&](hid_t memory, void* buffer) { return H5Aread(attribute->id.get(), memory, buffer); });
 }
@@ -659,6 +680,35 @@ Tensor read_tensor(const OpenFile& file, std::string_view path, std::int64_t beg
 
 }  // namespace
 
+namespace {
+
+// The references of variable texts lie in one piece or in chunks; those of packed chunks cannot be looked up.
+void check_text_heap(const OpenFile& file, std::string_view path, hid_t dataset, hid_t space, std::uint64_t count) {
+  check_heap(file, path, [&](HeapChecker& heap) {
+    const Handle properties(H5Dget_create_plist(dataset), H5Pclose);
+    const H5D_layout_t layout = H5Pget_layout(properties.get());
+    if (layout == H5D_CONTIGUOUS) {
+      const haddr_t offset = H5Dget_offset(dataset);
+      if (offset != HADDR_UNDEF) heap.check_references(offset, count);
+      return;
+    }
+    hsize_t chunks = 0, size = 0;
+    if (layout == H5D_CHUNKED && H5Pget_nfilters(properties.get()) == 0 && H5Dget_num_chunks(dataset, space, &chunks) >= 0 && chunks <= most_text_chunks) {
+      std::array<hsize_t, H5S_MAX_RANK> offset{};
+      unsigned mask = 0;
+      haddr_t address = 0;
+      for (hsize_t i = 0; i < chunks; ++i) {
+        if (H5Dget_chunk_info(dataset, space, i, offset.data(), &mask, &address, &size) < 0) throw damaged(file, path, "read");
+        heap.check_references(address, size / 16);
+      }
+      return;
+    }
+    throw Error("its texts are stored in a form that cannot be checked").hint("store them without compression, or with a fixed length");
+  });
+}
+
+}  // namespace
+
 bool Dataset::holds_text() const {
   const Session session;
   const OpenDataset dataset = open_dataset(*file_, path_);
@@ -694,6 +744,7 @@ std::vector<std::string> Dataset::texts() const {
   const std::uint64_t declared = count * std::max<std::uint64_t>(H5Tget_size(dataset.type.get()), sizeof(char*));
   check_layout(*file_, path_, dataset.id.get(), declared);
   if (declared > most_text) throw error_in(*file_, path_, fmt::format("its texts are longer than {} MiB", most_text >> 20));
+  if (H5Tis_variable_str(dataset.type.get()) > 0) check_text_heap(*file_, path_, dataset.id.get(), dataset.space.get(), count);
   // Many variable texts may lie at one place of the file, so they are read by parts and their sum is watched. None
   // is longer than the file.
   const std::uint64_t part = std::clamp<std::uint64_t>(most_text / std::max<std::uint64_t>(file_->size, 1), 1, 1024);
@@ -903,6 +954,13 @@ File File::open(const fs::path& path) {
     }
     throw Error("cannot be opened as HDF5: {}", reason).at(Mark{path.string()}).hint("the file is damaged: copy or download it again");
   }
+  const Handle creation(H5Fget_create_plist(file->id), H5Pclose);
+  hsize_t user_block = 0;
+  std::size_t address_size = 0, length_size = 0;
+  H5Pget_userblock(creation.get(), &user_block);
+  H5Pget_sizes(creation.get(), &address_size, &length_size);
+  if (address_size != 8 || length_size != 8) throw Error("the HDF5 file has addresses of {} bytes, 8 are supported", address_size).at(Mark{path.string()});
+  file->heap = std::make_unique<HeapChecker>(path, user_block);
   return File(std::move(file));
 }
 

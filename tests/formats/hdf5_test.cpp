@@ -314,6 +314,47 @@ TEST(Hdf5, RefusesCycles) {
             path + ": '/a/b': the group stands at two places of the file\n  hint: the file is damaged or hostile");
 }
 
+// References and heaps that lie, which the library would believe.
+TEST(Hdf5, RefusesDamagedTexts) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x.h5";
+  File file = File::create(path);
+  file.root().set_attribute("a", "hello");
+  file.root().write("texts", std::vector<std::string>{"one", "two"});
+  file.commit();
+  const std::string whole = read_file(path);
+  const std::size_t heap = whole.find("GCOL");
+  const auto little_endian = [](std::uint64_t value, std::size_t size) {
+    std::string bytes;
+    for (std::size_t i = 0; i < size; ++i, value >>= 8) bytes += static_cast<char>(static_cast<unsigned char>(value & 0xff));
+    return bytes;
+  };
+  // The reference to "hello": length, address of the heap, index.
+  const std::size_t reference = whole.find(little_endian(5, 4) + little_endian(heap, 8) + little_endian(1, 4));
+  ASSERT_NE(heap, std::string::npos);
+  ASSERT_NE(reference, std::string::npos);
+  const auto error_with = [&](std::size_t position, const std::string& bytes, bool attribute = true) {
+    std::string damaged = whole;
+    damaged.replace(position, bytes.size(), bytes);
+    test::write_plainly(path, damaged);
+    return message_of([&] {
+      const auto root = File::open(path).root();
+      if (attribute) root.text_attribute("a");
+      else root.texts("texts");
+    });
+  };
+  const auto wanted = [&](std::string_view place, std::string_view reason) {
+    return fmt::format("{}: '{}': its texts are damaged: {}\n  hint: copy or download the file again", path, place, reason);
+  };
+  EXPECT_EQ(error_with(reference, little_endian(4, 4)), wanted("/@a", "a text is not as long as the reference to it says"));
+  EXPECT_EQ(error_with(reference + 12, little_endian(77, 4)), wanted("/@a", "a reference leads nowhere"));
+  EXPECT_EQ(error_with(reference + 4, little_endian(96, 8)), wanted("/@a", "a reference leads nowhere"));
+  EXPECT_EQ(error_with(reference + 4, little_endian(std::uint64_t{1} << 62, 8)), wanted("/@a", "a reference leads out of the file"));
+  EXPECT_EQ(error_with(heap + 24, little_endian(std::uint64_t{1} << 40, 8)), wanted("/@a", "an entry of the heap has a wrong size"));
+  EXPECT_EQ(error_with(heap + 8, little_endian(std::uint64_t{1} << 40, 8), false), wanted("/texts", "a reference leads nowhere"));
+  EXPECT_EQ(error_with(heap + 16, little_endian(0, 2) + std::string(6, '\0') + little_endian(0, 8)), wanted("/@a", "an entry of the heap has a wrong size"));
+}
+
 TEST(Hdf5, ReadsForeignTypes) {
   const TemporaryFolder folder;
   const std::string path = folder / "x.h5";
