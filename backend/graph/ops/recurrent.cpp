@@ -60,13 +60,14 @@ Gradients grad_recurrent(const RecurrentAttrs& p, const Node& node, const Cotang
   return result;
 }
 
-// One step of each cell, as Keras defines it. `x` is the projected input with its bias, `state` is h [, c].
+// One step of each cell, as Keras defines it. `x` is the projected input with its bias, `state` is h [, c], `fixed` the
+// recurrent kernel [, the state's bias].
 class Cell {
  public:
   Cell(const RecurrentAttrs& p, std::int64_t units) : kind_(p.cell), units_(units) {}
 
-  Values step(Value x, const Values& state, Value kernel, Value bias) const {
-    const Value h = state[0];
+  Values step(Value x, const Values& state, const Values& fixed) const {
+    const Value h = state[0], kernel = fixed[0];
     switch (kind_) {
       case CellKind::simple: return {ops::tanh(x + ops::matmul(h, kernel))};
       case CellKind::lstm: return lstm(x + ops::matmul(h, kernel), state[1]);
@@ -77,7 +78,7 @@ class Cell {
       }
       case CellKind::gru_reset_after: break;
     }
-    const Value inner = ops::matmul(h, kernel) + bias;
+    const Value inner = ops::matmul(h, kernel) + fixed[1];
     const Value gates = ops::sigmoid(part(x, 0, 2) + part(inner, 0, 2));
     const Value z = part(gates, 0, 1), r = part(gates, 1, 2);
     return {blend(z, h, ops::tanh(part(x, 2, 3) + r * part(inner, 2, 3)))};
@@ -118,7 +119,7 @@ Values decompose_recurrent(const RecurrentAttrs& p, const Node&, const Values& i
   const ops::Scanned scanned =
       ops::scan(state, {time_first(ops::dense(x, kernel) + bias)}, fixed, p.reverse,
                 [&](Graph&, const Values& now, const Values& item, const Values& constant) -> ops::ScanStep {
-                  const Values next = cell.step(item[0], now, constant[0], constant.back());
+                  const Values next = cell.step(item[0], now, constant);
                   return {next, {next[0]}};
                 });
   Values result = {time_first(scanned.items[0])};
