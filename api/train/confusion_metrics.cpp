@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
 
 #include "api/train/loss_functions.h"
-#include "api/train/metrics.h"
 #include "backend/graph/ops/ops.h"
 
 namespace nacre {
@@ -87,7 +86,7 @@ void ConfusionMetric::build(const Type&, const Type& y_pred) {
     need(y_pred.shape.rank() == 2, "multi_label wants predictions of shape (batch, labels), got {}", y_pred.shape);
     shape.append(y_pred.shape[-1]);
   }
-  for (const Outcome outcome : counting.kept) state_.emplace_back(outcome, add_variable(std::string(names[outcome]), shape));
+  for (const Outcome outcome : counting.kept) state_.emplace_back(outcome, add_variable(std::string(names[static_cast<std::size_t>(outcome)]), shape));
 }
 
 void ConfusionMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
@@ -121,9 +120,9 @@ void ConfusionMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
   const Value positives = positive * rows(weights), negatives = (1.0 - positive) * rows(weights);
   const Value above = sums_above(rows(y_pred), positives, negatives, counting.thresholds, counting.even);
   for (const auto& [outcome, variable] : state_) {
-    const bool of_positives = outcome == true_positives || outcome == false_negatives;
+    const bool of_positives = outcome == Outcome::true_positives || outcome == Outcome::false_negatives;
     const Value passed = ops::squeeze(ops::slice_axis(above, 1, of_positives ? 0 : 1, of_positives ? 1 : 2), 1);
-    const bool passes = outcome == true_positives || outcome == false_positives;
+    const bool passes = outcome == Outcome::true_positives || outcome == Outcome::false_positives;
     const Value count = passes ? passed : ops::sum(of_positives ? positives : negatives, {1}, true) - passed;
     add_to(variable, counting.multi_label ? ops::transpose(count, {1, 0}) : ops::squeeze(count, 0));
   }
@@ -149,32 +148,32 @@ std::vector<double> ConfusionMetric::ratio(Outcome part, Outcome rest) const {
 
 namespace metrics {
 
-template <class Config_, int wrong>
+template <class Config_, Outcome wrong>
 Tensor DecisionRatio<Config_, wrong>::result() const {
-  return this->per_threshold(this->ratio(ConfusionMetric::true_positives, ConfusionMetric::Outcome(wrong)));
+  return this->per_threshold(this->ratio(Outcome::true_positives, wrong));
 }
 
-template <class Config_, int wrong>
+template <class Config_, Outcome wrong>
 ConfusionMetric::Counting DecisionRatio<Config_, wrong>::counting() const {
   const auto& config = this->config_;
   std::vector<double> thresholds = config.thresholds.values;
   if (thresholds.empty()) thresholds = {config.top_k ? below_all : 0.5};
-  return {.kept = {ConfusionMetric::true_positives, ConfusionMetric::Outcome(wrong)}, .thresholds = std::move(thresholds),
+  return {.kept = {Outcome::true_positives, wrong}, .thresholds = std::move(thresholds),
           .top_k = config.top_k, .class_id = config.class_id};
 }
 
-template class DecisionRatio<Precision::Config, 1>;
-template class DecisionRatio<Recall::Config, 3>;
+template class DecisionRatio<Precision::Config, Outcome::false_positives>;
+template class DecisionRatio<Recall::Config, Outcome::false_negatives>;
 
 template <class Config_, Ratio wanted, Ratio constrained>
 Tensor BestUnderConstraint<Config_, wanted, constrained>::result() const {
   const auto values = [&](Ratio ratio) {
     switch (ratio) {
-      case Ratio::sensitivity: return this->ratio(ConfusionMetric::true_positives, ConfusionMetric::false_negatives);
-      case Ratio::specificity: return this->ratio(ConfusionMetric::true_negatives, ConfusionMetric::false_positives);
+      case Ratio::sensitivity: return this->ratio(Outcome::true_positives, Outcome::false_negatives);
+      case Ratio::specificity: return this->ratio(Outcome::true_negatives, Outcome::false_positives);
       case Ratio::precision: break;
     }
-    return this->ratio(ConfusionMetric::true_positives, ConfusionMetric::false_positives);
+    return this->ratio(Outcome::true_positives, Outcome::false_positives);
   };
   const std::vector<double> candidates = values(wanted), conditions = values(constrained);
   float best = 0;
@@ -188,7 +187,7 @@ template <class Config_, Ratio wanted, Ratio constrained>
 ConfusionMetric::Counting BestUnderConstraint<Config_, wanted, constrained>::counting() const {
   const auto& config = this->config_;
   const bool even = config.num_thresholds > 1;
-  return {.kept = {ConfusionMetric::true_positives, ConfusionMetric::false_positives, ConfusionMetric::true_negatives, ConfusionMetric::false_negatives},
+  return {.kept = {Outcome::true_positives, Outcome::false_positives, Outcome::true_negatives, Outcome::false_negatives},
           .thresholds = even ? evenly(config.num_thresholds) : std::vector{0.5}, .even = even, .class_id = config.class_id};
 }
 
@@ -202,7 +201,7 @@ void AUCConfig::check() const {
 }
 
 ConfusionMetric::Counting AUC::counting() const {
-  Counting counting{.kept = {true_positives, false_positives, true_negatives, false_negatives}, .even = config_.thresholds.values.empty(),
+  Counting counting{.kept = {Outcome::true_positives, Outcome::false_positives, Outcome::true_negatives, Outcome::false_negatives}, .even = config_.thresholds.values.empty(),
                     .multi_label = config_.multi_label, .from_logits = config_.from_logits};
   if (counting.even) {
     counting.thresholds = evenly(config_.num_thresholds);
@@ -271,7 +270,7 @@ double area(const Points& points, Curve curve, Summation summation) {
 }  // namespace
 
 Tensor AUC::result() const {
-  const Points all{counts(true_positives), counts(false_positives), counts(true_negatives), counts(false_negatives)};
+  const Points all{counts(Outcome::true_positives), counts(Outcome::false_positives), counts(Outcome::true_negatives), counts(Outcome::false_negatives)};
   const std::size_t thresholds = counting().thresholds.size(), labels = all.tp.size() / thresholds;
   double sum = 0, weights = 0;
   for (std::size_t label = 0; label < labels; ++label) {

@@ -17,13 +17,15 @@ template <> struct FieldKind<Thresholds> {
   static Tree schema();
 };
 
-// Weighted counts of the four outcomes, per threshold.
+// What a decision is: found, taken for positive, left alone, missed.
+enum class Outcome : std::uint8_t { true_positives, false_positives, true_negatives, false_negatives };
+
+// Weighted counts of outcomes, per threshold.
 class ConfusionMetric : public Metric {
  public:
   explicit ConfusionMetric(MetricOptions options) : Metric(std::move(options)) {}
 
  protected:
-  enum Outcome : std::uint8_t { true_positives, false_positives, true_negatives, false_negatives };
   struct Counting {
     std::vector<Outcome> kept{};      // which of the outcomes the metric needs
     std::vector<double> thresholds{}; // a prediction above one is positive
@@ -51,17 +53,17 @@ class ConfusionMetric : public Metric {
 namespace metrics {
 
 // How many of one outcome.
-template <class Config_, int outcome>
+template <class Config_, Outcome outcome>
 class OutcomeCount final : public ConfiguredMetric<Config_, ConfusionMetric> {
  public:
   using ConfiguredMetric<Config_, ConfusionMetric>::ConfiguredMetric;
-  Tensor result() const override { return this->per_threshold(this->counts(typename ConfusionMetric::Outcome(outcome))); }
+  Tensor result() const override { return this->per_threshold(this->counts(outcome)); }
   std::optional<Direction> direction() const override { return {}; }
 
  protected:
   ConfusionMetric::Counting counting() const override {
     const std::vector<double>& given = this->config_.thresholds.values;
-    return {.kept = {typename ConfusionMetric::Outcome(outcome)}, .thresholds = given.empty() ? std::vector{0.5} : given};
+    return {.kept = {outcome}, .thresholds = given.empty() ? std::vector{0.5} : given};
   }
 };
 
@@ -73,10 +75,10 @@ struct OutcomeConfig {
     field("thresholds", &OutcomeConfig::thresholds, "a prediction above it is positive; null: 0.5", between(0, 1));
   }
 };
-using TruePositives = OutcomeCount<OutcomeConfig<"TruePositives", "true_positives", "Positives that were found.">, 0>;
-using FalsePositives = OutcomeCount<OutcomeConfig<"FalsePositives", "false_positives", "Negatives that were taken for positives.">, 1>;
-using TrueNegatives = OutcomeCount<OutcomeConfig<"TrueNegatives", "true_negatives", "Negatives that were left alone.">, 2>;
-using FalseNegatives = OutcomeCount<OutcomeConfig<"FalseNegatives", "false_negatives", "Positives that were missed.">, 3>;
+using TruePositives = OutcomeCount<OutcomeConfig<"TruePositives", "true_positives", "Positives that were found.">, Outcome::true_positives>;
+using FalsePositives = OutcomeCount<OutcomeConfig<"FalsePositives", "false_positives", "Negatives that were taken for positives.">, Outcome::false_positives>;
+using TrueNegatives = OutcomeCount<OutcomeConfig<"TrueNegatives", "true_negatives", "Negatives that were left alone.">, Outcome::true_negatives>;
+using FalseNegatives = OutcomeCount<OutcomeConfig<"FalseNegatives", "false_negatives", "Positives that were missed.">, Outcome::false_negatives>;
 
 template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_>
 struct DecisionConfig {
@@ -91,7 +93,7 @@ struct DecisionConfig {
 };
 
 // true positives / (true positives + `wrong`).
-template <class Config_, int wrong>
+template <class Config_, Outcome wrong>
 class DecisionRatio final : public ConfiguredMetric<Config_, ConfusionMetric> {
  public:
   using ConfiguredMetric<Config_, ConfusionMetric>::ConfiguredMetric;
@@ -100,8 +102,8 @@ class DecisionRatio final : public ConfiguredMetric<Config_, ConfusionMetric> {
  protected:
   ConfusionMetric::Counting counting() const override;
 };
-using Precision = DecisionRatio<DecisionConfig<"Precision", "precision", "Which part of what was found is positive.">, 1>;
-using Recall = DecisionRatio<DecisionConfig<"Recall", "recall", "Which part of the positives was found.">, 3>;
+using Precision = DecisionRatio<DecisionConfig<"Precision", "precision", "Which part of what was found is positive.">, Outcome::false_positives>;
+using Recall = DecisionRatio<DecisionConfig<"Recall", "recall", "Which part of the positives was found.">, Outcome::false_negatives>;
 
 // Ratios of outcomes: sensitivity (recall), specificity (sensitivity to negatives), precision.
 enum class Ratio : std::uint8_t { sensitivity, specificity, precision };
