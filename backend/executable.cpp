@@ -36,11 +36,16 @@ Types types_of(const std::vector<Graph::NamedValue>& values) {
 
 struct Executable::Implementation {
   Implementation(const Graph& source, const Backend& on)
-      : backend(on), graph(run_passes(source, on, on.passes())), schedule(compile::schedule(*graph, on)),
-        memory(compile::plan_memory(schedule, on)), input_types(types_of(graph->inputs())), output_types(types_of(graph->outputs())) {
+      : backend(on),
+        graph(run_passes(source, on, on.passes())),
+        schedule(compile::schedule(*graph, on)),
+        memory(compile::plan_memory(schedule, on)),
+        input_types(types_of(graph->inputs())),
+        output_types(types_of(graph->outputs())) {
     arena = backend.allocate(memory.arena_bytes);
     persistent = backend.allocate(memory.persistent_bytes);
-    for (const compile::Slot& slot : schedule.slots) slots.emplace_back(slot.variable, slot.layout, slot.read, slot.updated, backend);
+    for (const compile::Slot& slot : schedule.slots)
+      slots.emplace_back(slot.variable, slot.layout, slot.read, slot.updated, backend);
     changed.resize(slots.size());
     resolve();
     count();
@@ -65,7 +70,8 @@ struct Executable::Implementation {
       }
       for (int out : step.outputs) {
         const auto [address, moving] = memory_of(out);
-        write_addresses.push_back(const_cast<void*>(address));  // only constants are const, and no kernel writes to them
+        write_addresses.push_back(
+            const_cast<void*>(address));  // only constants are const, and no kernel writes to them
         if (moving) moving->writers.push_back(&write_addresses.back());
       }
       arguments.push_back({.inputs = {read_addresses.data() + read, step.inputs.size()},
@@ -80,7 +86,8 @@ struct Executable::Implementation {
     const auto of_kind = static_cast<std::size_t>(storage.index);
     switch (storage.kind) {
       case Storage::Kind::temporary: return {arena.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
-      case Storage::Kind::persistent: return {persistent.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
+      case Storage::Kind::persistent:
+        return {persistent.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
       case Storage::Kind::constant: return {storage.constant, nullptr};
       case Storage::Kind::input: return {nullptr, &inputs[of_kind]};
       case Storage::Kind::output: return {nullptr, &outputs[of_kind]};
@@ -157,8 +164,12 @@ std::string Executable::Implementation::text_of(int index) const {
     case Storage::Kind::temporary: where = fmt::format("arena+{}", offset); break;
     case Storage::Kind::persistent: where = fmt::format("persistent+{}", offset); break;
     case Storage::Kind::constant: where = "constant"; break;
-    case Storage::Kind::input: where = fmt::format("input {}", graph->inputs()[static_cast<std::size_t>(storage.index)].name); break;
-    case Storage::Kind::output: where = fmt::format("output {}", graph->outputs()[static_cast<std::size_t>(storage.index)].name); break;
+    case Storage::Kind::input:
+      where = fmt::format("input {}", graph->inputs()[static_cast<std::size_t>(storage.index)].name);
+      break;
+    case Storage::Kind::output:
+      where = fmt::format("output {}", graph->outputs()[static_cast<std::size_t>(storage.index)].name);
+      break;
     case Storage::Kind::slot: where = schedule.slots[static_cast<std::size_t>(storage.index)].variable->path(); break;
   }
   return fmt::format("{} {} {}", place.type, place.layout.text(), where);
@@ -173,22 +184,23 @@ std::string Executable::Implementation::text() const {
   std::string text;
   for (std::size_t s = 0; s < schedule.steps.size(); ++s) {
     const compile::Step& step = schedule.steps[s];
-    text += fmt::format("{}{}{}({}) -> {}{}{}\n", s < static_cast<std::size_t>(schedule.prologue) ? "prologue " : "", step.name,
-                        step.borrowed ? " (borrowed)" : "", list(step.inputs), list(step.outputs), step.label.empty() ? "" : "  ",
-                        step.label);
+    text += fmt::format("{}{}{}({}) -> {}{}{}\n", s < static_cast<std::size_t>(schedule.prologue) ? "prologue " : "",
+                        step.name, step.borrowed ? " (borrowed)" : "", list(step.inputs), list(step.outputs),
+                        step.label.empty() ? "" : "  ", step.label);
   }
   return text;
 }
 
-Executable::Executable(const Graph& graph, const Backend& backend) : implementation_(std::make_unique<Implementation>(graph, backend)) {}
+Executable::Executable(const Graph& graph, const Backend& backend)
+    : implementation_(std::make_unique<Implementation>(graph, backend)) {}
 Executable::~Executable() = default;
 
 void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
   Implementation& self = *implementation_;
   ensure(inputs.size() == self.inputs.size(), "{} inputs for an executable of {}", inputs.size(), self.inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    ensure(inputs[i].type() == self.input_types[i], "input '{}' is {}, got {}", self.graph->inputs()[i].name, self.input_types[i],
-           inputs[i].type());
+    ensure(inputs[i].type() == self.input_types[i], "input '{}' is {}, got {}", self.graph->inputs()[i].name,
+           self.input_types[i], inputs[i].type());
     self.inputs[i].move_to(const_cast<void*>(inputs[i].raw()));  // only readers are registered for inputs
   }
   outputs.resize(self.outputs.size());
@@ -207,8 +219,9 @@ std::vector<Tensor> Executable::run(std::span<const Tensor> inputs) {
 
 void Executable::run_raw(std::span<const void* const> inputs, std::span<void* const> outputs) {
   Implementation& self = *implementation_;
-  ensure(inputs.size() == self.inputs.size() && outputs.size() == self.outputs.size(), "{} inputs and {} outputs for an executable of {} and {}",
-         inputs.size(), outputs.size(), self.inputs.size(), self.outputs.size());
+  ensure(inputs.size() == self.inputs.size() && outputs.size() == self.outputs.size(),
+         "{} inputs and {} outputs for an executable of {} and {}", inputs.size(), outputs.size(), self.inputs.size(),
+         self.outputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) self.inputs[i].move_to(const_cast<void*>(inputs[i]));
   for (std::size_t i = 0; i < outputs.size(); ++i) self.outputs[i].move_to(outputs[i]);
   self.run();
@@ -220,7 +233,8 @@ const ExecutableStatistics& Executable::statistics() const { return implementati
 std::string Executable::text() const { return implementation_->text(); }
 
 Executable* ExecutableCache::find(const std::string& key) {
-  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
+  const auto found =
+      std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
   if (found == entries_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, found);
   return found->second.get();

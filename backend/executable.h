@@ -17,7 +17,8 @@ struct ExecutableStatistics {
   std::size_t variable_bytes = 0;    // residences that this executable laid out
   std::size_t persistent_bytes = 0;  // constants and what the prologue computes
   int kernels = 0, borrowed = 0;
-  int activation_reorders = 0, weight_reorders = 0;  // at each run; weights: reorders of variables and of their gradients
+  int activation_reorders = 0;       // at each run
+  int weight_reorders = 0;           // likewise, of variables and of their gradients
   int prologue_kernels = 0;          // run once per version of the variables
 };
 

@@ -13,7 +13,8 @@ std::size_t plan_arena(std::span<PlannedBuffer> buffers) {
 
   std::vector<std::size_t> order(buffers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
 
   std::size_t arena = 0;
   std::vector<const PlannedBuffer*> placed;  // by offset
@@ -34,9 +35,10 @@ std::size_t plan_arena(std::span<PlannedBuffer> buffers) {
     }
     buffer.offset = best_gap == std::numeric_limits<std::size_t>::max() ? free_from : best;
     arena = std::max(arena, buffer.offset + aligned(buffer.bytes));
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), &buffer,
-                                   [](const PlannedBuffer* a, const PlannedBuffer* b) { return a->offset < b->offset; }),
-                  &buffer);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), &buffer,
+                         [](const PlannedBuffer* a, const PlannedBuffer* b) { return a->offset < b->offset; }),
+        &buffer);
   }
   return arena;
 }

@@ -46,14 +46,16 @@ class MemoryPlanner {
 
   // Written at each run by a kernel that may as well write elsewhere.
   bool movable(int place_index) {
-    return storage_of(place_index).kind == Storage::Kind::temporary && lifetime(place(place_index).storage).first >= schedule_.prologue;
+    return storage_of(place_index).kind == Storage::Kind::temporary &&
+           lifetime(place(place_index).storage).first >= schedule_.prologue;
   }
 
   int add_copy(int from, Storage to) {
     const Place original = place(from);
     to.bytes = original.layout.bytes(original.type);
     schedule_.storages.push_back(to);
-    schedule_.places.push_back({original.type, original.layout, static_cast<int>(schedule_.storages.size()) - 1, false});
+    schedule_.places.push_back(
+        {original.type, original.layout, static_cast<int>(schedule_.storages.size()) - 1, false});
     const int copy = static_cast<int>(schedule_.places.size()) - 1;
     add_copy_step(from, copy);
     return copy;
@@ -114,9 +116,10 @@ class MemoryPlanner {
     const Step& step = schedule_.steps[static_cast<std::size_t>(writer)];
     for (int i = 0; i < static_cast<int>(step.inputs.size()); ++i) {
       if (place(step.inputs[static_cast<std::size_t>(i)]).storage != old) continue;
-      const bool allowed = std::any_of(step.in_place.begin(), step.in_place.end(), [&](const KernelPlan::InPlace& pair) {
-        return pair.input == i && place(step.outputs[static_cast<std::size_t>(pair.output)]).storage == fresh;
-      });
+      const bool allowed =
+          std::any_of(step.in_place.begin(), step.in_place.end(), [&](const KernelPlan::InPlace& pair) {
+            return pair.input == i && place(step.outputs[static_cast<std::size_t>(pair.output)]).storage == fresh;
+          });
       if (!allowed) return false;
     }
     return true;
@@ -130,8 +133,11 @@ class MemoryPlanner {
         const int fresh = place(step.outputs[static_cast<std::size_t>(output)]).storage;
         const int old = place(step.inputs[static_cast<std::size_t>(input)]).storage;
         if (storage(fresh).kind != Storage::Kind::temporary || storage(old).kind != Storage::Kind::temporary) continue;
-        const bool taken = std::any_of(step.outputs.begin(), step.outputs.end(), [&](int out) { return place(out).storage == old; });
-        if (taken || lifetime(fresh).first != s || lifetime(old).first < schedule_.prologue || !may_overwrite(old, fresh)) continue;
+        const bool taken =
+            std::any_of(step.outputs.begin(), step.outputs.end(), [&](int out) { return place(out).storage == old; });
+        if (taken || lifetime(fresh).first != s || lifetime(old).first < schedule_.prologue ||
+            !may_overwrite(old, fresh))
+          continue;
         lifetime(old).last = lifetime(fresh).last;
         lifetime(fresh) = {};
         redirect(fresh, old);
@@ -183,11 +189,13 @@ class MemoryPlanner {
         if (storage_of(in).kind == Storage::Kind::slot) needs[s][static_cast<std::size_t>(storage_of(in).index)] = 1;
         else if (from != never) include(needs[s], needs[static_cast<std::size_t>(from)]);
       }
-      for (int out : schedule_.steps[s].outputs) writer[static_cast<std::size_t>(place(out).storage)] = static_cast<int>(s);
+      for (int out : schedule_.steps[s].outputs)
+        writer[static_cast<std::size_t>(place(out).storage)] = static_cast<int>(s);
     }
     for (std::size_t s = count; s-- > 0;)
       for (int in : schedule_.steps[s].inputs)
-        if (const int from = writer[static_cast<std::size_t>(place(in).storage)]; from != never && storage_of(in).kind == Storage::Kind::temporary)
+        if (const int from = writer[static_cast<std::size_t>(place(in).storage)];
+            from != never && storage_of(in).kind == Storage::Kind::temporary)
           include(needs[static_cast<std::size_t>(from)], needs[s]);
     return needs;
   }

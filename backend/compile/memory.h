@@ -6,8 +6,8 @@
 namespace nacre::compile {
 
 struct MemoryPlan {
-  std::vector<std::size_t> offsets;         // of temporary storages in the arena, of persistent ones in their block
-  std::vector<std::size_t> scratch;         // of each step, in the arena
+  std::vector<std::size_t> offsets;  // of temporary storages in the arena, of persistent ones in their block
+  std::vector<std::size_t> scratch;  // of each step, in the arena
   std::size_t arena_bytes = 0, persistent_bytes = 0;
   std::vector<std::vector<char>> prologue;  // [step][slot]: the step must run again when that variable has changed
 };

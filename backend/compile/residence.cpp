@@ -19,7 +19,9 @@ Tensor BackendResidence::read() const {
 
 void BackendResidence::write(const Tensor& plain) { reorder(Layout::plain(), layout_, plain.raw(), buffer_.get()); }
 
-void BackendResidence::write(const BackendResidence& other) { reorder(other.layout_, layout_, other.raw(), buffer_.get()); }
+void BackendResidence::write(const BackendResidence& other) {
+  reorder(other.layout_, layout_, other.raw(), buffer_.get());
+}
 
 void BackendResidence::reorder(const Layout& from, const Layout& to, const void* source, void* destination) const {
   if (type_.shape.elements() == 0) return;

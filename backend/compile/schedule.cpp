@@ -8,7 +8,8 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Graph& graph, const Backend& backend) : graph_(graph), backend_(backend), places_(graph.nodes().size()) {}
+  Scheduler(const Graph& graph, const Backend& backend)
+      : graph_(graph), backend_(backend), places_(graph.nodes().size()) {}
 
   Schedule run() {
     for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
@@ -36,7 +37,9 @@ class Scheduler {
 
  private:
   Place& place(int index) { return result_.places[static_cast<std::size_t>(index)]; }
-  int place_of(Value value) const { return places_[static_cast<std::size_t>(value.node().id())][static_cast<std::size_t>(value.index())]; }
+  int place_of(Value value) const {
+    return places_[static_cast<std::size_t>(value.node().id())][static_cast<std::size_t>(value.index())];
+  }
 
   int slot_of(const VariableRef& variable) const {
     for (std::size_t i = 0; i < result_.slots.size(); ++i)
@@ -59,7 +62,8 @@ class Scheduler {
     if (const auto present = residence_on(backend_, *variable); present && (present->updated() || !slot.updated))
       slot.layout = present->layout();
     const int index = static_cast<int>(result_.slots.size());
-    const int at = add_place(variable->type(), slot.layout, {.kind = Storage::Kind::slot, .index = index}, !slot.updated);
+    const int at =
+        add_place(variable->type(), slot.layout, {.kind = Storage::Kind::slot, .index = index}, !slot.updated);
     slot.storage = place(at).storage;
     places_[static_cast<std::size_t>(value.node().id())] = {at};
     graph_slot_values_.push_back(value);
@@ -101,16 +105,19 @@ class Scheduler {
     Storage storage;
     if (node.is(op::input)) {
       const auto& inputs = graph_.inputs();
-      const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const Graph::NamedValue& in) { return in.value == node.out(); });
+      const auto found = std::find_if(inputs.begin(), inputs.end(),
+                                      [&](const Graph::NamedValue& in) { return in.value == node.out(); });
       storage = {.kind = Storage::Kind::input, .index = static_cast<int>(found - inputs.begin())};
     } else {
       storage = {.kind = Storage::Kind::constant, .constant = node.attrs<ConstantAttrs>().value.raw()};
     }
-    places_[static_cast<std::size_t>(node.id())] = {add_place(node.types()[0], Layout::plain(), storage, node.is(op::constant))};
+    places_[static_cast<std::size_t>(node.id())] = {
+        add_place(node.types()[0], Layout::plain(), storage, node.is(op::constant))};
   }
 
   void add(const Node& node) {
-    for (const Type& type : node.types()) ensure(type.shape.known(), "'{}' was compiled with the shape {}", node.op().name, type);
+    for (const Type& type : node.types())
+      ensure(type.shape.known(), "'{}' was compiled with the shape {}", node.op().name, type);
     if (node.is(op::variable)) return;
     if (node.op().kind == OpKind::leaf) return add_leaf(node);
 
@@ -123,7 +130,8 @@ class Scheduler {
       fixed = fixed && place(inputs.back()).fixed;
     }
     std::vector<int>& outputs = places_[static_cast<std::size_t>(node.id())];
-    if (std::all_of(node.types().begin(), node.types().end(), [](const Type& type) { return type.shape.elements() == 0; })) {
+    if (std::all_of(node.types().begin(), node.types().end(),
+                    [](const Type& type) { return type.shape.elements() == 0; })) {
       for (const Type& type : node.types()) outputs.push_back(add_place(type, Layout::plain(), {}, fixed));
       return;  // nothing to compute
     }
@@ -137,7 +145,8 @@ class Scheduler {
     }
     KernelPlan plan = row->build({.node = node, .inputs = layouts, .backend = backend_});
     ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
-           "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(), plan.outputs.size());
+           "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
+           plan.outputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       settle(inputs[i], plan.inputs[i]);
       if (plan.inputs[i].is_any()) continue;  // as it comes
@@ -175,8 +184,8 @@ class Scheduler {
   const Backend& backend_;
   Schedule result_;
   std::vector<Step> prologue_, main_;
-  std::vector<std::vector<int>> places_;  // of each node's outputs, by node id
-  Values graph_slot_values_;              // the variable node of each slot
+  std::vector<std::vector<int>> places_;     // of each node's outputs, by node id
+  Values graph_slot_values_;                 // the variable node of each slot
   std::vector<std::pair<int, int>> copies_;  // place and the same value in another layout
 };
 

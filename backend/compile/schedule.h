@@ -30,8 +30,8 @@ struct Place {
 };
 
 struct Step {
-  std::string name;             // of the op, or "reorder", "copy"
-  std::string label;            // of the layer
+  std::string name;   // of the op, or "reorder", "copy"
+  std::string label;  // of the layer
   std::unique_ptr<Kernel> kernel;
   std::vector<int> inputs, outputs;  // places
   std::vector<KernelPlan::InPlace> in_place;
@@ -43,7 +43,7 @@ struct Slot {
   VariableRef variable;
   Layout layout = Layout::any();
   int storage = 0;
-  bool read = false;     // a kernel or an output needs the value before the run
+  bool read = false;  // a kernel or an output needs the value before the run
   bool updated = false;
 };
 

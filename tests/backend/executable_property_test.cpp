@@ -34,7 +34,9 @@ std::unique_ptr<Graph> random_graph(std::uint32_t seed, const std::vector<Variab
   auto graph = std::make_unique<Graph>();
   Values values{graph->input("x", square), graph->input("y", square), graph->constant(Tensor(DType::float32, {4, 4}))};
   for (const VariableRef& variable : variables) values.push_back(graph->variable(variable));
-  const auto some = [&] { return values[static_cast<std::size_t>(draw(random, 0, static_cast<std::int64_t>(values.size()) - 1))]; };
+  const auto some = [&] {
+    return values[static_cast<std::size_t>(draw(random, 0, static_cast<std::int64_t>(values.size()) - 1))];
+  };
   for (std::int64_t i = draw(random, 0, 20); i > 0; --i) {
     switch (draw(random, 0, 8)) {
       case 0: values.push_back(ops::tanh(some() + some())); break;
@@ -54,7 +56,8 @@ std::unique_ptr<Graph> random_graph(std::uint32_t seed, const std::vector<Variab
   return graph;
 }
 
-void expect_same(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, const Graph& graph, const Executable& executable) {
+void expect_same(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, const Graph& graph,
+                 const Executable& executable) {
   for (std::size_t i = 0; i < expected.size(); ++i)
     if (const auto result = test::close(actual[i], expected[i], 1e-4); !result)
       RC_FAIL(fmt::format("output {}: {}\n{}\n{}", i, result.message(), graph.text(), executable.text()));
@@ -86,7 +89,8 @@ void check_on(const Backend& backend) {
     }
     const std::vector<Tensor> inputs{test::draw_tensor(random, square), test::draw_tensor(random, square)};
     const auto results = executables[which]->run(inputs);
-    expect_same(results, interpret(*expected[which], inputs, reference_backend()), *expected[which], *executables[which]);
+    expect_same(results, interpret(*expected[which], inputs, reference_backend()), *expected[which],
+                *executables[which]);
     expect_same(values_of(compiled), values_of(walked), *expected[which], *executables[which]);
   }
 }

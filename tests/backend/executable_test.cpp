@@ -15,7 +15,9 @@ namespace {
 
 using test::LayoutBackend;
 
-Tensor vector_of(std::initializer_list<float> values) { return Tensor::of<float>({static_cast<std::int64_t>(values.size())}, values); }
+Tensor vector_of(std::initializer_list<float> values) {
+  return Tensor::of<float>({static_cast<std::int64_t>(values.size())}, values);
+}
 
 VariableRef variable_of(std::string path, Tensor value) {
   auto variable = std::make_shared<Variable>(std::move(path), value.type(), true);
@@ -122,8 +124,9 @@ TEST(Executable, OldValueIsReadBeforeItIsOverwritten) {
 }
 
 TEST(Executable, VariablesMayTakeEachOthersValues) {
-  const auto a = variable_of("a", vector_of({1})), b = variable_of("b", vector_of({2})), c = variable_of("c", vector_of({3})),
-             d = variable_of("d", vector_of({4})), e = variable_of("e", vector_of({5}));
+  const auto a = variable_of("a", vector_of({1})), b = variable_of("b", vector_of({2})),
+             c = variable_of("c", vector_of({3})), d = variable_of("d", vector_of({4})),
+             e = variable_of("e", vector_of({5}));
   Graph graph;
   const Value x = graph.input("x", {DType::float32, {1}}), y = -x;
   graph.update(a, graph.variable(b));  // a swap
@@ -205,7 +208,8 @@ TEST(Executable, IntermediatesShareMemory) {
   chain.output("y", ops::sum(y));
   const Executable in_place(chain, reference_backend());
   std::string places;
-  for (std::size_t at = in_place.text().find("arena+"); at != std::string::npos; at = in_place.text().find("arena+", at + 1)) {
+  for (std::size_t at = in_place.text().find("arena+"); at != std::string::npos;
+       at = in_place.text().find("arena+", at + 1)) {
     const std::string place = in_place.text().substr(at, in_place.text().find_first_of(",)\n ", at) - at);
     EXPECT_TRUE(places.empty() || places == place);
     places = place;
@@ -258,7 +262,8 @@ TEST(ExecutableLayouts, VariablesLiveInTheLayoutThatTheStepWants) {
   graph.update(slot, momentum);
   graph.update(w, old + momentum);
   Executable executable(graph, backend);
-  EXPECT_EQ(executable.statistics().weight_reorders + executable.statistics().activation_reorders, 0) << executable.text();
+  EXPECT_EQ(executable.statistics().weight_reorders + executable.statistics().activation_reorders, 0)
+      << executable.text();
   EXPECT_EQ(times("copy", executable.text()), 0) << executable.text();
   executable.run();
   EXPECT_EQ(numbers(w->value()), (Numbers{2, 6, 12}));

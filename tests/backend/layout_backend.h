@@ -15,7 +15,9 @@ namespace nacre::test {
 class ReversedLayout final : public LayoutDetail {
  public:
   explicit ReversedLayout(std::size_t size) : size_(size) {}
-  bool equals(const LayoutDetail& other) const override { return dynamic_cast<const ReversedLayout*>(&other) != nullptr; }
+  bool equals(const LayoutDetail& other) const override {
+    return dynamic_cast<const ReversedLayout*>(&other) != nullptr;
+  }
   std::size_t bytes() const override { return size_; }
   std::string text() const override { return "reversed"; }
   static Layout of(const Type& type) { return Layout::opaque(std::make_shared<ReversedLayout>(type.bytes())); }
@@ -51,11 +53,13 @@ class LayoutBackend final : public Backend {
   }
 
   struct Copy final : Kernel {
-    Copy(const Type& type, bool reverse) : size(static_cast<std::int64_t>(size_of(type.dtype))), count(type.shape.elements()), reversed(reverse) {}
+    Copy(const Type& type, bool reverse)
+        : size(static_cast<std::int64_t>(size_of(type.dtype))), count(type.shape.elements()), reversed(reverse) {}
     void run(const KernelArguments& arguments) override {
       const auto* from = static_cast<const std::byte*>(arguments.inputs[0]);
       auto* to = static_cast<std::byte*>(arguments.outputs[0]);
-      for (std::int64_t i = 0; i < count; ++i) std::copy_n(from + (reversed ? count - 1 - i : i) * size, size, to + i * size);
+      for (std::int64_t i = 0; i < count; ++i)
+        std::copy_n(from + (reversed ? count - 1 - i : i) * size, size, to + i * size);
     }
     std::int64_t size, count;
     bool reversed;
@@ -79,8 +83,9 @@ class LayoutBackend final : public Backend {
     KernelPlan plan = reference_backend().row(request.node)->build(request);
     const auto same_size = [&](Value value) { return value.shape() == request.node.types()[0].shape; };
     const auto& inputs = request.node.inputs();
-    const bool flat = std::all_of(inputs.begin(), inputs.end(), same_size) &&
-                      std::any_of(request.inputs.begin(), request.inputs.end(), [](const Layout& layout) { return layout.detail(); });
+    const bool flat =
+        std::all_of(inputs.begin(), inputs.end(), same_size) &&
+        std::any_of(request.inputs.begin(), request.inputs.end(), [](const Layout& layout) { return layout.detail(); });
     if (flat) {
       plan.inputs.assign(inputs.size(), ReversedLayout::of(request.node.types()[0]));
       plan.outputs = {plan.inputs[0]};

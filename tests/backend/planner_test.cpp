@@ -15,7 +15,8 @@ std::vector<PlannedBuffer> random_buffers() {
   std::vector<PlannedBuffer> buffers;
   for (int i = 0; i < count; ++i) {
     const int first = *rc::gen::inRange(0, 40), length = *rc::gen::inRange(0, 12);
-    buffers.push_back({.bytes = static_cast<std::size_t>(*rc::gen::inRange(0, 5000)), .first = first, .last = first + length});
+    buffers.push_back(
+        {.bytes = static_cast<std::size_t>(*rc::gen::inRange(0, 5000)), .first = first, .last = first + length});
   }
   return buffers;
 }

@@ -8,13 +8,16 @@ Types infer_fused(const FusedAttrs& p, const Types& in) {
   const auto& operands = p.body->inputs();
   ensure(in.size() == operands.size(), "a fused group of {} operands got {}", operands.size(), in.size());
   for (std::size_t i = 0; i < in.size(); ++i)
-    ensure(in[i] == operands[i].value.type(), "operand {} of a fused group is {}, got {}", i, operands[i].value.type(), in[i]);
+    ensure(in[i] == operands[i].value.type(), "operand {} of a fused group is {}, got {}", i, operands[i].value.type(),
+           in[i]);
   Types types;
   for (const auto& [name, value] : p.body->outputs()) types.push_back(value.type());
   return types;
 }
 
-Values decompose_fused(const FusedAttrs& p, const Node&, const Values& in) { return inline_graph(*p.body, in.at(0).graph(), in); }
+Values decompose_fused(const FusedAttrs& p, const Node&, const Values& in) {
+  return inline_graph(*p.body, in.at(0).graph(), in);
+}
 
 }  // namespace
 

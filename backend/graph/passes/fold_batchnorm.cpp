@@ -40,7 +40,8 @@ Value scaled(Value product, Value scale, Value shift) {
 std::unique_ptr<Graph> fold_batchnorm(const Graph& graph, const Backend&) {
   const std::vector<char> fixed = fixed_nodes(graph);
   const auto is_fixed = [&](Value value) { return fixed[static_cast<std::size_t>(value.node().id())] != 0; };
-  std::vector<char> of_fixed_kernel(graph.nodes().size(), 0);  // products whose kernel and bias are fixed, and what became of them
+  // By node id: products whose kernel and bias are fixed, and what becomes of them.
+  std::vector<char> of_fixed_kernel(graph.nodes().size(), 0);
   return rewrite(graph, [&](const Node& node, Rewriter& rewriter) {
     char& marked = of_fixed_kernel[static_cast<std::size_t>(node.id())];
     if (node.is(op::conv) || node.is(op::matmul)) {
@@ -52,7 +53,8 @@ std::unique_ptr<Graph> fold_batchnorm(const Graph& graph, const Backend&) {
     for (int i = 0; i < (commutes ? 2 : 1); ++i) {
       const Value old = node.in(i), other = node.in(1 - i);
       if (!of_fixed_kernel[static_cast<std::size_t>(old.node().id())] || old.uses() != 1 || !is_fixed(other)) continue;
-      const bool per_channel = other.shape().rank() == 0 || (other.shape().rank() == 1 && other.shape()[0] == old.shape()[-1]);
+      const bool per_channel =
+          other.shape().rank() == 0 || (other.shape().rank() == 1 && other.shape()[0] == old.shape()[-1]);
       if (!per_channel || node.types()[0] != old.type()) continue;
       const Value product = rewriter(old), operand = rewriter(other);
       const Value result = node.is(op::multiply) ? scaled(product, operand, {})

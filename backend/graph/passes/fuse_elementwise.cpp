@@ -34,21 +34,28 @@ class Grouping {
   const std::vector<const Node*>& members(const Node& node) const {
     static const std::vector<const Node*> alone;
     const int group = group_of_[id(node)];
-    return group == none || members_[static_cast<std::size_t>(group)].size() < 2 ? alone : members_[static_cast<std::size_t>(group)];
+    return group == none || members_[static_cast<std::size_t>(group)].size() < 2
+               ? alone
+               : members_[static_cast<std::size_t>(group)];
   }
-  bool together(const Node& a, const Node& b) const { return group_of_[id(a)] != none && group_of_[id(a)] == group_of_[id(b)]; }
+  bool together(const Node& a, const Node& b) const {
+    return group_of_[id(a)] != none && group_of_[id(a)] == group_of_[id(b)];
+  }
 
  private:
   static bool fusible(const Node& node, const Backend& backend) {
     if (node.op().kind != OpKind::elementwise && !node.is(op::random_uniform)) return false;
-    if (node.types().size() != 1 || !node.types()[0].shape.known() || node.types()[0].shape.elements() == 0) return false;
+    if (node.types().size() != 1 || !node.types()[0].shape.known() || node.types()[0].shape.elements() == 0)
+      return false;
     const KernelRow* row = backend.row(node);
     return row && row->fuses && row->fuses(node);
   }
 
   void try_join(const Node& node, const Node& operand) {
     const int into = group_of_[id(operand)], from = group_of_[id(node)];
-    if (into == none || into == from || operand.types()[0].shape != node.types()[0].shape || fixed_[id(operand)] != fixed_[id(node)]) return;
+    if (into == none || into == from || operand.types()[0].shape != node.types()[0].shape ||
+        fixed_[id(operand)] != fixed_[id(node)])
+      return;
     auto& target = members_[static_cast<std::size_t>(into)];
     auto& source = members_[static_cast<std::size_t>(from)];
     if (target.size() + source.size() > most_members || lies_between(into, from)) return;
@@ -62,7 +69,9 @@ class Grouping {
   bool lies_between(int a, int b) {
     ++round_;
     std::vector<const Node*> open;
-    const auto inside = [&](const Node& node) { return group_of_[id(node)] != none && (group_of_[id(node)] == a || group_of_[id(node)] == b); };
+    const auto inside = [&](const Node& node) {
+      return group_of_[id(node)] != none && (group_of_[id(node)] == a || group_of_[id(node)] == b);
+    };
     const auto visit_operands = [&](const Node& node) {
       for (Value value : node.inputs()) {
         const Node& operand = value.node();
@@ -102,7 +111,11 @@ class Grouping {
 class Emitter {
  public:
   Emitter(const Graph& graph, const Grouping& grouping, Graph& result)
-      : graph_(graph), grouping_(grouping), rewriter_(graph, result), used_outside_(graph.nodes().size(), 0), done_(graph.nodes().size(), 0) {
+      : graph_(graph),
+        grouping_(grouping),
+        rewriter_(graph, result),
+        used_outside_(graph.nodes().size(), 0),
+        done_(graph.nodes().size(), 0) {
     for (const Node* node : graph.nodes())
       for (Value value : node->inputs())
         if (!grouping.together(*node, value.node())) used_outside_[id(value.node())] = 1;
@@ -115,7 +128,8 @@ class Emitter {
       if (node->is(op::input)) emit(*node);
     for (const Node* node : graph_.nodes()) {
       const auto& members = grouping_.members(*node);
-      if (members.empty() || members.back() == node) emit(*node);  // a group where its last member was, if not needed before
+      // A group comes where its last member was, if it is not needed before.
+      if (members.empty() || members.back() == node) emit(*node);
     }
     rewriter_.finish();
   }

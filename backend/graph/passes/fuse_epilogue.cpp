@@ -17,8 +17,8 @@ EpilogueKind activation_of(const Node& node) {
 
 // The product that a value is, as it is or in another shape with the same last axis.
 Value product_of(Value value) {
-  if (value.is(op::reshape) && value.node().in(0).uses() == 1 && value.shape().rank() > 0 && is_product(value.node().in(0)) &&
-      value.node().in(0).shape()[-1] == value.shape()[-1])
+  if (value.is(op::reshape) && value.node().in(0).uses() == 1 && value.shape().rank() > 0 &&
+      is_product(value.node().in(0)) && value.node().in(0).shape()[-1] == value.shape()[-1])
     return value.node().in(0);
   return is_product(value) ? value : Value();
 }
@@ -53,7 +53,7 @@ std::unique_ptr<Graph> fuse_epilogue(const Graph& graph, const Backend&) {
   return rewrite(graph, [&](const Node& node, Rewriter& rewriter) {
     const EpilogueKind activation = activation_of(node);
     if (activation == EpilogueKind::none && !node.is(op::add)) return false;
-    for (int i = static_cast<int>(node.inputs().size()) - 1; i >= 0; --i) {  // of two products the later one takes the other
+    for (int i = static_cast<int>(node.inputs().size()) - 1; i >= 0; --i) {  // of two products the later takes the other
       const Value old = node.in(i);
       const Value present = rewriter(old), product = product_of(present);
       if (!product || old.uses() != 1 || old.shape() != node.types()[0].shape) continue;

@@ -11,6 +11,7 @@
 
 namespace nacre {
 
+// clang-format off
 std::span<const Pass> common_passes() {
   static constexpr Pass passes[] = {
       {"dead code", remove_dead_code},
@@ -38,6 +39,7 @@ std::span<const Pass> fusing_passes() {
   };
   return passes;
 }
+// clang-format on
 
 std::unique_ptr<Graph> run_passes(const Graph& graph, const Backend& backend, std::span<const Pass> passes) {
   auto result = rewrite(graph, [](const Node&, Rewriter&) { return false; });

@@ -9,7 +9,8 @@ namespace nacre {
 inline bool is_product(Value value) { return value.is(op::conv) || value.is(op::matmul); }
 
 inline const Epilogue& epilogue_of(Value product) {
-  return product.is(op::conv) ? product.node().attrs<ConvAttrs>().epilogue : product.node().attrs<MatMulAttrs>().epilogue;
+  return product.is(op::conv) ? product.node().attrs<ConvAttrs>().epilogue
+                              : product.node().attrs<MatMulAttrs>().epilogue;
 }
 
 // The same product of other operands with another epilogue.

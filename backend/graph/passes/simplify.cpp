@@ -86,7 +86,8 @@ Value simplify_move(const Node& node, const Values& in) {
     if (ascending(axes)) return in[0];
     if (in[0].is(op::transpose)) {
       std::vector<std::int64_t> composed;
-      for (std::int64_t axis : axes) composed.push_back(in[0].node().attrs<TransposeAttrs>().axes[static_cast<std::size_t>(axis)]);
+      for (std::int64_t axis : axes)
+        composed.push_back(in[0].node().attrs<TransposeAttrs>().axes[static_cast<std::size_t>(axis)]);
       return ascending(composed) ? in[0].node().in(0) : ops::transpose(in[0].node().in(0), composed);
     }
   }
@@ -95,7 +96,8 @@ Value simplify_move(const Node& node, const Values& in) {
 
 // What these do to a value that has the result's type already is nothing.
 bool keeps_elements_in_order(const Node& node) {
-  const Op* const list[] = {&op::reshape, &op::reshape_like, &op::broadcast_to, &op::broadcast_like, &op::sum_like, &op::slice, &op::pad};
+  const Op* const list[] = {&op::reshape,  &op::reshape_like, &op::broadcast_to, &op::broadcast_like,
+                            &op::sum_like, &op::slice,        &op::pad};
   return std::any_of(std::begin(list), std::end(list), [&](const Op* op) { return node.is(*op); }) ||
          (node.is(op::concat) && node.inputs().size() == 1);
 }

@@ -1,10 +1,11 @@
 // How the elements of a broadcast operand are found while the result is walked in row-major order.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "backend/core/tensor.h"
-#include "backend/onednn/elementwise/loops.h"
 
 namespace nacre::onednn {
 
@@ -18,17 +19,47 @@ class Access {
   // The number of elements after which the walk begins again, or 0 when it does not.
   std::int64_t period() const { return period_; }
 
-  // The operand's elements that belong to [begin, begin + count) of the result, as floats.
-  void gather(DType dtype, const void* from, std::int64_t begin, std::int64_t count, float* to, const Loops& loops) const;
+  // Calls run(offset, stride, length) for the operand's elements that belong to [begin, begin + count) of the result,
+  // piece by piece: elements offset, offset + stride, … of the operand.
+  template <class Run>
+  void walk(std::int64_t begin, std::int64_t count, Run&& run) const;
 
  private:
   enum class Kind : std::uint8_t { full, scalar, strided };
   struct Axis {
     std::int64_t size, stride;
   };
+  static constexpr std::size_t most_axes = 16;
   Kind kind_ = Kind::strided;
   std::vector<Axis> axes_;  // of the result, adjacent ones joined where the operand's strides allow it
   std::int64_t period_ = 0;
 };
+
+template <class Run>
+void Access::walk(std::int64_t begin, std::int64_t count, Run&& run) const {
+  if (kind_ == Kind::full) return run(begin, std::int64_t{1}, count);
+  if (kind_ == Kind::scalar) return run(std::int64_t{0}, std::int64_t{0}, count);
+  const std::size_t outer = axes_.size() - 1;
+  const Axis inner = axes_.back();
+  std::array<std::int64_t, most_axes> index{};
+  std::int64_t rest = begin / inner.size, offset = 0, at = begin % inner.size;
+  for (std::size_t axis = outer; axis-- > 0;) {
+    index[axis] = rest % axes_[axis].size;
+    rest /= axes_[axis].size;
+    offset += index[axis] * axes_[axis].stride;
+  }
+  while (count > 0) {
+    const std::int64_t length = std::min(count, inner.size - at);
+    run(offset + at * inner.stride, inner.stride, length);
+    count -= length;
+    at = 0;
+    for (std::size_t axis = outer; axis-- > 0;) {
+      offset += axes_[axis].stride;
+      if (++index[axis] < axes_[axis].size) break;
+      offset -= axes_[axis].stride * axes_[axis].size;
+      index[axis] = 0;
+    }
+  }
+}
 
 }  // namespace nacre::onednn

@@ -15,6 +15,7 @@ struct Instruction {
   const Op* op;
   Opcode code;
 };
+// clang-format off
 constexpr Instruction instructions[] = {
     {&op::negate, Opcode::negate},           {&op::abs, Opcode::abs},
     {&op::sign, Opcode::sign},               {&op::exp, Opcode::exp},
@@ -37,6 +38,7 @@ constexpr Instruction instructions[] = {
     {&op::logical_and, Opcode::logical_and}, {&op::logical_or, Opcode::logical_or},
     {&op::select, Opcode::select},
 };
+// clang-format on
 
 Opcode opcode_of(const Node& node) {
   for (const auto& [op, code] : instructions)
@@ -64,7 +66,8 @@ class Compiler {
 
   Program compile() {
     const Shape& shape = body_.outputs().front().value.shape();
-    for (const auto& [name, value] : body_.inputs()) program_.operands.push_back({value.dtype(), Access(value.shape(), shape)});
+    for (const auto& [name, value] : body_.inputs())
+      program_.operands.push_back({value.dtype(), Access(value.shape(), shape)});
     for (const auto& [name, value] : body_.outputs()) program_.results.push_back({value.dtype()});
     choose_tile();
     for (const Node* node : body_.nodes()) add(*node);
@@ -78,7 +81,7 @@ class Compiler {
   struct Cell {
     enum class Kind : std::uint8_t { tile, operand, result, number } kind;
     int index = none;
-    bool once = false;                 // a tile that is loaded before all others and kept
+    bool once = false;                // a tile that is loaded before all others and kept
     std::size_t first = 0, last = 0;  // steps that write and read it
     int number = none;                // in the program
   };
@@ -117,7 +120,10 @@ class Compiler {
       cell = result_cell(value);
       emit(Step::Kind::compute, Opcode::multiply, {a, b}, cell);
     }
-    if (cell == none) cell = value.is(op::input) ? add_operand(value) : add_number(none, static_cast<float>(value.node().attrs<ConstantAttrs>().value.item()));
+    if (cell == none)
+      cell = value.is(op::input)
+                 ? add_operand(value)
+                 : add_number(none, static_cast<float>(value.node().attrs<ConstantAttrs>().value.item()));
     return cell;
   }
 
@@ -128,7 +134,8 @@ class Compiler {
 
   int input_index(Value value) const {
     const auto& inputs = body_.inputs();
-    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const Graph::NamedValue& in) { return in.value == value; });
+    const auto found =
+        std::find_if(inputs.begin(), inputs.end(), [&](const Graph::NamedValue& in) { return in.value == value; });
     return static_cast<int>(found - inputs.begin());
   }
 
@@ -136,7 +143,8 @@ class Compiler {
     const int index = input_index(value);
     const Program::Operand& operand = program_.operands[static_cast<std::size_t>(index)];
     if (operand.access.scalar()) return add_number(index, 0);
-    if (operand.access.full() && operand.dtype == DType::float32) return add_cell({.kind = Cell::Kind::operand, .index = index});
+    if (operand.access.full() && operand.dtype == DType::float32)
+      return add_cell({.kind = Cell::Kind::operand, .index = index});
     const std::int64_t period = operand.access.period();
     const int cell = add_cell({.kind = Cell::Kind::tile, .once = period > 0 && period_ % period == 0});
     emit(Step::Kind::load, Opcode::copy, {}, cell, index);
@@ -156,8 +164,11 @@ class Compiler {
     const int from = cell_of(body_.outputs()[index].value);
     const Cell& cell = cells_[static_cast<std::size_t>(from)];
     if (cell.kind == Cell::Kind::result && cell.index == static_cast<int>(index)) return;
-    if (program_.results[index].dtype != DType::float32) emit(Step::Kind::store, Opcode::copy, {from}, none, static_cast<int>(index));
-    else emit(Step::Kind::compute, Opcode::copy, {from}, add_cell({.kind = Cell::Kind::result, .index = static_cast<int>(index)}));
+    if (program_.results[index].dtype != DType::float32)
+      emit(Step::Kind::store, Opcode::copy, {from}, none, static_cast<int>(index));
+    else
+      emit(Step::Kind::compute, Opcode::copy, {from},
+           add_cell({.kind = Cell::Kind::result, .index = static_cast<int>(index)}));
   }
 
   // x · y of which only a sum or difference knows.
@@ -175,7 +186,8 @@ class Compiler {
       cell = waiting;
     } else if (node.is(op::random_uniform)) {
       const auto& p = node.attrs<RandomAttrs>();
-      program_.streams.push_back({p.path, static_cast<std::uint32_t>(p.call), input_index(node.in(0)), input_index(node.in(1))});
+      program_.streams.push_back(
+          {p.path, static_cast<std::uint32_t>(p.call), input_index(node.in(0)), input_index(node.in(1))});
       cell = result_cell(node.out());
       emit(Step::Kind::uniform, Opcode::copy, {}, cell, static_cast<int>(program_.streams.size()) - 1);
     } else if (node.is(op::stop_gradient)) {
@@ -203,19 +215,24 @@ class Compiler {
     const int other = cell_of(node.in(1 - joined));
     const int a = cell_of(product.in(0)), b = cell_of(product.in(1));
     cell = result_cell(node.out());
-    const Opcode code = node.is(op::add) ? Opcode::multiply_add : joined == 0 ? Opcode::multiply_subtract : Opcode::subtract_product;
+    const Opcode code = node.is(op::add) ? Opcode::multiply_add
+                        : joined == 0    ? Opcode::multiply_subtract
+                                         : Opcode::subtract_product;
     emit(Step::Kind::compute, code, {a, b, other}, cell);
   }
 
   // Linear scan: a tile takes the first register that is free from the step that writes it on.
   void give_registers() {
     std::vector<Step> all = std::exchange(program_.steps, {});
-    const auto is_once = [&](const Step& step) { return step.cell >= 0 && cells_[static_cast<std::size_t>(step.cell)].once; };
+    const auto is_once = [&](const Step& step) {
+      return step.cell >= 0 && cells_[static_cast<std::size_t>(step.cell)].once;
+    };
     std::stable_partition(all.begin(), all.end(), is_once);
     for (std::size_t s = 0; s < all.size(); ++s) {
       for (int read : all[s].cells)
         if (read >= 0) cells_[static_cast<std::size_t>(read)].last = s;
-      if (all[s].cell >= 0) cells_[static_cast<std::size_t>(all[s].cell)].first = cells_[static_cast<std::size_t>(all[s].cell)].last = s;
+      if (all[s].cell >= 0)
+        cells_[static_cast<std::size_t>(all[s].cell)].first = cells_[static_cast<std::size_t>(all[s].cell)].last = s;
     }
     for (Cell& cell : cells_)
       if (cell.once) cell.last = all.size();
@@ -225,7 +242,8 @@ class Compiler {
       Cell& cell = cells_[static_cast<std::size_t>(step.cell)];
       if (cell.kind != Cell::Kind::tile) continue;
       // A step may write where it reads.
-      const auto free = std::find_if(busy_until.begin(), busy_until.end(), [&](std::size_t until) { return until <= cell.first; });
+      const auto free =
+          std::find_if(busy_until.begin(), busy_until.end(), [&](std::size_t until) { return until <= cell.first; });
       cell.number = static_cast<int>(free - busy_until.begin());
       if (free == busy_until.end()) busy_until.push_back(0);
       busy_until[static_cast<std::size_t>(cell.number)] = cell.last;
@@ -246,7 +264,8 @@ class Compiler {
       if (cell.kind == Cell::Kind::number) program_.numbers[index].cell = cell.number = next++;
     }
     ensure(next <= static_cast<int>(Program::most_cells) && program_.numbers.size() <= Program::most_numbers &&
-               program_.streams.size() <= Program::most_streams, "an element-wise group is too large: {} cells", next);
+               program_.streams.size() <= Program::most_streams,
+           "an element-wise group is too large: {} cells", next);
     for (Step& step : all) {
       const bool once = step.cell >= 0 && cells_[static_cast<std::size_t>(step.cell)].once;
       for (int& cell : step.cells)
@@ -266,8 +285,6 @@ class Compiler {
 
 }  // namespace
 
-Program compile_program(const Graph& body, const Loops& loops) {
-  return Compiler(body, loops).compile();
-}
+Program compile_program(const Graph& body, const Loops& loops) { return Compiler(body, loops).compile(); }
 
 }  // namespace nacre::onednn

@@ -6,6 +6,7 @@
 #include "backend/graph/ops/random.h"
 #include "backend/onednn/elementwise/blocked.h"
 #include "backend/onednn/elementwise/exactness.h"
+#include "backend/onednn/elementwise/integers.h"
 #include "backend/onednn/elementwise/program.h"
 #include "backend/onednn/kernels.h"
 
@@ -53,7 +54,8 @@ std::unique_ptr<Graph> body_of(const Node& node) {
 bool fuses(const Node& node) { return computes_exactly(node); }
 
 KernelPlan elementwise(const KernelRequest& request) {
-  return computes_exactly(request.node) ? plan(*body_of(request.node), request) : borrowed(request);
+  if (computes_exactly(request.node)) return plan(*body_of(request.node), request);
+  return computes_on_integers(request.node) ? integers(request) : borrowed(request);
 }
 
 KernelPlan fused(const KernelRequest& request) { return plan(*request.node.attrs<FusedAttrs>().body, request); }

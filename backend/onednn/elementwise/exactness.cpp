@@ -28,18 +28,21 @@ bool small_integer(Value value) {
       if (std::abs(tensor.at(i)) > float_integers) return false;
     return true;
   }
-  if (node.is(op::iota)) return static_cast<double>(value.shape()[static_cast<int>(node.attrs<IotaAttrs>().axis)]) <= float_integers;
+  if (node.is(op::iota))
+    return static_cast<double>(value.shape()[static_cast<int>(node.attrs<IotaAttrs>().axis)]) <= float_integers;
   if (node.is(op::argmax)) {
     const std::int64_t axis = node.attrs<ReduceAttrs>().axes.front();
     return static_cast<double>(node.in(0).shape()[static_cast<int>(axis)]) <= float_integers;
   }
-  const Op* const moves[] = {&op::cast, &op::reshape, &op::reshape_like, &op::transpose, &op::broadcast_to, &op::broadcast_like, &op::slice};
+  const Op* const moves[] = {&op::cast,         &op::reshape,        &op::reshape_like, &op::transpose,
+                             &op::broadcast_to, &op::broadcast_like, &op::slice};
   const bool moved = std::any_of(std::begin(moves), std::end(moves), [&](const Op* op) { return node.is(*op); });
   return moved && !is_floating(node.in(0).dtype()) && small_integer(node.in(0));
 }
 
 bool is_comparison(const Node& node) {
-  const Op* const comparisons[] = {&op::equal, &op::not_equal, &op::less, &op::less_equal, &op::greater, &op::greater_equal};
+  const Op* const comparisons[] = {&op::equal,      &op::not_equal, &op::less,
+                                   &op::less_equal, &op::greater,   &op::greater_equal};
   return std::any_of(std::begin(comparisons), std::end(comparisons), [&](const Op* op) { return node.is(*op); });
 }
 
@@ -51,9 +54,9 @@ bool computes_exactly(const Node& node) {
   if (node.op().kind != OpKind::elementwise || to == DType::float64) return false;
   const Value a = node.in(0);
   if (a.dtype() == DType::float64) return false;
-  if (node.is(op::cast)) return short_floating(to) || to == DType::boolean || short_floating(a.dtype()) || small_integer(a);
-  if (is_comparison(node))
-    return short_floating(a.dtype()) || small_integer(a) || small_integer(node.in(1));
+  if (node.is(op::cast))
+    return short_floating(to) || to == DType::boolean || short_floating(a.dtype()) || small_integer(a);
+  if (is_comparison(node)) return short_floating(a.dtype()) || small_integer(a) || small_integer(node.in(1));
   if (node.is(op::select) || node.is(op::stop_gradient)) return short_floating(to) || small_type(to);
   return short_floating(to) || (to == DType::boolean && (a.dtype() == DType::boolean || short_floating(a.dtype())));
 }
@@ -78,7 +81,10 @@ bool keeps_zeros(const Graph& body) {
     } else if (node->is(op::add) || node->is(op::subtract) || node->is(op::maximum) || node->is(op::minimum)) {
       const Known a = of(node->in(0)), b = of(node->in(1));
       if (a && b)
-        value = node->is(op::add) ? *a + *b : node->is(op::subtract) ? *a - *b : node->is(op::maximum) ? std::max(*a, *b) : std::min(*a, *b);
+        value = node->is(op::add)        ? *a + *b
+                : node->is(op::subtract) ? *a - *b
+                : node->is(op::maximum)  ? std::max(*a, *b)
+                                         : std::min(*a, *b);
     } else if (node->op().keeps_zero) {
       const auto zero = [&](Value operand) { return of(operand) == 0.0; };
       if (std::all_of(node->inputs().begin(), node->inputs().end(), zero)) value = 0;

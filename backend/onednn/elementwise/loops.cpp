@@ -16,7 +16,7 @@ int runnable_loops(const Loops* (&list)[3]) {
 }
 
 const Loops& loops() {
-  static const Loops& best = [] () -> const Loops& {
+  static const Loops& best = []() -> const Loops& {
     const Loops* list[3];
     runnable_loops(list);
     return *list[0];

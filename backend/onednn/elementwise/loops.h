@@ -7,6 +7,7 @@
 
 namespace nacre::onednn {
 
+// clang-format off
 enum class Opcode : std::uint8_t {
   // y = f(a)
   copy, negate, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, square, reciprocal, sin, cos, tanh, sigmoid, relu, erf,
@@ -21,6 +22,7 @@ enum class Opcode : std::uint8_t {
   subtract_product,   // c - a · b
   count,
 };
+// clang-format on
 constexpr int opcodes = static_cast<int>(Opcode::count);
 constexpr int arity(Opcode code) { return code < Opcode::add ? 1 : code < Opcode::select ? 2 : 3; }
 

@@ -21,7 +21,8 @@ template <auto f, int scalars>
 void ternary_loop(const float* a, const float* b, const float* c, float* y, std::int64_t count) {
   const float a0 = *a, b0 = *b, c0 = *c;
 #pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) y[i] = f(scalars & 1 ? a0 : a[i], scalars & 2 ? b0 : b[i], scalars & 4 ? c0 : c[i]);
+  for (std::int64_t i = 0; i < count; ++i)
+    y[i] = f(scalars & 1 ? a0 : a[i], scalars & 2 ? b0 : b[i], scalars & 4 ? c0 : c[i]);
 }
 
 template <class From>
@@ -61,7 +62,9 @@ inline void store_bfloat16(const float* from, void* to, std::int64_t count) {
 inline void uniform(const RandomStreamKey& stream, std::int64_t first, float* to, std::int64_t count) {
   constexpr std::int64_t blocks = 64;
   float numbers[4 * blocks];
-  const auto number = [](std::uint64_t word) { return static_cast<float>(static_cast<std::int32_t>(static_cast<std::uint32_t>(word) >> 8)) * 0x1p-24f; };
+  const auto number = [](std::uint64_t word) {
+    return static_cast<float>(static_cast<std::int32_t>(static_cast<std::uint32_t>(word) >> 8)) * 0x1p-24f;
+  };
   for (std::int64_t done = 0; done < count;) {
     const std::int64_t block = (first + done) / 4, skip = (first + done) % 4;
     const std::int64_t some = count - done < 4 * blocks - skip ? count - done : 4 * blocks - skip;
@@ -71,7 +74,8 @@ inline void uniform(const RandomStreamKey& stream, std::int64_t first, float* to
     for (std::int64_t i = 0; i < needed; ++i) {
       // The words are the lower halves: products of halves are what vector units multiply.
       constexpr std::uint64_t half = 0xffffffffu;
-      std::uint64_t c0 = static_cast<std::uint64_t>(block + i), c1 = stream.counter[0], c2 = stream.counter[1], c3 = stream.counter[2];
+      std::uint64_t c0 = static_cast<std::uint64_t>(block + i), c1 = stream.counter[0], c2 = stream.counter[1],
+                    c3 = stream.counter[2];
       std::uint32_t k0 = stream.key[0], k1 = stream.key[1];
       for (int round = 0; round < 10; ++round) {
         const std::uint64_t a = (c0 & half) * 0xD2511F53u, b = (c2 & half) * 0xCD9E8D57u;
@@ -166,9 +170,10 @@ constexpr Loops make_loops(const char* name) {
   t.ternary<Opcode::subtract_product, [](float a, float b, float c) { return c - a * b; }>();
 
   constexpr Load loads[memory_types] = {load<std::uint8_t>, load<std::uint8_t>, load<std::int32_t>, load<std::int64_t>,
-                                        load<_Float16>, load_bfloat16, load<float>};
-  constexpr Store stores[memory_types] = {store_bool, store<std::uint8_t>, store<std::int32_t>, store<std::int64_t>,
-                                          store<_Float16>, store_bfloat16, store<float>};
+                                        load<_Float16>,     load_bfloat16,      load<float>};
+  constexpr Store stores[memory_types] = {store_bool,          store<std::uint8_t>, store<std::int32_t>,
+                                          store<std::int64_t>, store<_Float16>,     store_bfloat16,
+                                          store<float>};
   for (int i = 0; i < memory_types; ++i) t.load[i] = loads[i], t.store[i] = stores[i];
   t.uniform = uniform;
   return t;

@@ -12,7 +12,9 @@ namespace {
 using Cells = std::array<float*, Program::most_cells>;
 
 RandomStreamKey key_of(const Program::Stream& stream, const KernelArguments& arguments) {
-  const auto number = [&](int operand) { return *static_cast<const std::int64_t*>(arguments.inputs[static_cast<std::size_t>(operand)]); };
+  const auto number = [&](int operand) {
+    return *static_cast<const std::int64_t*>(arguments.inputs[static_cast<std::size_t>(operand)]);
+  };
   const RandomKey random = RandomKey::of(static_cast<std::uint64_t>(number(stream.seed)), stream.path, stream.call,
                                          static_cast<std::uint32_t>(number(stream.step)));
   const auto counter = random.counter(0);
@@ -20,8 +22,20 @@ RandomStreamKey key_of(const Program::Stream& stream, const KernelArguments& arg
   return {{counter[1], counter[2], counter[3]}, {key[0], key[1]}};
 }
 
-const std::byte* at(const void* base, DType dtype, std::int64_t element) {
-  return static_cast<const std::byte*>(base) + element * static_cast<std::int64_t>(size_of(dtype));
+// The operand's elements that belong to [begin, begin + count), as floats.
+void load(const Program::Operand& operand, const void* from, std::int64_t begin, std::int64_t count, float* to,
+          const Loops& loops) {
+  const Load convert_many = loops.load[static_cast<std::size_t>(operand.dtype)];
+  visit(operand.dtype, [&]<class T>(T*) {
+    operand.access.walk(begin, count, [&](std::int64_t offset, std::int64_t stride, std::int64_t length) {
+      const T* first = static_cast<const T*>(from) + offset;
+      if (stride == 1) convert_many(first, to, length);
+      else if (stride == 0) std::fill_n(to, length, convert<float>(*first));
+      else
+        for (std::int64_t i = 0; i < length; ++i) to[i] = convert<float>(first[i * stride]);
+      to += length;
+    });
+  });
 }
 
 }  // namespace
@@ -61,18 +75,17 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
         step.loop(read[static_cast<std::size_t>(step.cells[0])], read[static_cast<std::size_t>(step.cells[1])],
                   read[static_cast<std::size_t>(step.cells[2])], write[static_cast<std::size_t>(step.cell)], count);
         break;
-      case Step::Kind::load: {
-        const Operand& operand = operands[index];
-        float* to = write[static_cast<std::size_t>(step.cell)];
-        if (operand.access.full())
-          loops->load[static_cast<std::size_t>(operand.dtype)](at(arguments.inputs[index], operand.dtype, begin), to, count);
-        else operand.access.gather(operand.dtype, arguments.inputs[index], begin, count, to, *loops);
+      case Step::Kind::load:
+        load(operands[index], arguments.inputs[index], begin, count, write[static_cast<std::size_t>(step.cell)],
+             *loops);
         break;
-      }
-      case Step::Kind::uniform: loops->uniform(keys[index], begin, write[static_cast<std::size_t>(step.cell)], count); break;
+      case Step::Kind::uniform:
+        loops->uniform(keys[index], begin, write[static_cast<std::size_t>(step.cell)], count);
+        break;
       case Step::Kind::store: {
         const DType dtype = results[index].dtype;
-        auto* to = static_cast<std::byte*>(arguments.outputs[index]) + begin * static_cast<std::int64_t>(size_of(dtype));
+        auto* to =
+            static_cast<std::byte*>(arguments.outputs[index]) + begin * static_cast<std::int64_t>(size_of(dtype));
         loops->store[static_cast<std::size_t>(dtype)](read[static_cast<std::size_t>(step.cells[0])], to, count);
         break;
       }
@@ -82,7 +95,8 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
   for (std::int64_t t = first; t < last; ++t) {
     const std::int64_t begin = t * tile, count = std::min(tile, elements - begin);
     for (std::size_t i = 0; i < operands.size(); ++i)
-      if (const int cell = operands[i].cell; cell >= 0) place(cell, static_cast<const float*>(arguments.inputs[i]) + begin);
+      if (const int cell = operands[i].cell; cell >= 0)
+        place(cell, static_cast<const float*>(arguments.inputs[i]) + begin);
     for (std::size_t i = 0; i < results.size(); ++i)
       if (const int cell = results[i].cell; cell >= 0) {
         write[static_cast<std::size_t>(cell)] = static_cast<float*>(arguments.outputs[i]) + begin;

@@ -5,6 +5,7 @@
 
 #include "backend/backend.h"
 #include "backend/onednn/elementwise/access.h"
+#include "backend/onednn/elementwise/loops.h"
 
 namespace nacre::onednn {
 
@@ -24,10 +25,10 @@ struct Program {
     };
     Kind kind = Kind::compute;
     Opcode code = Opcode::copy;
-    Loop loop = nullptr;                // of the opcode
+    Loop loop = nullptr;  // of the opcode
     std::array<int, 3> cells{-1, -1, -1};
     int cell = -1;
-    int index = -1;                     // of the operand, stream or result
+    int index = -1;  // of the operand, stream or result
   };
   struct Operand {
     DType dtype;
@@ -63,8 +64,8 @@ struct Program {
   int registers = 0;
 
  private:
-  void run_tiles(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys, std::int64_t first,
-                 std::int64_t last) const;
+  void run_tiles(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys,
+                 std::int64_t first, std::int64_t last) const;
 };
 
 // `body` as in FusedAttrs; its shapes are those of the buffers.

@@ -47,8 +47,11 @@ TEST(ConstantFolding, WhatDependsOnConstantsIsComputed) {
 TEST(ConstantFolding, NothingGrowsBig) {
   check_unchanged(fold_constants, [](Graph& g) { g.output("y", ops::broadcast_to(g.scalar(1), {1000, 1000})); });
   check_unchanged(fold_constants, [](Graph& g) { g.output("y", ops::iota(g, floats({1000, 1000}), 0)); });
-  check(fold_constants, [](Graph& g) { g.output("y", ops::broadcast_to(g.scalar(1), {2})); },
-        [](Graph& g) { g.output("y", g.constant(Tensor::of<float>({2}, {1, 1}))); });
+  check(
+      fold_constants, [](Graph& g) { g.output("y", ops::broadcast_to(g.scalar(1), {2})); },
+      [](Graph& g) {
+        g.output("y", g.constant(Tensor::of<float>({2}, {1, 1})));
+      });
 }
 
 TEST(CommonSubexpressions, EqualNodesAreOne) {
@@ -79,7 +82,8 @@ TEST(CommonSubexpressions, AttributesAndOperandsCount) {
 
 TEST(CommonSubexpressions, RandomNumbersOfOneKeyAreEqualThoseOfTwoAreNot) {
   const auto random = [](Graph& g, const char* path, std::int64_t call, Value x) {
-    const Value seed = g.input("seed" + std::string(path) + std::to_string(call) + std::to_string(g.inputs().size()), {DType::int64, {}});
+    const Value seed = g.input("seed" + std::string(path) + std::to_string(call) + std::to_string(g.inputs().size()),
+                               {DType::int64, {}});
     return ops::random_uniform(seed, seed, x, path, call);
   };
   check_unchanged(merge_common_subexpressions, [&](Graph& g) {

@@ -39,7 +39,8 @@ bool contains(const Graph& graph, const Op& op) {
 
 TEST(DecomposeMissing, SimplerOpsGiveTheSame) {
   Graph graph;
-  const Value x = graph.input("x", floats({3, 5})), gamma = graph.input("gamma", floats({5})), beta = graph.input("beta", floats({5}));
+  const Value x = graph.input("x", floats({3, 5})), gamma = graph.input("gamma", floats({5})),
+              beta = graph.input("beta", floats({5}));
   graph.output("y", ops::layer_norm(x, gamma, beta, 1e-3).y);
   const Without backend({&op::layer_norm});
   const auto simpler = decompose_missing(graph, backend);
@@ -47,7 +48,8 @@ TEST(DecomposeMissing, SimplerOpsGiveTheSame) {
   RandomStream random(RandomKey::of(1, "x"));
   std::vector<Tensor> inputs;
   for (const auto& [name, value] : graph.inputs()) inputs.push_back(test::draw_tensor(random, value.type()));
-  EXPECT_TRUE(test::close(interpret(*simpler, inputs, backend)[0], interpret(graph, inputs, reference_backend())[0], 1e-5));
+  EXPECT_TRUE(
+      test::close(interpret(*simpler, inputs, backend)[0], interpret(graph, inputs, reference_backend())[0], 1e-5));
 }
 
 TEST(DecomposeMissing, LabelsStay) {
@@ -58,17 +60,18 @@ TEST(DecomposeMissing, LabelsStay) {
     graph.output("y", ops::layer_norm(x, gamma, gamma, 1e-3).y);
   }
   const auto simpler = decompose_missing(graph, Without({&op::layer_norm}));
-  for (const Node* node : simpler->nodes())
-    EXPECT_EQ(node->label(), node->is(op::input) ? "" : "layer 'norm'");
+  for (const Node* node : simpler->nodes()) EXPECT_EQ(node->label(), node->is(op::input) ? "" : "layer 'norm'");
 }
 
 TEST(DecomposeMissing, BodiesOfLoopsToo) {
   Graph graph;
-  const Value x = graph.input("x", floats({4, 2, 5})), start = graph.input("start", floats({2, 5})), gamma = graph.input("gamma", floats({5}));
-  const auto scanned = ops::scan({start}, {x}, {gamma}, false, [](Graph&, const Values& carry, const Values& item, const Values& fixed) {
-    const Value y = ops::layer_norm(carry[0] + item[0], fixed[0], fixed[0], 1e-3).y;
-    return ops::ScanStep{{y}, {y}};
-  });
+  const Value x = graph.input("x", floats({4, 2, 5})), start = graph.input("start", floats({2, 5})),
+              gamma = graph.input("gamma", floats({5}));
+  const auto scanned =
+      ops::scan({start}, {x}, {gamma}, false, [](Graph&, const Values& carry, const Values& item, const Values& fixed) {
+        const Value y = ops::layer_norm(carry[0] + item[0], fixed[0], fixed[0], 1e-3).y;
+        return ops::ScanStep{{y}, {y}};
+      });
   graph.output("y", scanned.items[0]);
   const auto simpler = decompose_missing(graph, Without({&op::layer_norm}));
   for (const Node* node : simpler->nodes())

@@ -35,7 +35,9 @@ Value matmul_with(Values operands, Epilogue epilogue) {
 struct ConvOperands {
   Value x, kernel, bias, residual;
   explicit ConvOperands(Graph& g)
-      : x(g.input("x", floats({2, 6, 6, 3}))), kernel(g.input("kernel", floats({3, 3, 3, 4}))), bias(g.input("bias", floats({4}))),
+      : x(g.input("x", floats({2, 6, 6, 3}))),
+        kernel(g.input("kernel", floats({3, 3, 3, 4}))),
+        bias(g.input("bias", floats({4}))),
         residual(g.input("residual", floats({2, 4, 4, 4}))) {}
 };
 
@@ -48,7 +50,8 @@ TEST(FuseEpilogue, BiasResidualAndActivation) {
       },
       [](Graph& g) {
         const ConvOperands in(g);
-        g.output("y", conv_with({in.x, in.kernel, in.bias, in.residual}, {.bias = true, .residual = true, .activation = EpilogueKind::relu}));
+        g.output("y", conv_with({in.x, in.kernel, in.bias, in.residual},
+                                {.bias = true, .residual = true, .activation = EpilogueKind::relu}));
       });
 }
 
@@ -61,7 +64,8 @@ TEST(FuseEpilogue, MatMulBehindAReshape) {
       },
       [](Graph& g) {
         const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 4})), b = g.input("b", floats({4}));
-        g.output("y", ops::reshape(matmul_with({x, k, b}, {.bias = true, .activation = EpilogueKind::tanh}), {2, 3, 4}));
+        g.output("y",
+                 ops::reshape(matmul_with({x, k, b}, {.bias = true, .activation = EpilogueKind::tanh}), {2, 3, 4}));
       });
 }
 
@@ -97,7 +101,8 @@ TEST(FuseEpilogue, InTraining) {
   graph.output("dkernel", d[0]);
   graph.output("dbias", d[1]);
   const auto fused = fuse_epilogue(graph, onednn_backend());
-  EXPECT_NE(fused->text().find("epilogue={bias=true, residual=false, activation=relu}"), std::string::npos) << fused->text();
+  EXPECT_NE(fused->text().find("epilogue={bias=true, residual=false, activation=relu}"), std::string::npos)
+      << fused->text();
 }
 
 TEST(FuseBiasGradient, OneReadOfDy) {
@@ -135,13 +140,15 @@ VariableRef variable_of(std::string path, Shape shape) {
   return variable;
 }
 
-Value normalised(Graph& g, Value x, const VariableRef& mean, const VariableRef& variance, const VariableRef& gamma, const VariableRef& beta) {
+Value normalised(Graph& g, Value x, const VariableRef& mean, const VariableRef& variance, const VariableRef& gamma,
+                 const VariableRef& beta) {
   return (x - g.variable(mean)) * ops::rsqrt(g.variable(variance) + 1e-3) * g.variable(gamma) + g.variable(beta);
 }
 
 TEST(FoldBatchNorm, InferenceCostsOneConvolution) {
-  const auto kernel = variable_of("kernel", {3, 3, 3, 4}), bias = variable_of("bias", {4}), mean = variable_of("mean", {4}),
-             variance = variable_of("variance", {4}), gamma = variable_of("gamma", {4}), beta = variable_of("beta", {4});
+  const auto kernel = variable_of("kernel", {3, 3, 3, 4}), bias = variable_of("bias", {4}),
+             mean = variable_of("mean", {4}), variance = variable_of("variance", {4}),
+             gamma = variable_of("gamma", {4}), beta = variable_of("beta", {4});
   Graph graph;
   const Value x = graph.input("x", floats({2, 6, 6, 3}));
   const Value y = ops::conv(x, graph.variable(kernel), plain_conv) + graph.variable(bias);
@@ -180,7 +187,8 @@ std::vector<std::string> groups(const test::Build& build) {
 }
 
 TEST(FuseElementwise, AChainIsOneGroupWithItsConstants) {
-  const auto bodies = groups([](Graph& g) { g.output("y", ops::tanh(g.input("x", floats({2})) * 2.0 + g.input("b", floats({1})))); });
+  const auto bodies =
+      groups([](Graph& g) { g.output("y", ops::tanh(g.input("x", floats({2})) * 2.0 + g.input("b", floats({1})))); });
   ASSERT_EQ(bodies.size(), 1u);
   EXPECT_EQ(bodies[0],
             "%0 = input{name=0}()  float32(2,)\n"
@@ -235,7 +243,9 @@ RC_GTEST_PROP(FuseElementwise, RandomGraphsComputeTheSame, ()) {
   Values values{graph.input("x", floats({4, 4})), graph.input("y", floats({4, 4})), graph.input("z", floats({4}))};
   const std::int64_t steps = test::draw(random, 1, 25);
   for (std::int64_t i = 0; i < steps; ++i) {
-    const auto some = [&] { return values[static_cast<std::size_t>(test::draw(random, 0, static_cast<std::int64_t>(values.size()) - 1))]; };
+    const auto some = [&] {
+      return values[static_cast<std::size_t>(test::draw(random, 0, static_cast<std::int64_t>(values.size()) - 1))];
+    };
     const auto square = [&] { return ops::broadcast_to(some(), {4, 4}); };
     switch (test::draw(random, 0, 6)) {
       case 0: values.push_back(ops::tanh(some() + some())); break;
@@ -245,18 +255,22 @@ RC_GTEST_PROP(FuseElementwise, RandomGraphsComputeTheSame, ()) {
       case 4: values.push_back(ops::sin(some()) - some() * 0.5); break;
       case 5: {
         const Value kernel = ops::reshape(ops::mean(square(), {1}), {1, 1, 1, 4});
-        values.push_back(ops::mean(ops::relu(ops::conv(ops::reshape(square(), {1, 4, 4, 1}), kernel, plain_conv) + values[2]), {0, 3}));
+        values.push_back(ops::mean(
+            ops::relu(ops::conv(ops::reshape(square(), {1, 4, 4, 1}), kernel, plain_conv) + values[2]), {0, 3}));
         break;
       }
       default: values.push_back(ops::relu(some() + square())); break;
     }
   }
-  for (std::int64_t i = 0; i < 3; ++i) graph.output("y" + std::to_string(i), values[values.size() - 1 - static_cast<std::size_t>(i) % values.size()]);
+  for (std::int64_t i = 0; i < 3; ++i)
+    graph.output("y" + std::to_string(i), values[values.size() - 1 - static_cast<std::size_t>(i) % values.size()]);
   std::vector<Tensor> inputs;
   for (const auto& [name, value] : graph.inputs()) inputs.push_back(test::draw_tensor(random, value.type()));
-  const auto expected = Executable(graph, reference_backend()).run(inputs), actual = Executable(graph, onednn_backend()).run(inputs);
+  const auto expected = Executable(graph, reference_backend()).run(inputs),
+             actual = Executable(graph, onednn_backend()).run(inputs);
   for (std::size_t i = 0; i < expected.size(); ++i)
-    if (const auto result = test::close(actual[i], expected[i], 1e-4); !result) RC_FAIL(std::string(result.message()) + "\n" + graph.text());
+    if (const auto result = test::close(actual[i], expected[i], 1e-4); !result)
+      RC_FAIL(std::string(result.message()) + "\n" + graph.text());
 }
 
 }  // namespace

@@ -10,9 +10,11 @@ using test::check_unchanged;
 using test::floats;
 
 // One value on x becomes another.
-void becomes(const std::function<Value(Value)>& before, const std::function<Value(Value)>& after, Type type = floats({2, 3})) {
-  check(simplify, [&](Graph& g) { g.output("y", before(g.input("x", type))); },
-        [&](Graph& g) { g.output("y", after(g.input("x", type))); });
+void becomes(const std::function<Value(Value)>& before, const std::function<Value(Value)>& after,
+             Type type = floats({2, 3})) {
+  check(
+      simplify, [&](Graph& g) { g.output("y", before(g.input("x", type))); },
+      [&](Graph& g) { g.output("y", after(g.input("x", type))); });
 }
 void stays(const std::function<Value(Value)>& f, Type type = floats({2, 3})) { becomes(f, f, std::move(type)); }
 
@@ -26,13 +28,15 @@ TEST(Simplify, NeutralElements) {
   becomes([](Value x) { return x / 1.0; }, same);
   becomes([](Value x) { return x * ops::fill_like(x, 1.0); }, same);
   becomes([](Value x) { return -(-x); }, same);
-  stays([](Value x) { return x * 0.0; });                                  // not for NaN
+  stays([](Value x) { return x * 0.0; });  // not for NaN
   stays([](Value x) { return 0.0 - x; });
   stays([](Value x) { return x + ops::scalar_like(x, 2); });
 }
 
 TEST(Simplify, NeutralElementThatBroadcastsTheOtherOperand) {
-  const auto build = [](Graph& g) { g.output("y", g.input("x", floats({3})) + g.constant(Tensor(DType::float32, {1, 1}))); };
+  const auto build = [](Graph& g) {
+    g.output("y", g.input("x", floats({3})) + g.constant(Tensor(DType::float32, {1, 1})));
+  };
   check_unchanged(simplify, build);
 }
 
@@ -45,18 +49,30 @@ TEST(Simplify, Powers) {
 
 TEST(Simplify, Casts) {
   becomes([](Value x) { return ops::cast(ops::cast(x, DType::float64), DType::float32); }, same);
-  becomes([](Value x) { return ops::cast(ops::cast(x, DType::float32), DType::bfloat16); }, [](Value x) { return ops::cast(x, DType::bfloat16); },
-          {DType::uint8, {4}});
+  becomes([](Value x) { return ops::cast(ops::cast(x, DType::float32), DType::bfloat16); },
+          [](Value x) { return ops::cast(x, DType::bfloat16); }, {DType::uint8, {4}});
   stays([](Value x) { return ops::cast(ops::cast(x, DType::bfloat16), DType::float32); });  // rounds
   stays([](Value x) { return ops::cast(ops::cast(x, DType::int32), DType::float32); });     // truncates
 }
 
 TEST(Simplify, Moves) {
-  becomes([](Value x) { return ops::reshape(ops::reshape(x, {6}), {3, 2}); }, [](Value x) { return ops::reshape(x, {3, 2}); });
+  becomes(
+      [](Value x) {
+        return ops::reshape(ops::reshape(x, {6}), {3, 2});
+      },
+      [](Value x) {
+        return ops::reshape(x, {3, 2});
+      });
   becomes([](Value x) { return ops::reshape(ops::reshape(x, {6}), {2, 3}); }, same);
   becomes([](Value x) { return ops::transpose(ops::transpose(x, {1, 0}), {1, 0}); }, same);
-  becomes([](Value x) { return ops::transpose(ops::transpose(x, {1, 2, 0}), {1, 2, 0}); }, [](Value x) { return ops::transpose(x, {2, 0, 1}); },
-          floats({2, 3, 4}));
+  becomes(
+      [](Value x) {
+        return ops::transpose(ops::transpose(x, {1, 2, 0}), {1, 2, 0});
+      },
+      [](Value x) {
+        return ops::transpose(x, {2, 0, 1});
+      },
+      floats({2, 3, 4}));
   becomes([](Value x) { return ops::slice(x, {0, 0}, {2, 3}); }, same);
   becomes([](Value x) { return ops::concat({x}, 0); }, same);
   stays([](Value x) { return ops::transpose(x, {1, 0}); });
@@ -66,7 +82,13 @@ TEST(Simplify, BroadcastsThatTheOpMakesItself) {
   becomes([](Value x) { return x + ops::fill_like(x, 2.0); }, [](Value x) { return x + 2.0; });
   becomes([](Value x) { return ops::select(ops::greater(x, ops::fill_like(x, 0)), x, ops::fill_like(x, 3)); },
           [](Value x) { return ops::select(ops::greater(x, ops::scalar_like(x, 0)), x, ops::scalar_like(x, 3)); });
-  becomes([](Value x) { return ops::exp(ops::broadcast_to(x, {4, 2, 3})); }, [](Value x) { return ops::exp(ops::broadcast_to(x, {4, 2, 3})); });
+  becomes(
+      [](Value x) {
+        return ops::exp(ops::broadcast_to(x, {4, 2, 3}));
+      },
+      [](Value x) {
+        return ops::exp(ops::broadcast_to(x, {4, 2, 3}));
+      });
 }
 
 TEST(Simplify, StopGradientHasDoneItsWork) {

@@ -36,9 +36,29 @@ const Function functions[] = {
 
 // Any bit pattern, and the ranges where the functions bend.
 std::vector<float> arguments() {
-  std::vector<float> x{0.0f, -0.0f, 1, -1, infinity, -infinity, nan, std::numeric_limits<float>::min(), std::numeric_limits<float>::denorm_min(),
-                       -std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest(),
-                       88.72283f, 88.72284f, 88.5f, -87.33f, -87.4f, -103.9f, -104.1f, 1e-4f, -1e-4f, 0.99999994f, 1.0000001f};
+  std::vector<float> x{0.0f,
+                       -0.0f,
+                       1,
+                       -1,
+                       infinity,
+                       -infinity,
+                       nan,
+                       std::numeric_limits<float>::min(),
+                       std::numeric_limits<float>::denorm_min(),
+                       -std::numeric_limits<float>::denorm_min(),
+                       std::numeric_limits<float>::max(),
+                       std::numeric_limits<float>::lowest(),
+                       88.72283f,
+                       88.72284f,
+                       88.5f,
+                       -87.33f,
+                       -87.4f,
+                       -103.9f,
+                       -104.1f,
+                       1e-4f,
+                       -1e-4f,
+                       0.99999994f,
+                       1.0000001f};
   RandomStream random(RandomKey::of(1, "math"));
   for (int i = 0; i < 100000; ++i) x.push_back(std::bit_cast<float>(random.word()));
   for (const double scale : {1e-3, 0.1, 1.0, 10.0, 100.0})
@@ -63,7 +83,8 @@ TEST_P(EveryInstructionSet, FunctionsAreAccurate) {
   const std::vector<float> x = arguments();
   std::vector<float> y(x.size());
   for (const Function& function : functions) {
-    loops().instruction[static_cast<int>(function.code)][0](x.data(), x.data(), x.data(), y.data(), static_cast<std::int64_t>(x.size()));
+    loops().instruction[static_cast<int>(function.code)][0](x.data(), x.data(), x.data(), y.data(),
+                                                            static_cast<std::int64_t>(x.size()));
     double worst = 0;
     float worst_at = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -76,7 +97,8 @@ TEST_P(EveryInstructionSet, FunctionsAreAccurate) {
         EXPECT_EQ(std::signbit(y[i]), std::signbit(rounded)) << function.name << "(" << x[i] << ")";
       } else {
         // Below the smallest normal number there are fewer bits.
-        const double error = std::abs(y[i] - exact) / std::max(std::abs(exact), double{std::numeric_limits<float>::min()});
+        const double error =
+            std::abs(y[i] - exact) / std::max(std::abs(exact), double{std::numeric_limits<float>::min()});
         if (!(error <= worst)) worst = error, worst_at = x[i];
       }
       if (HasFailure()) return;
@@ -95,7 +117,8 @@ TEST_P(EveryInstructionSet, UniformNumbersAreThoseOfTheStream) {
       std::vector<float> y(static_cast<std::size_t>(count));
       loops().uniform(stream, first, y.data(), count);
       for (std::int64_t i = 0; i < count; ++i)
-        ASSERT_EQ(y[static_cast<std::size_t>(i)], uniform_from(random.word(static_cast<std::uint64_t>(first + i)))) << first << "+" << i;
+        ASSERT_EQ(y[static_cast<std::size_t>(i)], uniform_from(random.word(static_cast<std::uint64_t>(first + i))))
+            << first << "+" << i;
     }
 }
 
@@ -108,7 +131,8 @@ TEST_P(EveryInstructionSet, ElementTypesAreConverted) {
     const auto type = static_cast<std::size_t>(dtype_of<T>());
     loops().store[type](values.data(), stored.data(), count);
     loops().load[type](stored.data(), back.data(), count);
-    for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(back[i], convert<float>(convert<T>(values[i]))) << name_of(dtype_of<T>()) << " " << values[i];
+    for (std::size_t i = 0; i < values.size(); ++i)
+      EXPECT_EQ(back[i], convert<float>(convert<T>(values[i]))) << name_of(dtype_of<T>()) << " " << values[i];
   };
   through(static_cast<std::int32_t*>(nullptr));
   through(static_cast<std::int64_t*>(nullptr));
