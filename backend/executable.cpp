@@ -12,18 +12,27 @@ namespace {
 
 using compile::Storage;
 
-// Memory whose address may differ from run to run, and the kernel arguments that hold the address.
-struct MovingMemory {
-  void* address = nullptr;
-  std::vector<const void**> readers;
-  std::vector<void**> writers;
-
-  void move_to(void* to) {
-    if (to == address) return;
-    address = to;
-    for (const void** reader : readers) *reader = to;
-    for (void** writer : writers) *writer = to;
+// Memory whose address may differ from run to run, and the kernel arguments that hold addresses in it.
+class MovingMemory {
+ public:
+  void add(const void** reader, std::size_t offset) { readers_.push_back({reader, offset}); }
+  void add(void** writer, std::size_t offset) { writers_.push_back({writer, offset}); }
+  void move_to(void* address) {
+    if (address == address_) return;
+    address_ = address;
+    for (const auto& [reader, offset] : readers_) *reader = static_cast<std::byte*>(address) + offset;
+    for (const auto& [writer, offset] : writers_) *writer = static_cast<std::byte*>(address) + offset;
   }
+
+ private:
+  template <class Pointer>
+  struct Holder {
+    Pointer* pointer;
+    std::size_t offset;
+  };
+  void* address_ = nullptr;
+  std::vector<Holder<const void*>> readers_;
+  std::vector<Holder<void*>> writers_;
 };
 
 Types types_of(const std::vector<Graph::NamedValue>& values) {
@@ -35,15 +44,16 @@ Types types_of(const std::vector<Graph::NamedValue>& values) {
 }  // namespace
 
 struct Executable::Implementation {
-  Implementation(const Graph& source, const Backend& on)
+  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared)
       : backend(on),
         graph(run_passes(source, on, on.passes())),
         schedule(compile::schedule(*graph, on)),
         memory(compile::plan_memory(schedule, on)),
         input_types(types_of(graph->inputs())),
-        output_types(types_of(graph->outputs())) {
-    arena = backend.allocate(memory.arena_bytes);
-    persistent = backend.allocate(memory.persistent_bytes);
+        output_types(types_of(graph->outputs())),
+        workspace(shared ? std::move(shared) : std::make_shared<Workspace>(on)),
+        persistent(on.allocate(memory.persistent_bytes)) {
+    workspace->reserve(memory.arena_bytes);
     for (const compile::Slot& slot : schedule.slots)
       slots.emplace_back(slot.variable, slot.layout, slot.read, slot.updated, backend);
     changed.resize(slots.size());
@@ -51,7 +61,7 @@ struct Executable::Implementation {
     count();
   }
 
-  // Gives every kernel the addresses of its operands, or the moving memory that knows them.
+  // Tells the memory that every operand of every kernel lies in where to put its address.
   void resolve() {
     inputs.resize(input_types.size());
     outputs.resize(output_types.size());
@@ -60,45 +70,54 @@ struct Executable::Implementation {
     for (const compile::Step& step : schedule.steps) reads += step.inputs.size(), writes += step.outputs.size();
     read_addresses.reserve(reads);  // spans into these stay valid
     write_addresses.reserve(writes);
+    arguments.reserve(schedule.steps.size());
     for (std::size_t s = 0; s < schedule.steps.size(); ++s) {
       const compile::Step& step = schedule.steps[s];
       const std::size_t read = read_addresses.size(), written = write_addresses.size();
       for (int in : step.inputs) {
-        const auto [address, moving] = memory_of(in);
-        read_addresses.push_back(address);
-        if (moving) moving->readers.push_back(&read_addresses.back());
+        read_addresses.push_back(storage_of(in).constant);
+        if (MovingMemory* moving = memory_of(in)) moving->add(&read_addresses.back(), offset_of(in));
       }
       for (int out : step.outputs) {
-        const auto [address, moving] = memory_of(out);
-        write_addresses.push_back(
-            const_cast<void*>(address));  // only constants are const, and no kernel writes to them
-        if (moving) moving->writers.push_back(&write_addresses.back());
+        write_addresses.push_back(nullptr);
+        memory_of(out)->add(&write_addresses.back(), offset_of(out));
       }
       arguments.push_back({.inputs = {read_addresses.data() + read, step.inputs.size()},
                            .outputs = {write_addresses.data() + written, step.outputs.size()},
-                           .scratch = arena.get() + memory.scratch[s]});
+                           .scratch = nullptr});
+      arena.add(&arguments.back().scratch, memory.scratch[s]);
     }
+    persistent_memory.move_to(persistent.get());
   }
 
-  std::pair<const void*, MovingMemory*> memory_of(int place) {
-    const int index = schedule.places[static_cast<std::size_t>(place)].storage;
-    const Storage& storage = schedule.storages[static_cast<std::size_t>(index)];
-    const auto of_kind = static_cast<std::size_t>(storage.index);
-    switch (storage.kind) {
-      case Storage::Kind::temporary: return {arena.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
-      case Storage::Kind::persistent:
-        return {persistent.get() + memory.offsets[static_cast<std::size_t>(index)], nullptr};
-      case Storage::Kind::constant: return {storage.constant, nullptr};
-      case Storage::Kind::input: return {nullptr, &inputs[of_kind]};
-      case Storage::Kind::output: return {nullptr, &outputs[of_kind]};
+  const Storage& storage_of(int place) const {
+    return schedule.storages[static_cast<std::size_t>(schedule.places[static_cast<std::size_t>(place)].storage)];
+  }
+  std::size_t offset_of(int place) const {
+    return memory.offsets[static_cast<std::size_t>(schedule.places[static_cast<std::size_t>(place)].storage)];
+  }
+  // Null for constants.
+  MovingMemory* memory_of(int place) {
+    const auto index = static_cast<std::size_t>(storage_of(place).index);
+    switch (storage_of(place).kind) {
+      case Storage::Kind::temporary: return &arena;
+      case Storage::Kind::persistent: return &persistent_memory;
+      case Storage::Kind::constant: return nullptr;
+      case Storage::Kind::input: return &inputs[index];
+      case Storage::Kind::output: return &outputs[index];
       case Storage::Kind::slot: break;
     }
-    return {nullptr, &slot_memory[of_kind]};
+    return &slot_memory[index];
   }
 
   void count() {
     statistics.arena_bytes = memory.arena_bytes;
     statistics.persistent_bytes = memory.persistent_bytes;
+    for (const compile::Slot& slot : schedule.slots) {
+      const auto present = compile::residence_on(backend, *slot.variable);
+      if (!present || present->layout() != slot.layout)
+        statistics.variable_bytes += slot.layout.bytes(slot.variable->type());
+    }
     for (const Storage& storage : schedule.storages)
       if (storage.kind == Storage::Kind::constant) statistics.persistent_bytes += storage.bytes;
     statistics.prologue_kernels = schedule.prologue;
@@ -109,6 +128,7 @@ struct Executable::Implementation {
   }
 
   void run() {
+    arena.move_to(workspace->raw());
     bool any_changed = false;
     for (std::size_t i = 0; i < slots.size(); ++i) {
       if (slots[i].refresh()) {
@@ -144,8 +164,10 @@ struct Executable::Implementation {
   Types input_types, output_types;
   ExecutableStatistics statistics;
 
-  std::shared_ptr<std::byte[]> arena, persistent;
+  std::shared_ptr<Workspace> workspace;
+  std::shared_ptr<std::byte[]> persistent;
   std::vector<compile::SlotBinding> slots;
+  MovingMemory arena, persistent_memory;
   std::vector<MovingMemory> inputs, outputs, slot_memory;
   std::vector<const void*> read_addresses;
   std::vector<void*> write_addresses;
@@ -157,8 +179,8 @@ struct Executable::Implementation {
 // "float32(8, 10) plain arena+4096"
 std::string Executable::Implementation::text_of(int index) const {
   const compile::Place& place = schedule.places[static_cast<std::size_t>(index)];
-  const Storage& storage = schedule.storages[static_cast<std::size_t>(place.storage)];
-  const std::size_t offset = memory.offsets[static_cast<std::size_t>(place.storage)];
+  const Storage& storage = storage_of(index);
+  const std::size_t offset = offset_of(index);
   std::string where;
   switch (storage.kind) {
     case Storage::Kind::temporary: where = fmt::format("arena+{}", offset); break;
@@ -191,8 +213,15 @@ std::string Executable::Implementation::text() const {
   return text;
 }
 
-Executable::Executable(const Graph& graph, const Backend& backend)
-    : implementation_(std::make_unique<Implementation>(graph, backend)) {}
+void Workspace::reserve(std::size_t bytes) {
+  if (memory_ && bytes <= bytes_) return;
+  memory_.reset();
+  memory_ = backend_.allocate(bytes);
+  bytes_ = bytes;
+}
+
+Executable::Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace)
+    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace))) {}
 Executable::~Executable() = default;
 
 void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {

@@ -17,9 +17,24 @@ struct ExecutableStatistics {
   std::size_t variable_bytes = 0;    // residences that this executable laid out
   std::size_t persistent_bytes = 0;  // constants and what the prologue computes
   int kernels = 0, borrowed = 0;
-  int activation_reorders = 0;       // at each run
-  int weight_reorders = 0;           // likewise, of variables and of their gradients
-  int prologue_kernels = 0;          // run once per version of the variables
+  int activation_reorders = 0;  // at each run
+  int weight_reorders = 0;      // likewise, of variables and of their gradients
+  int prologue_kernels = 0;     // run once per version of the variables
+};
+
+// Memory for the intermediate values of executables that never run at the same time: those of one model. It grows to
+// what the largest of them needs. Not synchronised.
+class Workspace {
+ public:
+  explicit Workspace(const Backend& backend) : backend_(backend) {}
+  void reserve(std::size_t bytes);
+  void* raw() const { return memory_.get(); }  // changes when it grows
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  const Backend& backend_;
+  std::shared_ptr<std::byte[]> memory_;
+  std::size_t bytes_ = 0;
 };
 
 // A graph compiled by a backend for fixed shapes. Running it reads the inputs and variables, computes, and gives
@@ -28,7 +43,8 @@ struct ExecutableStatistics {
 class Executable {
  public:
   // Runs the backend's passes on the graph first. All shapes must be known. Throws Error when an op has no kernel.
-  Executable(const Graph& graph, const Backend& backend);
+  // Without a workspace the executable has one of its own.
+  Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace = nullptr);
   ~Executable();
   Executable(const Executable&) = delete;
   Executable& operator=(const Executable&) = delete;

@@ -216,6 +216,25 @@ TEST(Executable, IntermediatesShareMemory) {
   }
 }
 
+TEST(Executable, ExecutablesOfAModelShareTheirWorkspace) {
+  const auto workspace = std::make_shared<Workspace>(reference_backend());
+  const auto doubled = [&](std::int64_t rows) {
+    Graph graph;
+    const Value x = graph.input("x", {DType::float32, {rows, 3}});
+    graph.output("y", ops::matmul(ops::tanh(x * 2.0), ops::tanh(x), true, false));
+    return std::make_unique<Executable>(graph, reference_backend(), workspace);
+  };
+  const auto small = doubled(2);
+  const Tensor two = Tensor::of<float>({2, 3}, {1, 2, 3, 4, 5, 6});
+  const auto expected = small->run({{two}});
+  const std::size_t before = workspace->bytes();
+  const auto large = doubled(50);  // the workspace grows, and moves
+  EXPECT_GT(workspace->bytes(), before);
+  EXPECT_EQ(workspace->bytes(), large->statistics().arena_bytes);
+  large->run({{Tensor(DType::float32, {50, 3})}});
+  EXPECT_TRUE(small->run({{two}})[0].identical(expected[0]));
+}
+
 TEST(Executable, MissingKernelIsRefusedByName) {
   struct Empty final : Backend {
     std::string_view name() const override { return "empty"; }

@@ -11,8 +11,8 @@ namespace nacre::onednn {
 
 struct Program {
   static constexpr std::int64_t tile_elements = 1024;       // at most: 4 KiB, so that some tiles fit the nearest cache
-  static constexpr std::int64_t register_elements = 32768;  // of all tiles of a thread, on its stack
-  static constexpr std::size_t most_cells = 512, most_numbers = 256, most_streams = 16;
+  static constexpr std::int64_t register_elements = 65536;  // of all tiles of a thread, on its stack
+  static constexpr std::size_t most_cells = 512, most_numbers = 256, most_streams = 64;
 
   // A cell is where a step finds or leaves its floats: a tile in a register (cells 0 to registers - 1), an operand read
   // in place, a result written in place, or a single number.
