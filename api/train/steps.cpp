@@ -88,7 +88,7 @@ std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomStat
 }
 
 Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend)
-    : model_(std::move(model)), random_(std::move(random)), backend_(backend) {}
+    : model_(std::move(model)), random_(std::move(random)), backend_(backend), workspace_(std::make_shared<Workspace>(backend)) {}
 
 void Steps::refresh() {
   std::vector<VariableRef> trainable;
@@ -99,7 +99,7 @@ void Steps::refresh() {
 }
 
 std::unique_ptr<Executable> Steps::compile(const Graph& graph) const {
-  return std::make_unique<Executable>(*decompose_missing(graph, backend_), backend_);
+  return std::make_unique<Executable>(*decompose_missing(graph, backend_), backend_, workspace_);
 }
 
 double Steps::run(Executable& executable, const Feed& feed) {

@@ -57,6 +57,7 @@ class Steps {
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;
   const Backend& backend_;
+  std::shared_ptr<Workspace> workspace_;  // one step runs at a time
   ExecutableCache steps_, predictions_;
   std::vector<VariableRef> trainable_;
   std::vector<Tensor> arguments_, results_, predicted_;
