@@ -51,9 +51,10 @@ int run(int count, char** words) {
   Model model(experiment.build_model());
   model.compile(experiment.config().train.compile);
   const Batch batch = random_batch(model, size);
+  const DatasetRef inputs = array_dataset({.inputs = batch.inputs});
   const auto step = [&] {
     if (what == "train") model.train_on_batch(batch);
-    else model.trainer().predict_on_batch(batch.inputs);
+    else model.predict(inputs, {.batch_size = size});
   };
   for (int i = 0; i < 3; ++i) step();
   std::vector<double> times;
