@@ -103,12 +103,8 @@ class SoftmaxLayer final : public ConfiguredLayer<SoftmaxConfig> {
  protected:
   Values call(Context&, const CallArguments& arguments) override {
     Value x = arguments.inputs[0];
-    const auto named = arguments.named.find("mask");
-    Value mask = named != arguments.named.end() ? named->second.at(0) : arguments.masks[0];
-    if (mask) {
-      if (mask.dtype() != DType::boolean) mask = ops::greater(mask, ops::scalar_like(mask, 0.5));
-      x = ops::select(mask, x, ops::scalar_like(x, x.dtype() == DType::float16 ? -3e4 : -1e9));
-    }
+    const Value mask = arguments.masks[0];
+    if (mask) x = ops::select(mask, x, ops::scalar_like(x, x.dtype() == DType::float16 ? -3e4 : -1e9));
     const std::vector<std::int64_t> axes = config_.axis.in(x.shape());
     Value y;
     if (axes.size() == 1) {

@@ -55,7 +55,7 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
   const Shape& shape = x.shape();
   Values carries = states, sequences = {cell()->project(ops::transpose(x, {1, 0, 2}), constants)};
   if (repeats) carries.push_back(emit::zeros(context.graph(), {x.dtype(), {shape[0], cell()->output_size()}}));
-  if (mask) sequences.push_back(ops::transpose(ops::cast(mask, DType::boolean), {1, 0}));
+  if (mask) sequences.push_back(ops::transpose(mask, {1, 0}));
   CellConstants outside = constants;
   Values fixed;
   outside.visit([&](Value& value) { fixed.push_back(value); });
@@ -84,8 +84,7 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
 Values RecurrentLayer::call(Context& context, const CallArguments& arguments) {
   Graph& graph = context.graph();
   const Value x = arguments.inputs[0];
-  const auto named_mask = arguments.named.find("mask");
-  const Value mask = named_mask != arguments.named.end() ? named_mask->second.at(0) : arguments.masks[0];
+  const Value mask = arguments.masks[0];
 
   Values states = states_of(arguments, "initial_state");
   if (states.empty()) {

@@ -57,7 +57,7 @@ void read_margins(const Tree& tree, std::span<std::array<std::int64_t, 2>> sides
 
 Tree write_margins(std::span<const std::array<std::int64_t, 2>> sides, Style style) {
   const auto same = [&](const auto& side) { return side == std::array{sides[0][0], sides[0][0]}; };
-  if (style == Style::yaml && std::all_of(sides.begin(), sides.end(), same)) return sides[0][0];
+  if (style != Style::keras && std::all_of(sides.begin(), sides.end(), same)) return sides[0][0];
   Tree tree = Tree::sequence();
   for (const auto& [before, after] : sides) tree.push(Tree::Sequence{before, after});
   return sides.size() == 1 ? Tree(tree.items()[0]) : tree;

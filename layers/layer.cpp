@@ -197,6 +197,9 @@ CallResult Layer::operator()(Context& context, CallArguments arguments) {
       need(static_cast<int>(arguments.inputs.size()) == input_count(), "got {} inputs, wanted {}", arguments.inputs.size(),
            input_count());
     arguments.masks.resize(arguments.inputs.size());
+    if (const auto given = arguments.named.extract("mask"))
+      for (std::size_t i = 0; i < given.mapped().size() && i < arguments.masks.size(); ++i)
+        arguments.masks[i] = ops::cast(given.mapped()[i], DType::boolean);
     const auto cast = [&](Values& values) {
       for (Value& value : values)
         if (value && is_floating(value.dtype()) && casts_inputs()) value = ops::cast(value, options_.dtype.compute());

@@ -77,7 +77,7 @@ class Context {
 struct CallArguments {
   Values inputs;
   Values masks;                          // as many as inputs
-  std::map<std::string, Values> named;   // further values by Keras's argument name: "initial_state", "mask", …
+  std::map<std::string, Values> named;   // by Keras's argument name: "initial_state", …; "mask" replaces `masks`
   Tree options;                          // arguments that are no values: use_causal_mask, training
 };
 struct CallResult {
@@ -116,7 +116,8 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   bool trainable() const { return options_.trainable; }
   virtual void set_trainable(bool trainable);  // and that of the sublayers
   const DTypePolicy& dtype() const { return options_.dtype; }
-  std::string label() const;  // "layer 'fc1' (Dense)"
+  std::string own_name() const;  // the name, or the class's in snake case
+  std::string label() const;     // "layer 'fc1' (Dense)"
 
   // Creates the weights for these input shapes on the first call; later calls check nothing. Errors carry label().
   void ensure_built(const std::vector<Shape>& inputs);
@@ -170,7 +171,6 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   LayerOptions options_;
 
  private:
-  std::string own_name() const;  // the name, or the class's in snake case
   void collect(std::vector<Weight>& weights, bool frozen, std::optional<bool> trainable) const;
 
   std::string parent_, path_;  // path_: of the weights; the name, below the parents' names
@@ -197,6 +197,7 @@ class ConfiguredLayer : public Base {
     Tree tree = write_config(this->options_, style);
     Tree own = write_config(config_, style);
     for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
+    if (style == Style::keras) tree.set("name", this->own_name());  // Keras takes "" for a name
     if (style != Style::yaml) return tree;
     return without_defaults(fields_of<Config>(), without_defaults(fields_of<LayerOptions>(), std::move(tree)));
   }

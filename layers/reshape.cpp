@@ -31,15 +31,14 @@ class ReshapeLayer final : public ConfiguredLayer<ReshapeConfig> {
  public:
   explicit ReshapeLayer(ReshapeConfig config = {}, LayerOptions options = {})
       : ConfiguredLayer(std::move(config), std::move(options)) {
-    const Shape& target = config_.target_shape;
-    if (std::count(target.begin(), target.end(), unknown) > 1 ||
-        std::any_of(target.begin(), target.end(), [](std::int64_t size) { return size < -1; }))
-      throw Error("got {}, wanted sizes of which one may be -1", target).about("'target_shape'").usage();
+    const std::vector<std::int64_t>& sizes = config_.target_shape;
+    if (std::count(sizes.begin(), sizes.end(), -1) > 1 || std::any_of(sizes.begin(), sizes.end(), [](std::int64_t size) { return size < -1; }))
+      throw Error("got [{}], wanted sizes of which one may be -1", fmt::join(sizes, ", ")).about("'target_shape'").usage();
   }
 
  protected:
   Shape target(const Shape& input) const {
-    Shape target = config_.target_shape;
+    Shape target(config_.target_shape);
     const Shape sample = input.from(1);
     if (!sample.known()) return target;
     std::int64_t given = 1;

@@ -17,7 +17,7 @@ struct FlattenConfig {
 struct ReshapeConfig {
   static constexpr std::string_view class_name = "Reshape";
   static constexpr std::string_view doc = "The elements of each sample in another shape.";
-  Shape target_shape;
+  std::vector<std::int64_t> target_shape;
   static void describe(auto&& field) {
     field("target_shape", &ReshapeConfig::target_shape, "without the batch; one size may be -1 and takes what is left", required());
   }

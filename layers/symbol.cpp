@@ -49,7 +49,7 @@ Tree InputLayer::config_tree(Style style) const {
   InputConfig config = config_;
   config.name = name();
   const bool free_batch = (*config_.batch_shape).rank() > 0 && (*config_.batch_shape)[0] == unknown;
-  if (style == Style::yaml && free_batch) {
+  if (style != Style::keras && free_batch) {
     config.shape = config_.batch_shape->from(1);
     config.batch_shape.reset();
   } else {
@@ -58,8 +58,10 @@ Tree InputLayer::config_tree(Style style) const {
   config.batch_size.reset();
   Tree tree = write_config(config, style);
   if (style == Style::yaml) return without_defaults(fields_of<InputConfig>(), std::move(tree));
-  tree.erase("shape");
-  tree.erase("batch_size");
+  if (style == Style::keras) {
+    tree.erase("shape");
+    tree.erase("batch_size");
+  }
   return tree;
 }
 

@@ -9,20 +9,18 @@ namespace nacre {
 
 namespace {
 
-std::string name_of(const Layer& layer) { return layer.name().empty() ? snake_case(layer.class_name()) : layer.name(); }
-
 // Schuster and Paliwal, "Bidirectional recurrent neural networks" (1997).
 class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
  public:
   explicit BidirectionalLayer(BidirectionalConfig config = {}, LayerOptions options = {})
       : ConfiguredLayer(std::move(config), std::move(options)) {
     const RecurrentLayer& given = recurrent(config_.layer, "layer");
-    const std::string name = name_of(given);
+    const std::string name = given.own_name();
     const bool backwards = given.flags().go_backwards;
     forward_ = copy(*config_.layer, "forward_" + name.substr(name.starts_with("forward_") ? 8 : 0), backwards);
     if (config_.backward_layer) {
       const RecurrentLayer& other = recurrent(config_.backward_layer, "backward_layer");
-      backward_ = copy(*config_.backward_layer, name_of(other), other.flags().go_backwards);
+      backward_ = copy(*config_.backward_layer, other.own_name(), other.flags().go_backwards);
       const auto [a, b] = std::pair(given.flags(), other.flags());
       if (a.go_backwards == b.go_backwards || a.return_sequences != b.return_sequences || a.return_state != b.return_state ||
           a.stateful != b.stateful)
@@ -55,7 +53,6 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
     const auto half = static_cast<std::ptrdiff_t>(states.size() / 2);
     const auto run = [&](RecurrentLayer& layer, Values initial) {
       CallArguments inner{.inputs = {arguments.inputs[0]}, .masks = {arguments.masks[0]}, .named = {}, .options = arguments.options};
-      if (const auto mask = arguments.named.find("mask"); mask != arguments.named.end()) inner.named["mask"] = mask->second;
       if (!initial.empty()) inner.named["initial_state"] = std::move(initial);
       return layer(context, std::move(inner)).outputs;
     };

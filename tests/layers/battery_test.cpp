@@ -132,7 +132,7 @@ class LayerBattery : public testing::TestWithParam<Row> {
 
 TEST_P(LayerBattery, ConfigsReadBackAsTheyWereWritten) {
   const auto layer = make();
-  for (const Style style : {Style::yaml, Style::keras}) {
+  for (const Style style : {Style::yaml, Style::full, Style::keras}) {
     const Tree written = write_object<Layer>(*layer, style);
     const std::string text = style == Style::keras ? write_json(written) : write_yaml(written);
     const auto again = read_object<Layer>(style == Style::keras ? parse_json(text) : parse_yaml(text));
