@@ -32,7 +32,9 @@ namespace callbacks {
 namespace {
 
 Tree tree_of(std::optional<double> value) { return value ? Tree(*value) : Tree(); }
-std::optional<double> number_of(const Tree& tree) { return tree.is_null() ? std::nullopt : std::optional(tree.as_number()); }
+std::optional<double> number_of(const Tree& tree) {
+  return tree.is_null() ? std::nullopt : std::optional(tree.as_number());
+}
 
 std::string five_places(std::optional<double> value) { return value ? fmt::format("{:.5f}", *value) : "None"; }
 
@@ -46,12 +48,15 @@ std::string formatted(std::string_view field, std::int64_t epoch, std::optional<
     if (name == "batch" && batch) return fmt::format(fmt::runtime(format), *batch + 1);
     if (const double* value = logs.find(name)) return fmt::format(fmt::runtime(format), *value);
   } catch (const fmt::format_error& error) {
-    throw Error("the field {{{}}} of the filepath cannot be written: {}", field, error.what()).hint("formats are those of {epoch:02d} and {val_loss:.4f}");
+    throw Error("the field {{{}}} of the filepath cannot be written: {}", field, error.what())
+        .hint("formats are those of {epoch:02d} and {val_loss:.4f}");
   }
-  throw Error("the filepath names '{}', which is not in the logs", name).hint(fmt::format("there are: epoch, {}", logs.names()));
+  throw Error("the filepath names '{}', which is not in the logs", name)
+      .hint(fmt::format("there are: epoch, {}", logs.names()));
 }
 
-std::string file_name(const std::string& path, std::int64_t epoch, std::optional<std::int64_t> batch, const Logs& logs) {
+std::string file_name(const std::string& path, std::int64_t epoch, std::optional<std::int64_t> batch,
+                      const Logs& logs) {
   std::string text;
   for (std::size_t i = 0; i < path.size(); ++i) {
     if ((path[i] == '{' || path[i] == '}') && i + 1 < path.size() && path[i + 1] == path[i]) text += path[i++];
@@ -72,7 +77,8 @@ std::string file_name(const std::string& path, std::int64_t epoch, std::optional
 
 const double* Monitor::value(TrainingControl& control, const Logs& logs) const {
   const double* value = logs.find(name_);
-  if (!value) control.warn(fmt::format("{} monitors '{}', which is not there; there are: {}", owner_, name_, logs.names()));
+  if (!value)
+    control.warn(fmt::format("{} monitors '{}', which is not there; there are: {}", owner_, name_, logs.names()));
   return value;
 }
 
@@ -82,7 +88,10 @@ bool Monitor::improves(const TrainingControl& control, double value, std::option
   if (metric.starts_with("val_")) metric.remove_prefix(4);
   if (mode_ == MonitorMode::automatic) direction = metric == "loss" ? Direction::down : control.direction(metric);
   else direction = mode_ == MonitorMode::min ? Direction::down : Direction::up;
-  if (!direction) throw Error("{} monitors '{}', and it is not known whether that should rise or fall", owner_, name_).hint("set mode: min or mode: max").usage();
+  if (!direction)
+    throw Error("{} monitors '{}', and it is not known whether that should rise or fall", owner_, name_)
+        .hint("set mode: min or mode: max")
+        .usage();
   if (!reference) return true;
   return *direction == Direction::up ? value - min_delta_ > *reference : value + min_delta_ < *reference;
 }
@@ -143,7 +152,9 @@ void EarlyStopping::load_state(const CallbackState& state) {
 // --- ModelCheckpoint ------------------------------------------------------------------------------------------------
 
 ModelCheckpoint::ModelCheckpoint(Config config)
-    : Configured(std::move(config)), monitor_(class_name(), config_.monitor, config_.mode, 0), best_(config_.initial_value_threshold) {
+    : Configured(std::move(config)),
+      monitor_(class_name(), config_.monitor, config_.mode, 0),
+      best_(config_.initial_value_threshold) {
   const std::string& path = config_.filepath;
   if (config_.save_weights_only && !path.ends_with(".weights.h5"))
     throw Error("with save_weights_only the filepath must end in .weights.h5, got '{}'", path).usage();
@@ -161,7 +172,8 @@ void ModelCheckpoint::on_epoch_end(TrainingControl& control, std::int64_t epoch,
   if (!config_.save_freq.batches) save(control, epoch, {}, logs);
 }
 
-void ModelCheckpoint::save(TrainingControl& control, std::int64_t epoch, std::optional<std::int64_t> batch, const Logs& logs) {
+void ModelCheckpoint::save(TrainingControl& control, std::int64_t epoch, std::optional<std::int64_t> batch,
+                           const Logs& logs) {
   const std::string file = file_name(config_.filepath, epoch, batch, logs);
   const auto say = [&](std::string_view what) {
     if (config_.verbose) control.say(fmt::format("Epoch {}: {}", epoch + 1, what));
@@ -170,7 +182,8 @@ void ModelCheckpoint::save(TrainingControl& control, std::int64_t epoch, std::op
   if (!current) {
     say(fmt::format("saving model to {}", file));
   } else if (monitor_.improves(control, *current, best_)) {
-    say(fmt::format("{} improved from {} to {:.5f}, saving model to {}", config_.monitor, five_places(best_), *current, file));
+    say(fmt::format("{} improved from {} to {:.5f}, saving model to {}", config_.monitor, five_places(best_), *current,
+                    file));
     best_ = *current;
   } else {
     return say(fmt::format("{} did not improve from {}", config_.monitor, five_places(best_)));
@@ -217,10 +230,12 @@ void ReduceLROnPlateau::on_epoch_end(TrainingControl& control, std::int64_t epoc
   if (monitor_.improves(control, *current, best_)) {
     best_ = *current;
     wait_ = 0;
-  } else if (cooldown_ == 0 && ++wait_ >= config_.patience && static_cast<float>(rate) > static_cast<float>(config_.min_lr)) {
+  } else if (cooldown_ == 0 && ++wait_ >= config_.patience &&
+             static_cast<float>(rate) > static_cast<float>(config_.min_lr)) {
     const double lower = std::max(rate * config_.factor, config_.min_lr);
     control.set_learning_rate(lower);
-    if (config_.verbose) control.say(fmt::format("Epoch {}: {} reducing learning rate to {}.", epoch + 1, class_name(), lower));
+    if (config_.verbose)
+      control.say(fmt::format("Epoch {}: {} reducing learning rate to {}.", epoch + 1, class_name(), lower));
     cooldown_ = config_.cooldown;
     wait_ = 0;
   }
@@ -253,7 +268,8 @@ void LearningRateScheduler::on_epoch_begin(TrainingControl& control, std::int64_
   const double rate = config_.schedule.function(epoch, control.learning_rate());
   if (!std::isfinite(rate)) throw Error("the schedule gives the learning rate {} for epoch {}", rate, epoch);
   control.set_learning_rate(rate);
-  if (config_.verbose) control.say(fmt::format("Epoch {}: {} setting learning rate to {}.", epoch + 1, class_name(), rate));
+  if (config_.verbose)
+    control.say(fmt::format("Epoch {}: {} setting learning rate to {}.", epoch + 1, class_name(), rate));
 }
 
 void LearningRateScheduler::on_epoch_end(TrainingControl& control, std::int64_t, Logs& logs) {
@@ -263,7 +279,8 @@ void LearningRateScheduler::on_epoch_end(TrainingControl& control, std::int64_t,
 // --- CSVLogger ------------------------------------------------------------------------------------------------------
 
 CSVLogger::CSVLogger(Config config) : Configured(std::move(config)) {
-  if (config_.separator.size() != 1) throw Error("the separator must be one character, got '{}'", config_.separator).usage();
+  if (config_.separator.size() != 1)
+    throw Error("the separator must be one character, got '{}'", config_.separator).usage();
 }
 CSVLogger::~CSVLogger() = default;
 
@@ -274,7 +291,8 @@ void CSVLogger::on_train_begin(TrainingControl&) {
 }
 
 void CSVLogger::open() {
-  file_ = std::make_unique<std::ofstream>(config_.filename, config_.append || resumed_ ? std::ios::app : std::ios::trunc);
+  file_ =
+      std::make_unique<std::ofstream>(config_.filename, config_.append || resumed_ ? std::ios::app : std::ios::trunc);
   file_->seekp(0, std::ios::end);
   if (!*file_) throw Error("cannot write '{}'", config_.filename);
 }
@@ -336,7 +354,8 @@ void CSVLogger::load_state(const CallbackState& state) {
 void TerminateOnNaN::on_train_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) {
   const double* loss = logs.find("loss");
   if (!loss || std::isfinite(*loss)) return;
-  if (config_.raise_error) throw Error("the loss became {} at batch {}", *loss, batch).hint("a lower learning rate or clipping may help");
+  if (config_.raise_error)
+    throw Error("the loss became {} at batch {}", *loss, batch).hint("a lower learning rate or clipping may help");
   control.say(fmt::format("Batch {}: the loss is {}, terminating training", batch, *loss));
   control.stop(fmt::format("the loss became {}", *loss));
 }
@@ -365,7 +384,8 @@ void LambdaCallback::on_train_batch_end(TrainingControl& control, std::int64_t b
 void FieldKind<callbacks::SaveFrequency>::read(const Tree& tree, callbacks::SaveFrequency& value) {
   value = {};
   if (tree.is_string() && tree.as_string() == "epoch") return;
-  if (!tree.is_number() || tree.as_integer() < 1) throw Error("wanted 'epoch' or a number of batches, got {}", tree.text()).at(tree.mark()).usage();
+  if (!tree.is_number() || tree.as_integer() < 1)
+    throw Error("wanted 'epoch' or a number of batches, got {}", tree.text()).at(tree.mark()).usage();
   value.batches = tree.as_integer();
 }
 Tree FieldKind<callbacks::SaveFrequency>::write(const callbacks::SaveFrequency& value, Style) {
@@ -393,6 +413,7 @@ Tree FieldKind<callbacks::RateFunction>::schema() {
 template <>
 Registry<Callback>& registry<Callback>() {
   using namespace callbacks;
+  // clang-format off
   static Registry<Callback> callbacks("callback", {
       class_info<Callback, EarlyStopping>("keras.callbacks"),
       class_info<Callback, ModelCheckpoint>("keras.callbacks"),
@@ -401,6 +422,7 @@ Registry<Callback>& registry<Callback>() {
       class_info<Callback, CSVLogger>("keras.callbacks"),
       class_info<Callback, TerminateOnNaN>("keras.callbacks"),
   });
+  // clang-format on
   return callbacks;
 }
 

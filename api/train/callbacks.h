@@ -35,8 +35,8 @@ class TrainingControl {
   virtual void stop(std::string reason) = 0;  // after the present batch or epoch
   virtual double learning_rate() const = 0;
   virtual void set_learning_rate(double rate) = 0;
-  virtual std::int64_t epoch() const = 0;     // from 0
-  virtual std::int64_t epochs() const = 0;    // when training ends unless it is stopped
+  virtual std::int64_t epoch() const = 0;           // from 0
+  virtual std::int64_t epochs() const = 0;          // when training ends unless it is stopped
   virtual std::vector<Tensor> weights() const = 0;  // a snapshot, in the model's order
   virtual void set_weights(const std::vector<Tensor>& weights) = 0;
   virtual void save(const std::string& file, bool weights_only) = 0;
@@ -158,10 +158,12 @@ struct ModelCheckpointConfig {
     field("monitor", &ModelCheckpointConfig::monitor, "name in the logs, for save_best_only");
     field("verbose", &ModelCheckpointConfig::verbose, "1: say so", between(0, 1));
     field("save_best_only", &ModelCheckpointConfig::save_best_only, "only when the monitored number improved");
-    field("save_weights_only", &ModelCheckpointConfig::save_weights_only, "weights without the architecture: FILE.weights.h5");
+    field("save_weights_only", &ModelCheckpointConfig::save_weights_only,
+          "weights without the architecture: FILE.weights.h5");
     field("mode", &ModelCheckpointConfig::mode, "auto, min or max: which way is better");
     field("save_freq", &ModelCheckpointConfig::save_freq, "epoch, or a number of batches");
-    field("initial_value_threshold", &ModelCheckpointConfig::initial_value_threshold, "to be beaten before anything is saved");
+    field("initial_value_threshold", &ModelCheckpointConfig::initial_value_threshold,
+          "to be beaten before anything is saved");
   }
 };
 
@@ -217,16 +219,16 @@ class ReduceLROnPlateau final : public Configured<Callback, ReduceLROnPlateauCon
   std::int64_t wait_ = 0, cooldown_ = 0;
 };
 
-// A learning rate as a function of the epoch and the present rate: a C++ function, or an expression in `epoch` and `lr`:
-// lr * 0.9, epoch < 10 and 0.1 or 0.01.
+// A learning rate as a function of the epoch and the present rate: a C++ function, or an expression in `epoch` and
+// `lr`: lr * 0.9, epoch < 10 and 0.1 or 0.01.
 struct RateFunction {
   std::function<double(std::int64_t epoch, double rate)> function;
   std::string text;  // "" for C++ functions
   RateFunction() = default;
   RateFunction(std::string expression);
   template <class Function>
-    requires std::is_invocable_r_v<double, Function, std::int64_t, double>
-  RateFunction(Function function_) : function(std::move(function_)) {}
+  requires std::is_invocable_r_v<double, Function, std::int64_t, double> RateFunction(Function function_)
+      : function(std::move(function_)) {}
 };
 
 struct LearningRateSchedulerConfig {
@@ -235,7 +237,8 @@ struct LearningRateSchedulerConfig {
   RateFunction schedule{};
   std::int64_t verbose = 0;
   static void describe(auto&& field) {
-    field("schedule", &LearningRateSchedulerConfig::schedule, "an expression in epoch (from 0) and lr: lr * 0.9", required());
+    field("schedule", &LearningRateSchedulerConfig::schedule, "an expression in epoch (from 0) and lr: lr * 0.9",
+          required());
     field("verbose", &LearningRateSchedulerConfig::verbose, "1: say so", between(0, 1));
   }
 };
@@ -282,7 +285,9 @@ struct TerminateOnNaNConfig {
   static constexpr std::string_view class_name = "TerminateOnNaN";
   static constexpr std::string_view doc = "Stops training when the loss is not a finite number.";
   bool raise_error = false;
-  static void describe(auto&& field) { field("raise_error", &TerminateOnNaNConfig::raise_error, "fail instead of stopping"); }
+  static void describe(auto&& field) {
+    field("raise_error", &TerminateOnNaNConfig::raise_error, "fail instead of stopping");
+  }
 };
 
 class TerminateOnNaN final : public Configured<Callback, TerminateOnNaNConfig> {
@@ -323,12 +328,14 @@ template <>
 struct EnumNames<callbacks::MonitorMode> {
   static constexpr std::string_view names[] = {"auto", "min", "max"};
 };
-template <> struct FieldKind<callbacks::SaveFrequency> {
+template <>
+struct FieldKind<callbacks::SaveFrequency> {
   static void read(const Tree& tree, callbacks::SaveFrequency& value);
   static Tree write(const callbacks::SaveFrequency& value, Style style);
   static Tree schema();
 };
-template <> struct FieldKind<callbacks::RateFunction> {
+template <>
+struct FieldKind<callbacks::RateFunction> {
   static void read(const Tree& tree, callbacks::RateFunction& value);
   static Tree write(const callbacks::RateFunction& value, Style style);
   static Tree schema();

@@ -30,30 +30,39 @@ Value filter_top_k(Value y_pred, std::int64_t k) {
 // above each threshold.
 Value sums_above(Value y_pred, Value positives, Value negatives, const std::vector<double>& thresholds, bool even) {
   Graph& graph = y_pred.graph();
-  const std::int64_t labels = y_pred.shape()[0], n = y_pred.shape()[1], count = static_cast<std::int64_t>(thresholds.size());
-  const Value both = ops::concat({ops::expand_dims(positives, 1), ops::expand_dims(negatives, 1)}, 1);  // (labels, 2, n)
+  const std::int64_t labels = y_pred.shape()[0], n = y_pred.shape()[1],
+                     count = static_cast<std::int64_t>(thresholds.size());
+  const Value both =
+      ops::concat({ops::expand_dims(positives, 1), ops::expand_dims(negatives, 1)}, 1);  // (labels, 2, n)
   if (!even) {
-    const Value levels = graph.constant(Tensor::of<float>({count}, std::vector<float>(thresholds.begin(), thresholds.end())));
+    const Value levels =
+        graph.constant(Tensor::of<float>({count}, std::vector<float>(thresholds.begin(), thresholds.end())));
     const Value above = ops::greater(ops::expand_dims(y_pred, -1), ops::cast(levels, y_pred.dtype()));
     return ops::matmul(both, ops::cast(above, both.dtype()));
   }
-  // Predictions are gathered in bins between the thresholds: bin i holds those above exactly the first i thresholds. With
-  // a first threshold below 0 none is in bin 0.
+  // Predictions are gathered in bins between the thresholds: bin i holds those above exactly the first i thresholds.
+  // With a first threshold below 0 none is in bin 0.
   Value bin = ops::ceil(ops::clip(y_pred, 0, 1) * static_cast<double>(count - 1));
   if (thresholds.front() < 0) bin = ops::maximum(bin, ops::scalar_like(bin, 1));
   // Each label has bins of its own, and each row (positives, negatives) of each label.
   const Value row = ops::iota(graph, {DType::int32, {labels, 2, n}}, 0) * graph.scalar(2, DType::int32) +
                     ops::iota(graph, {DType::int32, {labels, 2, n}}, 1);
-  const Value place = ops::expand_dims(ops::cast(bin, DType::int32), 1) + row * graph.scalar(static_cast<double>(count), DType::int32);
-  const Value bins = graph.add(op::scatter_add, RowsAttrs{labels * 2 * count}, {ops::reshape(place, {labels * 2 * n}), ops::reshape(both, {labels * 2 * n})}).out();
+  const Value place =
+      ops::expand_dims(ops::cast(bin, DType::int32), 1) + row * graph.scalar(static_cast<double>(count), DType::int32);
+  const Value bins = graph
+                         .add(op::scatter_add, RowsAttrs{labels * 2 * count},
+                              {ops::reshape(place, {labels * 2 * n}), ops::reshape(both, {labels * 2 * n})})
+                         .out();
   const Type square{DType::int32, {count, count}};
   const Value above = ops::greater(ops::iota(graph, square, 0), ops::iota(graph, square, 1));
-  return ops::reshape(ops::matmul(ops::reshape(bins, {labels * 2, count}), ops::cast(above, bins.dtype())), {labels, 2, count});
+  return ops::reshape(ops::matmul(ops::reshape(bins, {labels * 2, count}), ops::cast(above, bins.dtype())),
+                      {labels, 2, count});
 }
 
 std::vector<double> evenly(std::int64_t count) {
   std::vector<double> thresholds;
-  for (std::int64_t i = 0; i < count; ++i) thresholds.push_back(static_cast<double>(i) / static_cast<double>(count - 1));
+  for (std::int64_t i = 0; i < count; ++i)
+    thresholds.push_back(static_cast<double>(i) / static_cast<double>(count - 1));
   return thresholds;
 }
 
@@ -74,19 +83,22 @@ Tree FieldKind<Thresholds>::write(const Thresholds& value, Style style) {
 }
 Tree FieldKind<Thresholds>::schema() {
   Tree schema;
-  schema.set("anyOf", Tree::Sequence{schema_type("number"), FieldKind<std::vector<double>>::schema(), schema_type("null")});
+  schema.set("anyOf",
+             Tree::Sequence{schema_type("number"), FieldKind<std::vector<double>>::schema(), schema_type("null")});
   return schema;
 }
 
 void ConfusionMetric::build(const Type&, const Type& y_pred) {
-  static constexpr std::string_view names[] = {"true_positives", "false_positives", "true_negatives", "false_negatives"};
+  static constexpr std::string_view names[] = {"true_positives", "false_positives", "true_negatives",
+                                               "false_negatives"};
   const Counting counting = this->counting();
   Shape shape{static_cast<std::int64_t>(counting.thresholds.size())};
   if (counting.multi_label) {
     need(y_pred.shape.rank() == 2, "multi_label wants predictions of shape (batch, labels), got {}", y_pred.shape);
     shape.append(y_pred.shape[-1]);
   }
-  for (const Outcome outcome : counting.kept) state_.emplace_back(outcome, add_variable(std::string(names[static_cast<std::size_t>(outcome)]), shape));
+  for (const Outcome outcome : counting.kept)
+    state_.emplace_back(outcome, add_variable(std::string(names[static_cast<std::size_t>(outcome)]), shape));
 }
 
 void ConfusionMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
@@ -100,14 +112,15 @@ void ConfusionMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
   if (counting.from_logits) y_pred = ops::sigmoid(y_pred);
   if (counting.top_k) y_pred = filter_top_k(y_pred, *counting.top_k);
   if (counting.class_id) {
-    need(y_pred.shape().rank() > 1 && *counting.class_id < y_pred.shape()[-1], "class_id {} is outside predictions of shape {}",
-         *counting.class_id, y_pred.shape());
+    need(y_pred.shape().rank() > 1 && *counting.class_id < y_pred.shape()[-1],
+         "class_id {} is outside predictions of shape {}", *counting.class_id, y_pred.shape());
     y_true = ops::slice_axis(y_true, -1, *counting.class_id, *counting.class_id + 1);
     y_pred = ops::slice_axis(y_pred, -1, *counting.class_id, *counting.class_id + 1);
   }
 
   Value weights = ops::fill_like(y_pred, 1);
-  if (sample_weight) weights = weights * ops::cast(losses::align_weights(sample_weight, y_pred.shape().rank()), weights.dtype());
+  if (sample_weight)
+    weights = weights * ops::cast(losses::align_weights(sample_weight, y_pred.shape().rank()), weights.dtype());
   if (!counting.label_weights.empty()) {
     const std::vector<float> label_weights(counting.label_weights.begin(), counting.label_weights.end());
     const Tensor tensor = Tensor::of<float>({static_cast<std::int64_t>(label_weights.size())}, label_weights);
@@ -115,7 +128,9 @@ void ConfusionMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
   }
 
   // One row for each label that is counted by itself.
-  const auto rows = [&](Value x) { return counting.multi_label ? ops::transpose(x, {1, 0}) : ops::reshape(x, {1, x.shape().elements()}); };
+  const auto rows = [&](Value x) {
+    return counting.multi_label ? ops::transpose(x, {1, 0}) : ops::reshape(x, {1, x.shape().elements()});
+  };
   const Value positive = ops::cast(ops::cast(rows(y_true), DType::boolean), y_pred.dtype());
   const Value positives = positive * rows(weights), negatives = (1.0 - positive) * rows(weights);
   const Value above = sums_above(rows(y_pred), positives, negatives, counting.thresholds, counting.even);
@@ -136,13 +151,15 @@ std::vector<double> ConfusionMetric::counts(Outcome outcome) const {
 
 Tensor ConfusionMetric::per_threshold(const std::vector<double>& values) const {
   const std::vector<float> numbers(values.begin(), values.end());
-  return numbers.size() == 1 ? Tensor::scalar(numbers.front()) : Tensor::of<float>({static_cast<std::int64_t>(numbers.size())}, numbers);
+  return numbers.size() == 1 ? Tensor::scalar(numbers.front())
+                             : Tensor::of<float>({static_cast<std::int64_t>(numbers.size())}, numbers);
 }
 
 std::vector<double> ConfusionMetric::ratio(Outcome part, Outcome rest) const {
   std::vector<double> parts = counts(part);
   const std::vector<double> rests = counts(rest);
-  std::transform(parts.begin(), parts.end(), rests.begin(), parts.begin(), [](double a, double b) { return divide(a, a + b); });
+  std::transform(parts.begin(), parts.end(), rests.begin(), parts.begin(),
+                 [](double a, double b) { return divide(a, a + b); });
   return parts;
 }
 
@@ -158,8 +175,10 @@ ConfusionMetric::Counting DecisionRatio<Config_, wrong>::counting() const {
   const auto& config = this->config_;
   std::vector<double> thresholds = config.thresholds.values;
   if (thresholds.empty()) thresholds = {config.top_k ? below_all : 0.5};
-  return {.kept = {Outcome::true_positives, wrong}, .thresholds = std::move(thresholds),
-          .top_k = config.top_k, .class_id = config.class_id};
+  return {.kept = {Outcome::true_positives, wrong},
+          .thresholds = std::move(thresholds),
+          .top_k = config.top_k,
+          .class_id = config.class_id};
 }
 
 template class DecisionRatio<Precision::Config, Outcome::false_positives>;
@@ -179,7 +198,8 @@ Tensor BestUnderConstraint<Config_, wanted, constrained>::result() const {
   float best = 0;
   for (std::size_t i = 0; i < candidates.size(); ++i)
     // Compared in float32, as in Keras: 0.1f counts as at least 0.1.
-    if (static_cast<float>(conditions[i]) >= static_cast<float>(this->config_.bound)) best = std::max(best, static_cast<float>(candidates[i]));
+    if (static_cast<float>(conditions[i]) >= static_cast<float>(this->config_.bound))
+      best = std::max(best, static_cast<float>(candidates[i]));
   return Tensor::scalar(best);
 }
 
@@ -187,8 +207,11 @@ template <class Config_, Ratio wanted, Ratio constrained>
 ConfusionMetric::Counting BestUnderConstraint<Config_, wanted, constrained>::counting() const {
   const auto& config = this->config_;
   const bool even = config.num_thresholds > 1;
-  return {.kept = {Outcome::true_positives, Outcome::false_positives, Outcome::true_negatives, Outcome::false_negatives},
-          .thresholds = even ? evenly(config.num_thresholds) : std::vector{0.5}, .even = even, .class_id = config.class_id};
+  return {
+      .kept = {Outcome::true_positives, Outcome::false_positives, Outcome::true_negatives, Outcome::false_negatives},
+      .thresholds = even ? evenly(config.num_thresholds) : std::vector{0.5},
+      .even = even,
+      .class_id = config.class_id};
 }
 
 template class BestUnderConstraint<SensitivityAtSpecificity::Config, Ratio::sensitivity, Ratio::specificity>;
@@ -201,8 +224,11 @@ void AUCConfig::check() const {
 }
 
 ConfusionMetric::Counting AUC::counting() const {
-  Counting counting{.kept = {Outcome::true_positives, Outcome::false_positives, Outcome::true_negatives, Outcome::false_negatives}, .even = config_.thresholds.values.empty(),
-                    .multi_label = config_.multi_label, .from_logits = config_.from_logits};
+  Counting counting{
+      .kept = {Outcome::true_positives, Outcome::false_positives, Outcome::true_negatives, Outcome::false_negatives},
+      .even = config_.thresholds.values.empty(),
+      .multi_label = config_.multi_label,
+      .from_logits = config_.from_logits};
   if (counting.even) {
     counting.thresholds = evenly(config_.num_thresholds);
   } else {
@@ -270,7 +296,8 @@ double area(const Points& points, Curve curve, Summation summation) {
 }  // namespace
 
 Tensor AUC::result() const {
-  const Points all{counts(Outcome::true_positives), counts(Outcome::false_positives), counts(Outcome::true_negatives), counts(Outcome::false_negatives)};
+  const Points all{counts(Outcome::true_positives), counts(Outcome::false_positives), counts(Outcome::true_negatives),
+                   counts(Outcome::false_negatives)};
   const std::size_t thresholds = counting().thresholds.size(), labels = all.tp.size() / thresholds;
   double sum = 0, weights = 0;
   for (std::size_t label = 0; label < labels; ++label) {

@@ -1,7 +1,7 @@
 // Metrics that count right and wrong decisions at thresholds.
 #pragma once
 
-#include "api/train/constant_text.h"
+#include "api/train/class_texts.h"
 #include "api/train/metric.h"
 
 namespace nacre {
@@ -11,7 +11,8 @@ struct Thresholds {
   std::vector<double> values;
   bool single = false;  // written as a number
 };
-template <> struct FieldKind<Thresholds> {
+template <>
+struct FieldKind<Thresholds> {
   static void read(const Tree& tree, Thresholds& value);
   static Tree write(const Thresholds& value, Style style);
   static Tree schema();
@@ -27,13 +28,13 @@ class ConfusionMetric : public Metric {
 
  protected:
   struct Counting {
-    std::vector<Outcome> kept{};      // which of the outcomes the metric needs
-    std::vector<double> thresholds{}; // a prediction above one is positive
-    bool even = false;                // thresholds are i / (n - 1), but for the ends that lie beyond 0 and 1
+    std::vector<Outcome> kept{};             // which of the outcomes the metric needs
+    std::vector<double> thresholds{};        // a prediction above one is positive
+    bool even = false;                       // thresholds are i / (n - 1), but for the ends that lie beyond 0 and 1
     std::optional<std::int64_t> top_k{};     // only the largest predictions can be positive
     std::optional<std::int64_t> class_id{};  // only this place of the last axis counts
-    bool multi_label = false;         // counts for each place of the last axis
-    std::vector<double> label_weights{};  // of the places, when they are counted together
+    bool multi_label = false;                // counts for each place of the last axis
+    std::vector<double> label_weights{};     // of the places, when they are counted together
     bool from_logits = false;
   };
   virtual Counting counting() const = 0;
@@ -67,26 +68,32 @@ class OutcomeCount final : public ConfiguredMetric<Config_, ConfusionMetric> {
   }
 };
 
-template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_>
+template <const ClassTexts& texts>
 struct OutcomeConfig {
-  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  static constexpr std::string_view class_name = texts.class_name, default_name = texts.default_name, doc = texts.doc;
   Thresholds thresholds{};
   static void describe(auto&& field) {
     field("thresholds", &OutcomeConfig::thresholds, "a prediction above it is positive; null: 0.5", between(0, 1));
   }
 };
-using TruePositives = OutcomeCount<OutcomeConfig<"TruePositives", "true_positives", "Positives that were found.">, Outcome::true_positives>;
-using FalsePositives = OutcomeCount<OutcomeConfig<"FalsePositives", "false_positives", "Negatives that were taken for positives.">, Outcome::false_positives>;
-using TrueNegatives = OutcomeCount<OutcomeConfig<"TrueNegatives", "true_negatives", "Negatives that were left alone.">, Outcome::true_negatives>;
-using FalseNegatives = OutcomeCount<OutcomeConfig<"FalseNegatives", "false_negatives", "Positives that were missed.">, Outcome::false_negatives>;
+inline constexpr ClassTexts true_positives_texts{"TruePositives", "true_positives", "Positives that were found."};
+using TruePositives = OutcomeCount<OutcomeConfig<true_positives_texts>, Outcome::true_positives>;
+inline constexpr ClassTexts false_positives_texts{"FalsePositives", "false_positives",
+                                                  "Negatives that were taken for positives."};
+using FalsePositives = OutcomeCount<OutcomeConfig<false_positives_texts>, Outcome::false_positives>;
+inline constexpr ClassTexts true_negatives_texts{"TrueNegatives", "true_negatives", "Negatives that were left alone."};
+using TrueNegatives = OutcomeCount<OutcomeConfig<true_negatives_texts>, Outcome::true_negatives>;
+inline constexpr ClassTexts false_negatives_texts{"FalseNegatives", "false_negatives", "Positives that were missed."};
+using FalseNegatives = OutcomeCount<OutcomeConfig<false_negatives_texts>, Outcome::false_negatives>;
 
-template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_>
+template <const ClassTexts& texts>
 struct DecisionConfig {
-  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  static constexpr std::string_view class_name = texts.class_name, default_name = texts.default_name, doc = texts.doc;
   Thresholds thresholds{};
   std::optional<std::int64_t> top_k{}, class_id{};
   static void describe(auto&& field) {
-    field("thresholds", &DecisionConfig::thresholds, "a prediction above it is positive; null: 0.5, or none with top_k", between(0, 1));
+    field("thresholds", &DecisionConfig::thresholds, "a prediction above it is positive; null: 0.5, or none with top_k",
+          between(0, 1));
     field("top_k", &DecisionConfig::top_k, "only so many of the largest predictions are positive", at_least(1));
     field("class_id", &DecisionConfig::class_id, "only this class counts", at_least(0));
   }
@@ -102,20 +109,26 @@ class DecisionRatio final : public ConfiguredMetric<Config_, ConfusionMetric> {
  protected:
   ConfusionMetric::Counting counting() const override;
 };
-using Precision = DecisionRatio<DecisionConfig<"Precision", "precision", "Which part of what was found is positive.">, Outcome::false_positives>;
-using Recall = DecisionRatio<DecisionConfig<"Recall", "recall", "Which part of the positives was found.">, Outcome::false_negatives>;
+inline constexpr ClassTexts precision_texts{"Precision", "precision", "Which part of what was found is positive."};
+using Precision = DecisionRatio<DecisionConfig<precision_texts>, Outcome::false_positives>;
+inline constexpr ClassTexts recall_texts{"Recall", "recall", "Which part of the positives was found."};
+using Recall = DecisionRatio<DecisionConfig<recall_texts>, Outcome::false_negatives>;
 
 // Ratios of outcomes: sensitivity (recall), specificity (sensitivity to negatives), precision.
 enum class Ratio : std::uint8_t { sensitivity, specificity, precision };
 
-template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_, ConstantText bound_name>
+struct ConstrainedTexts : ClassTexts {
+  std::string_view bound;  // the key of the bound
+};
+
+template <const ConstrainedTexts& texts>
 struct ConstrainedConfig {
-  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  static constexpr std::string_view class_name = texts.class_name, default_name = texts.default_name, doc = texts.doc;
   double bound = 0;
   std::int64_t num_thresholds = 200;
   std::optional<std::int64_t> class_id{};
   static void describe(auto&& field) {
-    field(bound_name, &ConstrainedConfig::bound, "at least this", required(), between(0, 1));
+    field(texts.bound, &ConstrainedConfig::bound, "at least this", required(), between(0, 1));
     field("num_thresholds", &ConstrainedConfig::num_thresholds, "tried, from 0 to 1", at_least(1));
     field("class_id", &ConstrainedConfig::class_id, "only this class counts", at_least(0));
   }
@@ -131,26 +144,34 @@ class BestUnderConstraint final : public ConfiguredMetric<Config_, ConfusionMetr
  protected:
   ConfusionMetric::Counting counting() const override;
 };
-using SensitivityAtSpecificity = BestUnderConstraint<
-    ConstrainedConfig<"SensitivityAtSpecificity", "sensitivity_at_specificity",
-                      "The best sensitivity where the specificity is at least so large.", "specificity">,
-    Ratio::sensitivity, Ratio::specificity>;
-using SpecificityAtSensitivity = BestUnderConstraint<
-    ConstrainedConfig<"SpecificityAtSensitivity", "specificity_at_sensitivity",
-                      "The best specificity where the sensitivity is at least so large.", "sensitivity">,
-    Ratio::specificity, Ratio::sensitivity>;
-using PrecisionAtRecall = BestUnderConstraint<
-    ConstrainedConfig<"PrecisionAtRecall", "precision_at_recall", "The best precision where the recall is at least so large.", "recall">,
-    Ratio::precision, Ratio::sensitivity>;
-using RecallAtPrecision = BestUnderConstraint<
-    ConstrainedConfig<"RecallAtPrecision", "recall_at_precision", "The best recall where the precision is at least so large.", "precision">,
-    Ratio::sensitivity, Ratio::precision>;
+inline constexpr ConstrainedTexts sensitivity_at_specificity_texts{
+    {"SensitivityAtSpecificity", "sensitivity_at_specificity",
+     "The best sensitivity where the specificity is at least so large."},
+    "specificity"};
+using SensitivityAtSpecificity =
+    BestUnderConstraint<ConstrainedConfig<sensitivity_at_specificity_texts>, Ratio::sensitivity, Ratio::specificity>;
+inline constexpr ConstrainedTexts specificity_at_sensitivity_texts{
+    {"SpecificityAtSensitivity", "specificity_at_sensitivity",
+     "The best specificity where the sensitivity is at least so large."},
+    "sensitivity"};
+using SpecificityAtSensitivity =
+    BestUnderConstraint<ConstrainedConfig<specificity_at_sensitivity_texts>, Ratio::specificity, Ratio::sensitivity>;
+inline constexpr ConstrainedTexts precision_at_recall_texts{
+    {"PrecisionAtRecall", "precision_at_recall", "The best precision where the recall is at least so large."},
+    "recall"};
+using PrecisionAtRecall =
+    BestUnderConstraint<ConstrainedConfig<precision_at_recall_texts>, Ratio::precision, Ratio::sensitivity>;
+inline constexpr ConstrainedTexts recall_at_precision_texts{
+    {"RecallAtPrecision", "recall_at_precision", "The best recall where the precision is at least so large."},
+    "precision"};
+using RecallAtPrecision =
+    BestUnderConstraint<ConstrainedConfig<recall_at_precision_texts>, Ratio::sensitivity, Ratio::precision>;
 
 enum class Curve : std::uint8_t { roc, pr, prgain };
 enum class Summation : std::uint8_t { interpolation, majoring, minoring };
 
-// Source: Davis and Goadrich, "The Relationship Between Precision-Recall and ROC Curves" (2006), for the interpolation of
-// PR; Flach and Kull, "Precision-Recall-Gain Curves" (2015).
+// Source: Davis and Goadrich, "The Relationship Between Precision-Recall and ROC Curves" (2006), for the interpolation
+// of PR; Flach and Kull, "Precision-Recall-Gain Curves" (2015).
 struct AUCConfig {
   static constexpr std::string_view class_name = "AUC", default_name = "auc";
   static constexpr std::string_view doc = "Area under the ROC or precision-recall curve.";
@@ -170,7 +191,8 @@ struct AUCConfig {
     field("num_labels", &AUCConfig::num_labels, "size of the last axis, with multi_label", at_least(1));
     field("label_weights", &AUCConfig::label_weights, "of the places of the last axis");
     field("from_logits", &AUCConfig::from_logits, "y_pred is before the sigmoid");
-    field("thresholds", &AUCConfig::thresholds, "points of the curve besides its ends, instead of num_thresholds", between(0, 1));
+    field("thresholds", &AUCConfig::thresholds, "points of the curve besides its ends, instead of num_thresholds",
+          between(0, 1));
   }
   void check() const;
 };

@@ -108,11 +108,13 @@ Value binary_crossentropy(Value y_true, Value y_pred, bool from_logits) {
 }
 
 Value categorical_crossentropy(Value y_true, Value y_pred, bool from_logits, int axis) {
-  need_same_shape(y_true, y_pred, "categorical_crossentropy wants one-hot labels; for integers there is sparse_categorical_crossentropy");
+  need_same_shape(
+      y_true, y_pred,
+      "categorical_crossentropy wants one-hot labels; for integers there is sparse_categorical_crossentropy");
   Value logits = logits_of(y_pred, op::softmax, axis);
   if (!logits && from_logits) logits = y_pred;
-  const Value log_p = logits ? ops::log_softmax(logits, axis)
-                             : ops::log(clip_probability(y_pred / ops::sum(y_pred, {axis}, true)));
+  const Value log_p =
+      logits ? ops::log_softmax(logits, axis) : ops::log(clip_probability(y_pred / ops::sum(y_pred, {axis}, true)));
   return -ops::sum(y_true * log_p, {axis});
 }
 
@@ -124,7 +126,8 @@ Value sparse_categorical_crossentropy(Value labels, Value y_pred, bool from_logi
     if (i != axis) wanted.append(y_pred.shape()[i]);
   if (!same(labels.shape(), wanted))
     throw Error("labels of shape {} do not fit predictions of shape {}", labels.shape(), y_pred.shape())
-        .hint("sparse_categorical_crossentropy wants integer labels; for one-hot ones there is categorical_crossentropy");
+        .hint(
+            "sparse_categorical_crossentropy wants integer labels; for one-hot ones there is categorical_crossentropy");
   Value logits = logits_of(y_pred, op::softmax, axis);
   if (!logits) logits = from_logits ? y_pred : ops::log(clip_probability(y_pred));
   if (labels.dtype() != DType::int64) labels = ops::cast(labels, DType::int32);
@@ -159,7 +162,8 @@ Value softplus(Value x) {
 }
 
 Value align_weights(Value weights, int rank) {
-  while (weights.shape().rank() > rank && weights.shape().rank() > 1 && weights.shape()[-1] == 1) weights = ops::squeeze(weights, -1);
+  while (weights.shape().rank() > rank && weights.shape().rank() > 1 && weights.shape()[-1] == 1)
+    weights = ops::squeeze(weights, -1);
   while (weights.shape().rank() < rank) weights = ops::expand_dims(weights, -1);
   return weights;
 }

@@ -15,13 +15,13 @@ Value mean_absolute_error(Value y_true, Value y_pred);               // mean |y_
 Value mean_absolute_percentage_error(Value y_true, Value y_pred);    // 100 mean |(y_true - y_pred) / y_true|
 Value mean_squared_logarithmic_error(Value y_true, Value y_pred);    // mean (log(1 + y_true) - log(1 + y_pred))²
 Value cosine_similarity(Value y_true, Value y_pred, int axis = -1);  // Σ of the products of the unit vectors
-Value huber(Value y_true, Value y_pred, double delta);               // mean e²/2 up to delta, delta (|e| - delta/2) beyond
-Value log_cosh(Value y_true, Value y_pred);                          // mean log cosh(y_pred - y_true)
-Value hinge(Value y_true, Value y_pred);                             // mean max(1 - y_true y_pred, 0); labels 0, 1 become -1, 1
-Value squared_hinge(Value y_true, Value y_pred);                     // mean max(1 - y_true y_pred, 0)²
-Value categorical_hinge(Value y_true, Value y_pred);                 // max(1 + max((1 - y_true) y_pred) - Σ y_true y_pred, 0)
-Value kl_divergence(Value y_true, Value y_pred);                     // Σ y_true log(y_true / y_pred)
-Value poisson(Value y_true, Value y_pred);                           // mean (y_pred - y_true log y_pred)
+Value huber(Value y_true, Value y_pred, double delta);  // mean e²/2 up to delta, delta (|e| - delta/2) beyond
+Value log_cosh(Value y_true, Value y_pred);             // mean log cosh(y_pred - y_true)
+Value hinge(Value y_true, Value y_pred);                // mean max(1 - y_true y_pred, 0); labels 0, 1 become -1, 1
+Value squared_hinge(Value y_true, Value y_pred);        // mean max(1 - y_true y_pred, 0)²
+Value categorical_hinge(Value y_true, Value y_pred);    // max(1 + max((1 - y_true) y_pred) - Σ y_true y_pred, 0)
+Value kl_divergence(Value y_true, Value y_pred);        // Σ y_true log(y_true / y_pred)
+Value poisson(Value y_true, Value y_pred);              // mean (y_pred - y_true log y_pred)
 
 // Probabilities made by a softmax or sigmoid op are replaced by its operand, the logits: exact where they saturate.
 // Others are kept away from 0 and 1 by epsilon. This one keeps the last axis:

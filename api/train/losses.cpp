@@ -12,13 +12,11 @@ Value reduce(Value values, Value weights, Reduction reduction) {
   if (reduction == Reduction::none || values.shape().rank() == 0) return values;
   const Value sum = ops::sum(values);
   switch (reduction) {
-    case Reduction::sum:
-      return sum;
+    case Reduction::sum: return sum;
     case Reduction::mean_with_sample_weight:
       if (weights) return losses::divide_no_nan(sum, ops::sum(ops::broadcast_like(weights, values)));
       [[fallthrough]];
-    default:
-      return sum / static_cast<double>(std::max<std::int64_t>(values.shape().elements(), 1));
+    default: return sum / static_cast<double>(std::max<std::int64_t>(values.shape().elements(), 1));
   }
 }
 
@@ -49,7 +47,8 @@ Value Loss::operator()(Value y_true, Value y_pred, Value sample_weight, Value ma
     try {
       values = values * weights;
     } catch (Error& error) {
-      error.about(fmt::format("loss '{}', sample weights of shape {} for losses of shape {}", name(), weights.shape(), values.shape()));
+      error.about(fmt::format("loss '{}', sample weights of shape {} for losses of shape {}", name(), weights.shape(),
+                              values.shape()));
       throw;
     }
   }
@@ -66,7 +65,8 @@ Tree FieldKind<AxisList>::write(const AxisList& value, Style style) {
 }
 Tree FieldKind<AxisList>::schema() {
   Tree schema;
-  schema.set("anyOf", Tree::Sequence{schema_type("integer"), FieldKind<std::vector<std::int64_t>>::schema(), schema_type("null")});
+  schema.set("anyOf", Tree::Sequence{schema_type("integer"), FieldKind<std::vector<std::int64_t>>::schema(),
+                                     schema_type("null")});
   return schema;
 }
 
@@ -87,7 +87,8 @@ SampleLosses BinaryFocalCrossentropyConfig::operator()(Value y_true, Value y_pre
 }
 
 SampleLosses CategoricalCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
-  return categorical_crossentropy(smooth_categorical(y_true, label_smoothing), y_pred, from_logits, static_cast<int>(axis));
+  return categorical_crossentropy(smooth_categorical(y_true, label_smoothing), y_pred, from_logits,
+                                  static_cast<int>(axis));
 }
 
 SampleLosses CategoricalFocalCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
@@ -101,7 +102,8 @@ SampleLosses CategoricalFocalCrossentropyConfig::operator()(Value y_true, Value 
 SampleLosses SparseCategoricalCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
   const int class_axis = static_cast<int>(axis);
   if (!ignore_class) return sparse_categorical_crossentropy(y_true, y_pred, from_logits, class_axis);
-  if (y_true.shape().rank() == y_pred.shape().rank() && y_true.shape()[class_axis] == 1) y_true = ops::squeeze(y_true, class_axis);
+  if (y_true.shape().rank() == y_pred.shape().rank() && y_true.shape()[class_axis] == 1)
+    y_true = ops::squeeze(y_true, class_axis);
   const Value counted = ops::not_equal(y_true, ops::scalar_like(y_true, static_cast<double>(*ignore_class)));
   const Value labels = ops::select(counted, y_true, ops::scalar_like(y_true, 0));
   const Value values = sparse_categorical_crossentropy(labels, y_pred, from_logits, class_axis);
@@ -109,8 +111,9 @@ SampleLosses SparseCategoricalCrossentropyConfig::operator()(Value y_true, Value
 }
 
 SampleLosses CategoricalGeneralizedCrossEntropyConfig::operator()(Value y_true, Value y_pred) const {
-  if (y_true.shape().rank() == y_pred.shape().rank()) y_true = ops::squeeze(y_true, -1);
-  const Value p = ops::take_along(y_pred, ops::cast(y_true, DType::int32), -1);
+  if (y_true.shape().rank() == y_pred.shape().rank() && y_true.shape()[-1] == 1) y_true = ops::squeeze(y_true, -1);
+  const Value labels = ops::one_hot(ops::cast(y_true, DType::int32), y_pred.shape()[-1], y_pred.dtype());
+  const Value p = ops::sum(y_pred * labels, {-1});
   return (1.0 - ops::power(p, ops::scalar_like(p, q))) / q;
 }
 
@@ -150,7 +153,8 @@ SampleLosses CircleConfig::operator()(Value y_true, Value y_pred) const {
     return ops::squeeze(largest, 1) + ops::log(ops::sum(ops::exp(kept - largest), {1}));
   };
   const Value positives = log_sum_exp(-gamma * ops::relu(distance + margin) * (margin - distance), positive);
-  const Value negatives = log_sum_exp(gamma * ops::relu(1 + margin - distance) * (1 - margin - distance), ops::logical_not(same_label));
+  const Value negatives =
+      log_sum_exp(gamma * ops::relu(1 + margin - distance) * (1 - margin - distance), ops::logical_not(same_label));
   const Value loss = softplus(positives + negatives);
   return {loss, ops::greater(loss, ops::scalar_like(loss, 0))};
 }
@@ -167,6 +171,7 @@ ClassInfo<Loss> info(std::vector<std::string_view> aliases = {}) {
 template <>
 Registry<Loss>& registry<Loss>() {
   using namespace losses;
+  // clang-format off
   static Registry<Loss> losses("loss", {
       info<BinaryCrossentropy>({"bce", "BCE"}),
       info<BinaryFocalCrossentropy>(),
@@ -190,11 +195,13 @@ Registry<Loss>& registry<Loss>() {
       info<Tversky>(),
       info<Circle>(),
   });
+  // clang-format on
   return losses;
 }
 
 std::shared_ptr<Loss> resolve_loss(const Tree& tree, const Type& y_true, const Type& y_pred) {
-  if (!tree.is_string() || (tree.as_string() != "crossentropy" && tree.as_string() != "ce")) return read_object<Loss>(tree);
+  if (!tree.is_string() || (tree.as_string() != "crossentropy" && tree.as_string() != "ce"))
+    return read_object<Loss>(tree);
   switch (label_kind(y_true, y_pred)) {
     case LabelKind::binary: return std::make_shared<losses::BinaryCrossentropy>();
     case LabelKind::sparse: return std::make_shared<losses::SparseCategoricalCrossentropy>();

@@ -2,7 +2,7 @@
 // the loss of every sample.
 #pragma once
 
-#include "api/train/constant_text.h"
+#include "api/train/class_texts.h"
 #include "api/train/loss_functions.h"
 #include "formats/config.h"
 
@@ -63,7 +63,8 @@ Registry<Loss>& registry<Loss>();
 struct AxisList {
   std::vector<std::int64_t> axes;
 };
-template <> struct FieldKind<AxisList> {
+template <>
+struct FieldKind<AxisList> {
   static void read(const Tree& tree, AxisList& value);
   static Tree write(const AxisList& value, Style style);
   static Tree schema();
@@ -91,39 +92,54 @@ class LossOf final : public Loss {
 
  protected:
   SampleLosses emit(Value y_true, Value y_pred) const override { return config_(y_true, y_pred); }
-  bool takes_labels() const override { return requires { Config::takes_labels; }; }
+  bool takes_labels() const override {
+    return requires { Config::takes_labels; };
+  }
 
  private:
   Config config_;
 };
 
 // The config of a loss without fields.
-template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_, Value (*rule)(Value, Value)>
+template <const ClassTexts& texts, Value (*rule)(Value, Value)>
 struct PlainLossConfig {
-  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  static constexpr std::string_view class_name = texts.class_name, default_name = texts.default_name, doc = texts.doc;
   static void describe(auto&&) {}
   SampleLosses operator()(Value y_true, Value y_pred) const { return rule(y_true, y_pred); }
 };
-template <ConstantText class_name, ConstantText default_name, ConstantText doc, Value (*rule)(Value, Value)>
-using PlainLoss = LossOf<PlainLossConfig<class_name, default_name, doc, rule>>;
+template <const ClassTexts& texts, Value (*rule)(Value, Value)>
+using PlainLoss = LossOf<PlainLossConfig<texts, rule>>;
 
 // --- the losses -----------------------------------------------------------------------------------------------------
 
 namespace losses {
 
-using MeanSquaredError = PlainLoss<"MeanSquaredError", "mean_squared_error", "Mean of the squared errors.", mean_squared_error>;
-using MeanAbsoluteError = PlainLoss<"MeanAbsoluteError", "mean_absolute_error", "Mean of the absolute errors.", mean_absolute_error>;
-using MeanAbsolutePercentageError = PlainLoss<"MeanAbsolutePercentageError", "mean_absolute_percentage_error",
-                                              "Mean of the errors in percent of y_true.", mean_absolute_percentage_error>;
-using MeanSquaredLogarithmicError = PlainLoss<"MeanSquaredLogarithmicError", "mean_squared_logarithmic_error",
-                                              "Mean of the squared errors of log(1 + y).", mean_squared_logarithmic_error>;
-using LogCosh = PlainLoss<"LogCosh", "log_cosh", "Mean of the logarithms of the errors' cosh.", log_cosh>;
-using Hinge = PlainLoss<"Hinge", "hinge", "Mean of max(1 - y_true y_pred, 0).", hinge>;
-using SquaredHinge = PlainLoss<"SquaredHinge", "squared_hinge", "Mean of max(1 - y_true y_pred, 0)².", squared_hinge>;
-using CategoricalHinge = PlainLoss<"CategoricalHinge", "categorical_hinge",
-                                   "The margin by which the best wrong class beats the right one, plus 1.", categorical_hinge>;
-using KLDivergence = PlainLoss<"KLDivergence", "kl_divergence", "Kullback-Leibler divergence of y_pred from y_true.", kl_divergence>;
-using Poisson = PlainLoss<"Poisson", "poisson", "Negative log-likelihood of Poisson counts.", poisson>;
+inline constexpr ClassTexts mean_squared_error_texts{"MeanSquaredError", "mean_squared_error",
+                                                     "Mean of the squared errors."};
+using MeanSquaredError = PlainLoss<mean_squared_error_texts, mean_squared_error>;
+inline constexpr ClassTexts mean_absolute_error_texts{"MeanAbsoluteError", "mean_absolute_error",
+                                                      "Mean of the absolute errors."};
+using MeanAbsoluteError = PlainLoss<mean_absolute_error_texts, mean_absolute_error>;
+inline constexpr ClassTexts mean_absolute_percentage_error_texts{
+    "MeanAbsolutePercentageError", "mean_absolute_percentage_error", "Mean of the errors in percent of y_true."};
+using MeanAbsolutePercentageError = PlainLoss<mean_absolute_percentage_error_texts, mean_absolute_percentage_error>;
+inline constexpr ClassTexts mean_squared_logarithmic_error_texts{
+    "MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", "Mean of the squared errors of log(1 + y)."};
+using MeanSquaredLogarithmicError = PlainLoss<mean_squared_logarithmic_error_texts, mean_squared_logarithmic_error>;
+inline constexpr ClassTexts log_cosh_texts{"LogCosh", "log_cosh", "Mean of the logarithms of the errors' cosh."};
+using LogCosh = PlainLoss<log_cosh_texts, log_cosh>;
+inline constexpr ClassTexts hinge_texts{"Hinge", "hinge", "Mean of max(1 - y_true y_pred, 0)."};
+using Hinge = PlainLoss<hinge_texts, hinge>;
+inline constexpr ClassTexts squared_hinge_texts{"SquaredHinge", "squared_hinge", "Mean of max(1 - y_true y_pred, 0)²."};
+using SquaredHinge = PlainLoss<squared_hinge_texts, squared_hinge>;
+inline constexpr ClassTexts categorical_hinge_texts{
+    "CategoricalHinge", "categorical_hinge", "The margin by which the best wrong class beats the right one, plus 1."};
+using CategoricalHinge = PlainLoss<categorical_hinge_texts, categorical_hinge>;
+inline constexpr ClassTexts kl_divergence_texts{"KLDivergence", "kl_divergence",
+                                                "Kullback-Leibler divergence of y_pred from y_true."};
+using KLDivergence = PlainLoss<kl_divergence_texts, kl_divergence>;
+inline constexpr ClassTexts poisson_texts{"Poisson", "poisson", "Negative log-likelihood of Poisson counts."};
+using Poisson = PlainLoss<poisson_texts, poisson>;
 
 struct BinaryCrossentropyConfig {
   static constexpr std::string_view class_name = "BinaryCrossentropy", default_name = "binary_crossentropy";
@@ -133,7 +149,8 @@ struct BinaryCrossentropyConfig {
   std::int64_t axis = -1;
   static void describe(auto&& field) {
     field("from_logits", &BinaryCrossentropyConfig::from_logits, "y_pred is before the sigmoid");
-    field("label_smoothing", &BinaryCrossentropyConfig::label_smoothing, "labels move this far towards 1/2", between(0, 1));
+    field("label_smoothing", &BinaryCrossentropyConfig::label_smoothing, "labels move this far towards 1/2",
+          between(0, 1));
     field("axis", &BinaryCrossentropyConfig::axis, "averaged over");
   }
   SampleLosses operator()(Value y_true, Value y_pred) const;
@@ -177,7 +194,8 @@ struct CategoricalCrossentropyConfig {
 
 // Source: as BinaryFocalCrossentropy.
 struct CategoricalFocalCrossentropyConfig {
-  static constexpr std::string_view class_name = "CategoricalFocalCrossentropy", default_name = "categorical_focal_crossentropy";
+  static constexpr std::string_view class_name = "CategoricalFocalCrossentropy",
+                                    default_name = "categorical_focal_crossentropy";
   static constexpr std::string_view doc = "Categorical cross-entropy that weighs hard samples more.";
   bool from_logits = false;
   double label_smoothing = 0;
@@ -195,7 +213,8 @@ struct CategoricalFocalCrossentropyConfig {
 };
 
 struct SparseCategoricalCrossentropyConfig {
-  static constexpr std::string_view class_name = "SparseCategoricalCrossentropy", default_name = "sparse_categorical_crossentropy";
+  static constexpr std::string_view class_name = "SparseCategoricalCrossentropy",
+                                    default_name = "sparse_categorical_crossentropy";
   static constexpr std::string_view doc = "Cross-entropy of integer labels.";
   static constexpr bool takes_labels = true;
   bool from_logits = false;
@@ -218,7 +237,8 @@ struct CategoricalGeneralizedCrossEntropyConfig {
   static constexpr bool takes_labels = true;
   double q = 0.5;
   static void describe(auto&& field) {
-    field("q", &CategoricalGeneralizedCrossEntropyConfig::q, "near 0: cross-entropy; near 1: absolute error", above(0), from_below(0, 1));
+    field("q", &CategoricalGeneralizedCrossEntropyConfig::q, "near 0: cross-entropy; near 1: absolute error", above(0),
+          from_below(0, 1));
   }
   SampleLosses operator()(Value y_true, Value y_pred) const;
 };
@@ -235,7 +255,9 @@ struct HuberConfig {
   static constexpr std::string_view class_name = "Huber", default_name = "huber_loss";
   static constexpr std::string_view doc = "Squared error near zero, absolute error beyond delta.";
   double delta = 1;
-  static void describe(auto&& field) { field("delta", &HuberConfig::delta, "where the error becomes linear", above(0)); }
+  static void describe(auto&& field) {
+    field("delta", &HuberConfig::delta, "where the error becomes linear", above(0));
+  }
   SampleLosses operator()(Value y_true, Value y_pred) const;
 };
 
@@ -264,7 +286,8 @@ struct TverskyConfig {
 // Source: Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization" (2020).
 struct CircleConfig {
   static constexpr std::string_view class_name = "Circle", default_name = "circle";
-  static constexpr std::string_view doc = "Pulls embeddings of one label together and pushes others apart; y_pred has unit length.";
+  static constexpr std::string_view doc =
+      "Pulls embeddings of one label together and pushes others apart; y_pred has unit length.";
   static constexpr bool takes_labels = true;
   double gamma = 80, margin = 0.4;
   bool remove_diagonal = true;

@@ -74,7 +74,9 @@ void MeanMetric::add(Value number, Value weight) {
   const Samplewise samples = samplewise(ops::cast(number, dtype()), weight, ops::mean);
   add_to(total_, sum_all(samples.values));
   const Shape& shape = samples.values.shape();
-  add_to(count_, samples.weights ? sum_all(samples.weights) : ops::scalar_like(samples.values, shape.rank() > 0 ? static_cast<double>(shape[0]) : 1));
+  add_to(count_, samples.weights
+                     ? sum_all(samples.weights)
+                     : ops::scalar_like(samples.values, shape.rank() > 0 ? static_cast<double>(shape[0]) : 1));
 }
 
 void MeanMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
@@ -90,7 +92,9 @@ Value equality(Value y_true, Value y_pred) {
   return equal_as(y_true, y_pred);
 }
 
-Value categorical_accuracy(Value y_true, Value y_pred) { return equal_as(ops::argmax(y_true, -1), ops::argmax(y_pred, -1)); }
+Value categorical_accuracy(Value y_true, Value y_pred) {
+  return equal_as(ops::argmax(y_true, -1), ops::argmax(y_pred, -1));
+}
 
 Value sparse_categorical_accuracy(Value y_true, Value y_pred) {
   const Value labels = label_of(y_true, y_pred), guess = ops::argmax(y_pred, -1);
@@ -116,19 +120,22 @@ Value SparseTopKCategoricalAccuracyConfig::operator()(Value y_true, Value y_pred
 
 Value BinaryCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
   losses::match_ranks(y_true, y_pred);
-  return ops::mean(losses::binary_crossentropy(losses::smooth_binary(y_true, label_smoothing), y_pred, from_logits), {-1});
+  return ops::mean(losses::binary_crossentropy(losses::smooth_binary(y_true, label_smoothing), y_pred, from_logits),
+                   {-1});
 }
 
 Value CategoricalCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
-  return losses::categorical_crossentropy(losses::smooth_categorical(y_true, label_smoothing), y_pred, from_logits, static_cast<int>(axis));
+  return losses::categorical_crossentropy(losses::smooth_categorical(y_true, label_smoothing), y_pred, from_logits,
+                                          static_cast<int>(axis));
 }
 
 Value SparseCategoricalCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
-  if (!ignore_class) return losses::sparse_categorical_crossentropy(y_true, y_pred, from_logits, static_cast<int>(axis));
+  if (!ignore_class)
+    return losses::sparse_categorical_crossentropy(y_true, y_pred, from_logits, static_cast<int>(axis));
   const Value labels = label_of(y_true, y_pred);
   const Value counted = ops::not_equal(labels, ops::scalar_like(labels, static_cast<double>(*ignore_class)));
-  const Value values = losses::sparse_categorical_crossentropy(ops::select(counted, labels, ops::scalar_like(labels, 0)), y_pred, from_logits,
-                                                               static_cast<int>(axis));
+  const Value values = losses::sparse_categorical_crossentropy(
+      ops::select(counted, labels, ops::scalar_like(labels, 0)), y_pred, from_logits, static_cast<int>(axis));
   return ops::select(counted, values, ops::scalar_like(values, 0));
 }
 
@@ -153,7 +160,9 @@ Value ConcordanceCorrelationConfig::operator()(Value y_true, Value y_pred) const
 
 Value MeanConfig::operator()(Value, Value y_pred) const { return y_pred; }
 
-Tensor RootMeanSquaredError::result() const { return Tensor::scalar(static_cast<float>(std::sqrt(MeanMetric::result().item()))); }
+Tensor RootMeanSquaredError::result() const {
+  return Tensor::scalar(static_cast<float>(std::sqrt(MeanMetric::result().item())));
+}
 
 Value RootMeanSquaredError::values(Value y_true, Value y_pred) const {
   losses::match_ranks(y_true, y_pred);

@@ -1,7 +1,7 @@
 // Metrics that are means over samples: accuracies, errors, cross-entropies, correlations.
 #pragma once
 
-#include "api/train/constant_text.h"
+#include "api/train/class_texts.h"
 #include "api/train/loss_functions.h"
 #include "api/train/metric.h"
 
@@ -38,37 +38,58 @@ class MeanOf final : public ConfiguredMetric<Config_, MeanMetric> {
   Value values(Value y_true, Value y_pred) const override { return this->config_(y_true, y_pred); }
 };
 
-template <ConstantText class_name_, ConstantText default_name_, ConstantText doc_, Direction direction_, Value (*rule)(Value, Value)>
+template <const ClassTexts& texts, Direction direction_, Value (*rule)(Value, Value)>
 struct PlainMetricConfig {
-  static constexpr std::string_view class_name = class_name_, default_name = default_name_, doc = doc_;
+  static constexpr std::string_view class_name = texts.class_name, default_name = texts.default_name, doc = texts.doc;
   static constexpr std::optional<Direction> direction = direction_;
   static void describe(auto&&) {}
   Value operator()(Value y_true, Value y_pred) const { return rule(y_true, y_pred); }
 };
-template <ConstantText class_name, ConstantText default_name, ConstantText doc, Direction direction, Value (*rule)(Value, Value)>
-using PlainMetric = MeanOf<PlainMetricConfig<class_name, default_name, doc, direction, rule>>;
+template <const ClassTexts& texts, Direction direction, Value (*rule)(Value, Value)>
+using PlainMetric = MeanOf<PlainMetricConfig<texts, direction, rule>>;
 
 Value equality(Value y_true, Value y_pred);
 Value categorical_accuracy(Value y_true, Value y_pred);         // the largest place is that of y_true
 Value sparse_categorical_accuracy(Value y_true, Value y_pred);  // the largest place is the label
 
-using Accuracy = PlainMetric<"Accuracy", "accuracy", "How often y_pred equals y_true.", Direction::up, equality>;
-using CategoricalAccuracy = PlainMetric<"CategoricalAccuracy", "categorical_accuracy",
-                                        "How often the largest prediction is that of the one-hot label.", Direction::up, categorical_accuracy>;
-using SparseCategoricalAccuracy = PlainMetric<"SparseCategoricalAccuracy", "sparse_categorical_accuracy",
-                                              "How often the largest prediction is that of the integer label.", Direction::up, sparse_categorical_accuracy>;
-using MeanSquaredError = PlainMetric<"MeanSquaredError", "mean_squared_error", "Mean of the squared errors.", Direction::down, losses::mean_squared_error>;
-using MeanAbsoluteError = PlainMetric<"MeanAbsoluteError", "mean_absolute_error", "Mean of the absolute errors.", Direction::down, losses::mean_absolute_error>;
-using MeanAbsolutePercentageError = PlainMetric<"MeanAbsolutePercentageError", "mean_absolute_percentage_error",
-                                                "Mean of the errors in percent of y_true.", Direction::down, losses::mean_absolute_percentage_error>;
-using MeanSquaredLogarithmicError = PlainMetric<"MeanSquaredLogarithmicError", "mean_squared_logarithmic_error",
-                                                "Mean of the squared errors of log(1 + y).", Direction::down, losses::mean_squared_logarithmic_error>;
-using LogCoshError = PlainMetric<"LogCoshError", "logcosh", "Mean of the logarithms of the errors' cosh.", Direction::down, losses::log_cosh>;
-using Hinge = PlainMetric<"Hinge", "hinge", "Mean of max(1 - y_true y_pred, 0).", Direction::down, losses::hinge>;
-using SquaredHinge = PlainMetric<"SquaredHinge", "squared_hinge", "Mean of max(1 - y_true y_pred, 0)².", Direction::down, losses::squared_hinge>;
-using CategoricalHinge = PlainMetric<"CategoricalHinge", "categorical_hinge", "Margin of the best wrong class, plus 1.", Direction::down, losses::categorical_hinge>;
-using KLDivergence = PlainMetric<"KLDivergence", "kl_divergence", "Kullback-Leibler divergence of y_pred from y_true.", Direction::down, losses::kl_divergence>;
-using Poisson = PlainMetric<"Poisson", "poisson", "Negative log-likelihood of Poisson counts.", Direction::down, losses::poisson>;
+inline constexpr ClassTexts accuracy_texts{"Accuracy", "accuracy", "How often y_pred equals y_true."};
+using Accuracy = PlainMetric<accuracy_texts, Direction::up, equality>;
+inline constexpr ClassTexts categorical_accuracy_texts{
+    "CategoricalAccuracy", "categorical_accuracy", "How often the largest prediction is that of the one-hot label."};
+using CategoricalAccuracy = PlainMetric<categorical_accuracy_texts, Direction::up, categorical_accuracy>;
+inline constexpr ClassTexts sparse_categorical_accuracy_texts{
+    "SparseCategoricalAccuracy", "sparse_categorical_accuracy",
+    "How often the largest prediction is that of the integer label."};
+using SparseCategoricalAccuracy =
+    PlainMetric<sparse_categorical_accuracy_texts, Direction::up, sparse_categorical_accuracy>;
+inline constexpr ClassTexts mean_squared_error_texts{"MeanSquaredError", "mean_squared_error",
+                                                     "Mean of the squared errors."};
+using MeanSquaredError = PlainMetric<mean_squared_error_texts, Direction::down, losses::mean_squared_error>;
+inline constexpr ClassTexts mean_absolute_error_texts{"MeanAbsoluteError", "mean_absolute_error",
+                                                      "Mean of the absolute errors."};
+using MeanAbsoluteError = PlainMetric<mean_absolute_error_texts, Direction::down, losses::mean_absolute_error>;
+inline constexpr ClassTexts mean_absolute_percentage_error_texts{
+    "MeanAbsolutePercentageError", "mean_absolute_percentage_error", "Mean of the errors in percent of y_true."};
+using MeanAbsolutePercentageError =
+    PlainMetric<mean_absolute_percentage_error_texts, Direction::down, losses::mean_absolute_percentage_error>;
+inline constexpr ClassTexts mean_squared_logarithmic_error_texts{
+    "MeanSquaredLogarithmicError", "mean_squared_logarithmic_error", "Mean of the squared errors of log(1 + y)."};
+using MeanSquaredLogarithmicError =
+    PlainMetric<mean_squared_logarithmic_error_texts, Direction::down, losses::mean_squared_logarithmic_error>;
+inline constexpr ClassTexts logcosh_texts{"LogCoshError", "logcosh", "Mean of the logarithms of the errors' cosh."};
+using LogCoshError = PlainMetric<logcosh_texts, Direction::down, losses::log_cosh>;
+inline constexpr ClassTexts hinge_texts{"Hinge", "hinge", "Mean of max(1 - y_true y_pred, 0)."};
+using Hinge = PlainMetric<hinge_texts, Direction::down, losses::hinge>;
+inline constexpr ClassTexts squared_hinge_texts{"SquaredHinge", "squared_hinge", "Mean of max(1 - y_true y_pred, 0)²."};
+using SquaredHinge = PlainMetric<squared_hinge_texts, Direction::down, losses::squared_hinge>;
+inline constexpr ClassTexts categorical_hinge_texts{"CategoricalHinge", "categorical_hinge",
+                                                    "Margin of the best wrong class, plus 1."};
+using CategoricalHinge = PlainMetric<categorical_hinge_texts, Direction::down, losses::categorical_hinge>;
+inline constexpr ClassTexts kl_divergence_texts{"KLDivergence", "kl_divergence",
+                                                "Kullback-Leibler divergence of y_pred from y_true."};
+using KLDivergence = PlainMetric<kl_divergence_texts, Direction::down, losses::kl_divergence>;
+inline constexpr ClassTexts poisson_texts{"Poisson", "poisson", "Negative log-likelihood of Poisson counts."};
+using Poisson = PlainMetric<poisson_texts, Direction::down, losses::poisson>;
 
 struct BinaryAccuracyConfig {
   static constexpr std::string_view class_name = "BinaryAccuracy", default_name = "binary_accuracy";
@@ -83,18 +104,22 @@ struct TopKCategoricalAccuracyConfig {
   static constexpr std::string_view doc = "How often the one-hot label is among the k largest predictions.";
   static constexpr std::optional<Direction> direction = Direction::up;
   std::int64_t k = 5;
-  static void describe(auto&& field) { field("k", &TopKCategoricalAccuracyConfig::k, "predictions that count", at_least(1)); }
+  static void describe(auto&& field) {
+    field("k", &TopKCategoricalAccuracyConfig::k, "predictions that count", at_least(1));
+  }
   Value operator()(Value y_true, Value y_pred) const;
 };
 struct SparseTopKCategoricalAccuracyConfig {
-  static constexpr std::string_view class_name = "SparseTopKCategoricalAccuracy", default_name = "sparse_top_k_categorical_accuracy";
+  static constexpr std::string_view class_name = "SparseTopKCategoricalAccuracy",
+                                    default_name = "sparse_top_k_categorical_accuracy";
   static constexpr std::string_view doc = "How often the integer label is among the k largest predictions.";
   static constexpr std::optional<Direction> direction = Direction::up;
   std::int64_t k = 5;
   bool from_sorted_ids = false;
   static void describe(auto&& field) {
     field("k", &SparseTopKCategoricalAccuracyConfig::k, "predictions that count", at_least(1));
-    field("from_sorted_ids", &SparseTopKCategoricalAccuracyConfig::from_sorted_ids, "y_pred holds labels, the best first");
+    field("from_sorted_ids", &SparseTopKCategoricalAccuracyConfig::from_sorted_ids,
+          "y_pred holds labels, the best first");
   }
   Value operator()(Value y_true, Value y_pred) const;
 };
@@ -106,7 +131,8 @@ struct BinaryCrossentropyConfig {
   double label_smoothing = 0;
   static void describe(auto&& field) {
     field("from_logits", &BinaryCrossentropyConfig::from_logits, "y_pred is before the sigmoid");
-    field("label_smoothing", &BinaryCrossentropyConfig::label_smoothing, "labels move this far towards 1/2", between(0, 1));
+    field("label_smoothing", &BinaryCrossentropyConfig::label_smoothing, "labels move this far towards 1/2",
+          between(0, 1));
   }
   Value operator()(Value y_true, Value y_pred) const;
 };
@@ -119,13 +145,15 @@ struct CategoricalCrossentropyConfig {
   std::int64_t axis = -1;
   static void describe(auto&& field) {
     field("from_logits", &CategoricalCrossentropyConfig::from_logits, "y_pred is before the softmax");
-    field("label_smoothing", &CategoricalCrossentropyConfig::label_smoothing, "labels move this far towards 1/classes", between(0, 1));
+    field("label_smoothing", &CategoricalCrossentropyConfig::label_smoothing, "labels move this far towards 1/classes",
+          between(0, 1));
     field("axis", &CategoricalCrossentropyConfig::axis, "of the classes");
   }
   Value operator()(Value y_true, Value y_pred) const;
 };
 struct SparseCategoricalCrossentropyConfig {
-  static constexpr std::string_view class_name = "SparseCategoricalCrossentropy", default_name = "sparse_categorical_crossentropy";
+  static constexpr std::string_view class_name = "SparseCategoricalCrossentropy",
+                                    default_name = "sparse_categorical_crossentropy";
   static constexpr std::string_view doc = "Cross-entropy of integer labels.";
   static constexpr std::optional<Direction> direction = Direction::down;
   bool from_logits = false;

@@ -36,7 +36,8 @@ void Metric::reset() {
 }
 
 VariableRef Metric::add_variable(std::string name, Shape shape, std::optional<DType> type) {
-  auto variable = std::make_shared<Variable>(fmt::format("{}/{}", this->name(), name), Type{type.value_or(dtype()), std::move(shape)}, false);
+  auto variable = std::make_shared<Variable>(fmt::format("{}/{}", this->name(), name),
+                                             Type{type.value_or(dtype()), std::move(shape)}, false);
   variable->assign(Tensor(variable->type()));
   return variables_.emplace_back(std::move(variable));
 }
@@ -56,8 +57,12 @@ std::shared_ptr<Metric> resolve_metric(const Tree& tree, const Type& y_true, con
   } else {
     switch (label_kind(y_true, y_pred)) {
       case LabelKind::binary: metric = read_object<Metric>(accuracy ? "binary_accuracy" : "binary_crossentropy"); break;
-      case LabelKind::sparse: metric = read_object<Metric>(accuracy ? "sparse_categorical_accuracy" : "sparse_categorical_crossentropy"); break;
-      case LabelKind::categorical: metric = read_object<Metric>(accuracy ? "categorical_accuracy" : "categorical_crossentropy"); break;
+      case LabelKind::sparse:
+        metric = read_object<Metric>(accuracy ? "sparse_categorical_accuracy" : "sparse_categorical_crossentropy");
+        break;
+      case LabelKind::categorical:
+        metric = read_object<Metric>(accuracy ? "categorical_accuracy" : "categorical_crossentropy");
+        break;
     }
   }
   metric->rename(word);
@@ -74,6 +79,7 @@ ClassInfo<Metric> info(std::vector<std::string_view> aliases = {}) {
 template <>
 Registry<Metric>& registry<Metric>() {
   using namespace metrics;
+  // clang-format off
   static Registry<Metric> metrics("metric", {
       info<Accuracy>(),
       info<BinaryAccuracy>(),
@@ -120,6 +126,7 @@ Registry<Metric>& registry<Metric>() {
       info<OneHotIoU>(),
       info<OneHotMeanIoU>(),
   });
+  // clang-format on
   return metrics;
 }
 

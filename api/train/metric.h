@@ -9,7 +9,7 @@ namespace nacre {
 
 // What every metric's config has besides its own fields.
 struct MetricOptions {
-  std::string name{};  // "" becomes the class's
+  std::string name{};            // "" becomes the class's
   std::optional<DType> dtype{};  // of the state; default: the class's
   static void describe(auto&& field) {
     field("name", &MetricOptions::name, "shown in logs");
@@ -66,7 +66,8 @@ template <Described Config_, class Base = Metric>
 class ConfiguredMetric : public Base {
  public:
   using Config = Config_;
-  explicit ConfiguredMetric(Config config = {}, MetricOptions options = {}) : Base(complete(std::move(options))), config_(std::move(config)) {
+  explicit ConfiguredMetric(Config config = {}, MetricOptions options = {})
+      : Base(complete(std::move(options))), config_(std::move(config)) {
     if constexpr (requires { config_.check(); }) config_.check();
   }
   const Config& config() const { return config_; }

@@ -36,7 +36,9 @@ Optimizer::Optimizer(OptimizerOptions options, LearningRate learning_rate, std::
   if (options_.clipnorm.has_value() + options_.global_clipnorm.has_value() + options_.clipvalue.has_value() > 1)
     throw Error("only one of 'clipnorm', 'global_clipnorm' and 'clipvalue' can be set").usage();
   iteration_ = add_variable("iteration", {DType::int64, {}}, Tensor::scalar<std::int64_t>(0));
-  if (!scheduled()) rate_ = add_variable("learning_rate", {DType::float32, {}}, Tensor::scalar(static_cast<float>(learning_rate_.rate)));
+  if (!scheduled())
+    rate_ =
+        add_variable("learning_rate", {DType::float32, {}}, Tensor::scalar(static_cast<float>(learning_rate_.rate)));
 }
 
 VariableRef Optimizer::add_variable(std::string path, Type type, Tensor value) {
@@ -48,7 +50,8 @@ VariableRef Optimizer::add_variable(std::string path, Type type, Tensor value) {
 void Optimizer::build(const std::vector<VariableRef>& variables) {
   if (built_) {
     if (!std::ranges::equal(variables, states_, {}, {}, &State::weight))
-      throw Error("optimizer '{}' was built for other variables", name()).hint("compile the model again after changing what is trainable");
+      throw Error("optimizer '{}' was built for other variables", name())
+          .hint("compile the model again after changing what is trainable");
     return;
   }
   const auto add = [this](const Variable& weight, std::string_view slot, Type type, Tensor value) {
@@ -58,10 +61,12 @@ void Optimizer::build(const std::vector<VariableRef>& variables) {
   };
   for (const VariableRef& weight : variables) states_.push_back({weight, {}, {}, {}});
   if (options_.use_ema)
-    for (State& state : states_) state.average = add(*state.weight, "average", state.weight->type(), Tensor(state.weight->type()));
+    for (State& state : states_)
+      state.average = add(*state.weight, "average", state.weight->type(), Tensor(state.weight->type()));
   if (options_.gradient_accumulation_steps)
     for (State& state : states_)
-      state.accumulator = add(*state.weight, "gradient_accumulator", state.weight->type(), Tensor(state.weight->type()));
+      state.accumulator =
+          add(*state.weight, "gradient_accumulator", state.weight->type(), Tensor(state.weight->type()));
   for (std::size_t group = 0, groups = 1; group < groups; ++group)
     for (State& state : states_) {
       const OptimizerSlots wanted = slots(*state.weight);
@@ -69,7 +74,8 @@ void Optimizer::build(const std::vector<VariableRef>& variables) {
       if (group >= wanted.size()) continue;
       for (const OptimizerSlot& slot : wanted[group]) {
         const Type type = slot.type.value_or(state.weight->type());
-        state.slots.push_back(add(*state.weight, slot.name, type, slot.copies_weight ? state.weight->value() : filled(type, slot.initial)));
+        state.slots.push_back(add(*state.weight, slot.name, type,
+                                  slot.copies_weight ? state.weight->value() : filled(type, slot.initial)));
       }
     }
   if (const auto start = shared()) {
@@ -81,7 +87,9 @@ void Optimizer::build(const std::vector<VariableRef>& variables) {
 
 std::int64_t Optimizer::iterations() const { return static_cast<std::int64_t>(iteration_->value().item()); }
 
-double Optimizer::learning_rate() const { return scheduled() ? learning_rate_.schedule->at(iterations()) : rate_->value().item(); }
+double Optimizer::learning_rate() const {
+  return scheduled() ? learning_rate_.schedule->at(iterations()) : rate_->value().item();
+}
 
 void Optimizer::set_learning_rate(double rate) {
   if (scheduled())
@@ -90,7 +98,9 @@ void Optimizer::set_learning_rate(double rate) {
   rate_->assign(Tensor::scalar(static_cast<float>(rate)));
 }
 
-Value Optimizer::scale_loss(Value loss) const { return options_.loss_scale_factor ? loss * *options_.loss_scale_factor : loss; }
+Value Optimizer::scale_loss(Value loss) const {
+  return options_.loss_scale_factor ? loss * *options_.loss_scale_factor : loss;
+}
 
 Value Optimizer::learning_rate_in(Graph& graph) const {
   if (!scheduled()) return graph.variable(rate_);
@@ -98,20 +108,23 @@ Value Optimizer::learning_rate_in(Graph& graph) const {
 }
 
 bool Optimizer::decays(const Variable& variable) const {
-  return std::ranges::none_of(no_decay_, [&](const std::string& text) { return variable.path().find(text) != std::string::npos; });
+  return std::ranges::none_of(no_decay_,
+                              [&](const std::string& text) { return variable.path().find(text) != std::string::npos; });
 }
 
 void Optimizer::clip(std::vector<Value>& gradients) const {
   const auto squared_norm = [](Value gradient) { return ops::sum(ops::square(gradient)); };
   if (options_.clipnorm) {
-    for (Value& gradient : gradients) gradient = clip_to_norm(gradient, ops::sqrt(squared_norm(gradient)), *options_.clipnorm);
+    for (Value& gradient : gradients)
+      gradient = clip_to_norm(gradient, ops::sqrt(squared_norm(gradient)), *options_.clipnorm);
   } else if (options_.global_clipnorm) {
     Value sum;
     for (Value gradient : gradients) {
       const Value square = ops::cast(squared_norm(gradient), gradients.front().dtype());
       sum = sum ? sum + square : square;
     }
-    for (Value& gradient : gradients) gradient = clip_to_norm(gradient, ops::cast(ops::sqrt(sum), gradient.dtype()), *options_.global_clipnorm);
+    for (Value& gradient : gradients)
+      gradient = clip_to_norm(gradient, ops::cast(ops::sqrt(sum), gradient.dtype()), *options_.global_clipnorm);
   } else if (options_.clipvalue) {
     for (Value& gradient : gradients) gradient = ops::clip(gradient, -*options_.clipvalue, *options_.clipvalue);
   }
@@ -173,12 +186,14 @@ void Optimizer::average(Graph& graph, Value updates) const {
     const DType dtype = state.weight->type().dtype;
     const Value weight = graph.latest(state.weight);
     // The first average is the weight itself.
-    const Value momentum = ops::select(ops::equal(updates, graph.scalar(0)), graph.scalar(0, dtype), graph.scalar(options_.ema_momentum, dtype));
+    const Value momentum = ops::select(ops::equal(updates, graph.scalar(0)), graph.scalar(0, dtype),
+                                       graph.scalar(options_.ema_momentum, dtype));
     const Value average = momentum * graph.variable(state.average) + (1.0 - momentum) * weight;
     graph.update(state.average, average);
     if (options_.ema_overwrite_frequency) {
       const Value frequency = graph.scalar(static_cast<double>(*options_.ema_overwrite_frequency));
-      graph.update(state.weight, ops::select(ops::equal(ops::modulo(updates + 1.0, frequency), graph.scalar(0)), average, weight));
+      graph.update(state.weight,
+                   ops::select(ops::equal(ops::modulo(updates + 1.0, frequency), graph.scalar(0)), average, weight));
     }
   }
 }

@@ -20,20 +20,24 @@ struct OptimizerOptions {
     field("clipnorm", &OptimizerOptions::clipnorm, "largest norm of one variable's gradient", above(0));
     field("global_clipnorm", &OptimizerOptions::global_clipnorm, "largest norm of all gradients together", above(0));
     field("clipvalue", &OptimizerOptions::clipvalue, "largest size of a gradient's element", above(0));
-    field("use_ema", &OptimizerOptions::use_ema, "keep moving averages of the weights, which replace them when training ends");
+    field("use_ema", &OptimizerOptions::use_ema,
+          "keep moving averages of the weights, which replace them when training ends");
     field("ema_momentum", &OptimizerOptions::ema_momentum, "of the averages", between(0, 1));
-    field("ema_overwrite_frequency", &OptimizerOptions::ema_overwrite_frequency, "updates after which averages replace weights", at_least(1));
-    field("loss_scale_factor", &OptimizerOptions::loss_scale_factor, "the loss is multiplied and gradients are divided by it", above(0));
-    field("gradient_accumulation_steps", &OptimizerOptions::gradient_accumulation_steps, "batches whose gradients make one update", at_least(2));
+    field("ema_overwrite_frequency", &OptimizerOptions::ema_overwrite_frequency,
+          "updates after which averages replace weights", at_least(1));
+    field("loss_scale_factor", &OptimizerOptions::loss_scale_factor,
+          "the loss is multiplied and gradients are divided by it", above(0));
+    field("gradient_accumulation_steps", &OptimizerOptions::gradient_accumulation_steps,
+          "batches whose gradients make one update", at_least(2));
   }
 };
 
 // A variable of the optimizer that goes with one of the model.
 struct OptimizerSlot {
-  std::string name;                  // "momentum": the path becomes "adam/fc1_kernel_momentum"
+  std::string name;  // "momentum": the path becomes "adam/fc1_kernel_momentum"
   double initial = 0;
-  bool copies_weight = false;        // starts as a copy of the weight instead
-  std::optional<Type> type{};        // default: the weight's
+  bool copies_weight = false;  // starts as a copy of the weight instead
+  std::optional<Type> type{};  // default: the weight's
 };
 // In Keras's order: all variables get their slots of the first group, then all theirs of the second, ….
 using OptimizerSlots = std::vector<std::vector<OptimizerSlot>>;
@@ -52,10 +56,10 @@ class UpdateStep {
   const Variable& variable() const { return variable_; }
   Graph& graph() const { return graph_; }
   bool has_slot(std::size_t index) const { return index < slots_.size(); }
-  Value slot(std::size_t index) const;              // before the update; counted through all groups
-  Value set_slot(std::size_t index, Value value);   // returns the value
-  Value shared() const;                             // the scalar that all updates share; see Optimizer::shared
-  void set_shared(Value value);                     // every variable's update sets it, to the same value
+  Value slot(std::size_t index) const;             // before the update; counted through all groups
+  Value set_slot(std::size_t index, Value value);  // returns the value
+  Value shared() const;                            // the scalar that all updates share; see Optimizer::shared
+  void set_shared(Value value);                    // every variable's update sets it, to the same value
 
   // What was set: the optimizer writes it.
   const std::vector<std::pair<VariableRef, Value>>& writes() const { return writes_; }
@@ -85,8 +89,8 @@ class Optimizer : public Configurable<Optimizer> {
 
   // Steps taken so far, each a call of a compiled apply(); with accumulation several make one update.
   std::int64_t iterations() const;
-  double learning_rate() const;             // of the next update
-  void set_learning_rate(double rate);      // throws Error when there is a schedule
+  double learning_rate() const;         // of the next update
+  void set_learning_rate(double rate);  // throws Error when there is a schedule
   bool scheduled() const { return bool(learning_rate_.schedule); }
   // Variables whose path contains one of these texts do not decay.
   void exclude_from_weight_decay(std::vector<std::string> paths) { no_decay_ = std::move(paths); }

@@ -29,7 +29,8 @@ Value adam(UpdateStep& step, double beta_1, double beta_2, double epsilon, bool 
   const Value mean = step.set_slot(0, moving_mean(step.slot(0), step.gradient, beta_1));
   Value square = step.set_slot(1, moving_mean(step.slot(1), ops::square(step.gradient), beta_2));
   if (amsgrad) square = step.set_slot(2, ops::maximum(step.slot(2), square));
-  const Value rate = step.learning_rate * ops::sqrt(bias_correction(beta_2, step.iteration)) / bias_correction(beta_1, step.iteration);
+  const Value rate =
+      step.learning_rate * ops::sqrt(bias_correction(beta_2, step.iteration)) / bias_correction(beta_1, step.iteration);
   return step.weight - mean * rate / (ops::sqrt(square) + epsilon);
 }
 
@@ -109,7 +110,8 @@ Value NadamConfig::operator()(UpdateStep& step) const {
   const Value mean = step.set_slot(0, moving_mean(step.slot(0), step.gradient, beta_1));
   const Value square = step.set_slot(1, moving_mean(step.slot(1), ops::square(step.gradient), beta_2));
   const Value ahead = next * mean / (1.0 - so_far * next) + (1.0 - now) * step.gradient / (1.0 - so_far);
-  return step.weight - ahead * step.learning_rate / (ops::sqrt(square / bias_correction(beta_2, step.iteration)) + epsilon);
+  return step.weight -
+         ahead * step.learning_rate / (ops::sqrt(square / bias_correction(beta_2, step.iteration)) + epsilon);
 }
 
 OptimizerSlots FtrlConfig::slots(const Variable&) const {
@@ -119,7 +121,8 @@ Value FtrlConfig::operator()(UpdateStep& step) const {
   const auto raised = [&](Value sum) { return ops::power(sum, ops::scalar_like(sum, -learning_rate_power)); };
   const Value sum = step.slot(0), new_sum = step.set_slot(0, sum + ops::square(step.gradient));
   const Value gradient = step.gradient + 2 * l2_shrinkage_regularization_strength * step.weight;
-  const Value linear = step.set_slot(1, step.slot(1) + gradient - (raised(new_sum) - raised(sum)) / step.learning_rate * step.weight);
+  const Value linear =
+      step.set_slot(1, step.slot(1) + gradient - (raised(new_sum) - raised(sum)) / step.learning_rate * step.weight);
   const Value l2 = l2_regularization_strength + beta / (2.0 * step.learning_rate);
   const Value quadratic = raised(new_sum) / step.learning_rate + 2.0 * l2;
   return (ops::clip(linear, -l1_regularization_strength, l1_regularization_strength) - linear) / quadratic;
@@ -154,12 +157,15 @@ OptimizerSlots AdafactorConfig::slots(const Variable& variable) const {
   }
   const DType dtype = variable.type().dtype;
   const Shape rows = shape.first(shape.rank() - 1), columns = shape.first(shape.rank() - 2) + Shape{shape[-1]};
-  return {{{.name = "rows", .type = Type{dtype, rows}}, {.name = "columns", .type = Type{dtype, columns}}, {.name = "velocity"}}};
+  return {{{.name = "rows", .type = Type{dtype, rows}},
+           {.name = "columns", .type = Type{dtype, columns}},
+           {.name = "velocity"}}};
 }
 Value AdafactorConfig::operator()(UpdateStep& step) const {
   const auto root_mean_square = [](Value x) { return ops::sqrt(ops::mean(ops::square(x))); };
   const Value inverse_root = ops::rsqrt(step.iteration);
-  const Value rate = relative_step && !step.scheduled ? ops::minimum(step.learning_rate, inverse_root) : step.learning_rate;
+  const Value rate =
+      relative_step && !step.scheduled ? ops::minimum(step.learning_rate, inverse_root) : step.learning_rate;
   const Value size = ops::maximum(root_mean_square(step.weight), ops::scalar_like(step.weight, epsilon_2));
   const Value momentum = 1.0 - ops::power(step.iteration, ops::scalar_like(step.iteration, beta_2_decay));
   const Value square = ops::square(step.gradient) + epsilon_1;
@@ -199,7 +205,9 @@ Value ScheduleFreeAdamWConfig::operator()(UpdateStep& step) const {
 bool MuonConfig::uses_adam(const Variable& variable) const {
   std::string path = variable.path();
   if (variable.shape().rank() != 2) return true;
-  if (std::ranges::any_of(exclude_layers, [&](const std::string& pattern) { return std::regex_search(path, std::regex(pattern)); })) return true;
+  if (std::ranges::any_of(exclude_layers,
+                          [&](const std::string& pattern) { return std::regex_search(path, std::regex(pattern)); }))
+    return true;
   std::ranges::transform(path, path.begin(), [](unsigned char c) { return std::tolower(c); });
   return exclude_embeddings && path.find("embedding") != std::string::npos;
 }
@@ -254,6 +262,7 @@ ClassInfo<Optimizer> info(std::vector<std::string_view> aliases = {}) {
 template <>
 Registry<Optimizer>& registry<Optimizer>() {
   using namespace optimizers;
+  // clang-format off
   static Registry<Optimizer> optimizers("optimizer", {
       info<SGD>(),
       info<RMSprop>({"rmsprop"}),
@@ -270,6 +279,7 @@ Registry<Optimizer>& registry<Optimizer>() {
       info<ScheduleFreeAdamW>({"schedulefreeadamw"}),
       info<Muon>(),
   });
+  // clang-format on
   return optimizers;
 }
 

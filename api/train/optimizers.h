@@ -109,7 +109,8 @@ struct AdagradConfig {
 // Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012).
 struct AdadeltaConfig {
   static constexpr std::string_view class_name = "Adadelta";
-  static constexpr std::string_view doc = "Gradients scaled by the ratio of the moving mean squares of changes and gradients.";
+  static constexpr std::string_view doc =
+      "Gradients scaled by the ratio of the moving mean squares of changes and gradients.";
   LearningRate learning_rate = 0.001;
   std::optional<double> weight_decay{};
   double rho = 0.95, epsilon = 1e-7;
@@ -168,11 +169,14 @@ struct FtrlConfig {
   double beta = 0;
   static void describe(auto&& field) {
     describe_rate_and_decay<FtrlConfig>(field);
-    field("learning_rate_power", &FtrlConfig::learning_rate_power, "how fast rates fall, 0: not at all", between(-1e9, 0));
-    field("initial_accumulator_value", &FtrlConfig::initial_accumulator_value, "start of the sum of squares", at_least(0));
+    field("learning_rate_power", &FtrlConfig::learning_rate_power, "how fast rates fall, 0: not at all",
+          between(-1e9, 0));
+    field("initial_accumulator_value", &FtrlConfig::initial_accumulator_value, "start of the sum of squares",
+          at_least(0));
     field("l1_regularization_strength", &FtrlConfig::l1_regularization_strength, "makes weights sparse", at_least(0));
     field("l2_regularization_strength", &FtrlConfig::l2_regularization_strength, "makes weights small", at_least(0));
-    field("l2_shrinkage_regularization_strength", &FtrlConfig::l2_shrinkage_regularization_strength, "adds to gradients only", at_least(0));
+    field("l2_shrinkage_regularization_strength", &FtrlConfig::l2_shrinkage_regularization_strength,
+          "adds to gradients only", at_least(0));
     field("beta", &FtrlConfig::beta, "of the paper");
   }
   OptimizerSlots slots(const Variable& variable) const;

@@ -25,7 +25,8 @@ Tree FieldKind<LearningRate>::write(const LearningRate& value, Style style) {
 }
 Tree FieldKind<LearningRate>::schema() {
   Tree schema;
-  schema.set("anyOf", Tree::Sequence{schema_type("number"), definition_reference(registry<LearningRateSchedule>().kind())});
+  schema.set("anyOf",
+             Tree::Sequence{schema_type("number"), definition_reference(registry<LearningRateSchedule>().kind())});
   return schema;
 }
 
@@ -58,24 +59,28 @@ Value PolynomialDecayConfig::operator()(Value step) const {
   if (cycle) steps = steps * ops::maximum(ops::ceil(step / steps), ops::scalar_like(step, 1));
   else step = ops::minimum(step, steps);
   const Value left = 1.0 - step / steps;
-  return (initial_learning_rate - end_learning_rate) * ops::power(left, ops::scalar_like(left, power)) + end_learning_rate;
+  return (initial_learning_rate - end_learning_rate) * ops::power(left, ops::scalar_like(left, power)) +
+         end_learning_rate;
 }
 
 void PiecewiseConstantDecayConfig::check() const {
   if (values.size() != boundaries.size() + 1)
-    throw Error("{} boundaries want {} values, got {}", boundaries.size(), boundaries.size() + 1, values.size()).usage();
+    throw Error("{} boundaries want {} values, got {}", boundaries.size(), boundaries.size() + 1, values.size())
+        .usage();
   if (!std::is_sorted(boundaries.begin(), boundaries.end())) throw Error("the boundaries must grow").usage();
 }
 
 Value PiecewiseConstantDecayConfig::operator()(Value step) const {
   Value rate = ops::scalar_like(step, values.back());
   for (std::size_t i = boundaries.size(); i-- > 0;)
-    rate = ops::select(ops::less_equal(step, ops::scalar_like(step, boundaries[i])), ops::scalar_like(step, values[i]), rate);
+    rate = ops::select(ops::less_equal(step, ops::scalar_like(step, boundaries[i])), ops::scalar_like(step, values[i]),
+                       rate);
   return rate;
 }
 
 Value CosineDecayConfig::operator()(Value step) const {
-  const double warmup = warmup_target ? static_cast<double>(warmup_steps) : 0, start = warmup_target.value_or(initial_learning_rate);
+  const double warmup = warmup_target ? static_cast<double>(warmup_steps) : 0,
+               start = warmup_target.value_or(initial_learning_rate);
   const double steps = static_cast<double>(decay_steps);
   step = ops::minimum(step, ops::scalar_like(step, steps + warmup));
   const Value decayed = start * ((1 - alpha) * half_cosine((step - warmup) / steps) + alpha);
@@ -104,6 +109,7 @@ Value CosineDecayRestartsConfig::operator()(Value step) const {
 template <>
 Registry<LearningRateSchedule>& registry<LearningRateSchedule>() {
   using namespace schedules;
+  // clang-format off
   static Registry<LearningRateSchedule> schedules("learning rate schedule", {
       class_info<LearningRateSchedule, ExponentialDecay>("keras.optimizers.schedules"),
       class_info<LearningRateSchedule, InverseTimeDecay>("keras.optimizers.schedules"),
@@ -112,6 +118,7 @@ Registry<LearningRateSchedule>& registry<LearningRateSchedule>() {
       class_info<LearningRateSchedule, CosineDecay>("keras.optimizers.schedules"),
       class_info<LearningRateSchedule, CosineDecayRestarts>("keras.optimizers.schedules"),
   });
+  // clang-format on
   return schedules;
 }
 

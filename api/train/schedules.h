@@ -34,7 +34,8 @@ struct LearningRate {
   template <class Config>
   LearningRate(ScheduleOf<Config> schedule_) : schedule(std::make_shared<ScheduleOf<Config>>(std::move(schedule_))) {}
 };
-template <> struct FieldKind<LearningRate> {
+template <>
+struct FieldKind<LearningRate> {
   static void read(const Tree& tree, LearningRate& value);
   static Tree write(const LearningRate& value, Style style);
   static Tree schema();
@@ -51,7 +52,8 @@ struct ExponentialDecayConfig {
   bool staircase = false;
   std::string name = "ExponentialDecay";
   static void describe(auto&& field) {
-    field("initial_learning_rate", &ExponentialDecayConfig::initial_learning_rate, "rate of the first step", required());
+    field("initial_learning_rate", &ExponentialDecayConfig::initial_learning_rate, "rate of the first step",
+          required());
     field("decay_steps", &ExponentialDecayConfig::decay_steps, "steps of one decay", required(), at_least(1));
     field("decay_rate", &ExponentialDecayConfig::decay_rate, "factor of one decay", required());
     field("staircase", &ExponentialDecayConfig::staircase, "decay in whole steps");
@@ -69,7 +71,8 @@ struct InverseTimeDecayConfig {
   bool staircase = false;
   std::string name = "InverseTimeDecay";
   static void describe(auto&& field) {
-    field("initial_learning_rate", &InverseTimeDecayConfig::initial_learning_rate, "rate of the first step", required());
+    field("initial_learning_rate", &InverseTimeDecayConfig::initial_learning_rate, "rate of the first step",
+          required());
     field("decay_steps", &InverseTimeDecayConfig::decay_steps, "steps of one decay", required(), at_least(1));
     field("decay_rate", &InverseTimeDecayConfig::decay_rate, "strength of one decay", required());
     field("staircase", &InverseTimeDecayConfig::staircase, "decay in whole steps");
@@ -114,7 +117,8 @@ struct PiecewiseConstantDecayConfig {
 // Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017).
 struct CosineDecayConfig {
   static constexpr std::string_view class_name = "CosineDecay";
-  static constexpr std::string_view doc = "Half a cosine from the initial rate, or from warmup_target after a linear warm-up, to alpha times it.";
+  static constexpr std::string_view doc =
+      "Half a cosine from the initial rate, or from warmup_target after a linear warm-up, to alpha times it.";
   double initial_learning_rate = 0;
   std::int64_t decay_steps = 1;
   double alpha = 0;
@@ -135,14 +139,17 @@ struct CosineDecayConfig {
 // Source: as CosineDecay.
 struct CosineDecayRestartsConfig {
   static constexpr std::string_view class_name = "CosineDecayRestarts";
-  static constexpr std::string_view doc = "Cosine decays one after the other, each t_mul times as long and m_mul times as high.";
+  static constexpr std::string_view doc =
+      "Cosine decays one after the other, each t_mul times as long and m_mul times as high.";
   double initial_learning_rate = 0;
   std::int64_t first_decay_steps = 1;
   double t_mul = 2, m_mul = 1, alpha = 0;
   std::string name = "SGDRDecay";
   static void describe(auto&& field) {
-    field("initial_learning_rate", &CosineDecayRestartsConfig::initial_learning_rate, "rate of the first step", required());
-    field("first_decay_steps", &CosineDecayRestartsConfig::first_decay_steps, "steps of the first decay", required(), at_least(1));
+    field("initial_learning_rate", &CosineDecayRestartsConfig::initial_learning_rate, "rate of the first step",
+          required());
+    field("first_decay_steps", &CosineDecayRestartsConfig::first_decay_steps, "steps of the first decay", required(),
+          at_least(1));
     field("t_mul", &CosineDecayRestartsConfig::t_mul, "factor of the length", at_least(1));
     field("m_mul", &CosineDecayRestartsConfig::m_mul, "factor of the height");
     field("alpha", &CosineDecayRestartsConfig::alpha, "lowest rate, as a fraction");

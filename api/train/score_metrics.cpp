@@ -17,7 +17,8 @@ void need_matrix(const Type& y_true, const Type& y_pred) {
 }
 
 Tensor vector_of(const std::vector<double>& values) {
-  return Tensor::of<float>({static_cast<std::int64_t>(values.size())}, std::vector<float>(values.begin(), values.end()));
+  return Tensor::of<float>({static_cast<std::int64_t>(values.size())},
+                           std::vector<float>(values.begin(), values.end()));
 }
 
 double sum_of(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
@@ -68,11 +69,13 @@ Tensor FScore::result() const {
   const double beta = rule.beta * rule.beta, weight_sum = sum_of(weights) + losses::epsilon;
   std::vector<double> scores;
   for (std::size_t i = 0; i < tp.size(); ++i) {
-    const double precision = tp[i] / (tp[i] + fp[i] + losses::epsilon), recall = tp[i] / (tp[i] + fn[i] + losses::epsilon);
+    const double precision = tp[i] / (tp[i] + fp[i] + losses::epsilon),
+                 recall = tp[i] / (tp[i] + fn[i] + losses::epsilon);
     scores.push_back(precision * recall / (beta * precision + recall + losses::epsilon) * (1 + beta));
   }
   if (!rule.average) return vector_of(scores);
-  if (*rule.average != Average::weighted) return Tensor::scalar(static_cast<float>(sum_of(scores) / static_cast<double>(scores.size())));
+  if (*rule.average != Average::weighted)
+    return Tensor::scalar(static_cast<float>(sum_of(scores) / static_cast<double>(scores.size())));
   for (std::size_t i = 0; i < scores.size(); ++i) scores[i] *= weights[i] / weight_sum;
   return Tensor::scalar(static_cast<float>(sum_of(scores)));
 }
@@ -80,7 +83,8 @@ Tensor FScore::result() const {
 void R2Score::build(const Type& y_true, const Type& y_pred) {
   Shape shape = y_pred.shape;
   if (shape.rank() == 1) shape.append(1);
-  need(shape.rank() == 2 && y_true.shape.rank() <= 2, "wants labels and predictions of shape (batch, outputs), got {} and {}", y_true.shape, y_pred.shape);
+  need(shape.rank() == 2 && y_true.shape.rank() <= 2,
+       "wants labels and predictions of shape (batch, outputs), got {} and {}", y_true.shape, y_pred.shape);
   samples_ = add_variable("num_samples", {});
   squared_sum_ = add_variable("squared_sum", {shape[-1]});
   sum_ = add_variable("sum", {shape[-1]});
@@ -147,13 +151,16 @@ void IntersectionOverUnion::emit(Value y_true, Value y_pred, Value sample_weight
   }
   weights = flat(weights);
   const Value label = ops::cast(flat(y_true), DType::int32), guess = ops::cast(flat(y_pred), DType::int32);
-  need(same(label.shape(), guess.shape()), "labels of {} places do not fit predictions of {}", label.shape(), guess.shape());
+  need(same(label.shape(), guess.shape()), "labels of {} places do not fit predictions of {}", label.shape(),
+       guess.shape());
 
-  const Value zero = graph.scalar(0, DType::int32), classes = graph.scalar(static_cast<double>(rule.classes), DType::int32);
+  const Value zero = graph.scalar(0, DType::int32),
+              classes = graph.scalar(static_cast<double>(rule.classes), DType::int32);
   const auto inside = [&](Value x) { return ops::logical_and(ops::greater_equal(x, zero), ops::less(x, classes)); };
   Value counted = ops::logical_and(inside(label), inside(guess));
   if (rule.ignore_class)
-    counted = ops::logical_and(counted, ops::not_equal(label, graph.scalar(static_cast<double>(*rule.ignore_class), DType::int32)));
+    counted = ops::logical_and(
+        counted, ops::not_equal(label, graph.scalar(static_cast<double>(*rule.ignore_class), DType::int32)));
   const Value place = ops::select(counted, label * classes + guess, zero);
   weights = ops::select(counted, weights, ops::scalar_like(weights, 0));
   const Value counts = graph.add(op::scatter_add, RowsAttrs{rule.classes * rule.classes}, {place, weights}).out();

@@ -38,7 +38,8 @@ struct FBetaScoreConfig {
   static void describe(auto&& field) {
     field("average", &FBetaScoreConfig::average, "null: one score for each class; micro, macro or weighted");
     field("beta", &FBetaScoreConfig::beta, "importance of recall", above(0));
-    field("threshold", &FBetaScoreConfig::threshold, "predictions above it are positive; null: the largest is", above(0), between(0, 1));
+    field("threshold", &FBetaScoreConfig::threshold, "predictions above it are positive; null: the largest is",
+          above(0), between(0, 1));
   }
 };
 class FBetaScore final : public ConfiguredMetric<FBetaScoreConfig, FScore> {
@@ -56,7 +57,8 @@ struct F1ScoreConfig {
   std::optional<double> threshold{};
   static void describe(auto&& field) {
     field("average", &F1ScoreConfig::average, "null: one score for each class; micro, macro or weighted");
-    field("threshold", &F1ScoreConfig::threshold, "predictions above it are positive; null: the largest is", above(0), between(0, 1));
+    field("threshold", &F1ScoreConfig::threshold, "predictions above it are positive; null: the largest is", above(0),
+          between(0, 1));
   }
 };
 class F1Score final : public ConfiguredMetric<F1ScoreConfig, FScore> {
@@ -76,7 +78,8 @@ struct R2ScoreConfig {
   std::int64_t num_regressors = 0;
   static void describe(auto&& field) {
     field("class_aggregation", &R2ScoreConfig::class_aggregation, "null: one score for each output");
-    field("num_regressors", &R2ScoreConfig::num_regressors, "independent variables, for the adjusted score; 0: not adjusted", at_least(0));
+    field("num_regressors", &R2ScoreConfig::num_regressors,
+          "independent variables, for the adjusted score; 0: not adjusted", at_least(0));
   }
 };
 class R2Score final : public ConfiguredMetric<R2ScoreConfig> {
@@ -102,11 +105,11 @@ class IntersectionOverUnion : public Metric {
  protected:
   struct Rule {
     std::int64_t classes = 0;
-    std::vector<std::int64_t> targets{};       // averaged over; empty: all
+    std::vector<std::int64_t> targets{};  // averaged over; empty: all
     std::optional<std::int64_t> ignore_class{};
     bool sparse_y_true = true, sparse_y_pred = true;  // class numbers, not one value for each class
-    std::int64_t axis = -1;                    // of the classes, where there is one value for each
-    std::optional<double> threshold{};         // of binary predictions
+    std::int64_t axis = -1;                           // of the classes, where there is one value for each
+    std::optional<double> threshold{};                // of binary predictions
   };
   virtual Rule rule() const = 0;
   void build(const Type& y_true, const Type& y_pred) override;
@@ -141,7 +144,8 @@ class IoU final : public ConfiguredMetric<IoUConfig, IntersectionOverUnion> {
 
  protected:
   Rule rule() const override {
-    return {config_.num_classes, config_.target_class_ids, config_.ignore_class, config_.sparse_y_true, config_.sparse_y_pred, config_.axis};
+    return {config_.num_classes,   config_.target_class_ids, config_.ignore_class,
+            config_.sparse_y_true, config_.sparse_y_pred,    config_.axis};
   }
 };
 
@@ -161,7 +165,9 @@ class BinaryIoU final : public ConfiguredMetric<BinaryIoUConfig, IntersectionOve
   using ConfiguredMetric::ConfiguredMetric;
 
  protected:
-  Rule rule() const override { return {.classes = 2, .targets = config_.target_class_ids, .threshold = config_.threshold}; }
+  Rule rule() const override {
+    return {.classes = 2, .targets = config_.target_class_ids, .threshold = config_.threshold};
+  }
 };
 
 struct MeanIoUConfig {
@@ -214,7 +220,8 @@ class OneHotIoU final : public ConfiguredMetric<OneHotIoUConfig, IntersectionOve
 
  protected:
   Rule rule() const override {
-    return {config_.num_classes, config_.target_class_ids, config_.ignore_class, false, config_.sparse_y_pred, config_.axis};
+    return {config_.num_classes, config_.target_class_ids, config_.ignore_class, false, config_.sparse_y_pred,
+            config_.axis};
   }
 };
 
@@ -238,7 +245,9 @@ class OneHotMeanIoU final : public ConfiguredMetric<OneHotMeanIoUConfig, Interse
   using ConfiguredMetric::ConfiguredMetric;
 
  protected:
-  Rule rule() const override { return {config_.num_classes, {}, config_.ignore_class, false, config_.sparse_y_pred, config_.axis}; }
+  Rule rule() const override {
+    return {config_.num_classes, {}, config_.ignore_class, false, config_.sparse_y_pred, config_.axis};
+  }
 };
 
 }  // namespace metrics

@@ -87,7 +87,8 @@ void check_all(const std::string& file, const std::function<void(const Case&, co
   const hdf5::File opened = hdf5::File::open(path);
   for (const Case& golden : cases_of(opened.root())) count(golden, check, tallies[golden.class_name]);
   for (const auto& [name, tally] : tallies)
-    std::cout << fmt::format("{}: {} passed, {} failed, {} not implemented\n", name, tally.passed, tally.failed, tally.missing);
+    std::cout << fmt::format("{}: {} passed, {} failed, {} not implemented\n", name, tally.passed, tally.failed,
+                             tally.missing);
 }
 
 }  // namespace nacre::golden

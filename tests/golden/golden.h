@@ -1,5 +1,5 @@
-// Golden vectors: what Keras computed, in HDF5 files of cases. The folder is $NACRE_GOLDENS when that is set (then every
-// case found there runs), else tests/golden.
+// Golden vectors: what Keras computed, in HDF5 files of cases. The folder is $NACRE_GOLDENS when that is set (then
+// every case found there runs), else tests/golden.
 #pragma once
 
 #include <functional>

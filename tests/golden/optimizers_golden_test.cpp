@@ -23,8 +23,8 @@ TEST(Golden, Optimizers) {
     for (std::int64_t step = 0; step < gradients.shape()[0]; ++step) {
       const Tensor given = gradients.rows(step, step + 1).reshaped(start.shape());
       executable.run(std::vector{given});
-      expect_close(fmt::format("weight after update {}", step + 1), weight->value(), wanted.rows(step, step + 1).reshaped(start.shape()),
-                   for_outputs);
+      expect_close(fmt::format("weight after update {}", step + 1), weight->value(),
+                   wanted.rows(step, step + 1).reshaped(start.shape()), for_outputs);
     }
     if (optimizer->iterations() != gradients.shape()[0]) throw Error("counted {} steps", optimizer->iterations());
   });

@@ -17,7 +17,8 @@ TEST(Golden, Schedules) {
     for (std::int64_t i = 0; i < steps.size(); ++i) {
       const Tensor want = wanted.rows(i, i + 1).reshaped({});
       const auto step = static_cast<std::int64_t>(steps.at(i));
-      expect_close(fmt::format("rate of step {} on the host", step), Tensor::scalar(static_cast<float>(schedule->at(step))), want, for_outputs);
+      expect_close(fmt::format("rate of step {} on the host", step),
+                   Tensor::scalar(static_cast<float>(schedule->at(step))), want, for_outputs);
     }
   });
 }

@@ -26,7 +26,9 @@ class FakeTraining : public TrainingControl {
   std::int64_t epochs() const override { return 100; }
   std::vector<Tensor> weights() const override { return {Tensor::scalar(weight)}; }
   void set_weights(const std::vector<Tensor>& values) override { weight = static_cast<float>(values.at(0).item()); }
-  void save(const std::string& file, bool weights_only) override { saved += (saved.empty() ? "" : " ") + file + (weights_only ? "!" : ""); }
+  void save(const std::string& file, bool weights_only) override {
+    saved += (saved.empty() ? "" : " ") + file + (weights_only ? "!" : "");
+  }
   std::optional<Direction> direction(std::string_view metric) const override {
     return metric == "accuracy" ? std::optional(Direction::up) : std::nullopt;
   }
@@ -110,7 +112,8 @@ TEST(EarlyStopping, KnowsWhichWayIsBetter) {
   EXPECT_EQ(training.stopped, "");
   Logs logs{{"val_size", 1}};
   EXPECT_EQ(message_of([&] { unknown_way.on_epoch_end(training, 0, logs); }),
-            "EarlyStopping monitors 'val_size', and it is not known whether that should rise or fall\n  hint: set mode: min or mode: max");
+            "EarlyStopping monitors 'val_size', and it is not known whether that should rise or fall\n  hint: set "
+            "mode: min or mode: max");
   Logs others{{"loss", 1}, {"accuracy", 1}};
   rising.on_epoch_end(training, 0, others);
   EXPECT_EQ(training.warned, "EarlyStopping monitors 'val_accuracy', which is not there; there are: loss, accuracy\n");
@@ -140,7 +143,8 @@ TEST(ModelCheckpoint, NamesFilesByEpochAndNumbers) {
 
 TEST(ModelCheckpoint, KeepsTheBest) {
   FakeTraining training;
-  ModelCheckpoint callback({.filepath = "best-{epoch}.weights.h5", .verbose = 1, .save_best_only = true, .save_weights_only = true});
+  ModelCheckpoint callback(
+      {.filepath = "best-{epoch}.weights.h5", .verbose = 1, .save_best_only = true, .save_weights_only = true});
   training.run(callback, {0.5, 0.75, 0.25});
   EXPECT_EQ(training.saved, "best-1.weights.h5! best-3.weights.h5!");
   EXPECT_EQ(training.said,
@@ -158,8 +162,11 @@ TEST(ModelCheckpoint, SavesAfterBatches) {
 }
 
 TEST(ModelCheckpoint, SaysWhatIsWrong) {
-  const auto message = [](const char* text) { return message_of([&] { read_object<Callback>(parse_json(text, "c.json")); }); };
-  EXPECT_EQ(message(R"({"ModelCheckpoint": {"filepath": "a.txt"}})"), "c.json:1:2: the filepath must end in .h5 or .keras, got 'a.txt'");
+  const auto message = [](const char* text) {
+    return message_of([&] { read_object<Callback>(parse_json(text, "c.json")); });
+  };
+  EXPECT_EQ(message(R"({"ModelCheckpoint": {"filepath": "a.txt"}})"),
+            "c.json:1:2: the filepath must end in .h5 or .keras, got 'a.txt'");
   EXPECT_EQ(message(R"({"ModelCheckpoint": {"filepath": "a.h5", "save_freq": "day"}})"),
             "c.json:1:55: 'save_freq': wanted 'epoch' or a number of batches, got 'day'");
   FakeTraining training;
@@ -173,22 +180,28 @@ TEST(ReduceLROnPlateau, LowersTheRate) {
   ReduceLROnPlateau callback({.factor = 0.5, .patience = 1, .verbose = 1, .cooldown = 1, .min_lr = 0.03});
   training.run(callback, {5, 5, 5, 5, 5, 5});
   // Reduced after epochs 2 and 4, the one after each rests; the second reduction and a third one meet min_lr.
-  EXPECT_EQ(training.said, "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.05.\n"
-                           "Epoch 3: ReduceLROnPlateau reducing learning rate to 0.03.\n");
+  EXPECT_EQ(training.said,
+            "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.05.\n"
+            "Epoch 3: ReduceLROnPlateau reducing learning rate to 0.03.\n");
   EXPECT_EQ(*training.logs.find("learning_rate"), 0.03);
 }
 
 TEST(LearningRateScheduler, TakesFunctionsAndExpressions) {
   FakeTraining training;
-  LearningRateScheduler function({.schedule = [](std::int64_t epoch, double) { return 1.0 / static_cast<double>(epoch + 1); }});
+  LearningRateScheduler function(
+      {.schedule = [](std::int64_t epoch, double) { return 1.0 / static_cast<double>(epoch + 1); }});
   training.run(function, {1, 1});
   EXPECT_EQ(training.rate, 0.5);
-  const auto expression = read_object<Callback>(parse_json(R"({"LearningRateScheduler": {"schedule": "epoch < 1 and 0.25 or lr / 2", "verbose": 1}})"));
+  const auto expression = read_object<Callback>(
+      parse_json(R"({"LearningRateScheduler": {"schedule": "epoch < 1 and 0.25 or lr / 2", "verbose": 1}})"));
   training.run(*expression, {1, 1});
   EXPECT_EQ(training.rate, 0.125);
-  EXPECT_EQ(training.said, "Epoch 1: LearningRateScheduler setting learning rate to 0.25.\nEpoch 2: LearningRateScheduler setting learning rate to 0.125.\n");
+  EXPECT_EQ(training.said,
+            "Epoch 1: LearningRateScheduler setting learning rate to 0.25.\nEpoch 2: LearningRateScheduler setting "
+            "learning rate to 0.125.\n");
   EXPECT_EQ(*training.logs.find("learning_rate"), 0.125);
-  EXPECT_EQ(write_object<Callback>(*expression, Style::yaml).text(), "{LearningRateScheduler: {schedule: 'epoch < 1 and 0.25 or lr / 2', verbose: 1}}");
+  EXPECT_EQ(write_object<Callback>(*expression, Style::yaml).text(),
+            "{LearningRateScheduler: {schedule: 'epoch < 1 and 0.25 or lr / 2', verbose: 1}}");
   EXPECT_NE(message_of([] { RateFunction("lr *"); }), "");
 }
 
@@ -244,14 +257,17 @@ TEST(TerminateOnNaN, StopsAtOnce) {
   callback.on_train_batch_end(training, 4, Logs{{"loss", std::nan("")}});
   EXPECT_EQ(training.stopped, "the loss became nan");
   EXPECT_EQ(training.said, "Batch 4: the loss is nan, terminating training\n");
-  EXPECT_EQ(message_of([&] { failing.on_train_batch_end(training, 4, Logs{{"loss", INFINITY}}); }),
+  EXPECT_EQ(message_of([&] {
+              failing.on_train_batch_end(training, 4, Logs{{"loss", INFINITY}});
+            }),
             "the loss became inf at batch 4\n  hint: a lower learning rate or clipping may help");
 }
 
 TEST(LambdaCallback, CallsWhatItIsGiven) {
   FakeTraining training;
   int epochs = 0;
-  LambdaCallback callback({.on_epoch_end = [&](TrainingControl&, std::int64_t, Logs& logs) { logs.set("epochs", ++epochs); }});
+  LambdaCallback callback(
+      {.on_epoch_end = [&](TrainingControl&, std::int64_t, Logs& logs) { logs.set("epochs", ++epochs); }});
   training.run(callback, {1, 2, 3});
   EXPECT_EQ(*training.logs.find("epochs"), 3);
 }

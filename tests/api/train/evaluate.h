@@ -18,6 +18,8 @@ inline std::vector<Tensor> evaluate(const std::vector<Tensor>& inputs, const std
   return Executable(graph, backend).run(inputs);
 }
 
-inline Tensor floats(Shape shape, std::initializer_list<float> values) { return Tensor::of<float>(std::move(shape), values); }
+inline Tensor floats(Shape shape, std::initializer_list<float> values) {
+  return Tensor::of<float>(std::move(shape), values);
+}
 
 }  // namespace nacre::test
