@@ -105,9 +105,14 @@ class Builder {
     config.set("name", line.name);
     try {
       return info->make(config);
-    } catch (Error& error) {
-      error.about(fmt::format("layer '{}' ({})", line.name, info->class_name));
-      throw;
+    } catch (const Error& error) {
+      // The field is named in the message; the layer is what the message is about.
+      const std::string field = error.subject().empty() ? "" : error.subject() + ": ";
+      throw Error(field + error.message())
+          .at(error.mark())
+          .about(fmt::format("layer '{}' ({})", line.name, info->class_name))
+          .hint(error.hint_text())
+          .usage();
     }
   }
 

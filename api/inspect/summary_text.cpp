@@ -194,8 +194,8 @@ Tree ModelSummary::tree() const {
     for (const std::string& link : row.connected_to) links.push(link);
     layer.set("name", row.name);
     layer.set("class_name", row.class_name);
-    layer.set("output_shapes", std::move(shapes));
-    layer.set("parameters", row.parameters);
+    layer.set("output_shape", row.outputs.size() == 1 ? shapes.items().front() : shapes);  // several: a list of them
+    layer.set("params", row.parameters);
     layer.set("flops", optional(row.flops));
     layer.set("connected_to", std::move(links));
   }
@@ -204,10 +204,10 @@ Tree ModelSummary::tree() const {
   tree.set("layers", std::move(layers));
   tree.set("inputs", ports(inputs));
   tree.set("outputs", ports(outputs));
-  tree.set("parameters", trainable + non_trainable);
-  tree.set("trainable_parameters", trainable);
-  tree.set("non_trainable_parameters", non_trainable);
-  tree.set("optimizer_parameters", optimizer);
+  tree.set("total_params", trainable + non_trainable);
+  tree.set("trainable_params", trainable);
+  tree.set("non_trainable_params", non_trainable);
+  tree.set("optimizer_params", optimizer);
   tree.set("flops_per_sample", optional(flops));
   tree.set("prediction_memory", memory(prediction));
   tree.set("training_memory", memory(training));

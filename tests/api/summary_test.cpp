@@ -58,7 +58,7 @@ TEST(Summary, MeasuresMemoryWithoutTouchingTheModel) {
 
 TEST(Summary, IsATreeForPrograms) {
   const Tree tree = summarize(classifier(), {.measure_memory = false}).tree();
-  EXPECT_EQ(tree["layers"].items()[0]["parameters"], Tree(40));
+  EXPECT_EQ(tree["layers"].items()[0]["params"], Tree(40));
   EXPECT_EQ(write_json(tree["inputs"]), R"([{"name": "input_layer", "dtype": "float32", "shape": [null, 4]}])");
 }
 

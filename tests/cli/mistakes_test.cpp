@@ -58,7 +58,7 @@ TEST_F(Mistakes, UnknownLayerAndVerb) {
 TEST_F(Mistakes, WrongType) {
   const Outcome outcome = with_layers("    - Flatten\n    - Dense: {units: many, name: fc1}\n");
   EXPECT_EQ(outcome.status, 2);
-  EXPECT_EQ(outcome.err, "m.yaml:6:23: layer 'fc1' (Dense): wanted an integer, got 'many'\n  while building model 'net'\n");
+  EXPECT_EQ(outcome.err, "m.yaml:6:22: layer 'fc1' (Dense): 'units': wanted an integer, got 'many'\n  while building model 'net'\n");
 }
 
 TEST_F(Mistakes, ShapesThatDoNotFit) {
@@ -71,10 +71,10 @@ TEST_F(Mistakes, ShapesThatDoNotFit) {
 
 TEST_F(Mistakes, MissingFiles) {
   const Outcome config = nacre({"train", "nothing.yaml"});
-  EXPECT_EQ(config.status, 1);
+  EXPECT_EQ(config.status, 2);
   EXPECT_EQ(config.err, "nothing.yaml: cannot be opened: no such file or folder\n  hint: check the path; relative ones start at the present folder\n");
   const Outcome data = train({"data.train={idx: {images: none.gz, labels: none.gz}}"});
-  EXPECT_EQ(data.status, 1);
+  EXPECT_EQ(data.status, 2);
   EXPECT_EQ(data.err, "none.gz: cannot be opened: no such file or folder\n  while opening the training data\n"
                       "  hint: check the path; relative ones start at the present folder\n");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "nothing is made for a run that cannot begin";
@@ -82,7 +82,7 @@ TEST_F(Mistakes, MissingFiles) {
 
 TEST_F(Mistakes, LabelsOutOfRange) {
   const Outcome outcome = train({"model.sequential.digit.units=5"});
-  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(outcome.status, 2);
   EXPECT_NE(outcome.err.find("label"), std::string::npos) << outcome.err;
   EXPECT_NE(outcome.err.find("5 classes"), std::string::npos) << outcome.err;
 }
@@ -111,7 +111,7 @@ TEST_F(Mistakes, FullDisk) {
 TEST_F(Mistakes, NoPermissionToWrite) {
   write_small();
   const Outcome outcome = nacre({"train", "small.yaml", "--output", "/proc/nacre-run"});
-  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(outcome.status, 2);
   EXPECT_NE(outcome.err.find("/proc/nacre-run: cannot be created"), std::string::npos) << outcome.err;
 }
 

@@ -8,7 +8,7 @@ namespace {
 const Progress halfway{2, 12, 234, 469, 5.0, 12345.6, {{"loss", 0.23451}, {"accuracy", 0.93121}}};
 
 TEST(Terminal, BarFitsItsWidth) {
-  EXPECT_EQ(progress_line(halfway, 80), "Epoch 3/12 [=======>       ] 234/469 12.3k/s ETA 0:05 loss 0.2345 accuracy 0.9312");
+  EXPECT_EQ(progress_line(halfway, 80), "Epoch 3/12 [======>      ] 234/469 12.3k/s ETA 0:05 loss 0.2345 accuracy 0.9312");
   for (int width = 20; width < 200; ++width) EXPECT_LT(static_cast<int>(progress_line(halfway, width).size()), std::max(width, 21)) << width;
 }
 

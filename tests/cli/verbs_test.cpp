@@ -157,8 +157,8 @@ TEST_F(Verbs, PredictPicturesAndStandardInput) {
   write_npy(at("y1.npy"), Tensor(DType::float32, {4, 1}));
   const Outcome trained = nacre({"train", "flat.yaml", "--output", "flat"});
   ASSERT_EQ(trained.status, 0) << trained.err;
-  EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "1,2\n3,4\n").out, "[[3.0],[7.0]]\n");
-  EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "[1, 2]\n[3, 4]\n").out, "[[3.0],[7.0]]\n");
+  EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "1,2\n3,4\n").out, "[[3.0], [7.0]]\n");
+  EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "[1, 2]\n[3, 4]\n").out, "[[3.0], [7.0]]\n");
   EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "{\"input\": [5, 6]}\n").out, "[[11.0]]\n");
 }
 
