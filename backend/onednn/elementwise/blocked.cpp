@@ -33,17 +33,24 @@ std::optional<Shape> physical_operand(const Shape& operand, const Shape& full, s
 
 }  // namespace
 
-std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Layout> given) {
+std::optional<BlockedBody> blocked_body(const Graph& body, const Node& node, std::span<const Layout> given) {
   const Shape& full = body.outputs().front().value.shape();
-  std::size_t first = 0;
-  while (first < given.size() && !(given[first].detail() && body.inputs()[first].value.shape() == full)) ++first;
+  std::size_t first = given.size();
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (given[i].is_any() || body.inputs()[i].value.shape() != full) continue;
+    const bool variable = node.inputs()[i].is(op::variable);
+    if (variable && given[i].is_plain()) return {};
+    if (given[i].detail() && (variable || first == given.size())) first = i;
+    if (variable) break;
+  }
   if (first == given.size()) return {};
   const Layout& order = given[first];
   const Type& ordered = body.inputs()[first].value.type();
   const Desc desc = desc_of(order, ordered);
   if (desc.get_data_type() != data_type(ordered.dtype) || (is_padded(desc) && !keeps_zeros(body))) return {};
-  for (const Node* node : body.nodes())
-    if (node->is(op::random_uniform) || (node->is(op::constant) && node->types()[0].shape.elements() != 1)) return {};
+  for (const Node* inner : body.nodes())
+    if (inner->is(op::random_uniform) || (inner->is(op::constant) && inner->types()[0].shape.elements() != 1))
+      return {};
 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.
   const bool by_channels = layout_in_order_of(order, ordered, ordered).has_value();
@@ -72,11 +79,11 @@ std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Layou
     if (!layout) return {};
     result.results.push_back(*layout);
   }
-  for (const Node* node : body.nodes()) {
-    if (node->is(op::input)) continue;
-    if (node->is(op::constant))
-      rewriter.set(node->out(), result.body->constant(node->attrs<ConstantAttrs>().value.reshaped({})));
-    else rewriter.copy(*node);
+  for (const Node* inner : body.nodes()) {
+    if (inner->is(op::input)) continue;
+    if (inner->is(op::constant))
+      rewriter.set(inner->out(), result.body->constant(inner->attrs<ConstantAttrs>().value.reshaped({})));
+    else rewriter.copy(*inner);
   }
   rewriter.finish();
   return result;
