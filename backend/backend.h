@@ -98,7 +98,7 @@ class Backend {
   virtual std::string_view description() const = 0;    // one line for `nacre doctor`
   virtual std::span<const KernelRow> table() const = 0;
   virtual std::span<const Pass> passes() const = 0;    // in order; see graph/passes/pipeline.h
-  // Copies a value from one layout to another; neither is `any`.
+  // Copies a value from one layout to another, which may be the same; neither is `any`.
   virtual std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const = 0;
   // Memory that kernels can use; aligned to buffer_alignment.
   virtual std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const = 0;
