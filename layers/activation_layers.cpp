@@ -80,7 +80,8 @@ class PReLULayer final : public ConfiguredLayer<PReLUConfig> {
   void build(const std::vector<Shape>& inputs) override {
     Shape shape = inputs[0].from(1);
     for (std::int64_t axis : config_.shared_axes.value_or(std::vector<std::int64_t>())) {
-      need(axis >= 1 && axis <= shape.rank(), "got input {}, which has no axis {} to share slopes along", inputs[0], axis);
+      need(axis >= 1 && axis <= shape.rank(), "got input {}, which has no axis {} to share slopes along", inputs[0],
+           axis);
       shape.set(static_cast<int>(axis) - 1, 1);
     }
     alpha_ = add_weight("alpha", shape, config_.alpha_initializer,

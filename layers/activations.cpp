@@ -43,9 +43,7 @@ Value tanh_shrink(Value x) { return x - ops::tanh(x); }
 Value hard_shrink(Value x) { return where(above(ops::abs(x), 0.5), x, 0); }
 Value soft_shrink(Value x) { return where(above(ops::abs(x), 0.5), x - 0.5 * ops::sign(x), 0); }
 Value squareplus(Value x) { return 0.5 * (x + ops::sqrt(ops::square(x) + 4.0)); }
-Value sparse_plus(Value x) {
-  return where(above(x, -1), ops::select(below(x, 1), 0.25 * ops::square(x + 1.0), x), 0);
-}
+Value sparse_plus(Value x) { return where(above(x, -1), ops::select(below(x, 1), 0.25 * ops::square(x + 1.0), x), 0); }
 Value sparse_sigmoid(Value x) { return ops::clip(0.5 * x + 0.5, 0, 1); }
 Value softmax(Value x) { return ops::softmax(x); }
 Value log_softmax(Value x) { return ops::log_softmax(x); }

@@ -35,7 +35,8 @@ void RecurrentLayer::check(const std::vector<Shape>& inputs) const {
   if (!built()) return;
   emit::want_size(inputs[0], 2, built_shapes()[0][2]);
   for (const VariableRef& state : carried_)
-    need(same(inputs[0][0], state->shape()[0]), "got input {}, wanted the batch size {} of the states", inputs[0], state->shape()[0]);
+    need(same(inputs[0][0], state->shape()[0]), "got input {}, wanted the batch size {} of the states", inputs[0],
+         state->shape()[0]);
 }
 
 void RecurrentLayer::build(const std::vector<Shape>& inputs) {
@@ -43,13 +44,15 @@ void RecurrentLayer::build(const std::vector<Shape>& inputs) {
   cell()->ensure_built({{inputs[0][0], inputs[0][2]}});
   if (!flags().stateful) return;
   if (inputs[0][0] == unknown)
-    throw Error("got input {}, wanted a known batch size, as the layer is stateful", inputs[0]).hint("give the Input layer a batch_shape");
+    throw Error("got input {}, wanted a known batch size, as the layer is stateful", inputs[0])
+        .hint("give the Input layer a batch_shape");
   for (std::int64_t size : cell()->state_sizes()) carried_.push_back(add_state("state", {inputs[0][0], size}));
 }
 
 std::optional<Walked> RecurrentLayer::fused(const CellConstants&, Value, const Values&) const { return {}; }
 
-Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values& states, const CellConstants& constants) const {
+Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values& states,
+                            const CellConstants& constants) const {
   // Where a step is masked, states stay as they are, and the result is that of the step before, or 0.
   const bool repeats = mask && !flags().zero_output_for_mask;
   const Shape& shape = x.shape();
@@ -68,7 +71,8 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
     CellStep result = cell()->step(items[0], before, inside);
     if (mask) {
       const Value counts = ops::expand_dims(items[1], 1);
-      for (std::size_t i = 0; i < before.size(); ++i) result.states[i] = ops::select(counts, result.states[i], before[i]);
+      for (std::size_t i = 0; i < before.size(); ++i)
+        result.states[i] = ops::select(counts, result.states[i], before[i]);
       result.output = ops::select(counts, result.output, repeats ? now.back() : ops::fill_like(result.output, 0));
     }
     if (repeats) result.states.push_back(result.output);
@@ -76,7 +80,8 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
   };
   ops::Scanned scanned = ops::scan(carries, sequences, fixed, flags().go_backwards, step);
   const Value results = scanned.items[0];
-  const Value last = flags().go_backwards ? ops::slice_axis(results, 0, 0, 1) : ops::slice_axis(results, 0, -1, whole_axis);
+  const Value last =
+      flags().go_backwards ? ops::slice_axis(results, 0, 0, 1) : ops::slice_axis(results, 0, -1, whole_axis);
   scanned.carries.resize(states.size());
   return {ops::transpose(results, {1, 0, 2}), ops::squeeze(last, 0), std::move(scanned.carries)};
 }
@@ -91,7 +96,8 @@ Values RecurrentLayer::call(Context& context, const CallArguments& arguments) {
     for (const VariableRef& state : carried_) states.push_back(graph.latest(state));
     if (!flags().stateful) states = zero_states(graph, *cell(), x.shape()[0], x.dtype());
   }
-  need(states.size() == cell()->state_sizes().size(), "got {} initial states, wanted {}", states.size(), cell()->state_sizes().size());
+  need(states.size() == cell()->state_sizes().size(), "got {} initial states, wanted {}", states.size(),
+       cell()->state_sizes().size());
 
   const Value features = ops::squeeze(ops::slice_axis(x, 1, 0, 1), 1);
   const CellConstants constants = cell()->constants(context, features, states);

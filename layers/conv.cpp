@@ -29,7 +29,9 @@ class ConvBase : public ConfiguredLayer<Config> {
       return std::any_of(extent.sizes.begin(), extent.sizes.end(), [](std::int64_t size) { return size > 1; });
     };
     if (above_one(c.strides) && above_one(c.dilation_rate))
-      throw Error("got strides and a dilation_rate above 1, wanted one of them to be 1").about("'dilation_rate'").usage();
+      throw Error("got strides and a dilation_rate above 1, wanted one of them to be 1")
+          .about("'dilation_rate'")
+          .usage();
   }
 
  protected:
@@ -90,7 +92,8 @@ class ConvLayer final : public ConvBase<ConvConfig<rank>, rank> {
   }
   Value convolve(Context& context, Value x) override {
     const auto& c = this->config_;
-    if (c.padding == ConvPadding::causal) x = ops::pad(x, {0, c.dilation_rate[0] * (c.kernel_size[0] - 1), 0}, {0, 0, 0});
+    if (c.padding == ConvPadding::causal)
+      x = ops::pad(x, {0, c.dilation_rate[0] * (c.kernel_size[0] - 1), 0}, {0, 0, 0});
     return ops::conv(x, this->value(context, kernel_), this->attrs(c.groups));
   }
 
@@ -107,7 +110,8 @@ class ConvTransposeLayer final : public ConvBase<ConvTransposeConfig<rank>, rank
     for (std::size_t i = 0; c.output_padding && i < rank; ++i)
       if ((*c.output_padding)[i] >= c.strides[i])
         throw Error("got {} in axis {}, wanted less than strides = {}", (*c.output_padding)[i], i, c.strides[i])
-            .about("'output_padding'").usage();
+            .about("'output_padding'")
+            .usage();
   }
 
  protected:
@@ -122,7 +126,8 @@ class ConvTransposeLayer final : public ConvBase<ConvTransposeConfig<rank>, rank
     const auto& c = this->config_;
     const std::int64_t stride = c.strides[axis], window = (c.kernel_size[axis] - 1) * c.dilation_rate[axis] + 1;
     if (size == unknown) return unknown;
-    if (!c.output_padding) return c.padding == ConvPadding::same ? size * stride : (size - 1) * stride + std::max(window, stride);
+    if (!c.output_padding)
+      return c.padding == ConvPadding::same ? size * stride : (size - 1) * stride + std::max(window, stride);
     return (size - 1) * stride + (c.padding == ConvPadding::same ? window % 2 : window) + (*c.output_padding)[axis];
   }
   Value convolve(Context& context, Value x) override {
@@ -141,7 +146,8 @@ class ConvTransposeLayer final : public ConvBase<ConvTransposeConfig<rank>, rank
 Value depthwise(Value x, Value kernel, ConvAttrs attrs) {
   const Shape& shape = kernel.shape();
   attrs.groups = shape[-2];
-  return ops::conv(x, ops::reshape(kernel, shape.first(shape.rank() - 2) + Shape{1, shape[-2] * shape[-1]}), std::move(attrs));
+  return ops::conv(x, ops::reshape(kernel, shape.first(shape.rank() - 2) + Shape{1, shape[-2] * shape[-1]}),
+                   std::move(attrs));
 }
 
 template <std::size_t rank>
@@ -174,12 +180,13 @@ class SeparableConvLayer final : public ConvBase<SeparableConvConfig<rank>, rank
   void build(const std::vector<Shape>& inputs) override {
     const auto& c = this->config_;
     const std::int64_t in = this->channels(inputs);
-    depthwise_kernel_ = this->add_weight("depthwise_kernel", this->kernel_shape(in, c.depth_multiplier), c.depthwise_initializer,
-                                         {.regularizer = c.depthwise_regularizer, .constraint = c.depthwise_constraint});
+    depthwise_kernel_ =
+        this->add_weight("depthwise_kernel", this->kernel_shape(in, c.depth_multiplier), c.depthwise_initializer,
+                         {.regularizer = c.depthwise_regularizer, .constraint = c.depthwise_constraint});
     Shape pointwise(std::vector<std::int64_t>(rank, 1));
-    pointwise_kernel_ =
-        this->add_weight("pointwise_kernel", pointwise + Shape{in * c.depth_multiplier, c.filters}, c.pointwise_initializer,
-                         {.regularizer = c.pointwise_regularizer, .constraint = c.pointwise_constraint});
+    pointwise_kernel_ = this->add_weight(
+        "pointwise_kernel", pointwise + Shape{in * c.depth_multiplier, c.filters}, c.pointwise_initializer,
+        {.regularizer = c.pointwise_regularizer, .constraint = c.pointwise_constraint});
     this->add_bias(c.filters);
   }
   Value convolve(Context& context, Value x) override {

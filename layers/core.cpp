@@ -45,8 +45,9 @@ class EmbeddingLayer final : public ConfiguredLayer<EmbeddingConfig> {
 
  protected:
   void build(const std::vector<Shape>&) override {
-    embeddings_ = add_weight("embeddings", {config_.input_dim, config_.output_dim}, config_.embeddings_initializer,
-                             {.regularizer = config_.embeddings_regularizer, .constraint = config_.embeddings_constraint});
+    embeddings_ =
+        add_weight("embeddings", {config_.input_dim, config_.output_dim}, config_.embeddings_initializer,
+                   {.regularizer = config_.embeddings_regularizer, .constraint = config_.embeddings_constraint});
   }
   Values call(Context& context, const CallArguments& arguments) override {
     Value indices = arguments.inputs[0];
@@ -109,8 +110,12 @@ LayerRef Identity(LayerOptions options) {
 }
 
 std::vector<ClassInfo<Layer>> core_layers() {
-  ClassInfo<Layer> input{InputConfig::class_name, InputConfig::doc, "keras.layers", {&fields_of<InputConfig>()},
-                         [](const Tree& tree) { return std::make_shared<InputLayer>(read_config<InputConfig>(tree)); }, {"Input"}};
+  ClassInfo<Layer> input{InputConfig::class_name,
+                         InputConfig::doc,
+                         "keras.layers",
+                         {&fields_of<InputConfig>()},
+                         [](const Tree& tree) { return std::make_shared<InputLayer>(read_config<InputConfig>(tree)); },
+                         {"Input"}};
   return {std::move(input), layer_info<DenseLayer>(), layer_info<EmbeddingLayer>(), layer_info<MaskingLayer>(),
           layer_info<IdentityLayer>()};
 }

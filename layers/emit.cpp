@@ -10,7 +10,9 @@ namespace nacre::emit {
 
 namespace {
 
-Value placeholder(Graph& graph, Type type) { return graph.input(fmt::format("placeholder{}", graph.inputs().size()), std::move(type)); }
+Value placeholder(Graph& graph, Type type) {
+  return graph.input(fmt::format("placeholder{}", graph.inputs().size()), std::move(type));
+}
 
 }  // namespace
 
@@ -25,7 +27,8 @@ Value reshape(Value x, const Shape& shape) {
 
 Value broadcast(Value x, const Shape& shape) {
   if (x.shape() == shape && shape.known()) return x;
-  return shape.known() ? ops::broadcast_to(x, shape) : ops::broadcast_like(x, placeholder(x.graph(), {x.dtype(), shape}));
+  return shape.known() ? ops::broadcast_to(x, shape)
+                       : ops::broadcast_like(x, placeholder(x.graph(), {x.dtype(), shape}));
 }
 
 Value repeat(Value x, int axis, std::int64_t times) {
@@ -56,7 +59,9 @@ namespace {
 [[noreturn]] void refuse_rank(const Shape& shape, int rank, std::string_view bound) {
   Error error("got input {}, wanted rank {}{}", shape, bound, rank);
   if (rank == 2) error.hint("put a Flatten layer before it");
-  else error.hint(fmt::format("put a Reshape layer before it that {} axes", shape.rank() < rank ? "adds the missing" : "merges"));
+  else
+    error.hint(
+        fmt::format("put a Reshape layer before it that {} axes", shape.rank() < rank ? "adds the missing" : "merges"));
   throw error;
 }
 

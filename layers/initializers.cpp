@@ -178,8 +178,8 @@ Fans fans_of(const Shape& shape, const OptionalAxes& input_axes, const OptionalA
 }
 
 // Glorot and Bengio (2010), He et al. (2015): variance = scale / fan.
-Tensor scaled(const Shape& shape, DType dtype, RandomStream random, double scale, FanMode mode, Distribution distribution,
-              const OptionalAxes& input_axes, const OptionalAxes& output_axes) {
+Tensor scaled(const Shape& shape, DType dtype, RandomStream random, double scale, FanMode mode,
+              Distribution distribution, const OptionalAxes& input_axes, const OptionalAxes& output_axes) {
   const Fans fans = fans_of(shape, input_axes, output_axes);
   const double fan = mode == FanMode::fan_in ? fans.in : mode == FanMode::fan_out ? fans.out : (fans.in + fans.out) / 2;
   const double variance = scale / std::max(fan, 1.0);
@@ -208,7 +208,8 @@ struct VarianceScalingConfig {
     field("distribution", &VarianceScalingConfig::distribution, "drawn from");
     field("seed", &VarianceScalingConfig::seed, "own seed; null: that of the experiment");
     field("input_axes", &VarianceScalingConfig::input_axes, "axes that count as inputs; null: all but the last");
-    field("output_axes", &VarianceScalingConfig::output_axes, "axes that count as outputs; null: all but the one before the last");
+    field("output_axes", &VarianceScalingConfig::output_axes,
+          "axes that count as outputs; null: all but the one before the last");
   }
 };
 class VarianceScaling final : public Configured<Initializer, VarianceScalingConfig> {
@@ -225,8 +226,9 @@ struct Glorot {
   static constexpr double scale = 1;
   static constexpr FanMode mode = FanMode::fan_avg;
   static constexpr std::string_view names[] = {"GlorotNormal", "GlorotUniform"};
-  static constexpr std::string_view docs[] = {"Normal with variance 2 / (inputs + outputs), cut at two standard deviations.",
-                                              "Uniform with variance 2 / (inputs + outputs)."};
+  static constexpr std::string_view docs[] = {
+      "Normal with variance 2 / (inputs + outputs), cut at two standard deviations.",
+      "Uniform with variance 2 / (inputs + outputs)."};
 };
 struct He {
   static constexpr double scale = 2;
@@ -252,7 +254,8 @@ struct NamedScalingConfig {
   static void describe(auto&& field) {
     field("seed", &NamedScalingConfig::seed, "own seed; null: that of the experiment");
     field("input_axes", &NamedScalingConfig::input_axes, "axes that count as inputs; null: all but the last");
-    field("output_axes", &NamedScalingConfig::output_axes, "axes that count as outputs; null: all but the one before the last");
+    field("output_axes", &NamedScalingConfig::output_axes,
+          "axes that count as outputs; null: all but the one before the last");
   }
 };
 template <class Rule, bool uniform>
@@ -262,7 +265,8 @@ class NamedScaling final : public Configured<Initializer, NamedScalingConfig<Rul
   Tensor operator()(const Shape& shape, DType dtype, RandomKey key) const override {
     const auto& config = this->config_;
     return scaled(shape, dtype, stream_of(key, config.seed), Rule::scale, Rule::mode,
-                  uniform ? Distribution::uniform : Distribution::truncated_normal, config.input_axes, config.output_axes);
+                  uniform ? Distribution::uniform : Distribution::truncated_normal, config.input_axes,
+                  config.output_axes);
   }
 };
 
@@ -339,21 +343,18 @@ template <>
 Registry<Initializer>& registry<Initializer>() {
   constexpr std::string_view module = "keras.initializers";
   static Registry<Initializer> all(
-      "initializer", {class_info<Initializer, Zeros>(module),
-                      class_info<Initializer, Ones>(module),
-                      class_info<Initializer, Constant>(module),
-                      class_info<Initializer, Identity>(module, {"IdentityInitializer"}),
-                      class_info<Initializer, RandomNormal>(module, {"normal"}),
-                      class_info<Initializer, RandomUniform>(module, {"uniform"}),
-                      class_info<Initializer, TruncatedNormal>(module),
-                      class_info<Initializer, VarianceScaling>(module),
-                      class_info<Initializer, NamedScaling<Glorot, false>>(module),
-                      class_info<Initializer, NamedScaling<Glorot, true>>(module),
-                      class_info<Initializer, NamedScaling<He, false>>(module),
-                      class_info<Initializer, NamedScaling<He, true>>(module),
-                      class_info<Initializer, NamedScaling<Lecun, false>>(module, {"LeCunNormal"}),
-                      class_info<Initializer, NamedScaling<Lecun, true>>(module, {"LeCunUniform"}),
-                      class_info<Initializer, Orthogonal>(module, {"OrthogonalInitializer"})});
+      "initializer",
+      {class_info<Initializer, Zeros>(module), class_info<Initializer, Ones>(module),
+       class_info<Initializer, Constant>(module), class_info<Initializer, Identity>(module, {"IdentityInitializer"}),
+       class_info<Initializer, RandomNormal>(module, {"normal"}),
+       class_info<Initializer, RandomUniform>(module, {"uniform"}), class_info<Initializer, TruncatedNormal>(module),
+       class_info<Initializer, VarianceScaling>(module), class_info<Initializer, NamedScaling<Glorot, false>>(module),
+       class_info<Initializer, NamedScaling<Glorot, true>>(module),
+       class_info<Initializer, NamedScaling<He, false>>(module),
+       class_info<Initializer, NamedScaling<He, true>>(module),
+       class_info<Initializer, NamedScaling<Lecun, false>>(module, {"LeCunNormal"}),
+       class_info<Initializer, NamedScaling<Lecun, true>>(module, {"LeCunUniform"}),
+       class_info<Initializer, Orthogonal>(module, {"OrthogonalInitializer"})});
   return all;
 }
 

@@ -12,7 +12,7 @@ namespace nacre {
 
 namespace {
 
-constexpr std::string_view policies[] = {"float32",  "float64",        "bfloat16",
+constexpr std::string_view policies[] = {"float32", "float64",        "bfloat16",
                                          "float16", "mixed_bfloat16", "mixed_float16"};
 
 }  // namespace
@@ -103,7 +103,8 @@ VariableRef Layer::add_weight(std::string name, Shape shape, Ref<Initializer> in
 }
 
 VariableRef Layer::add_state(std::string name, Shape shape) {
-  auto variable = std::make_shared<Variable>(path_ + "/" + name, Type{options_.dtype.compute(), std::move(shape)}, false);
+  auto variable =
+      std::make_shared<Variable>(path_ + "/" + name, Type{options_.dtype.compute(), std::move(shape)}, false);
   variable->assign(Tensor(variable->type()));
   return states_.emplace_back(std::move(variable));
 }
@@ -124,7 +125,8 @@ void Layer::collect(std::vector<Weight>& weights, bool frozen, std::optional<boo
   frozen = frozen || !options_.trainable;
   for (const bool own : {true, false})
     for (const Weight& weight : weights_)
-      if (weight.variable->trainable() == own && (!trainable || *trainable == (own && !frozen))) weights.push_back(weight);
+      if (weight.variable->trainable() == own && (!trainable || *trainable == (own && !frozen)))
+        weights.push_back(weight);
   for (const auto& sublayer : sublayers()) sublayer->collect(weights, frozen, trainable);
 }
 
@@ -172,8 +174,8 @@ void Layer::reset_states() {
 void Layer::initialize(std::uint64_t seed) {
   for (const Weight& weight : weights())
     if (!weight.variable->has_value())
-      weight.variable->assign(
-          (*weight.initializer)(weight.variable->shape(), weight.variable->type().dtype, RandomKey::of(seed, weight.variable->path())));
+      weight.variable->assign((*weight.initializer)(weight.variable->shape(), weight.variable->type().dtype,
+                                                    RandomKey::of(seed, weight.variable->path())));
 }
 
 std::int64_t Layer::count_params() const {
@@ -194,8 +196,8 @@ CallResult Layer::operator()(Context& context, CallArguments arguments) {
   const bool training = context.training();
   try {
     if (input_count() > 0)
-      need(static_cast<int>(arguments.inputs.size()) == input_count(), "got {} inputs, wanted {}", arguments.inputs.size(),
-           input_count());
+      need(static_cast<int>(arguments.inputs.size()) == input_count(), "got {} inputs, wanted {}",
+           arguments.inputs.size(), input_count());
     arguments.masks.resize(arguments.inputs.size());
     if (const auto given = arguments.named.extract("mask"))
       for (std::size_t i = 0; i < given.mapped().size() && i < arguments.masks.size(); ++i)

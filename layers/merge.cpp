@@ -34,7 +34,8 @@ class MergeLayer final : public ConfiguredLayer<MergeConfig<kind>> {
  protected:
   void check(const std::vector<Shape>& inputs) const override {
     need(!inputs.empty(), "got no inputs, wanted at least one");
-    for (const Shape& shape : inputs) need(same(shape[0], inputs[0][0]), "got inputs {} and {} of different batches", inputs[0], shape);
+    for (const Shape& shape : inputs)
+      need(same(shape[0], inputs[0][0]), "got inputs {} and {} of different batches", inputs[0], shape);
   }
   Values call(Context&, const CallArguments& arguments) override {
     const Values inputs = of_equal_rank(arguments.inputs);
@@ -101,24 +102,28 @@ class ConcatenateLayer final : public ConfiguredLayer<ConcatenateConfig> {
     const std::int64_t along = Axes(config_.axis).in(inputs[0])[0];
     for (const Shape& shape : inputs) {
       bool fits = shape.rank() == inputs[0].rank();
-      for (int axis = 0; fits && axis < shape.rank(); ++axis) fits = axis == along || same(shape[axis], inputs[0][axis]);
+      for (int axis = 0; fits && axis < shape.rank(); ++axis)
+        fits = axis == along || same(shape[axis], inputs[0][axis]);
       need(fits, "got inputs {} and {}, wanted the same sizes but in axis {}", inputs[0], shape, along);
     }
   }
   Values call(Context&, const CallArguments& arguments) override {
-    return {arguments.inputs.size() == 1 ? arguments.inputs[0] : ops::concat(arguments.inputs, static_cast<int>(config_.axis))};
+    return {arguments.inputs.size() == 1 ? arguments.inputs[0]
+                                         : ops::concat(arguments.inputs, static_cast<int>(config_.axis))};
   }
   // A place counts when any element there comes from a place that counts.
   Values compute_masks(Context& context, const CallArguments& arguments, const Values&) override {
-    if (std::none_of(arguments.masks.begin(), arguments.masks.end(), [](Value mask) { return static_cast<bool>(mask); }))
+    if (std::none_of(arguments.masks.begin(), arguments.masks.end(),
+                     [](Value mask) { return static_cast<bool>(mask); }))
       return {Value()};
     Values counts;
     for (std::size_t i = 0; i < arguments.inputs.size(); ++i) {
       const Value x = arguments.inputs[i], mask = arguments.masks[i];
-      const Value numbers = mask ? ops::cast(mask, DType::int32)
-                                 : emit::broadcast(context.graph().scalar(1, DType::int32), x.shape());
-      counts.push_back(numbers.shape().rank() < x.shape().rank() ? emit::broadcast(ops::expand_dims(numbers, numbers.shape().rank()), x.shape())
-                                                                 : numbers);
+      const Value numbers =
+          mask ? ops::cast(mask, DType::int32) : emit::broadcast(context.graph().scalar(1, DType::int32), x.shape());
+      counts.push_back(numbers.shape().rank() < x.shape().rank()
+                           ? emit::broadcast(ops::expand_dims(numbers, numbers.shape().rank()), x.shape())
+                           : numbers);
     }
     return {ops::cast(ops::max(ops::concat(std::move(counts), static_cast<int>(config_.axis)), {-1}), DType::boolean)};
   }
@@ -136,13 +141,14 @@ class DotLayer final : public ConfiguredLayer<DotConfig> {
     return Axes(axes.size() == 1 ? axes[0] : axes.at(which)).in(input)[0];
   }
   void check(const std::vector<Shape>& inputs) const override {
-    need(config_.axes.axes.size() == 1 || config_.axes.axes.size() == 2, "got {} axes, wanted one or two", config_.axes.axes.size());
+    need(config_.axes.axes.size() == 1 || config_.axes.axes.size() == 2, "got {} axes, wanted one or two",
+         config_.axes.axes.size());
     for (const Shape& input : inputs)
       need(input.rank() == 2 || input.rank() == 3, "got inputs {} and {}, wanted rank 2 or 3", inputs[0], inputs[1]);
     const std::int64_t a = axis_of(inputs[0], 0), b = axis_of(inputs[1], 1);
     need(a > 0 && b > 0, "got the batch as axis of the products");
-    need(same(inputs[0][static_cast<int>(a)], inputs[1][static_cast<int>(b)]), "got inputs {} and {}, wanted the same size in axes {} and {}",
-         inputs[0], inputs[1], a, b);
+    need(same(inputs[0][static_cast<int>(a)], inputs[1][static_cast<int>(b)]),
+         "got inputs {} and {}, wanted the same size in axes {} and {}", inputs[0], inputs[1], a, b);
   }
   // (batch, others or 1, summed)
   Value rows(Value x, std::size_t which) const {
@@ -185,10 +191,14 @@ LayerRef Dot(DotConfig config, LayerOptions options) {
 }
 
 std::vector<ClassInfo<Layer>> merge_layers() {
-  return {layer_info<MergeLayer<Merge::add>>(),      layer_info<MergeLayer<Merge::subtract>>(),
-          layer_info<MergeLayer<Merge::multiply>>(), layer_info<MergeLayer<Merge::average>>(),
-          layer_info<MergeLayer<Merge::maximum>>(),  layer_info<MergeLayer<Merge::minimum>>(),
-          layer_info<ConcatenateLayer>(),            layer_info<DotLayer>()};
+  return {layer_info<MergeLayer<Merge::add>>(),
+          layer_info<MergeLayer<Merge::subtract>>(),
+          layer_info<MergeLayer<Merge::multiply>>(),
+          layer_info<MergeLayer<Merge::average>>(),
+          layer_info<MergeLayer<Merge::maximum>>(),
+          layer_info<MergeLayer<Merge::minimum>>(),
+          layer_info<ConcatenateLayer>(),
+          layer_info<DotLayer>()};
 }
 
 }  // namespace nacre

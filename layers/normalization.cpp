@@ -88,7 +88,8 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
     if (config_.scale) add_gamma(channels);
     if (config_.center) add_beta(channels);
     moving_mean_ = add_weight("moving_mean", channels, config_.moving_mean_initializer, {.trainable = false});
-    moving_variance_ = add_weight("moving_variance", channels, config_.moving_variance_initializer, {.trainable = false});
+    moving_variance_ =
+        add_weight("moving_variance", channels, config_.moving_variance_initializer, {.trainable = false});
   }
   Values call(Context& context, const CallArguments& arguments) override {
     const Value x = arguments.inputs[0];
@@ -114,7 +115,8 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
     const std::int64_t axis = axis_of(x.shape()), size = x.shape()[static_cast<int>(axis)];
     std::vector<std::int64_t> forth = all_axes_but(x.shape(), axis), back(forth.size() + 1);
     forth.push_back(axis);
-    for (std::size_t i = 0; i < forth.size(); ++i) back[static_cast<std::size_t>(forth[i])] = static_cast<std::int64_t>(i);
+    for (std::size_t i = 0; i < forth.size(); ++i)
+      back[static_cast<std::size_t>(forth[i])] = static_cast<std::int64_t>(i);
     const bool last = axis == x.shape().rank() - 1;
     const auto [y, mean, variance] =
         ops::batch_norm(last ? x : ops::transpose(x, forth), gamma(graph, size), beta(graph, size), config_.epsilon);
@@ -124,7 +126,8 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
   // Statistics of the places that count alone.
   Value masked(Graph& graph, Value x, Value mask) const {
     const std::int64_t axis = axis_of(x.shape());
-    need(mask.shape().rank() == x.shape().rank() - 1, "got a mask {} for input {}, wanted one axis less", mask.shape(), x.shape());
+    need(mask.shape().rank() == x.shape().rank() - 1, "got a mask {} for input {}, wanted one axis less", mask.shape(),
+         x.shape());
     const Value wide = ops::cast(x, dtype().variable()), zero = ops::scalar_like(wide, 0);
     const Value counts = emit::broadcast(ops::expand_dims(mask, mask.shape().rank()), x.shape());
     const std::vector<std::int64_t> axes = all_axes_but(x.shape(), axis);
@@ -156,7 +159,8 @@ class LayerNormalizationLayer final : public Affine<LayerNormalizationConfig> {
   void check(const std::vector<Shape>& inputs) const override { config_.axis.in(inputs[0]); }
   void build(const std::vector<Shape>& inputs) override {
     Shape features;
-    for (std::int64_t axis : config_.axis.in(inputs[0])) features.append(emit::known_size(inputs[0], static_cast<int>(axis)));
+    for (std::int64_t axis : config_.axis.in(inputs[0]))
+      features.append(emit::known_size(inputs[0], static_cast<int>(axis)));
     if (config_.scale || config_.rms_scaling) add_gamma(features);
     if (config_.center && !config_.rms_scaling) add_beta(features);
   }
@@ -203,7 +207,8 @@ class GroupNormalizationLayer final : public Affine<GroupNormalizationConfig> {
     const Value x = arguments.inputs[0];
     const auto axis = static_cast<int>(axis_of(x.shape()));
     const std::int64_t channels = x.shape()[axis];
-    const Shape split = x.shape().first(axis) + Shape{groups(channels), channels / groups(channels)} + x.shape().from(axis + 1);
+    const Shape split =
+        x.shape().first(axis) + Shape{groups(channels), channels / groups(channels)} + x.shape().from(axis + 1);
     std::vector<std::int64_t> axes = all_axes_but(split, axis);
     axes.erase(axes.begin());
     const Value y = standardised(emit::reshape(ops::cast(x, dtype().variable()), split), axes, config_.epsilon);
@@ -220,7 +225,8 @@ class RMSNormalizationLayer final : public ConfiguredLayer<RMSNormalizationConfi
   void check(const std::vector<Shape>& inputs) const override { config_.axis.in(inputs[0]); }
   void build(const std::vector<Shape>& inputs) override {
     Shape features;
-    for (std::int64_t axis : config_.axis.in(inputs[0])) features.append(emit::known_size(inputs[0], static_cast<int>(axis)));
+    for (std::int64_t axis : config_.axis.in(inputs[0]))
+      features.append(emit::known_size(inputs[0], static_cast<int>(axis)));
     scale_ = add_weight("scale", features, "Ones");
   }
   Values call(Context& context, const CallArguments& arguments) override {
@@ -267,8 +273,9 @@ LayerRef UnitNormalization(UnitNormalizationConfig config, LayerOptions options)
 }
 
 std::vector<ClassInfo<Layer>> normalization_layers() {
-  return {layer_info<BatchNormalizationLayer>(), layer_info<LayerNormalizationLayer>(), layer_info<GroupNormalizationLayer>(),
-          layer_info<RMSNormalizationLayer>(), layer_info<UnitNormalizationLayer>()};
+  return {layer_info<BatchNormalizationLayer>(), layer_info<LayerNormalizationLayer>(),
+          layer_info<GroupNormalizationLayer>(), layer_info<RMSNormalizationLayer>(),
+          layer_info<UnitNormalizationLayer>()};
 }
 
 }  // namespace nacre

@@ -18,13 +18,16 @@ class PoolingLayer final : public ConfiguredLayer<PoolingConfig<kind, rank>> {
   using ConfiguredLayer<PoolingConfig<kind, rank>>::ConfiguredLayer;
 
  protected:
-  void check(const std::vector<Shape>& inputs) const override { emit::want_rank(inputs[0], static_cast<int>(rank) + 2); }
+  void check(const std::vector<Shape>& inputs) const override {
+    emit::want_rank(inputs[0], static_cast<int>(rank) + 2);
+  }
   Values call(Context&, const CallArguments& arguments) override {
     const auto& c = this->config_;
     const auto sizes = [](const Extent<rank>& extent) {
       return std::vector<std::int64_t>(extent.sizes.begin(), extent.sizes.end());
     };
-    const PoolAttrs attrs{.window = sizes(c.pool_size), .strides = sizes(c.strides.value_or(c.pool_size)), .padding = c.padding};
+    const PoolAttrs attrs{
+        .window = sizes(c.pool_size), .strides = sizes(c.strides.value_or(c.pool_size)), .padding = c.padding};
     const bool first = c.data_format == DataFormat::channels_first;
     const Value x = first ? emit::channels_last(arguments.inputs[0]) : arguments.inputs[0];
     const Value y = kind == Pooling::max ? ops::max_pool(x, attrs) : ops::average_pool(x, attrs);
@@ -41,7 +44,9 @@ class GlobalPoolingLayer final : public ConfiguredLayer<GlobalPoolingConfig<kind
   bool supports_masking() const override { return masked; }
 
  protected:
-  void check(const std::vector<Shape>& inputs) const override { emit::want_rank(inputs[0], static_cast<int>(rank) + 2); }
+  void check(const std::vector<Shape>& inputs) const override {
+    emit::want_rank(inputs[0], static_cast<int>(rank) + 2);
+  }
   Values call(Context&, const CallArguments& arguments) override {
     const auto& c = this->config_;
     const Value x = arguments.inputs[0];
@@ -55,7 +60,9 @@ class GlobalPoolingLayer final : public ConfiguredLayer<GlobalPoolingConfig<kind
     }
     return {ops::mean(x, axes, c.keepdims)};
   }
-  Values compute_masks(Context&, const CallArguments&, const Values& outputs) override { return Values(outputs.size()); }
+  Values compute_masks(Context&, const CallArguments&, const Values& outputs) override {
+    return Values(outputs.size());
+  }
 };
 
 template <Pooling kind, std::size_t rank>
@@ -78,9 +85,15 @@ void list(std::vector<ClassInfo<Layer>>& infos, std::string_view alias, std::str
 LayerRef MaxPooling1D(PoolingConfig<Pooling::max, 1> config, LayerOptions options) { return pooling(config, options); }
 LayerRef MaxPooling2D(PoolingConfig<Pooling::max, 2> config, LayerOptions options) { return pooling(config, options); }
 LayerRef MaxPooling3D(PoolingConfig<Pooling::max, 3> config, LayerOptions options) { return pooling(config, options); }
-LayerRef AveragePooling1D(PoolingConfig<Pooling::average, 1> config, LayerOptions options) { return pooling(config, options); }
-LayerRef AveragePooling2D(PoolingConfig<Pooling::average, 2> config, LayerOptions options) { return pooling(config, options); }
-LayerRef AveragePooling3D(PoolingConfig<Pooling::average, 3> config, LayerOptions options) { return pooling(config, options); }
+LayerRef AveragePooling1D(PoolingConfig<Pooling::average, 1> config, LayerOptions options) {
+  return pooling(config, options);
+}
+LayerRef AveragePooling2D(PoolingConfig<Pooling::average, 2> config, LayerOptions options) {
+  return pooling(config, options);
+}
+LayerRef AveragePooling3D(PoolingConfig<Pooling::average, 3> config, LayerOptions options) {
+  return pooling(config, options);
+}
 LayerRef GlobalMaxPooling1D(GlobalPoolingConfig<Pooling::max, 1> config, LayerOptions options) {
   return global_pooling(config, options);
 }

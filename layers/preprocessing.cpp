@@ -7,7 +7,8 @@ namespace nacre {
 void FieldKind<PerChannel>::read(const Tree& tree, PerChannel& value) {
   if (!tree.is_sequence()) value.values = {tree.as_number()};
   else FieldKind<std::vector<double>>::read(tree, value.values);
-  if (value.values.empty()) throw Error("wanted a number, or one per channel, got {}", tree.text()).at(tree.mark()).usage();
+  if (value.values.empty())
+    throw Error("wanted a number, or one per channel, got {}", tree.text()).at(tree.mark()).usage();
 }
 
 Tree FieldKind<PerChannel>::write(const PerChannel& value, Style style) {

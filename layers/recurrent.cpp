@@ -54,7 +54,8 @@ class GatedCell : public ConfiguredLayer<Config, Cell> {
 
   CellConstants constants(Context& context, Value features, const Values& states) override {
     const Config& c = this->config_;
-    CellConstants all{.kernel = this->value(context, kernel_), .recurrent_kernel = this->value(context, recurrent_kernel_)};
+    CellConstants all{.kernel = this->value(context, kernel_),
+                      .recurrent_kernel = this->value(context, recurrent_kernel_)};
     if (bias_) all.bias = this->value(context, bias_);
     if (!context.training()) return all;
     // With recurrent dropout each gate has masks of its own, as in Keras.
@@ -86,8 +87,9 @@ class GatedCell : public ConfiguredLayer<Config, Cell> {
     const Config& c = this->config_;
     kernel_ = this->add_weight("kernel", {emit::known_size(inputs[0], -1), gates * c.units}, c.kernel_initializer,
                                {.regularizer = c.kernel_regularizer, .constraint = c.kernel_constraint});
-    recurrent_kernel_ = this->add_weight("recurrent_kernel", {c.units, gates * c.units}, c.recurrent_initializer,
-                                         {.regularizer = c.recurrent_regularizer, .constraint = c.recurrent_constraint});
+    recurrent_kernel_ =
+        this->add_weight("recurrent_kernel", {c.units, gates * c.units}, c.recurrent_initializer,
+                         {.regularizer = c.recurrent_regularizer, .constraint = c.recurrent_constraint});
     if (c.use_bias)
       bias_ = this->add_weight("bias", bias_shape(), bias_initializer(),
                                {.regularizer = c.bias_regularizer, .constraint = c.bias_constraint});
@@ -106,7 +108,8 @@ class SimpleCell final : public GatedCell<Config, 1> {
  public:
   using GatedCell<Config, 1>::GatedCell;
   CellStep step(Value x, const Values& states, const CellConstants& constants) const override {
-    const Value h = activated(x + masked_product(states[0], constants.recurrent_kernel, constants.state_masks), this->config_.activation);
+    const Value h = activated(x + masked_product(states[0], constants.recurrent_kernel, constants.state_masks),
+                              this->config_.activation);
     return {h, {h}};
   }
 };
@@ -164,13 +167,18 @@ class GatedRecurrentCell final : public GatedCell<Config, 3> {
   Shape bias_shape() const override {
     return this->config_.reset_after ? Shape{2, 3 * this->config_.units} : Shape{3 * this->config_.units};
   }
-  Value input_bias(Value bias) const override { return this->config_.reset_after ? ops::slice_axis(bias, 0, 0, 1) : bias; }
+  Value input_bias(Value bias) const override {
+    return this->config_.reset_after ? ops::slice_axis(bias, 0, 0, 1) : bias;
+  }
 };
 
 template <class Base>
 std::shared_ptr<Base> want(const Ref<Layer>& layer, std::string_view key, std::string_view what) {
   auto wanted = layer ? std::dynamic_pointer_cast<Base>(layer.share()) : nullptr;
-  if (!wanted) throw Error("got {}, wanted {}", layer ? layer->class_name() : "nothing", what).about(fmt::format("'{}'", key)).usage();
+  if (!wanted)
+    throw Error("got {}, wanted {}", layer ? layer->class_name() : "nothing", what)
+        .about(fmt::format("'{}'", key))
+        .usage();
   return wanted;
 }
 
@@ -180,10 +188,12 @@ class StackedCells final : public ConfiguredLayer<StackedRNNCellsConfig, Cell> {
       : ConfiguredLayer(std::move(config), std::move(options)) {
     for (const Ref<Layer>& cell : config_.cells) cells_.push_back(want<Cell>(cell, "cells", "cells such as LSTMCell"));
     if (cells_.empty()) throw Error("got none, wanted at least one cell").about("'cells'").usage();
-    std::map<std::string, int> counts;  // unnamed cells of one class are told apart, as their weights' paths must differ
+    std::map<std::string, int>
+        counts;  // unnamed cells of one class are told apart, as their weights' paths must differ
     for (const auto& cell : cells_) {
       const std::string base = snake_case(cell->class_name());
-      if (const int count = counts[base]++; cell->name().empty()) cell->rename(count ? fmt::format("{}_{}", base, count) : base);
+      if (const int count = counts[base]++; cell->name().empty())
+        cell->rename(count ? fmt::format("{}_{}", base, count) : base);
     }
   }
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return {cells_.begin(), cells_.end()}; }
@@ -205,7 +215,9 @@ class StackedCells final : public ConfiguredLayer<StackedRNNCellsConfig, Cell> {
     }
     return all;
   }
-  Value project(Value x, const CellConstants& constants) const override { return cells_[0]->project(x, constants.cells[0]); }
+  Value project(Value x, const CellConstants& constants) const override {
+    return cells_[0]->project(x, constants.cells[0]);
+  }
   CellStep step(Value projected, const Values& states, const CellConstants& constants) const override {
     CellStep all{projected, {}};
     auto state = states.begin();
@@ -275,7 +287,9 @@ class GatedRecurrentLayer final : public ConfiguredRecurrentLayer<Config> {
  protected:
   std::optional<Walked> fused(const CellConstants& constants, Value x, const Values& states) const override {
     const Config& c = this->config_;
-    const auto is = [](const Ref<Activation>& activation, std::string_view name) { return activation && activation->class_name() == name; };
+    const auto is = [](const Ref<Activation>& activation, std::string_view name) {
+      return activation && activation->class_name() == name;
+    };
     if (!is(c.activation, "tanh")) return {};
     if constexpr (requires { c.recurrent_activation; })
       if (!is(c.recurrent_activation, "sigmoid")) return {};

@@ -7,8 +7,9 @@ template <>
 Registry<Layer>& registry<Layer>() {
   static Registry<Layer> all = [] {
     std::vector<ClassInfo<Layer>> infos;
-    for (auto family : {core_layers, activation_layers, conv_layers, pool_layers, normalization_layers, regularization_layers,
-                        reshape_layers, merge_layers, recurrent_layers, wrapper_layers, preprocessing_layers})
+    for (auto family :
+         {core_layers, activation_layers, conv_layers, pool_layers, normalization_layers, regularization_layers,
+          reshape_layers, merge_layers, recurrent_layers, wrapper_layers, preprocessing_layers})
       for (ClassInfo<Layer>& info : family()) infos.push_back(std::move(info));
     return Registry<Layer>("layer", std::move(infos));
   }();

@@ -8,7 +8,8 @@
 
 namespace nacre {
 
-Value dropped(Context& context, Value x, Value like, double rate, const std::string& path, std::optional<std::int64_t> seed) {
+Value dropped(Context& context, Value x, Value like, double rate, const std::string& path,
+              std::optional<std::int64_t> seed) {
   const Value random = context.random_uniform(like, path, seed);
   const Value kept = ops::greater_equal(random, ops::scalar_like(random, rate));
   return ops::select(kept, x * (rate < 1 ? 1 / (1 - rate) : 0.0), ops::scalar_like(x, 0));
@@ -24,12 +25,13 @@ Value shared_along(Value x, const std::vector<std::int64_t>& axes) {
 
 Value noise_like(Value x, const std::optional<Shape>& noise_shape) {
   if (!noise_shape) return x;
-  need(noise_shape->rank() == x.shape().rank(), "got noise_shape {} for input {}, wanted the same rank", *noise_shape, x.shape());
+  need(noise_shape->rank() == x.shape().rank(), "got noise_shape {} for input {}, wanted the same rank", *noise_shape,
+       x.shape());
   std::vector<std::int64_t> axes;
   for (int axis = 0; axis < noise_shape->rank(); ++axis) {
     const std::int64_t size = (*noise_shape)[axis];
-    need(size == 1 || same(size, x.shape()[axis]), "got noise_shape {} for input {}, wanted 1, null or the same size in axis {}",
-         *noise_shape, x.shape(), axis);
+    need(size == 1 || same(size, x.shape()[axis]),
+         "got noise_shape {} for input {}, wanted 1, null or the same size in axis {}", *noise_shape, x.shape(), axis);
     if (size == 1) axes.push_back(axis);
   }
   return shared_along(x, axes);

@@ -82,7 +82,8 @@ class OrthogonalRegularizer final : public Configured<Regularizer, OrthogonalReg
     Tensor others(Type{x.dtype(), {size, size}});
     visit(x.dtype(), [&]<class T>(T*) {
       const std::span<T> values = others.writable<T>();
-      for (std::int64_t i = 0; i < size * size; ++i) values[static_cast<std::size_t>(i)] = convert<T>(i / size == i % size ? 0.0 : 1.0);
+      for (std::int64_t i = 0; i < size * size; ++i)
+        values[static_cast<std::size_t>(i)] = convert<T>(i / size == i % size ? 0.0 : 1.0);
     });
     const double pairs = static_cast<double>(size) * static_cast<double>(size - 1) / 2;
     return config_.factor * 0.5 / pairs * ops::sum(ops::abs(cosines * x.graph().constant(std::move(others))));
@@ -154,7 +155,8 @@ class MinMaxNorm final : public Configured<WeightConstraint, MinMaxNormConfig> {
   using Configured::Configured;
   Value operator()(Value weight) const override {
     const Value length = norm(weight, config_.axis.in(weight.shape()));
-    const Value wanted = config_.rate * ops::clip(length, config_.min_value, config_.max_value) + (1 - config_.rate) * length;
+    const Value wanted =
+        config_.rate * ops::clip(length, config_.min_value, config_.max_value) + (1 - config_.rate) * length;
     return weight * (wanted / (norm_epsilon + length));
   }
 };
@@ -169,20 +171,19 @@ struct EnumNames<OrthogonalMode> {
 template <>
 Registry<Regularizer>& registry<Regularizer>() {
   constexpr std::string_view module = "keras.regularizers";
-  static Registry<Regularizer> all("regularizer", {class_info<Regularizer, L1>(module),
-                                                   class_info<Regularizer, L2>(module),
-                                                   class_info<Regularizer, L1L2>(module, {"l1_l2"}),
-                                                   class_info<Regularizer, OrthogonalRegularizer>(module)});
+  static Registry<Regularizer> all(
+      "regularizer",
+      {class_info<Regularizer, L1>(module), class_info<Regularizer, L2>(module),
+       class_info<Regularizer, L1L2>(module, {"l1_l2"}), class_info<Regularizer, OrthogonalRegularizer>(module)});
   return all;
 }
 
 template <>
 Registry<WeightConstraint>& registry<WeightConstraint>() {
   constexpr std::string_view module = "keras.constraints";
-  static Registry<WeightConstraint> all("constraint", {class_info<WeightConstraint, MaxNorm>(module),
-                                                       class_info<WeightConstraint, NonNeg>(module),
-                                                       class_info<WeightConstraint, UnitNorm>(module),
-                                                       class_info<WeightConstraint, MinMaxNorm>(module)});
+  static Registry<WeightConstraint> all(
+      "constraint", {class_info<WeightConstraint, MaxNorm>(module), class_info<WeightConstraint, NonNeg>(module),
+                     class_info<WeightConstraint, UnitNorm>(module), class_info<WeightConstraint, MinMaxNorm>(module)});
   return all;
 }
 

@@ -32,8 +32,11 @@ class ReshapeLayer final : public ConfiguredLayer<ReshapeConfig> {
   explicit ReshapeLayer(ReshapeConfig config = {}, LayerOptions options = {})
       : ConfiguredLayer(std::move(config), std::move(options)) {
     const std::vector<std::int64_t>& sizes = config_.target_shape;
-    if (std::count(sizes.begin(), sizes.end(), -1) > 1 || std::any_of(sizes.begin(), sizes.end(), [](std::int64_t size) { return size < -1; }))
-      throw Error("got [{}], wanted sizes of which one may be -1", fmt::join(sizes, ", ")).about("'target_shape'").usage();
+    if (std::count(sizes.begin(), sizes.end(), -1) > 1 ||
+        std::any_of(sizes.begin(), sizes.end(), [](std::int64_t size) { return size < -1; }))
+      throw Error("got [{}], wanted sizes of which one may be -1", fmt::join(sizes, ", "))
+          .about("'target_shape'")
+          .usage();
   }
 
  protected:
@@ -70,7 +73,9 @@ class PermuteLayer final : public ConfiguredLayer<PermuteConfig> {
     std::sort(sorted.begin(), sorted.end());
     for (std::size_t i = 0; i < sorted.size(); ++i)
       if (sorted[i] != static_cast<std::int64_t>(i) + 1)
-        throw Error("got [{}], wanted a permutation of 1 … {}", fmt::join(config_.dims, ", "), sorted.size()).about("'dims'").usage();
+        throw Error("got [{}], wanted a permutation of 1 … {}", fmt::join(config_.dims, ", "), sorted.size())
+            .about("'dims'")
+            .usage();
   }
 
  protected:
@@ -107,7 +112,9 @@ class MarginLayer : public ConfiguredLayer<Config> {
       return this->config_.data_format == DataFormat::channels_first ? 2 : 1;
     else return 1;
   }
-  void check(const std::vector<Shape>& inputs) const override { emit::want_rank(inputs[0], static_cast<int>(rank) + 2); }
+  void check(const std::vector<Shape>& inputs) const override {
+    emit::want_rank(inputs[0], static_cast<int>(rank) + 2);
+  }
 };
 
 template <class Config, std::size_t rank>
@@ -137,15 +144,16 @@ class CroppingLayer final : public MarginLayer<Config, rank> {
     for (std::size_t i = 0; i < rank; ++i) {
       const auto [before, after] = this->config_.cropping.sides[i];
       const int axis = static_cast<int>(this->first_axis() + i);
-      need(inputs[0][axis] == unknown || inputs[0][axis] > before + after, "got input {}, wanted more than {} in axis {}",
-           inputs[0], before + after, axis);
+      need(inputs[0][axis] == unknown || inputs[0][axis] > before + after,
+           "got input {}, wanted more than {} in axis {}", inputs[0], before + after, axis);
     }
   }
   Values call(Context&, const CallArguments& arguments) override {
     Value x = arguments.inputs[0];
     for (std::size_t i = 0; i < rank; ++i) {
       const auto [before, after] = this->config_.cropping.sides[i];
-      if (before || after) x = ops::slice_axis(x, static_cast<int>(this->first_axis() + i), before, after ? -after : whole_axis);
+      if (before || after)
+        x = ops::slice_axis(x, static_cast<int>(this->first_axis() + i), before, after ? -after : whole_axis);
     }
     return {x};
   }

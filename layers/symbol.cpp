@@ -4,7 +4,8 @@ namespace nacre {
 
 const Type& Symbol::type() const { return call_->types[static_cast<std::size_t>(index_)]; }
 
-Symbols call_layer(const std::shared_ptr<Layer>& layer, Symbols inputs, std::map<std::string, Symbols> named, Tree options) {
+Symbols call_layer(const std::shared_ptr<Layer>& layer, Symbols inputs, std::map<std::string, Symbols> named,
+                   Tree options) {
   Graph scratch;
   Context context(scratch, false);
   const auto feed = [&](const Symbols& symbols) {
@@ -19,7 +20,8 @@ Symbols call_layer(const std::shared_ptr<Layer>& layer, Symbols inputs, std::map
   for (const auto& [name, symbols] : named) arguments.named[name] = feed(symbols);
   const CallResult result = (*layer)(context, std::move(arguments));
 
-  auto call = std::make_shared<LayerCall>(LayerCall{layer, std::move(inputs), std::move(named), std::move(options), {}});
+  auto call =
+      std::make_shared<LayerCall>(LayerCall{layer, std::move(inputs), std::move(named), std::move(options), {}});
   for (const Value& output : result.outputs) call->types.push_back(output.type());
   Symbols outputs;
   for (std::size_t i = 0; i < call->types.size(); ++i) outputs.emplace_back(call, static_cast<int>(i));
@@ -42,7 +44,8 @@ InputLayer::InputLayer(InputConfig config) : Layer({.name = config.name}), confi
     throw Error("the key 'shape' is missing ({})", "of one sample, without the batch axis").usage();
   if (!config_.batch_shape) config_.batch_shape = Shape{config_.batch_size.value_or(unknown)} + *config_.shape;
   for (std::int64_t size : *config_.batch_shape)
-    if (size != unknown && size < 1) throw Error("got the shape {}, wanted sizes of at least 1", *config_.batch_shape).usage();
+    if (size != unknown && size < 1)
+      throw Error("got the shape {}, wanted sizes of at least 1", *config_.batch_shape).usage();
 }
 
 Tree InputLayer::config_tree(Style style) const {

@@ -22,9 +22,11 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
       const RecurrentLayer& other = recurrent(config_.backward_layer, "backward_layer");
       backward_ = copy(*config_.backward_layer, other.own_name(), other.flags().go_backwards);
       const auto [a, b] = std::pair(given.flags(), other.flags());
-      if (a.go_backwards == b.go_backwards || a.return_sequences != b.return_sequences || a.return_state != b.return_state ||
-          a.stateful != b.stateful)
-        throw Error("wanted a layer that goes the other way and else returns the same as 'layer'").about("'backward_layer'").usage();
+      if (a.go_backwards == b.go_backwards || a.return_sequences != b.return_sequences ||
+          a.return_state != b.return_state || a.stateful != b.stateful)
+        throw Error("wanted a layer that goes the other way and else returns the same as 'layer'")
+            .about("'backward_layer'")
+            .usage();
     } else {
       backward_ = copy(*config_.layer, "backward_" + name.substr(name.starts_with("backward_") ? 9 : 0), !backwards);
     }
@@ -52,7 +54,8 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
     need(states.size() % 2 == 0, "got {} initial states, wanted as many for either direction", states.size());
     const auto half = static_cast<std::ptrdiff_t>(states.size() / 2);
     const auto run = [&](RecurrentLayer& layer, Values initial) {
-      CallArguments inner{.inputs = {arguments.inputs[0]}, .masks = {arguments.masks[0]}, .named = {}, .options = arguments.options};
+      CallArguments inner{
+          .inputs = {arguments.inputs[0]}, .masks = {arguments.masks[0]}, .named = {}, .options = arguments.options};
       if (!initial.empty()) inner.named["initial_state"] = std::move(initial);
       return layer(context, std::move(inner)).outputs;
     };
@@ -76,7 +79,9 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
   static const RecurrentLayer& recurrent(const Ref<Layer>& layer, std::string_view key) {
     const auto* wanted = layer ? dynamic_cast<const RecurrentLayer*>(&*layer) : nullptr;
     if (!wanted)
-      throw Error("got {}, wanted a recurrent layer", layer ? layer->class_name() : "nothing").about(fmt::format("'{}'", key)).usage();
+      throw Error("got {}, wanted a recurrent layer", layer ? layer->class_name() : "nothing")
+          .about(fmt::format("'{}'", key))
+          .usage();
     return *wanted;
   }
   // A layer of the same config without weights. Sequences are 0 where they are masked, as in Keras.
@@ -122,7 +127,8 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
     const Value x = arguments.inputs[0];
     const Shape steps = x.shape().first(2);
     const Value flat = emit::reshape(x, Shape{steps.known() ? steps.elements() : unknown} + x.shape().from(2));
-    const CallResult result = (*config_.layer)(context, {.inputs = {flat}, .masks = {}, .named = {}, .options = arguments.options});
+    const CallResult result =
+        (*config_.layer)(context, {.inputs = {flat}, .masks = {}, .named = {}, .options = arguments.options});
     Values outputs;
     for (const Value& y : result.outputs) outputs.push_back(emit::reshape(y, steps + y.shape().from(1)));
     return outputs;
@@ -138,6 +144,8 @@ LayerRef TimeDistributed(TimeDistributedConfig config, LayerOptions options) {
   return std::make_shared<TimeDistributedLayer>(std::move(config), std::move(options));
 }
 
-std::vector<ClassInfo<Layer>> wrapper_layers() { return {layer_info<BidirectionalLayer>(), layer_info<TimeDistributedLayer>()}; }
+std::vector<ClassInfo<Layer>> wrapper_layers() {
+  return {layer_info<BidirectionalLayer>(), layer_info<TimeDistributedLayer>()};
+}
 
 }  // namespace nacre

@@ -14,11 +14,14 @@ namespace {
 // The arrays NAME/0, NAME/1, … of a case.
 std::vector<Tensor> tensors(const Case& golden, const std::string& name) {
   std::vector<Tensor> all;
-  for (std::size_t i = 0; golden.has(fmt::format("{}/{}", name, i)); ++i) all.push_back(golden.tensor(fmt::format("{}/{}", name, i)));
+  for (std::size_t i = 0; golden.has(fmt::format("{}/{}", name, i)); ++i)
+    all.push_back(golden.tensor(fmt::format("{}/{}", name, i)));
   return all;
 }
 
-bool train_of(const Case& golden) { return golden.data.has_attribute("train") && golden.data.tensor_attribute("train").item() != 0; }
+bool train_of(const Case& golden) {
+  return golden.data.has_attribute("train") && golden.data.tensor_attribute("train").item() != 0;
+}
 
 // Runs one mode of a case, `prefix` being "" or "train_".
 void check_mode(const Case& golden, const Backend& backend, Layer& layer, const std::string& prefix) {
@@ -55,7 +58,8 @@ void check_mode(const Case& golden, const Backend& backend, Layer& layer, const 
   const std::vector<Tensor> got = run(*graph, backend, inputs);
   const std::vector<Tensor> want = tensors(golden, prefix + "output");
   if (outputs.size() != want.size()) throw Error("{} outputs, wanted {}", outputs.size(), want.size());
-  for (std::size_t i = 0; i < want.size(); ++i) expect_close(fmt::format("{}output/{}", prefix, i), got[i], want[i], for_outputs);
+  for (std::size_t i = 0; i < want.size(); ++i)
+    expect_close(fmt::format("{}output/{}", prefix, i), got[i], want[i], for_outputs);
   for (std::size_t i = 0; i < found.size(); ++i)
     expect_close(wanted[i].first, got[want.size() + i], golden.tensor(wanted[i].first), for_gradients);
 }
@@ -76,7 +80,8 @@ TEST(Golden, Layers) {
         Variable& variable = *weights[i].variable;
         const std::string path = golden.data.dataset(fmt::format("weights/{}", i)).text_attribute("path");
         // Keras puts the layers of a Sequential below its name, nacre those of a model within another one alone.
-        if (variable.path() != path && !path.ends_with("/" + variable.path())) throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
+        if (variable.path() != path && !path.ends_with("/" + variable.path()))
+          throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
         if (variable.shape() != stored[i].shape())
           throw Error("weight '{}' has shape {}, wanted {}", path, variable.shape(), stored[i].shape());
         variable.assign(stored[i]);

@@ -15,8 +15,8 @@ namespace nacre {
 namespace {
 
 struct Row {
-  const char* yaml;            // the layer
-  std::vector<Type> inputs;    // with the batch
+  const char* yaml;                       // the layer
+  std::vector<Type> inputs;               // with the batch
   std::vector<std::string> weights = {};  // their paths
 };
 
@@ -39,19 +39,36 @@ const std::vector<Row>& rows() {
       {"PReLU: {shared_axes: [1]}", {real({2, 3, 4})}, {"p_re_lu/alpha"}},
       {"ELU: {alpha: 0.5}", {real({2, 3})}},
       {"Softmax: {axis: [1, 2]}", {real({2, 3, 4})}},
-      {"Conv1D: {filters: 4, kernel_size: 3, padding: causal, dilation_rate: 2}", {real({2, 9, 3})}, {"conv1d/kernel", "conv1d/bias"}},
-      {"Conv2D: {filters: 4, kernel_size: [3, 2], strides: 2, padding: same, groups: 2}", {real({2, 7, 6, 4})}, {"conv2d/kernel", "conv2d/bias"}},
-      {"Conv2D: {filters: 4, kernel_size: 3, data_format: channels_first}", {real({2, 3, 6, 5})}, {"conv2d/kernel", "conv2d/bias"}},
+      {"Conv1D: {filters: 4, kernel_size: 3, padding: causal, dilation_rate: 2}",
+       {real({2, 9, 3})},
+       {"conv1d/kernel", "conv1d/bias"}},
+      {"Conv2D: {filters: 4, kernel_size: [3, 2], strides: 2, padding: same, groups: 2}",
+       {real({2, 7, 6, 4})},
+       {"conv2d/kernel", "conv2d/bias"}},
+      {"Conv2D: {filters: 4, kernel_size: 3, data_format: channels_first}",
+       {real({2, 3, 6, 5})},
+       {"conv2d/kernel", "conv2d/bias"}},
       {"Conv3D: {filters: 2, kernel_size: 2}", {real({2, 4, 4, 3, 2})}, {"conv3d/kernel", "conv3d/bias"}},
-      {"Conv1DTranspose: {filters: 2, kernel_size: 3, strides: 2}", {real({2, 5, 3})}, {"conv1d_transpose/kernel", "conv1d_transpose/bias"}},
-      {"Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, padding: same, output_padding: 1}", {real({2, 4, 5, 3})},
+      {"Conv1DTranspose: {filters: 2, kernel_size: 3, strides: 2}",
+       {real({2, 5, 3})},
+       {"conv1d_transpose/kernel", "conv1d_transpose/bias"}},
+      {"Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, padding: same, output_padding: 1}",
+       {real({2, 4, 5, 3})},
        {"conv2d_transpose/kernel", "conv2d_transpose/bias"}},
-      {"Conv3DTranspose: {filters: 2, kernel_size: 2, use_bias: false}", {real({1, 3, 3, 3, 2})}, {"conv3d_transpose/kernel"}},
-      {"DepthwiseConv1D: {kernel_size: 3, depth_multiplier: 2}", {real({2, 6, 3})}, {"depthwise_conv1d/kernel", "depthwise_conv1d/bias"}},
-      {"DepthwiseConv2D: {kernel_size: 3, padding: same}", {real({2, 6, 5, 3})}, {"depthwise_conv2d/kernel", "depthwise_conv2d/bias"}},
-      {"SeparableConv1D: {filters: 4, kernel_size: 3}", {real({2, 6, 3})},
+      {"Conv3DTranspose: {filters: 2, kernel_size: 2, use_bias: false}",
+       {real({1, 3, 3, 3, 2})},
+       {"conv3d_transpose/kernel"}},
+      {"DepthwiseConv1D: {kernel_size: 3, depth_multiplier: 2}",
+       {real({2, 6, 3})},
+       {"depthwise_conv1d/kernel", "depthwise_conv1d/bias"}},
+      {"DepthwiseConv2D: {kernel_size: 3, padding: same}",
+       {real({2, 6, 5, 3})},
+       {"depthwise_conv2d/kernel", "depthwise_conv2d/bias"}},
+      {"SeparableConv1D: {filters: 4, kernel_size: 3}",
+       {real({2, 6, 3})},
        {"separable_conv1d/depthwise_kernel", "separable_conv1d/pointwise_kernel", "separable_conv1d/bias"}},
-      {"SeparableConv2D: {filters: 4, kernel_size: 3, strides: 2}", {real({2, 6, 7, 3})},
+      {"SeparableConv2D: {filters: 4, kernel_size: 3, strides: 2}",
+       {real({2, 6, 7, 3})},
        {"separable_conv2d/depthwise_kernel", "separable_conv2d/pointwise_kernel", "separable_conv2d/bias"}},
       {"MaxPooling1D: {pool_size: 2}", {real({2, 7, 3})}},
       {"MaxPooling2D: {pool_size: 3, strides: 2, padding: same}", {real({2, 7, 6, 3})}},
@@ -65,10 +82,16 @@ const std::vector<Row>& rows() {
       {"GlobalAveragePooling1D", {real({2, 7, 3})}},
       {"GlobalAveragePooling2D: {data_format: channels_first}", {real({2, 3, 7, 6})}},
       {"GlobalAveragePooling3D", {real({2, 3, 4, 5, 2})}},
-      {"BatchNormalization: {axis: 1, momentum: 0.9}", {real({2, 3, 4})},
-       {"batch_normalization/gamma", "batch_normalization/beta", "batch_normalization/moving_mean", "batch_normalization/moving_variance"}},
-      {"LayerNormalization: {axis: [1, 2]}", {real({2, 3, 4})}, {"layer_normalization/gamma", "layer_normalization/beta"}},
-      {"GroupNormalization: {groups: 2}", {real({2, 3, 5, 4})}, {"group_normalization/gamma", "group_normalization/beta"}},
+      {"BatchNormalization: {axis: 1, momentum: 0.9}",
+       {real({2, 3, 4})},
+       {"batch_normalization/gamma", "batch_normalization/beta", "batch_normalization/moving_mean",
+        "batch_normalization/moving_variance"}},
+      {"LayerNormalization: {axis: [1, 2]}",
+       {real({2, 3, 4})},
+       {"layer_normalization/gamma", "layer_normalization/beta"}},
+      {"GroupNormalization: {groups: 2}",
+       {real({2, 3, 5, 4})},
+       {"group_normalization/gamma", "group_normalization/beta"}},
       {"RMSNormalization", {real({2, 3})}, {"rms_normalization/scale"}},
       {"UnitNormalization: {axis: 1}", {real({2, 3, 4})}},
       {"Dropout: {rate: 0.5, noise_shape: [null, 1]}", {real({2, 3})}},
@@ -100,26 +123,39 @@ const std::vector<Row>& rows() {
       {"Minimum", {real({2, 3}), real({2, 3})}},
       {"Concatenate: {axis: 1}", {real({2, 3, 4}), real({2, 5, 4})}},
       {"Dot: {axes: [2, 1], normalize: true}", {real({2, 3, 4}), real({2, 4, 5})}},
-      {"SimpleRNNCell: {units: 3}", {real({2, 4})}, {"simple_rnn_cell/kernel", "simple_rnn_cell/recurrent_kernel", "simple_rnn_cell/bias"}},
+      {"SimpleRNNCell: {units: 3}",
+       {real({2, 4})},
+       {"simple_rnn_cell/kernel", "simple_rnn_cell/recurrent_kernel", "simple_rnn_cell/bias"}},
       {"LSTMCell: {units: 3}", {real({2, 4})}, {"lstm_cell/kernel", "lstm_cell/recurrent_kernel", "lstm_cell/bias"}},
       {"GRUCell: {units: 3, use_bias: false}", {real({2, 4})}, {"gru_cell/kernel", "gru_cell/recurrent_kernel"}},
-      {"StackedRNNCells: {cells: [{GRUCell: {units: 3}}, {SimpleRNNCell: {units: 2, use_bias: false}}]}", {real({2, 4})},
-       {"stacked_rnn_cells/gru_cell/kernel", "stacked_rnn_cells/gru_cell/recurrent_kernel", "stacked_rnn_cells/gru_cell/bias",
-        "stacked_rnn_cells/simple_rnn_cell/kernel", "stacked_rnn_cells/simple_rnn_cell/recurrent_kernel"}},
-      {"SimpleRNN: {units: 3, return_state: true}", {real({2, 5, 4})},
-       {"simple_rnn/simple_rnn_cell/kernel", "simple_rnn/simple_rnn_cell/recurrent_kernel", "simple_rnn/simple_rnn_cell/bias"}},
-      {"LSTM: {units: 3, return_sequences: true, return_state: true}", {real({2, 5, 4})},
+      {"StackedRNNCells: {cells: [{GRUCell: {units: 3}}, {SimpleRNNCell: {units: 2, use_bias: false}}]}",
+       {real({2, 4})},
+       {"stacked_rnn_cells/gru_cell/kernel", "stacked_rnn_cells/gru_cell/recurrent_kernel",
+        "stacked_rnn_cells/gru_cell/bias", "stacked_rnn_cells/simple_rnn_cell/kernel",
+        "stacked_rnn_cells/simple_rnn_cell/recurrent_kernel"}},
+      {"SimpleRNN: {units: 3, return_state: true}",
+       {real({2, 5, 4})},
+       {"simple_rnn/simple_rnn_cell/kernel", "simple_rnn/simple_rnn_cell/recurrent_kernel",
+        "simple_rnn/simple_rnn_cell/bias"}},
+      {"LSTM: {units: 3, return_sequences: true, return_state: true}",
+       {real({2, 5, 4})},
        {"lstm/lstm_cell/kernel", "lstm/lstm_cell/recurrent_kernel", "lstm/lstm_cell/bias"}},
-      {"GRU: {units: 3, recurrent_activation: hard_sigmoid, reset_after: false, name: g}", {real({2, 5, 4})},
+      {"GRU: {units: 3, recurrent_activation: hard_sigmoid, reset_after: false, name: g}",
+       {real({2, 5, 4})},
        {"g/gru_cell/kernel", "g/gru_cell/recurrent_kernel", "g/gru_cell/bias"}},
-      {"RNN: {cell: {StackedRNNCells: {cells: [{LSTMCell: {units: 3}}, {LSTMCell: {units: 2}}]}}, return_state: true}", {real({2, 5, 4})},
-       {"rnn/stacked_rnn_cells/lstm_cell/kernel", "rnn/stacked_rnn_cells/lstm_cell/recurrent_kernel", "rnn/stacked_rnn_cells/lstm_cell/bias",
-        "rnn/stacked_rnn_cells/lstm_cell_1/kernel", "rnn/stacked_rnn_cells/lstm_cell_1/recurrent_kernel", "rnn/stacked_rnn_cells/lstm_cell_1/bias"}},
-      {"Bidirectional: {layer: {GRU: {units: 3, return_sequences: true, return_state: true}}, merge_mode: null}", {real({2, 5, 4})},
+      {"RNN: {cell: {StackedRNNCells: {cells: [{LSTMCell: {units: 3}}, {LSTMCell: {units: 2}}]}}, return_state: true}",
+       {real({2, 5, 4})},
+       {"rnn/stacked_rnn_cells/lstm_cell/kernel", "rnn/stacked_rnn_cells/lstm_cell/recurrent_kernel",
+        "rnn/stacked_rnn_cells/lstm_cell/bias", "rnn/stacked_rnn_cells/lstm_cell_1/kernel",
+        "rnn/stacked_rnn_cells/lstm_cell_1/recurrent_kernel", "rnn/stacked_rnn_cells/lstm_cell_1/bias"}},
+      {"Bidirectional: {layer: {GRU: {units: 3, return_sequences: true, return_state: true}}, merge_mode: null}",
+       {real({2, 5, 4})},
        {"bidirectional/forward_gru/gru_cell/kernel", "bidirectional/forward_gru/gru_cell/recurrent_kernel",
         "bidirectional/forward_gru/gru_cell/bias", "bidirectional/backward_gru/gru_cell/kernel",
         "bidirectional/backward_gru/gru_cell/recurrent_kernel", "bidirectional/backward_gru/gru_cell/bias"}},
-      {"TimeDistributed: {layer: {Dense: {units: 3}}}", {real({2, 5, 4})}, {"time_distributed/dense/kernel", "time_distributed/dense/bias"}},
+      {"TimeDistributed: {layer: {Dense: {units: 3}}}",
+       {real({2, 5, 4})},
+       {"time_distributed/dense/kernel", "time_distributed/dense/bias"}},
       {"Rescaling: {scale: 0.5, offset: [1.0, 2.0, 3.0]}", {real({2, 4, 3})}},
   };
   return all;
@@ -173,10 +209,12 @@ TEST_P(LayerBattery, InfersTheTypesOfRealResults) {
   for (std::size_t i = 0; i < result.outputs.size(); ++i) graph.output(fmt::format("output{}", i), result.outputs[i]);
   ASSERT_EQ(inferred.size(), result.outputs.size());
   ASSERT_EQ(result.masks.size(), result.outputs.size());
-  const std::vector<Tensor> outputs = Executable(*decompose_missing(graph, reference_backend()), reference_backend()).run(data);
+  const std::vector<Tensor> outputs =
+      Executable(*decompose_missing(graph, reference_backend()), reference_backend()).run(data);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     EXPECT_EQ(inferred[i].type().dtype, outputs[i].dtype());
-    EXPECT_TRUE(same(inferred[i].shape(), outputs[i].shape())) << inferred[i].shape().text() << " and " << outputs[i].shape().text();
+    EXPECT_TRUE(same(inferred[i].shape(), outputs[i].shape()))
+        << inferred[i].shape().text() << " and " << outputs[i].shape().text();
     EXPECT_EQ(inferred[i].shape()[0], unknown);
     EXPECT_TRUE(inferred[i].shape().from(1).known()) << inferred[i].shape().text();
   }
@@ -208,7 +246,8 @@ INSTANTIATE_TEST_SUITE_P(Layers, LayerBattery, testing::ValuesIn(rows()), [](con
 
 TEST(LayerBattery, HasEveryLayer) {
   std::set<std::string_view> known;
-  for (const Row& row : rows()) known.insert(registry<Layer>().get(object_spelling(parse_yaml(row.yaml), "layer").name).class_name);
+  for (const Row& row : rows())
+    known.insert(registry<Layer>().get(object_spelling(parse_yaml(row.yaml), "layer").name).class_name);
   for (const auto& info : registry<Layer>().classes()) EXPECT_TRUE(known.contains(info.class_name)) << info.class_name;
 }
 

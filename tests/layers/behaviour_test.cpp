@@ -161,12 +161,14 @@ TEST(Recurrent, LoopAndOpAgree) {
       Values both = fused;
       both.insert(both.end(), stepped.begin(), stepped.end());
       const std::vector<Tensor> results = call.run(both);
-      for (std::size_t i = 0; i < fused.size(); ++i) EXPECT_TRUE(close(results[i], results[i + fused.size()], 1e-5)) << kind;
+      for (std::size_t i = 0; i < fused.size(); ++i)
+        EXPECT_TRUE(close(results[i], results[i + fused.size()], 1e-5)) << kind;
     }
 }
 
 TEST(Recurrent, MaskedStepsKeepStateAndResult) {
-  const LayerRef layer = GRU({.units = 2, .return_sequences = true}), zeroing = GRU({.units = 2, .return_sequences = true, .zero_output_for_mask = true});
+  const LayerRef layer = GRU({.units = 2, .return_sequences = true}),
+                 zeroing = GRU({.units = 2, .return_sequences = true, .zero_output_for_mask = true});
   Call call(false);
   const Value x = call.constant(numbers({1, 3, 2}));
   const Value mask = ops::cast(call.constant(Tensor::of<float>({1, 3}, {1, 0, 1})), DType::boolean);
@@ -201,8 +203,13 @@ TEST(Recurrent, StatefulOneGoesOnWhereItEnded) {
 }
 
 TEST(Recurrent, DropoutIsTheSameAtEachStep) {
-  const LayerRef layer = SimpleRNN({.units = 40, .activation = "linear", .use_bias = false, .kernel_initializer = "Identity",
-                                    .recurrent_initializer = "Zeros", .dropout = 0.5, .return_sequences = true});
+  const LayerRef layer = SimpleRNN({.units = 40,
+                                    .activation = "linear",
+                                    .use_bias = false,
+                                    .kernel_initializer = "Identity",
+                                    .recurrent_initializer = "Zeros",
+                                    .dropout = 0.5,
+                                    .return_sequences = true});
   Call call(true);
   const Value ones = ops::broadcast_to(call.graph.scalar(1), {1, 3, 40});
   const Tensor y = call.run(call(layer, {ones}).outputs)[0];
@@ -252,8 +259,40 @@ TEST(Masks, TravelThroughLayersThatPassThem) {
   EXPECT_NEAR(results[2].at(0), (results[1].at(0) + results[1].at(2)) / 2, 1e-6);
 }
 
+// What Keras does with masks in layers of several inputs.
+TEST(Masks, MergedPlacesCountWhereAnyInputDoes) {
+  Call call(false);
+  const Value a = call.constant(Tensor::of<float>({1, 3, 1}, {2, 3, 5}));
+  const Value b = call.constant(Tensor::of<float>({1, 3, 1}, {7, 11, 13}));
+  const Value of_a = ops::cast(call.constant(Tensor::of<float>({1, 3}, {1, 0, 0})), DType::boolean);
+  const Value of_b = ops::cast(call.constant(Tensor::of<float>({1, 3}, {1, 1, 0})), DType::boolean);
+  const Values inputs{a, b}, masks{of_a, of_b};
+  const CallResult sum = call(Add(), inputs, masks), product = call(Multiply(), inputs, masks);
+  const CallResult largest = call(Maximum(), inputs, masks), smallest = call(Minimum(), inputs, masks);
+  const CallResult joined = call(Concatenate(), inputs, masks), half = call(Concatenate(), inputs, {of_a, {}});
+  EXPECT_FALSE(call(Add(), inputs, {of_a, {}}).masks[0]);
+  EXPECT_FALSE(call(Dot({.axes = 1}), inputs, masks).masks[0]);
+  const std::vector<Tensor> results =
+      call.run({sum.outputs[0], product.outputs[0], largest.outputs[0], smallest.outputs[0], sum.masks[0],
+                product.masks[0], joined.masks[0], half.masks[0]});
+  const std::vector<std::vector<double>> wanted = {{9, 14, 18}, {14, 11, 0}, {7, 11, 5}, {2, 11, 5},
+                                                   {1, 1, 0},   {1, 1, 0},   {1, 1, 0},  {1, 1, 1}};
+  for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_EQ(results[i].to_doubles(), wanted[i]) << i;
+}
+
+TEST(Masks, MayBeArguments) {
+  Call call(false);
+  const Value x = call.constant(Tensor::of<float>({1, 3}, {1, 5, 1}));
+  const Value mask = call.constant(Tensor::of<float>({1, 3}, {1, 0, 1}));
+  const CallResult result = (*Softmax())(call.context, {.inputs = {x}, .masks = {}, .named = {{"mask", {mask}}}});
+  EXPECT_TRUE(close(call.run({result.outputs[0]})[0], Tensor::of<float>({1, 3}, {0.5f, 0, 0.5f}), 1e-6));
+}
+
 TEST(Penalties, OfWeightsCountOncePerContext) {
-  const LayerRef layer = Dense({.units = 2, .use_bias = false, .kernel_initializer = "Ones", .kernel_regularizer = "L2",
+  const LayerRef layer = Dense({.units = 2,
+                                .use_bias = false,
+                                .kernel_initializer = "Ones",
+                                .kernel_regularizer = "L2",
                                 .activity_regularizer = "L1"});
   Call call(true);
   const Value x = ops::broadcast_to(call.graph.scalar(1), {4, 3});

@@ -21,7 +21,8 @@ struct Moments {
 };
 Moments moments(const Tensor& tensor) {
   Moments m;
-  for (float value : tensor.data<float>()) m.mean += value, m.largest = std::max(m.largest, std::abs(static_cast<double>(value)));
+  for (float value : tensor.data<float>())
+    m.mean += value, m.largest = std::max(m.largest, std::abs(static_cast<double>(value)));
   m.mean /= static_cast<double>(tensor.size());
   for (float value : tensor.data<float>()) m.deviation += (value - m.mean) * (value - m.mean);
   m.deviation = std::sqrt(m.deviation / static_cast<double>(tensor.size()));
@@ -47,7 +48,8 @@ TEST(Initializers, VariancesFollowTheFans) {
               {"HeNormal", std::sqrt(2.0 / 100), std::sqrt(2.0 / 180)},
               {"LecunUniform", std::sqrt(1.0 / 100), std::sqrt(1.0 / 180)},
               {"LecunNormal", std::sqrt(1.0 / 100), std::sqrt(1.0 / 180)},
-              {"VarianceScaling: {scale: 3.0, mode: fan_out, distribution: untruncated_normal}", std::sqrt(3.0 / 300), std::sqrt(3.0 / 450)},
+              {"VarianceScaling: {scale: 3.0, mode: fan_out, distribution: untruncated_normal}", std::sqrt(3.0 / 300),
+               std::sqrt(3.0 / 450)},
               {"RandomNormal: {stddev: 0.1}", 0.1, 0.1},
               {"RandomUniform: {minval: -0.3, maxval: 0.3}", 0.3 / std::sqrt(3.0), 0.3 / std::sqrt(3.0)}};
   for (const auto& row : rows) {
@@ -67,7 +69,9 @@ TEST(Initializers, OrthogonalRowsOrColumns) {
     const std::int64_t columns = shape[-1], rows = shape.elements() / columns;
     const bool wide = rows < columns;
     const std::int64_t count = std::min(rows, columns), length = std::max(rows, columns);
-    const auto at = [&](std::int64_t vector, std::int64_t i) { return wide ? q.at(vector * columns + i) : q.at(i * columns + vector); };
+    const auto at = [&](std::int64_t vector, std::int64_t i) {
+      return wide ? q.at(vector * columns + i) : q.at(i * columns + vector);
+    };
     for (std::int64_t a = 0; a < count; ++a)
       for (std::int64_t b = 0; b < count; ++b) {
         double product = 0;
@@ -95,13 +99,16 @@ TEST(Regularizers, Penalties) {
   EXPECT_NEAR(applied<Regularizer>("L1: {l1: 0.1}", x).item(), 1.0, 1e-6);
   EXPECT_NEAR(applied<Regularizer>("L2: {l2: 0.1}", x).item(), 3.0, 1e-6);
   EXPECT_NEAR(applied<Regularizer>("L1L2: {l1: 0.1, l2: 0.1}", x).item(), 4.0, 1e-6);
-  EXPECT_NEAR(applied<Regularizer>("OrthogonalRegularizer: {factor: 0.5}", x).item(), 0.5 * 5 / (std::sqrt(5.0) * 5), 1e-6);
+  EXPECT_NEAR(applied<Regularizer>("OrthogonalRegularizer: {factor: 0.5}", x).item(), 0.5 * 5 / (std::sqrt(5.0) * 5),
+              1e-6);
 }
 
 TEST(WeightConstraints, Norms) {
   const Tensor w = Tensor::of<float>({2, 2}, {3, 0.3f, -4, 0.4f});  // columns of length 5 and 0.5
-  EXPECT_TRUE(test::close(applied<WeightConstraint>("MaxNorm: {max_value: 1.0}", w), Tensor::of<float>({2, 2}, {0.6f, 0.3f, -0.8f, 0.4f}), 1e-5));
-  EXPECT_TRUE(test::close(applied<WeightConstraint>("UnitNorm", w), Tensor::of<float>({2, 2}, {0.6f, 0.6f, -0.8f, 0.8f}), 1e-5));
+  EXPECT_TRUE(test::close(applied<WeightConstraint>("MaxNorm: {max_value: 1.0}", w),
+                          Tensor::of<float>({2, 2}, {0.6f, 0.3f, -0.8f, 0.4f}), 1e-5));
+  EXPECT_TRUE(test::close(applied<WeightConstraint>("UnitNorm", w),
+                          Tensor::of<float>({2, 2}, {0.6f, 0.6f, -0.8f, 0.8f}), 1e-5));
   EXPECT_TRUE(test::close(applied<WeightConstraint>("NonNeg", w), Tensor::of<float>({2, 2}, {3, 0.3f, 0, 0.4f}), 0));
   EXPECT_TRUE(test::close(applied<WeightConstraint>("MinMaxNorm: {min_value: 1.0, max_value: 2.0, rate: 0.5}", w),
                           Tensor::of<float>({2, 2}, {2.1f, 0.45f, -2.8f, 0.6f}), 1e-5));
