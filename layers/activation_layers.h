@@ -15,13 +15,12 @@ struct ActivationConfig {
   static constexpr std::string_view class_name = "Activation";
   static constexpr std::string_view doc = "Applies an activation function.";
   Ref<nacre::Activation> activation;
-  static void describe(auto&& field) {
-    field("activation", &ActivationConfig::activation, "the function", required());
-  }
+  static void describe(auto&& field) { field("activation", &ActivationConfig::activation, "the function", required()); }
 };
 struct ReLUConfig {
   static constexpr std::string_view class_name = "ReLU";
-  static constexpr std::string_view doc = "x from the threshold up to max_value, negative_slope·(x - threshold) below it.";
+  static constexpr std::string_view doc =
+      "x from the threshold up to max_value, negative_slope·(x - threshold) below it.";
   std::optional<double> max_value;
   double negative_slope = 0, threshold = 0;
   static void describe(auto&& field) {

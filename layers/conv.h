@@ -17,7 +17,8 @@ template <std::size_t rank>
 struct ConvConfig {
   static constexpr std::string_view class_names[] = {"Conv1D", "Conv2D", "Conv3D"};
   static constexpr std::string_view class_name = class_names[rank - 1];
-  static constexpr std::string_view doc = "activation(x * kernel + bias), * the cross-correlation over the spatial axes.";
+  static constexpr std::string_view doc =
+      "activation(x * kernel + bias), * the cross-correlation over the spatial axes.";
   std::int64_t filters = 0;
   Extent<rank> kernel_size, strides = 1;
   ConvPadding padding = ConvPadding::valid;
@@ -33,7 +34,8 @@ struct ConvConfig {
     field("filters", &ConvConfig::filters, "number of output channels", at_least(1), required());
     field("kernel_size", &ConvConfig::kernel_size, "size of the window", at_least(1), required());
     field("strides", &ConvConfig::strides, "step of the window", at_least(1));
-    field("padding", &ConvConfig::padding, "valid: none; same: zeros that keep the size at strides 1; causal: zeros before (1D)");
+    field("padding", &ConvConfig::padding,
+          "valid: none; same: zeros that keep the size at strides 1; causal: zeros before (1D)");
     field("data_format", &ConvConfig::data_format, "where the channels are");
     field("dilation_rate", &ConvConfig::dilation_rate, "distance of the window's elements", at_least(1));
     field("groups", &ConvConfig::groups, "channels are split into so many independent convolutions", at_least(1));
@@ -70,7 +72,8 @@ struct ConvTransposeConfig {
     field("kernel_size", &ConvTransposeConfig::kernel_size, "size of the window", at_least(1), required());
     field("strides", &ConvTransposeConfig::strides, "factor by which the spatial axes grow", at_least(1));
     field("padding", &ConvTransposeConfig::padding, "valid, or same: the result is strides times as large");
-    field("output_padding", &ConvTransposeConfig::output_padding, "elements added after each axis; null: inferred", at_least(0));
+    field("output_padding", &ConvTransposeConfig::output_padding, "elements added after each axis; null: inferred",
+          at_least(0));
     field("data_format", &ConvTransposeConfig::data_format, "where the channels are");
     field("dilation_rate", &ConvTransposeConfig::dilation_rate, "distance of the window's elements", at_least(1));
     field("activation", &ConvTransposeConfig::activation, "applied last");
@@ -114,7 +117,8 @@ struct DepthwiseConvConfig {
     field("depthwise_regularizer", &DepthwiseConvConfig::depthwise_regularizer, "penalty on the kernel");
     field("bias_regularizer", &DepthwiseConvConfig::bias_regularizer, "penalty on the bias");
     field("activity_regularizer", &DepthwiseConvConfig::activity_regularizer, "penalty on the result");
-    field("depthwise_constraint", &DepthwiseConvConfig::depthwise_constraint, "applied to the kernel after each update");
+    field("depthwise_constraint", &DepthwiseConvConfig::depthwise_constraint,
+          "applied to the kernel after each update");
     field("bias_constraint", &DepthwiseConvConfig::bias_constraint, "applied to the bias after each update");
   }
 };
@@ -132,7 +136,8 @@ struct SeparableConvConfig {
   std::int64_t depth_multiplier = 1;
   Ref<Activation> activation = "linear";
   bool use_bias = true;
-  Ref<Initializer> depthwise_initializer = "GlorotUniform", pointwise_initializer = "GlorotUniform", bias_initializer = "Zeros";
+  Ref<Initializer> depthwise_initializer = "GlorotUniform", pointwise_initializer = "GlorotUniform",
+                   bias_initializer = "Zeros";
   Ref<Regularizer> depthwise_regularizer, pointwise_regularizer, bias_regularizer, activity_regularizer;
   Ref<WeightConstraint> depthwise_constraint, pointwise_constraint, bias_constraint;
   static void describe(auto&& field) {
@@ -142,7 +147,8 @@ struct SeparableConvConfig {
     field("padding", &SeparableConvConfig::padding, "valid: none; same: zeros that keep the size at strides 1");
     field("data_format", &SeparableConvConfig::data_format, "where the channels are");
     field("dilation_rate", &SeparableConvConfig::dilation_rate, "distance of the window's elements", at_least(1));
-    field("depth_multiplier", &SeparableConvConfig::depth_multiplier, "channels in between per input channel", at_least(1));
+    field("depth_multiplier", &SeparableConvConfig::depth_multiplier, "channels in between per input channel",
+          at_least(1));
     field("activation", &SeparableConvConfig::activation, "applied last");
     field("use_bias", &SeparableConvConfig::use_bias, "add a learned offset per channel");
     field("depthwise_initializer", &SeparableConvConfig::depthwise_initializer, "initial kernel of the first");
@@ -152,8 +158,10 @@ struct SeparableConvConfig {
     field("pointwise_regularizer", &SeparableConvConfig::pointwise_regularizer, "penalty on the second kernel");
     field("bias_regularizer", &SeparableConvConfig::bias_regularizer, "penalty on the bias");
     field("activity_regularizer", &SeparableConvConfig::activity_regularizer, "penalty on the result");
-    field("depthwise_constraint", &SeparableConvConfig::depthwise_constraint, "applied to the first kernel after each update");
-    field("pointwise_constraint", &SeparableConvConfig::pointwise_constraint, "applied to the second kernel after each update");
+    field("depthwise_constraint", &SeparableConvConfig::depthwise_constraint,
+          "applied to the first kernel after each update");
+    field("pointwise_constraint", &SeparableConvConfig::pointwise_constraint,
+          "applied to the second kernel after each update");
     field("bias_constraint", &SeparableConvConfig::bias_constraint, "applied to the bias after each update");
   }
 };

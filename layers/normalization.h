@@ -23,14 +23,16 @@ struct BatchNormalizationConfig {
   double renorm_momentum = 0.99;
   static void describe(auto&& field) {
     field("axis", &BatchNormalizationConfig::axis, "the channels");
-    field("momentum", &BatchNormalizationConfig::momentum, "moving = moving · momentum + batch · (1 - momentum)", between(0, 1));
+    field("momentum", &BatchNormalizationConfig::momentum, "moving = moving · momentum + batch · (1 - momentum)",
+          between(0, 1));
     field("epsilon", &BatchNormalizationConfig::epsilon, "added to the variance", at_least(0));
     field("center", &BatchNormalizationConfig::center, "add a learned beta");
     field("scale", &BatchNormalizationConfig::scale, "multiply by a learned gamma");
     field("beta_initializer", &BatchNormalizationConfig::beta_initializer, "initial beta");
     field("gamma_initializer", &BatchNormalizationConfig::gamma_initializer, "initial gamma");
     field("moving_mean_initializer", &BatchNormalizationConfig::moving_mean_initializer, "initial moving mean");
-    field("moving_variance_initializer", &BatchNormalizationConfig::moving_variance_initializer, "initial moving variance");
+    field("moving_variance_initializer", &BatchNormalizationConfig::moving_variance_initializer,
+          "initial moving variance");
     field("beta_regularizer", &BatchNormalizationConfig::beta_regularizer, "penalty on beta");
     field("gamma_regularizer", &BatchNormalizationConfig::gamma_regularizer, "penalty on gamma");
     field("beta_constraint", &BatchNormalizationConfig::beta_constraint, "applied to beta after each update");
@@ -38,13 +40,15 @@ struct BatchNormalizationConfig {
     field("synchronized", &BatchNormalizationConfig::synchronized, "statistics over several devices are not supported");
     field("renorm", &BatchNormalizationConfig::renorm, "batch renormalisation is not supported");
     field("renorm_clipping", &BatchNormalizationConfig::renorm_clipping, "batch renormalisation is not supported");
-    field("renorm_momentum", &BatchNormalizationConfig::renorm_momentum, "of batch renormalisation; without it of no effect");
+    field("renorm_momentum", &BatchNormalizationConfig::renorm_momentum,
+          "of batch renormalisation; without it of no effect");
   }
 };
 
 struct LayerNormalizationConfig {
   static constexpr std::string_view class_name = "LayerNormalization";
-  static constexpr std::string_view doc = "(x - mean) / sqrt(variance + epsilon) · gamma + beta over the features of each sample.";
+  static constexpr std::string_view doc =
+      "(x - mean) / sqrt(variance + epsilon) · gamma + beta over the features of each sample.";
   Axes axis = -1;
   double epsilon = 1e-3;
   bool center = true, scale = true, rms_scaling = false;
@@ -56,7 +60,8 @@ struct LayerNormalizationConfig {
     field("epsilon", &LayerNormalizationConfig::epsilon, "added to the variance", at_least(0));
     field("center", &LayerNormalizationConfig::center, "add a learned beta");
     field("scale", &LayerNormalizationConfig::scale, "multiply by a learned gamma");
-    field("rms_scaling", &LayerNormalizationConfig::rms_scaling, "divide by the root of the variance alone: no centre, no beta");
+    field("rms_scaling", &LayerNormalizationConfig::rms_scaling,
+          "divide by the root of the variance alone: no centre, no beta");
     field("beta_initializer", &LayerNormalizationConfig::beta_initializer, "initial beta");
     field("gamma_initializer", &LayerNormalizationConfig::gamma_initializer, "initial gamma");
     field("beta_regularizer", &LayerNormalizationConfig::beta_regularizer, "penalty on beta");
@@ -68,7 +73,8 @@ struct LayerNormalizationConfig {
 
 struct GroupNormalizationConfig {
   static constexpr std::string_view class_name = "GroupNormalization";
-  static constexpr std::string_view doc = "Normalises groups of channels of each sample, then applies gamma and beta per channel.";
+  static constexpr std::string_view doc =
+      "Normalises groups of channels of each sample, then applies gamma and beta per channel.";
   std::int64_t groups = 32, axis = -1;
   double epsilon = 1e-3;
   bool center = true, scale = true;

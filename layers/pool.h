@@ -34,8 +34,8 @@ struct GlobalPoolingConfig {
       {"GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"},
       {"GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"}};
   static constexpr std::string_view class_name = class_names[static_cast<int>(kind)][rank - 1];
-  static constexpr std::string_view doc =
-      kind == Pooling::max ? "The largest element of each channel." : "The mean of each channel; masked steps do not count.";
+  static constexpr std::string_view doc = kind == Pooling::max ? "The largest element of each channel."
+                                                               : "The mean of each channel; masked steps do not count.";
   DataFormat data_format = DataFormat::channels_last;
   bool keepdims = false;
   static void describe(auto&& field) {

@@ -27,8 +27,10 @@ void describe_cell(auto&& field) {
   field("kernel_constraint", &Config::kernel_constraint, "applied to the kernel of the inputs after each update");
   field("recurrent_constraint", &Config::recurrent_constraint, "applied to the kernel of the state after each update");
   field("bias_constraint", &Config::bias_constraint, "applied to the bias after each update");
-  field("dropout", &Config::dropout, "share of the inputs that is dropped in training, the same at each step", between(0, 1));
-  field("recurrent_dropout", &Config::recurrent_dropout, "share of the state that is dropped in training", between(0, 1));
+  field("dropout", &Config::dropout, "share of the inputs that is dropped in training, the same at each step",
+        between(0, 1));
+  field("recurrent_dropout", &Config::recurrent_dropout, "share of the state that is dropped in training",
+        between(0, 1));
   if constexpr (requires { &Config::reset_after; })
     field("reset_after", &Config::reset_after, "the reset gate acts after the product with the recurrent kernel");
   field("seed", &Config::seed, "own seed of dropout; null: that of the experiment");
@@ -47,11 +49,13 @@ void describe_recurrence(auto&& field) {
 
 struct SimpleRNNCellConfig {
   static constexpr std::string_view class_name = "SimpleRNNCell";
-  static constexpr std::string_view doc = "One step of a fully connected recurrent network: h = activation(x · kernel + h · recurrent_kernel + bias).";
+  static constexpr std::string_view doc =
+      "One step of a fully connected recurrent network: h = activation(x · kernel + h · recurrent_kernel + bias).";
   std::int64_t units = 0;
   Ref<Activation> activation = "tanh";
   bool use_bias = true;
-  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal", bias_initializer = "Zeros";
+  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal",
+                   bias_initializer = "Zeros";
   Ref<Regularizer> kernel_regularizer, recurrent_regularizer, bias_regularizer;
   Ref<WeightConstraint> kernel_constraint, recurrent_constraint, bias_constraint;
   double dropout = 0, recurrent_dropout = 0;
@@ -64,7 +68,8 @@ struct SimpleRNNConfig {
   std::int64_t units = 0;
   Ref<Activation> activation = "tanh";
   bool use_bias = true;
-  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal", bias_initializer = "Zeros";
+  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal",
+                   bias_initializer = "Zeros";
   Ref<Regularizer> kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer;
   Ref<WeightConstraint> kernel_constraint, recurrent_constraint, bias_constraint;
   double dropout = 0, recurrent_dropout = 0;
@@ -83,7 +88,8 @@ struct LSTMCellConfig {
   std::int64_t units = 0;
   Ref<Activation> activation = "tanh", recurrent_activation = "sigmoid";
   bool use_bias = true;
-  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal", bias_initializer = "Zeros";
+  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal",
+                   bias_initializer = "Zeros";
   bool unit_forget_bias = true;
   Ref<Regularizer> kernel_regularizer, recurrent_regularizer, bias_regularizer;
   Ref<WeightConstraint> kernel_constraint, recurrent_constraint, bias_constraint;
@@ -97,7 +103,8 @@ struct LSTMConfig {
   std::int64_t units = 0;
   Ref<Activation> activation = "tanh", recurrent_activation = "sigmoid";
   bool use_bias = true;
-  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal", bias_initializer = "Zeros";
+  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal",
+                   bias_initializer = "Zeros";
   bool unit_forget_bias = true;
   Ref<Regularizer> kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer;
   Ref<WeightConstraint> kernel_constraint, recurrent_constraint, bias_constraint;
@@ -117,7 +124,8 @@ struct GRUCellConfig {
   std::int64_t units = 0;
   Ref<Activation> activation = "tanh", recurrent_activation = "sigmoid";
   bool use_bias = true;
-  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal", bias_initializer = "Zeros";
+  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal",
+                   bias_initializer = "Zeros";
   Ref<Regularizer> kernel_regularizer, recurrent_regularizer, bias_regularizer;
   Ref<WeightConstraint> kernel_constraint, recurrent_constraint, bias_constraint;
   double dropout = 0, recurrent_dropout = 0;
@@ -131,7 +139,8 @@ struct GRUConfig {
   std::int64_t units = 0;
   Ref<Activation> activation = "tanh", recurrent_activation = "sigmoid";
   bool use_bias = true;
-  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal", bias_initializer = "Zeros";
+  Ref<Initializer> kernel_initializer = "GlorotUniform", recurrent_initializer = "Orthogonal",
+                   bias_initializer = "Zeros";
   Ref<Regularizer> kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer;
   Ref<WeightConstraint> kernel_constraint, recurrent_constraint, bias_constraint;
   double dropout = 0, recurrent_dropout = 0;

@@ -8,7 +8,8 @@ namespace nacre {
 
 struct DropoutConfig {
   static constexpr std::string_view class_name = "Dropout";
-  static constexpr std::string_view doc = "In training a share of the elements becomes 0 and the others grow accordingly.";
+  static constexpr std::string_view doc =
+      "In training a share of the elements becomes 0 and the others grow accordingly.";
   double rate = 0.5;
   std::optional<std::int64_t> seed;
   std::optional<Shape> noise_shape;
@@ -57,7 +58,8 @@ struct GaussianNoiseConfig {
 
 struct GaussianDropoutConfig {
   static constexpr std::string_view class_name = "GaussianDropout";
-  static constexpr std::string_view doc = "In training multiplies by normal noise of mean 1 and variance rate / (1 - rate).";
+  static constexpr std::string_view doc =
+      "In training multiplies by normal noise of mean 1 and variance rate / (1 - rate).";
   double rate = 0.5;
   std::optional<std::int64_t> seed;
   static void describe(auto&& field) {
@@ -91,7 +93,8 @@ struct ActivityRegularizationConfig {
 
 // x with a share `rate` of its elements set to 0 and the others divided by 1 - rate; the choice is made for `like`,
 // whose axes are those of x or 1.
-Value dropped(Context& context, Value x, Value like, double rate, const std::string& path, std::optional<std::int64_t> seed);
+Value dropped(Context& context, Value x, Value like, double rate, const std::string& path,
+              std::optional<std::int64_t> seed);
 
 LayerRef Dropout(DropoutConfig config, LayerOptions options = {});
 LayerRef SpatialDropout1D(SpatialDropout1DConfig config, LayerOptions options = {});

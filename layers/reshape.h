@@ -19,7 +19,8 @@ struct ReshapeConfig {
   static constexpr std::string_view doc = "The elements of each sample in another shape.";
   std::vector<std::int64_t> target_shape;
   static void describe(auto&& field) {
-    field("target_shape", &ReshapeConfig::target_shape, "without the batch; one size may be -1 and takes what is left", required());
+    field("target_shape", &ReshapeConfig::target_shape, "without the batch; one size may be -1 and takes what is left",
+          required());
   }
 };
 struct PermuteConfig {
@@ -27,7 +28,8 @@ struct PermuteConfig {
   static constexpr std::string_view doc = "The axes of each sample in another order.";
   std::vector<std::int64_t> dims;
   static void describe(auto&& field) {
-    field("dims", &PermuteConfig::dims, "a permutation of 1, 2, …; the batch is axis 0 and stays", at_least(1), required());
+    field("dims", &PermuteConfig::dims, "a permutation of 1, 2, …; the batch is axis 0 and stays", at_least(1),
+          required());
   }
 };
 struct RepeatVectorConfig {
@@ -54,7 +56,8 @@ struct ZeroPaddingConfig {
   Margins<rank> padding = 1;
   DataFormat data_format = DataFormat::channels_last;
   static void describe(auto&& field) {
-    field("padding", &ZeroPaddingConfig::padding, "how many: n, one number per axis, or [before, after] per axis", at_least(0));
+    field("padding", &ZeroPaddingConfig::padding, "how many: n, one number per axis, or [before, after] per axis",
+          at_least(0));
     field("data_format", &ZeroPaddingConfig::data_format, "where the channels are");
   }
 };
@@ -73,7 +76,8 @@ struct CroppingConfig {
   Margins<rank> cropping = rank == 2 ? 0 : 1;
   DataFormat data_format = DataFormat::channels_last;
   static void describe(auto&& field) {
-    field("cropping", &CroppingConfig::cropping, "how many: n, one number per axis, or [before, after] per axis", at_least(0));
+    field("cropping", &CroppingConfig::cropping, "how many: n, one number per axis, or [before, after] per axis",
+          at_least(0));
     field("data_format", &CroppingConfig::data_format, "where the channels are");
   }
 };

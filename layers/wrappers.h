@@ -14,7 +14,8 @@ struct EnumNames<MergeMode> {
 
 struct BidirectionalConfig {
   static constexpr std::string_view class_name = "Bidirectional";
-  static constexpr std::string_view doc = "A recurrent layer from the first step to the last, and one from the last to the first.";
+  static constexpr std::string_view doc =
+      "A recurrent layer from the first step to the last, and one from the last to the first.";
   Ref<Layer> layer;
   std::optional<MergeMode> merge_mode = MergeMode::concat;
   Ref<Layer> backward_layer;
@@ -22,7 +23,8 @@ struct BidirectionalConfig {
   static void describe(auto&& field) {
     field("layer", &BidirectionalConfig::layer, "the forward layer", required());
     field("merge_mode", &BidirectionalConfig::merge_mode, "how the two results become one; null: two outputs");
-    field("backward_layer", &BidirectionalConfig::backward_layer, "null: a copy of the forward layer that goes backwards");
+    field("backward_layer", &BidirectionalConfig::backward_layer,
+          "null: a copy of the forward layer that goes backwards");
     field("activity_regularizer", &BidirectionalConfig::activity_regularizer, "penalty on the result");
   }
 };
