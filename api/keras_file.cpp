@@ -18,7 +18,25 @@ Tree legacy_layer(Tree object) {
   return object;
 }
 
-Tree training_config(const CompileOptions& options) {
+// Keras writes "mse" and "crossentropy" but opens only files with the whole names, "mean_squared_error".
+Losses with_whole_names(const Losses& losses, const Objective& objective) {
+  const auto named = losses.resolve(objective.outputs(), "losses");
+  Losses whole = losses;
+  if (losses.all && depends_on_shapes(losses.all->word)) whole.all.reset(), whole.each = named;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    if (!named[i] || named[i]->word.empty()) continue;
+    const Loss* loss = objective.loss(i);  // none before the first data, for words that depend on it
+    if (!loss && depends_on_shapes(named[i]->word)) continue;
+    const std::string word = snake_case(loss ? loss->class_name() : read_object<Loss>(Tree(named[i]->word))->class_name());
+    if (whole.all) whole.all->word = word;
+    else if (!whole.each.empty()) whole.each[i]->word = word;
+    else whole.named.at(objective.outputs()[i]).word = word;
+  }
+  return whole;
+}
+
+Tree training_config(CompileOptions options, const Objective& objective) {
+  options.loss = with_whole_names(options.loss, objective);
   Tree optimizer, config = write_config(options, Style::keras);
   config.erase("optimizer");
   config.set("run_eagerly", false);
@@ -70,7 +88,7 @@ KerasFile model_file(const Trainer& trainer) {
   KerasFile file = weights_file(trainer.model());
   file.model_config = legacy_layer(write_object<Layer>(trainer.model(), Style::keras));
   if (trainer.options()) {
-    file.training_config = training_config(*trainer.options());
+    file.training_config = training_config(*trainer.options(), trainer.objective());
     file.optimizer_weights = named_values(trainer.optimizer().variables());
   }
   return file;

@@ -36,6 +36,8 @@ class Objective {
   std::vector<VariableRef> variables() const;  // the state of all metrics
   // Which way the number of that name gets better; none when there is no such number.
   std::optional<Direction> direction(std::string_view name) const;
+  // The loss of an output; null when it has none, or when its word waits for the data.
+  const Loss* loss(std::size_t output) const { return terms_[output].loss.get(); }
   // For an output whose loss, once it is known, takes classes as integers: the label that is allowed besides them.
   struct IntegerLabels {
     std::optional<std::int64_t> ignored;

@@ -110,7 +110,7 @@ TEST_P(KerasModels, AreWrittenAsKerasWroteThem) {
       EXPECT_TRUE(again.layers[i].weights[k].tensor.identical(original.layers[i].weights[k].tensor));
   }
   EXPECT_EQ(write_json(*again.training_config.find("metrics")), write_json(*original.training_config.find("metrics")));
-  EXPECT_EQ(write_json(*again.training_config.find("loss")), write_json(*original.training_config.find("loss")));
+  EXPECT_EQ(again.training_config["loss"], Tree("mean_squared_error"));  // Keras wrote "mse", which it cannot open itself
   const Tree& ours = again.model_config["config"];
   const Tree& theirs = original.model_config["config"];
   ASSERT_EQ(ours["layers"].items().size(), theirs["layers"].items().size());
