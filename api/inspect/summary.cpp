@@ -124,11 +124,12 @@ ModelSummary summarize(const Model& model, const SummaryOptions& options) {
   summary.flops = graph.connected() ? std::optional<std::int64_t>(0) : std::nullopt;
   const Layer* before = nullptr;
   for (const auto& layer : layers) {
-    ModelSummary::Row row{.name = layer->name(), .class_name = std::string(layer->class_name()), .outputs = {}, .parameters = layer->count_params(),
+    ModelSummary::Row row{.name = layer->name(), .class_name = std::string(layer->class_name()), .inputs = {}, .outputs = {}, .parameters = layer->count_params(),
                           .flops = {}, .connected_to = {}};
     if (graph.connected()) row.flops = 0;
     for (const LayerCall* call : calls[layer.get()]) {
-      row.outputs.clear();
+      row.inputs.clear(), row.outputs.clear();
+      for (const Symbol& input : call->inputs) row.inputs.push_back(input.shape());
       for (const Type& type : call->types) row.outputs.push_back(type.shape);
       for (std::string& text : connections(*call, numbers)) row.connected_to.push_back(std::move(text));
       const auto flops = flops_of_call(*call, model.trainer());

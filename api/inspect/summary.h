@@ -8,7 +8,7 @@ namespace nacre {
 struct ModelSummary {
   struct Row {
     std::string name, class_name;
-    std::vector<Shape> outputs;          // of its last call in the model; empty when it was not built
+    std::vector<Shape> inputs, outputs;  // of its last call in the model; empty when it was not built
     std::int64_t parameters = 0;
     std::optional<std::int64_t> flops;   // per sample, of all its calls; none when sizes are free
     std::vector<std::string> connected_to;  // "conv1[0][0]": layer, call, output

@@ -126,6 +126,8 @@ std::vector<std::size_t> share(int width, std::initializer_list<double> fraction
   return widths;
 }
 
+std::string title(const ModelSummary::Row& row) { return fmt::format("{} ({})", row.name, row.class_name); }
+
 std::string memory_line(std::string_view what, const ModelSummary::Memory& memory) {
   return fmt::format(" {} memory: {} at batch size {} ({} intermediates, {} variables)\n", what,
                      readable_bytes(memory.intermediates + memory.variables), memory.batch_size,
@@ -136,20 +138,22 @@ std::string memory_line(std::string_view what, const ModelSummary::Memory& memor
 
 std::string ModelSummary::text(int width) const {
   std::string text = fmt::format("Model: \"{}\"\n", name);
-  Table table(branches ? share(width, {0.30, 0.26, 0.17, 0.27}) : share(width, {0.45, 0.35, 0.20}), 2);
-  std::vector<std::string> head{"Layer (type)", "Output Shape", "Param #"};
-  if (branches) head.push_back("Connected to");
-  table.head(head);
-  for (const Row& row : rows) {
-    std::vector<std::string> cells{fmt::format("{} ({})", row.name, row.class_name), shapes_text(row.outputs), with_commas(row.parameters)};
-    if (branches) {
+  // What a layer takes is a shape in a stack, and the layers before it in a graph.
+  if (branches) {
+    Table table(share(width, {0.30, 0.26, 0.17, 0.27}), 2);
+    table.head({"Layer (type)", "Output Shape", "Param #", "Connected to"});
+    for (const Row& row : rows) {
       std::string links;
       for (const std::string& link : row.connected_to) links += (links.empty() ? "" : ", ") + link;
-      cells.push_back(links.empty() ? "-" : links);
+      table.line({title(row), shapes_text(row.outputs), with_commas(row.parameters), links.empty() ? "-" : links});
     }
-    table.line(cells);
+    text += table.finish();
+  } else {
+    Table table(share(width, {0.30, 0.27, 0.27, 0.16}), 3);
+    table.head({"Layer (type)", "Input Shape", "Output Shape", "Param #"});
+    for (const Row& row : rows) table.line({title(row), row.inputs.empty() ? "-" : shapes_text(row.inputs), shapes_text(row.outputs), with_commas(row.parameters)});
+    text += table.finish();
   }
-  text += table.finish();
   text += fmt::format(" Total params: {} ({})\n", with_commas(trainable + non_trainable + optimizer),
                       readable_bytes(trainable_bytes + non_trainable_bytes + optimizer_bytes));
   text += fmt::format(" Trainable params: {} ({})\n", with_commas(trainable), readable_bytes(trainable_bytes));
@@ -167,6 +171,12 @@ Tree ModelSummary::tree() const {
   const auto number = [](std::size_t value) { return static_cast<std::int64_t>(value); };
   const auto optional = [](const std::optional<std::int64_t>& value) { return value ? Tree(*value) : Tree(); };
   const auto shape = [](const Shape& value) { return FieldKind<Shape>::write(value, Style::keras); };
+  const auto shapes = [&](const std::vector<Shape>& values) {  // one alone, several as a list
+    if (values.size() == 1) return shape(values.front());
+    Tree list = Tree::sequence();
+    for (const Shape& value : values) list.push(shape(value));
+    return list;
+  };
   const auto ports = [&](const std::vector<Port>& list) {
     Tree trees = Tree::sequence();
     for (const Port& port : list) {
@@ -189,12 +199,12 @@ Tree ModelSummary::tree() const {
   Tree tree, layers = Tree::sequence();
   for (const Row& row : rows) {
     Tree& layer = layers.items().emplace_back();
-    Tree shapes = Tree::sequence(), links = Tree::sequence();
-    for (const Shape& output : row.outputs) shapes.push(shape(output));
+    Tree links = Tree::sequence();
     for (const std::string& link : row.connected_to) links.push(link);
     layer.set("name", row.name);
     layer.set("class_name", row.class_name);
-    layer.set("output_shape", row.outputs.size() == 1 ? shapes.items().front() : shapes);  // several: a list of them
+    layer.set("input_shape", shapes(row.inputs));
+    layer.set("output_shape", shapes(row.outputs));
     layer.set("params", row.parameters);
     layer.set("flops", optional(row.flops));
     layer.set("connected_to", std::move(links));
