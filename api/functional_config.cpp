@@ -51,16 +51,22 @@ void read_named(const Tree& arguments, CallRecord& record) {
   for (const auto& [key, value, mark] : arguments.entries()) {
     std::vector<Reference> tensors;
     if (find_tensors(value, tensors)) record.named[key] = std::move(tensors);
-    else if (!value.is_null()) record.options.set(key, value);
+    // Keras 3 notes in which mode a model was built; what it runs in stands above that.
+    else if (!value.is_null() && !(key == "training" && value == Tree(false))) record.options.set(key, value);
   }
 }
 
 CallRecord read_call(const Tree& node) {
   CallRecord record;
   if (node.is_mapping()) {
-    for (const Tree& argument : node["args"].items())
-      if (!find_tensors(argument, record.inputs) && !argument.is_null())
-        throw Error("cannot read the call argument {}", argument.text()).at(argument.mark());
+    const Tree::Sequence& positional = node["args"].items();
+    for (std::size_t i = 0; i < positional.size(); ++i) {
+      const Tree& argument = positional[i];
+      if (find_tensors(argument, record.inputs) || argument.is_null()) continue;
+      // The second operand of an operation.
+      if (i == 1 && (argument.is_number() || argument.is_bool())) record.options.set("x2", argument);
+      else throw Error("cannot read the call argument {}", argument.text()).at(argument.mark());
+    }
     read_named(node["kwargs"], record);
     return record;
   }
@@ -219,7 +225,11 @@ class CallNumbers {
   Tree call(const LayerCall& call) const {
     Tree keywords = call.options.is_null() ? Tree::mapping() : call.options, node;
     for (const auto& [key, symbols] : call.named) keywords.set(key, tensors(symbols));
-    node.set("args", Tree::Sequence{tensors(call.inputs)});
+    Tree positional = Tree::sequence();
+    if (call.layer->spreads_inputs())
+      for (const Symbol& input : call.inputs) positional.push(tensor(input));
+    else positional.push(tensors(call.inputs));
+    node.set("args", std::move(positional));
     node.set("kwargs", std::move(keywords));
     return node;
   }

@@ -8,9 +8,11 @@ namespace nacre {
 
 namespace {
 
-// Layers as the HDF5 format has them: without the module that newer files name.
+// Layers as the HDF5 format has them: without the module that newer files name. Operations keep theirs: Keras leaves it
+// out there too, and then cannot open its own file.
 Tree legacy_layer(Tree object) {
-  object.erase("module");
+  if (const Tree* module = object.find("module"); !module || !module->is_string() || !module->as_string().starts_with("keras.src.ops"))
+    object.erase("module");
   object.erase("registered_name");
   if (Tree* config = object.find("config"))
     if (Tree* layers = config->find("layers"))

@@ -72,8 +72,7 @@ class MaskingLayer final : public ConfiguredLayer<MaskingConfig> {
  protected:
   Value mask(Value x, bool keepdims) const {
     const Value differs = ops::not_equal(x, ops::scalar_like(x, config_.mask_value));
-    const Value any = ops::max(ops::cast(differs, DType::int32), {-1}, keepdims);
-    return ops::cast(any, DType::boolean);
+    return emit::any(differs, {-1}, keepdims);
   }
   void check(const std::vector<Shape>& inputs) const override { emit::want_rank_at_least(inputs[0], 2); }
   Values call(Context&, const CallArguments& arguments) override {

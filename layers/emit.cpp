@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/shape.h"
 
 namespace nacre::emit {
@@ -38,6 +39,10 @@ Value repeat(Value x, int axis, std::int64_t times) {
   wide.append(times);
   if (shape[axis] != unknown) shape.set(axis, shape[axis] * times);
   return reshape(broadcast(ops::expand_dims(x, axis + 1), wide + x.shape().from(axis + 1)), shape);
+}
+
+Value any(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::cast(ops::max(ops::cast(x, DType::int32), std::move(axes), keepdims), DType::boolean);
 }
 
 Value channels_last(Value x) {

@@ -149,6 +149,8 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   virtual bool supports_masking() const { return false; }
   // Whether floating inputs are cast to the compute dtype (Keras's autocast).
   virtual bool casts_inputs() const { return true; }
+  // Whether the inputs are arguments of their own in Keras's call, not one list.
+  virtual bool spreads_inputs() const { return false; }
   // How many inputs it takes; 0: any number.
   virtual int input_count() const { return 1; }
 

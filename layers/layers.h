@@ -6,6 +6,7 @@
 #include "layers/core.h"
 #include "layers/merge.h"
 #include "layers/normalization.h"
+#include "layers/operations.h"
 #include "layers/pool.h"
 #include "layers/preprocessing.h"
 #include "layers/recurrent.h"

@@ -132,6 +132,56 @@ TEST_P(KerasModels, AreWrittenAsKerasWroteThem) {
   }
 }
 
+// A functional model as Keras 3 writes it: operations compute the mask, and every call notes that it was built for
+// inference.
+Model masked_model() {
+  return Model(std::dynamic_pointer_cast<FunctionalLayer>(read_object<Layer>(parse_json(R"({
+    "class_name": "Functional",
+    "config": {"name": "masked", "trainable": true, "layers": [
+      {"class_name": "InputLayer", "name": "text", "inbound_nodes": [],
+       "config": {"batch_shape": [null, 6], "dtype": "int32", "name": "text"}},
+      {"class_name": "Embedding", "name": "words", "inbound_nodes": [{"args": [["text", 0, 0]], "kwargs": {}}],
+       "config": {"name": "words", "input_dim": 10, "output_dim": 4, "mask_zero": true}},
+      {"class_name": "NotEqual", "name": "not_equal", "config": {"name": "not_equal"},
+       "inbound_nodes": [{"args": [["text", 0, 0], 0], "kwargs": {}}]},
+      {"class_name": "NotEqual", "name": "not_nine", "config": {"name": "not_nine"},
+       "inbound_nodes": [{"args": [["text", 0, 0], 9], "kwargs": {}}]},
+      {"class_name": "LogicalOr", "name": "either", "config": {"name": "either"},
+       "inbound_nodes": [{"args": [["not_equal", 0, 0], ["not_nine", 0, 0]], "kwargs": {}}]},
+      {"class_name": "Dropout", "name": "dropout", "config": {"name": "dropout", "rate": 0.5},
+       "inbound_nodes": [{"args": [["words", 0, 0]], "kwargs": {"training": false}}]},
+      {"class_name": "LSTM", "name": "first", "config": {"name": "first", "units": 3, "return_sequences": true},
+       "inbound_nodes": [{"args": [["dropout", 0, 0]], "kwargs": {"training": false, "mask": ["not_equal", 0, 0]}}]},
+      {"class_name": "LSTM", "name": "second", "config": {"name": "second", "units": 2},
+       "inbound_nodes": [{"args": [["first", 0, 0]], "kwargs": {"training": false, "mask": ["either", 0, 0]}}]}],
+      "input_layers": ["text", 0, 0], "output_layers": ["second", 0, 0]}})"))));
+}
+
+Tensor padded_words() {
+  Tensor words(DType::int32, {2, 6});
+  for (std::size_t i = 0; i < 12; ++i) words.writable<std::int32_t>()[i] = std::array{3, 9, 1, 7, 0, 0}[i % 6];
+  return words;
+}
+
+TEST(Save, OperationsOfKerasComputeMasks) {
+  Model model = masked_model();
+  model.initialize(4);
+  const Symbol text = Input({6}, "text", DType::int32);
+  const Symbol words = Embedding({.input_dim = 10, .output_dim = 4, .mask_zero = true}, {.name = "words"})(text);
+  const Symbol first = LSTM({.units = 3, .return_sequences = true}, {.name = "first"})(words);
+  // `either` lets every step count; Reshape hands no mask on.
+  const Symbol all = Reshape({.target_shape = {6, 3}})(first);
+  Model wanted({text}, {LSTM({.units = 2}, {.name = "second"})(all)});
+  wanted.initialize(4);
+  const DatasetRef data = array_dataset({.inputs = {padded_words()}});
+  expect_near(model.predict(data)[0], wanted.predict(data)[0], 1e-6);  // one is masked, the other a single primitive
+}
+
+TEST(Save, TheModeAKerasModelWasBuiltInIsNotPartOfIt) {
+  const Model model = masked_model();
+  for (const auto& call : model.trainer().model().calls()) EXPECT_FALSE(call->options.find("training"));
+}
+
 // Models with what they predict, for keras_reads_h5_test.py, which runs this test with a folder to write into.
 TEST(SaveForKeras, WritesModels) {
   const char* folder = std::getenv("NACRE_KERAS_FOLDER");
@@ -180,6 +230,7 @@ TEST(SaveForKeras, WritesModels) {
   const Symbol embedded = Embedding({.input_dim = 10, .output_dim = 4, .mask_zero = true})(text);
   write("text", Model({text}, {Dense({.units = 1, .activation = "sigmoid"})(GRU({.units = 3})(LSTM({.units = 5, .return_sequences = true})(embedded)))},
                       {.name = "text"}), {words});
+  write("masked", masked_model(), {padded_words()});
 }
 
 }  // namespace
