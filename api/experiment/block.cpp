@@ -1,7 +1,6 @@
 #include "api/experiment/block.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "formats/config.h"
@@ -14,11 +13,6 @@ namespace {
 constexpr int deepest_nesting = 32;
 constexpr std::size_t most_lines = 100'000;
 constexpr std::int64_t most_repetitions = 10'000;
-
-// Arguments of a layer's call that are written beside `from`.
-constexpr std::array<std::string_view, 6> value_arguments{"mask",       "initial_state", "attention_mask",
-                                                          "query_mask", "value_mask",    "key_mask"};
-constexpr std::array<std::string_view, 3> option_arguments{"training", "use_causal_mask", "return_attention_scores"};
 
 bool contains(std::span<const std::string_view> words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();

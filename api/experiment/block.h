@@ -10,6 +10,7 @@
 //     - residual: {filters: 16, repeat: 3}
 #pragma once
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,6 +19,11 @@
 #include "formats/tree.h"
 
 namespace nacre {
+
+// Arguments of a layer's call that are written beside `from`: values, by the names of layers, and switches.
+inline constexpr std::array<std::string_view, 6> value_arguments{"mask",       "initial_state", "attention_mask",
+                                                                 "query_mask", "value_mask",    "key_mask"};
+inline constexpr std::array<std::string_view, 3> option_arguments{"training", "use_causal_mask", "return_attention_scores"};
 
 // The head of a block: "residual(filters, strides=1)".
 struct BlockSignature {

@@ -20,10 +20,17 @@ void allow_expressions(Tree& schema) {
   }
 }
 
-// A named object: a bare name, or {Name: {fields…}}.
+Tree words(std::initializer_list<std::string_view> list) {
+  Tree tree = Tree::sequence();
+  for (std::string_view word : list) tree.push(word);
+  return tree;
+}
+
+// A named object: a bare name, or {Name: {fields…}}. An open one may also have names that only the file knows: blocks.
 template <class Base>
 Tree object_schema(const Tree& extra_properties = {}, bool open = false) {
-  Tree names = Tree::sequence(), properties = Tree::mapping();
+  Tree names = Tree::sequence(), classes = Tree::sequence(), properties = Tree::mapping();
+  Tree others = words({"module", "class_name", "config", "registered_name"});  // Keras's spelling, and aliases
   for (const ClassInfo<Base>& info : registry<Base>().classes()) {
     Tree fields = schema_of(info.fields);
     if (!extra_properties.is_null())
@@ -36,7 +43,10 @@ Tree object_schema(const Tree& extra_properties = {}, bool open = false) {
     std::vector<std::string> spellings{std::string(info.class_name)};
     if (snake_case(info.class_name) != info.class_name) spellings.push_back(snake_case(info.class_name));
     for (std::string_view alias : info.aliases) spellings.emplace_back(alias);
-    for (const std::string& spelling : spellings) names.push(spelling);
+    for (const std::string& spelling : spellings) {
+      names.push(spelling);
+      (spelling == info.class_name ? classes : others).push(spelling);
+    }
     properties.set(info.class_name, std::move(nullable));
   }
   Tree bare, single = schema_type("object"), schema;
@@ -45,8 +55,13 @@ Tree object_schema(const Tree& extra_properties = {}, bool open = false) {
   single.set("properties", std::move(properties));
   single.set("minProperties", 1);
   single.set("maxProperties", 1);
-  // Aliases, blocks of the file and Keras's {class_name, config} are told apart when the file is read.
-  schema.set("anyOf", Tree::Sequence{std::move(bare), std::move(single), schema_type("object")});
+  // What is in these is checked when the file is read.
+  Tree other = schema_type("object"), keys;
+  if (open) keys.set("not", Tree(Tree::Mapping{{"enum", std::move(classes), {}}}));
+  else keys.set("enum", std::move(others));
+  other.set("propertyNames", std::move(keys));
+  other.set("minProperties", 1);
+  schema.set("anyOf", Tree::Sequence{std::move(bare), std::move(single), std::move(other)});
   return schema;
 }
 
@@ -62,9 +77,9 @@ Tree line_properties() {
   properties.set("from", described(names, "where its inputs come from; default: the line before"));
   properties.set("when", described(schema_type("boolean"), "false leaves the line out"));
   properties.set("repeat", described(schema_type("integer"), "that many times in a row; `index` counts from 0"));
-  properties.set("mask", described(names, "argument of the call"));
-  properties.set("initial_state", described(names, "argument of the call"));
-  properties.set("training", described(schema_type("boolean"), "argument of the call"));
+  for (std::string_view argument : value_arguments) properties.set(argument, described(names, "argument of the call"));
+  for (std::string_view argument : option_arguments)
+    properties.set(argument, described(schema_type("boolean"), "argument of the call"));
   return properties;
 }
 
@@ -106,6 +121,11 @@ Tree experiment_schema() {
   body.find("properties")->set("include", described(std::move(include), "files whose keys this one adds to"));
   for (std::string_view part : {"data", "train"}) allow_expressions(*body.find("properties")->find(part));
   allow_expressions(body);
+  body.erase("required");  // an included file may have the model
+  Tree with_model, with_include;
+  with_model.set("required", words({"model"}));
+  with_include.set("required", words({"include"}));
+  body.set("anyOf", Tree::Sequence{std::move(with_model), std::move(with_include)});
   for (Tree::Entry& entry : body.entries()) schema.set(entry.key, std::move(entry.value));
   schema.set("$defs", std::move(definitions));
   return schema;
