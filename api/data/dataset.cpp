@@ -25,6 +25,9 @@ class ArrayDataset final : public Dataset {
  public:
   explicit ArrayDataset(Arrays arrays) : arrays_(std::move(arrays)) {
     need(!arrays_.inputs.empty(), "a data set needs at least one array");
+    for (auto* tensors : {&arrays_.inputs, &arrays_.targets})
+      for (Tensor& tensor : *tensors)
+        if (tensor.dtype() == DType::float64) tensor = tensor.cast(DType::float32);
     size_ = rows(arrays_.inputs.front());
     columns(arrays_.inputs, arrays_.input_names, inputs_);
     columns(arrays_.targets, arrays_.target_names, targets_);

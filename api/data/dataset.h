@@ -38,7 +38,7 @@ class Dataset {
 };
 using DatasetRef = std::shared_ptr<const Dataset>;
 
-// Arrays in memory; all have the same first axis.
+// Arrays in memory; all have the same first axis. Those of float64 become float32, as in Keras.
 struct Arrays {
   std::vector<Tensor> inputs, targets, weights;
   std::vector<std::string> input_names, target_names;  // empty, or as many

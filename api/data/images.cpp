@@ -11,7 +11,7 @@ namespace {
 class ImageFolder final : public Dataset {
  public:
   ImageFolder(const std::filesystem::path& folder, const ImagesConfig& config) : channels_(static_cast<int>(config.channels)) {
-    if (!std::filesystem::is_directory(folder)) throw Error("there is no such folder").at({folder.string(), 0, 0});
+    if (!std::filesystem::is_directory(folder)) throw Error("there is no such folder").at({folder.string(), 0, 0}).usage();
     std::vector<std::filesystem::path> classes;
     for (const auto& entry : std::filesystem::directory_iterator(folder))
       if (entry.is_directory()) classes.push_back(entry.path());
@@ -24,7 +24,7 @@ class ImageFolder final : public Dataset {
       labels_.resize(files_.size(), static_cast<std::int32_t>(label));
     }
     if (files_.empty())
-      throw Error("no pictures were found").at({folder.string(), 0, 0}).hint("wanted one folder per class with .png or .jpg files");
+      throw Error("no pictures were found").at({folder.string(), 0, 0}).hint("wanted one folder per class with .png or .jpg files").usage();
     if (config.size) {
       height_ = (*config.size)[0];
       width_ = (*config.size)[1];

@@ -50,9 +50,16 @@ class Normalized final : public Dataset {
   std::vector<Column> inputs_;
 };
 
+void check_one_way(const NormalizeConfig& config) {
+  const bool given = !config.mean.empty() || !config.deviation.empty();
+  if (config.standard + config.divide.has_value() + given > 1)
+    throw Error("wanted one of 'standard', 'divide', and 'mean' with 'deviation'").about("'normalize'").usage();
+}
+
 }  // namespace
 
 NormalizeConfig measured(const NormalizeConfig& config, const Dataset& train) {
+  check_one_way(config);
   if (!config.standard) return config;
   if (train.inputs().size() != 1)
     throw Error("'standard' wants one input, the data has {}", train.inputs().size()).hint("give mean and deviation").usage();
@@ -82,6 +89,7 @@ NormalizeConfig measured(const NormalizeConfig& config, const Dataset& train) {
 }
 
 DatasetRef normalized(DatasetRef dataset, const NormalizeConfig& config) {
+  check_one_way(config);
   return std::make_shared<Normalized>(std::move(dataset), config);
 }
 

@@ -21,6 +21,16 @@ std::string_view kind_of_file(const std::filesystem::path& path) {
   return {};
 }
 
+// Takes the text up to the next comma that stands in no brackets off the front of `rest`.
+std::string_view next_item(std::string_view& rest) {
+  int depth = 0;
+  std::size_t end = 0;
+  for (; end < rest.size() && !(rest[end] == ',' && depth <= 0); ++end) depth += (rest[end] == '[') - (rest[end] == ']');
+  const std::string_view item = rest.substr(0, end);
+  rest.remove_prefix(std::min(end + 1, rest.size()));
+  return item;
+}
+
 }  // namespace
 
 std::shared_ptr<Source> parse_source(const std::string& text) {
@@ -42,9 +52,7 @@ std::shared_ptr<Source> parse_source(const std::string& text) {
   Tree config = Tree::mapping();
   const FieldTable& fields = *info->fields.front();
   for (std::size_t position = 0; !rest.empty(); ++position) {
-    const std::size_t comma = rest.find(',');
-    const std::string_view item = rest.substr(0, comma);
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
+    const std::string_view item = next_item(rest);
     const std::size_t equals = item.find('=');
     if (equals != std::string_view::npos) {
       config.set(item.substr(0, equals), parse_yaml(item.substr(equals + 1), text));

@@ -19,11 +19,11 @@ Registry<Source>& registry<Source>();  // digits, idx, csv, npy, npz, hdf5, imag
 
 // A source as it is written on a command line: "digits:1000", "idx:images.gz,labels.gz", "csv:iris.csv,target=species",
 // a file by its extension (.csv .npz .npy .h5 .hdf5), or a folder of pictures with one folder per class. What comes
-// after the colon fills the fields in their order, or by name.
+// after the colon fills the fields in their order, or by name: "npz:data.npz,x=[left,right],y=label".
 std::shared_ptr<Source> parse_source(const std::string& text);
 
-// How inputs are normalised: (x - mean) / standard deviation per element of the last axis. `standard` takes both from
-// the training data; `divide` divides by one number.
+// How inputs are normalised: (x - mean) / standard deviation per element of the last axis, of which `standard` takes
+// both from the training data; or `divide` divides by one number. One of these ways is given, or none.
 struct NormalizeConfig {
   bool standard = false;
   std::optional<double> divide;

@@ -5,7 +5,7 @@
 
 namespace nacre {
 
-// Names, written as one when there is one: y or [y1, y2].
+// Names or numbers of columns, files or arrays, written as one when there is one: y, 4 or [y1, y2].
 struct OneOrMore {
   std::vector<std::string> names;
   bool operator==(const OneOrMore&) const = default;
@@ -14,16 +14,19 @@ template <> struct FieldKind<OneOrMore> {
   static void read(const Tree& tree, OneOrMore& value) {
     value.names.clear();
     if (tree.is_null()) return;
-    if (!tree.is_sequence()) return value.names.push_back(tree.as_string());
-    for (const Tree& item : tree.items()) value.names.push_back(item.as_string());
+    const auto name = [](const Tree& item) { return item.is_integer() ? item.text() : item.as_string(); };
+    if (!tree.is_sequence()) return value.names.push_back(name(tree));
+    for (const Tree& item : tree.items()) value.names.push_back(name(item));
   }
   static Tree write(const OneOrMore& value, Style style) {
     if (value.names.empty()) return {};
     return value.names.size() == 1 ? Tree(value.names.front()) : FieldKind<std::vector<std::string>>::write(value.names, style);
   }
   static Tree schema() {
-    Tree schema;
-    schema.set("anyOf", Tree::Sequence{schema_type("string"), FieldKind<std::vector<std::string>>::schema(), schema_type("null")});
+    Tree name, list = schema_type("array"), schema;
+    name.set("anyOf", Tree::Sequence{schema_type("string"), schema_type("integer")});
+    list.set("items", name);
+    schema.set("anyOf", Tree::Sequence{std::move(name), std::move(list), schema_type("null")});
     return schema;
   }
 };

@@ -24,7 +24,7 @@ Tensor class_numbers(const std::vector<std::string>& texts) {
 void refuse_missing(const CsvColumn& column, const std::filesystem::path& file, std::string_view hint) {
   const auto missing = std::count_if(column.numbers.begin(), column.numbers.end(), [](float value) { return std::isnan(value); });
   if (missing > 0)
-    throw Error("column '{}' misses {} of {} values", column.name, missing, column.numbers.size()).at({file.string(), 0, 0}).hint(std::string(hint));
+    throw Error("column '{}' misses {} of {} values", column.name, missing, column.numbers.size()).at({file.string(), 0, 0}).hint(std::string(hint)).usage();
 }
 
 Tensor targets(const Csv& table, const std::vector<std::string>& names, const std::filesystem::path& file) {
@@ -64,7 +64,9 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
     if (!column.numeric)
       throw Error("column '{}' holds texts, wanted numbers", name)
           .at(column.first_text)
-          .hint(fmt::format("drop: [{}] leaves it out", name));
+          .hint(fmt::format("drop: [{0}] leaves it out{1}", name,
+                            config.target.names.empty() ? fmt::format(", target: {} makes it what is predicted", name) : ""))
+          .usage();
     if (!config.fill) refuse_missing(column, file, "fill: 0 puts a number in their place, drop leaves the column out");
   }
   Arrays arrays;
