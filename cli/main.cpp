@@ -20,8 +20,9 @@ void add_run_options(CLI::App& verb, RunArguments& arguments) {
   verb.add_option("--threads", arguments.threads, "threads of kernels (default: all cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
-  verb.add_flag("--json", arguments.json, "print JSON for programs");
 }
+
+void add_json(CLI::App& verb, bool& json) { verb.add_flag("--json", json, "print JSON for programs"); }
 
 void add_overrides(CLI::App& verb, std::vector<std::string>& overrides) {
   verb.add_option("overrides", overrides, "set a key of the configuration: train.epochs=3")->type_name("KEY=VALUE");
@@ -52,6 +53,7 @@ int run(int count, char** words) {
   verb->add_option("--output", train_arguments.output, "folder of the run (default: runs/NAME)")->type_name("DIR");
   verb->add_flag("--resume", train_arguments.resume, "go on from the run's last checkpoint");
   add_run_options(*verb, train_arguments);
+  add_json(*verb, train_arguments.json);
   verb->callback([&] {
     limit_spinning(words);
     status = train(train_arguments);
@@ -65,6 +67,7 @@ int run(int count, char** words) {
       ->type_name("CONFIG_OR_SOURCE");
   verb->add_option("--batch-size", evaluate_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
   add_run_options(*verb, evaluate_arguments);
+  add_json(*verb, evaluate_arguments.json);
   verb->callback([&] {
     limit_spinning(words);
     status = evaluate(evaluate_arguments);
@@ -88,7 +91,7 @@ int run(int count, char** words) {
   verb = app.add_subcommand("summary", "layers, parameters, work and memory of a model");
   verb->add_option("model", summary_arguments.model, "saved model, or YAML file of an experiment")->required()->type_name("MODEL_OR_CONFIG");
   add_overrides(*verb, summary_arguments.overrides);
-  verb->add_flag("--json", summary_arguments.json, "print JSON for programs");
+  add_json(*verb, summary_arguments.json);
   verb->callback([&] { status = summary(summary_arguments); });
 
   std::filesystem::path run_folder;
@@ -102,7 +105,7 @@ int run(int count, char** words) {
   verb = app.add_subcommand("render", "print a configuration with blocks expanded and every default filled in");
   verb->add_option("config", config, "YAML file of the experiment")->required()->type_name("CONFIG");
   add_overrides(*verb, overrides);
-  verb->add_flag("--json", render_json, "print JSON");
+  add_json(*verb, render_json);
   verb->callback([&] { status = render(config, overrides, render_json); });
 
   verb = app.add_subcommand("schema", "print the JSON Schema of configurations, for editors");
@@ -110,7 +113,7 @@ int run(int count, char** words) {
 
   bool doctor_json = false;
   verb = app.add_subcommand("doctor", "version, backends, instruction sets, threads, libraries, devices");
-  verb->add_flag("--json", doctor_json, "print JSON");
+  add_json(*verb, doctor_json);
   verb->callback([&] { status = doctor(doctor_json); });
 
   std::vector<std::string> verbs;

@@ -89,7 +89,7 @@ FitOptions fit_options(const Experiment& experiment, const Experiment::Data& dat
   options.steps_per_epoch = config.steps_per_epoch.value_or(0);
   options.shuffle = config.shuffle;
   options.seed = static_cast<std::uint64_t>(experiment.config().seed);
-  options.class_weight = config.class_weights();
+  options.class_weight = config.class_weight;
   options.callbacks = config.callbacks;
   return options;
 }

@@ -12,7 +12,6 @@ namespace nacre::cli {
 struct RunArguments {
   std::string device;  // "" takes what the configuration says, else cpu
   int threads = 0;     // 0: all cores
-  bool json = false;   // a program reads the output
 };
 
 struct TrainArguments : RunArguments {
@@ -20,6 +19,7 @@ struct TrainArguments : RunArguments {
   std::vector<std::string> overrides;
   std::optional<std::filesystem::path> output;
   bool resume = false;
+  bool json = false;  // a program reads the output
 };
 int train(const TrainArguments& arguments);
 
@@ -27,6 +27,7 @@ struct EvaluateArguments : RunArguments {
   std::filesystem::path model;
   std::string data;  // a YAML file with `data:`, or a source
   std::int64_t batch_size = 0;
+  bool json = false;
 };
 int evaluate(const EvaluateArguments& arguments);
 

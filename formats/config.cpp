@@ -104,7 +104,7 @@ ObjectSpelling object_spelling(const Tree& tree, std::string_view kind) {
       if (entry.value.is_null() || entry.value.is_mapping()) return {entry.key, entry.value, entry.mark};
     }
   }
-  throw Error("wanted a {}, got {}", kind, tree.text())
+  throw Error("wanted {} {}, got {}", std::string_view("aeiou").find(kind.front()) == std::string_view::npos ? "a" : "an", kind, tree.text())
       .at(tree.mark())
       .hint("write its name, or {Name: {key: value}}")
       .usage();

@@ -18,17 +18,30 @@ DatasetRef opened(const Ref<Source>& source, const std::filesystem::path& folder
 
 }  // namespace
 
-std::map<std::int64_t, double> FitConfig::class_weights() const {
-  std::map<std::int64_t, double> weights;
-  if (class_weight.is_null()) return weights;
-  for (const Tree::Entry& entry : class_weight.entries()) {
+void FieldKind<std::map<std::int64_t, double>>::read(const Tree& tree, std::map<std::int64_t, double>& weights) {
+  weights.clear();
+  if (tree.is_null()) return;
+  for (const Tree::Entry& entry : tree.entries()) {
     std::int64_t label = 0;
-    const auto [end, failure] = std::from_chars(entry.key.data(), entry.key.data() + entry.key.size(), label);
-    if (failure != std::errc() || end != entry.key.data() + entry.key.size())
-      throw Error("wanted {{class: weight}}, got the class '{}'", entry.key).at(entry.mark).about("'class_weight'").usage();
+    const char* const end = entry.key.data() + entry.key.size();
+    const auto [stop, failure] = std::from_chars(entry.key.data(), end, label);
+    if (failure != std::errc() || stop != end || label < 0)
+      throw Error("wanted {{class: weight}}, got the class '{}'", entry.key).at(entry.mark).hint("classes are numbers from 0").usage();
     weights[label] = entry.value.as_number();
   }
-  return weights;
+}
+
+Tree FieldKind<std::map<std::int64_t, double>>::write(const std::map<std::int64_t, double>& weights, Style) {
+  Tree tree;
+  for (const auto& [label, weight] : weights) tree.set(std::to_string(label), weight);
+  return tree;
+}
+
+Tree FieldKind<std::map<std::int64_t, double>>::schema() {
+  Tree schema = schema_type("object"), either;
+  schema.set("additionalProperties", schema_type("number"));
+  either.set("anyOf", Tree::Sequence{std::move(schema), schema_type("null")});
+  return either;
 }
 
 void FieldKind<TrainConfig>::read(const Tree& tree, TrainConfig& value) {

@@ -1,6 +1,8 @@
 // An experiment: everything that one YAML file says.
 #pragma once
 
+#include <map>
+
 #include "api/data/source.h"
 #include "api/experiment/config_file.h"
 #include "api/experiment/model_builder.h"
@@ -20,6 +22,13 @@ struct DataConfig {
   }
 };
 
+// {class: weight}
+template <> struct FieldKind<std::map<std::int64_t, double>> {
+  static void read(const Tree& tree, std::map<std::int64_t, double>& weights);
+  static Tree write(const std::map<std::int64_t, double>& weights, Style style);
+  static Tree schema();
+};
+
 // Keras's arguments of fit.
 struct FitConfig {
   std::int64_t batch_size = 32, epochs = 1;
@@ -27,15 +36,13 @@ struct FitConfig {
   std::optional<double> validation_split;
   std::int64_t validation_freq = 1;
   std::optional<std::int64_t> steps_per_epoch;
-  Tree class_weight;
+  std::map<std::int64_t, double> class_weight;
   std::vector<Ref<Callback>> callbacks;
-
-  std::map<std::int64_t, double> class_weights() const;  // of class_weight; throws usage Errors
   static void describe(auto&& field) {
     field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
     field("epochs", &FitConfig::epochs, "passes over the training data", at_least(0));
     field("shuffle", &FitConfig::shuffle, "a new order of the samples in each epoch");
-    field("validation_split", &FitConfig::validation_split, "this share at the end of the training data validates", between(0, 1));
+    field("validation_split", &FitConfig::validation_split, "this share at the end of the training data validates", from_below(0, 1));
     field("validation_freq", &FitConfig::validation_freq, "validate after so many epochs", at_least(1));
     field("steps_per_epoch", &FitConfig::steps_per_epoch, "ends epochs after so many batches", at_least(1));
     field("class_weight", &FitConfig::class_weight, "{class: weight}: how much samples of a class count");

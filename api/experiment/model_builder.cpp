@@ -13,6 +13,8 @@ ModelConfig read_model(const Tree& tree) {
   const int ways = !config.sequential.is_null() + !config.layers.is_null() + config.file.has_value() + config.zoo.has_value();
   if (ways != 1)
     throw Error("wanted one of 'sequential', 'layers', 'file', 'zoo', got {} of them", ways).at(tree.mark()).about("'model'").usage();
+  if (const Tree& lines = config.layers.is_null() ? config.sequential : config.layers; lines.is_sequence() && lines.items().empty())
+    throw Error("the list of layers is empty").at(lines.mark()).about("'model'").usage();
   return config;
 }
 
