@@ -32,19 +32,21 @@ const std::string& Tree::as_string() const {
   wrong_kind("a text");
 }
 
-const Tree::Sequence& Tree::items() const {
+const Tree::Sequence& Tree::items() const& {
   if (const auto* value = std::get_if<Sequence>(&value_)) return *value;
   wrong_kind("a list");
 }
 
-Tree::Sequence& Tree::items() { return const_cast<Sequence&>(std::as_const(*this).items()); }
+Tree::Sequence& Tree::items() & { return const_cast<Sequence&>(std::as_const(*this).items()); }
+Tree::Sequence Tree::items() && { return std::move(items()); }
 
-const Tree::Mapping& Tree::entries() const {
+const Tree::Mapping& Tree::entries() const& {
   if (const auto* value = std::get_if<Mapping>(&value_)) return *value;
   wrong_kind("a mapping");
 }
 
-Tree::Mapping& Tree::entries() { return const_cast<Mapping&>(std::as_const(*this).entries()); }
+Tree::Mapping& Tree::entries() & { return const_cast<Mapping&>(std::as_const(*this).entries()); }
+Tree::Mapping Tree::entries() && { return std::move(entries()); }
 
 const Tree* Tree::find(std::string_view key) const {
   const auto* mapping = std::get_if<Mapping>(&value_);

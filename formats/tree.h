@@ -43,10 +43,12 @@ class Tree {
   std::int64_t as_integer() const;  // also accepts an integral real such as 16.0
   double as_number() const;
   const std::string& as_string() const;
-  const Sequence& items() const;
-  Sequence& items();
-  const Mapping& entries() const;
-  Mapping& entries();
+  const Sequence& items() const&;
+  Sequence& items() &;
+  Sequence items() &&;  // by value, so that a loop over the items of a temporary holds them
+  const Mapping& entries() const&;
+  Mapping& entries() &;
+  Mapping entries() &&;
 
   const Tree* find(std::string_view key) const;  // null when absent or when this is no mapping
   Tree* find(std::string_view key);
