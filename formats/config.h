@@ -163,6 +163,18 @@ Tree write_object(const Base& object, Style style) {
 // Leaves out the fields that are at their defaults.
 Tree without_defaults(const FieldTable& fields, Tree config);
 
+// The options that all classes of a kind have and a class's own fields as one mapping, as read_fields takes them apart.
+template <Described Options, Described Config>
+Tree write_config(const Options& options, const Config& config, Style style) {
+  Tree tree = write_config(options, style);
+  for (Tree::Entry& own : write_config(config, style).entries()) tree.set(own.key, std::move(own.value));
+  return tree;
+}
+template <Described Options, Described Config>
+Tree without_defaults(Tree config) {
+  return without_defaults(fields_of<Config>(), without_defaults(fields_of<Options>(), std::move(config)));
+}
+
 // Derives an implementation from Base with a config struct that has `class_name`, `doc` and `describe`:
 //   class L2 : public Configured<Regularizer, L2Config> { public: using Configured::Configured; … };
 template <class Base, Described Config_>
@@ -273,7 +285,11 @@ template <class T> struct FieldKind<std::optional<T>> {
 template <class T> struct FieldKind<std::vector<T>> {
   static void read(const Tree& tree, std::vector<T>& values) {
     values.clear();
-    for (const Tree& item : tree.items()) FieldKind<T>::read(item, values.emplace_back());
+    for (const Tree& item : tree.items()) {
+      FieldKind<T>::read(item, values.emplace_back());
+      if constexpr (requires { values.back().share(); })  // a Ref: none is for fields, not for lists
+        if (!values.back()) throw Error("wanted an object, got null").at(item.mark()).usage();
+    }
   }
   static Tree write(const std::vector<T>& values, Style style) {
     Tree tree = Tree::sequence();
@@ -343,7 +359,11 @@ template <class Base> struct FieldKind<Ref<Base>> {
     value = tree.is_null() ? Ref<Base>() : Ref<Base>(read_object<Base>(tree));
   }
   static Tree write(const Ref<Base>& value, Style style) { return value ? write_object<Base>(*value, style) : Tree(); }
-  static Tree schema() { return definition_reference(registry<Base>().kind()); }
+  static Tree schema() {
+    Tree schema;
+    schema.set("anyOf", Tree::Sequence{definition_reference(registry<Base>().kind()), schema_type("null")});
+    return schema;
+  }
 };
 
 void check_constraint(const Constraint& constraint, const Tree& tree);  // numbers (also in lists) and words

@@ -196,12 +196,9 @@ class ConfiguredLayer : public Base {
   const Config& config() const { return config_; }
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
-    Tree tree = write_config(this->options_, style);
-    Tree own = write_config(config_, style);
-    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
+    Tree tree = write_config(this->options_, config_, style);
     if (style == Style::keras) tree.set("name", this->own_name());  // Keras takes "" for a name
-    if (style != Style::yaml) return tree;
-    return without_defaults(fields_of<Config>(), without_defaults(fields_of<LayerOptions>(), std::move(tree)));
+    return style == Style::yaml ? without_defaults<LayerOptions, Config>(std::move(tree)) : tree;
   }
   Ref<Regularizer> activity_regularizer() const override {
     if constexpr (requires { config_.activity_regularizer; }) return config_.activity_regularizer;

@@ -82,12 +82,10 @@ class LossOf final : public Loss {
   const Config& config() const { return config_; }
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
-    Tree tree = write_config(options_, style);
-    Tree own = write_config(config_, style);
-    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
+    Tree tree = write_config(options_, config_, style);
     if (style != Style::yaml) return tree;
     if (options_.name == Config::default_name) tree.erase("name");
-    return without_defaults(fields_of<Config>(), without_defaults(fields_of<LossOptions>(), std::move(tree)));
+    return without_defaults<LossOptions, Config>(std::move(tree));
   }
 
  protected:

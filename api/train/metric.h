@@ -78,11 +78,8 @@ class ConfiguredMetric : public Base {
       if (options.name == Config::default_name) options.name.clear();
       if (options.dtype == default_dtype()) options.dtype.reset();
     }
-    Tree tree = write_config(options, style);
-    Tree own = write_config(config_, style);
-    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
-    if (style != Style::yaml) return tree;
-    return without_defaults(fields_of<Config>(), without_defaults(fields_of<MetricOptions>(), std::move(tree)));
+    Tree tree = write_config(options, config_, style);
+    return style == Style::yaml ? without_defaults<MetricOptions, Config>(std::move(tree)) : tree;
   }
 
  protected:

@@ -154,15 +154,12 @@ class OptimizerOf final : public Optimizer {
   const Config& config() const { return config_; }
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
-    Tree tree = write_config(options_, style);
-    Tree own = write_config(config_, style);
-    for (auto& [key, value, mark] : own.entries()) tree.set(key, std::move(value));
+    Tree tree = write_config(options_, config_, style);
     // Keras writes the present rate, which a callback may have changed.
     if (style == Style::keras && !scheduled()) tree.set("learning_rate", learning_rate());
     if (style != Style::yaml) return tree;
-    if (style == Style::full) return tree;
     if (options_.name == snake_case(Config::class_name)) tree.erase("name");
-    return without_defaults(fields_of<Config>(), without_defaults(fields_of<OptimizerOptions>(), std::move(tree)));
+    return without_defaults<OptimizerOptions, Config>(std::move(tree));
   }
 
  protected:
