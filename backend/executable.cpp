@@ -149,9 +149,10 @@ struct Executable::Implementation {
       statistics.variable_bytes = 0;
       for (const compile::SlotBinding& slot : slots) statistics.variable_bytes += slot.own_bytes();
     }
-    for (std::size_t s = prologue; s < schedule.steps.size(); ++s) schedule.steps[s].kernel->run(arguments[s]);
+    // Before the kernels write, so that copies elsewhere are stale also when one of them throws.
     for (compile::SlotBinding& slot : slots)
       if (slot.updated()) slot.mark_updated();
+    for (std::size_t s = prologue; s < schedule.steps.size(); ++s) schedule.steps[s].kernel->run(arguments[s]);
   }
 
   std::string text() const;

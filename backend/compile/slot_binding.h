@@ -16,7 +16,7 @@ class SlotBinding {
   bool refresh();
   void* raw() const { return buffer_->raw(); }
   bool updated() const { return updated_; }
-  void mark_updated();                                  // after a run that wrote to raw()
+  void mark_updated();                                  // a run writes to raw()
   std::size_t own_bytes() const { return own_bytes_; }  // of buffers that this executable laid out
 
  private:
