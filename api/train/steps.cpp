@@ -91,11 +91,15 @@ Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const B
     : model_(std::move(model)), random_(std::move(random)), backend_(backend), workspace_(std::make_shared<Workspace>(backend)) {}
 
 void Steps::refresh() {
-  std::vector<VariableRef> trainable;
-  for (const Weight& weight : model_->trainable_weights()) trainable.push_back(weight.variable);
-  if (trainable == trainable_) return;
+  std::vector<std::pair<std::shared_ptr<Layer>, bool>> layers;
+  const auto collect = [&](const auto& self, const std::shared_ptr<Layer>& layer) -> void {
+    layers.emplace_back(layer, layer->trainable());
+    for (const auto& inner : layer->sublayers()) self(self, inner);
+  };
+  collect(collect, model_);
+  if (layers == layers_) return;
   forget();
-  trainable_ = std::move(trainable);
+  layers_ = std::move(layers);
 }
 
 std::unique_ptr<Executable> Steps::compile(const Graph& graph) const {

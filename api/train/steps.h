@@ -45,7 +45,8 @@ class Steps {
   // Forgets the graphs that depend on losses, metrics or optimizer, or all of them.
   void recompile() { steps_.clear(); }
   void forget() { steps_.clear(), predictions_.clear(); }
-  // Forgets all graphs when layers were frozen or thawed since they were made; called before batches are run.
+  // Forgets all graphs when layers were frozen, thawed, added or taken away since they were made; called before batches
+  // are run.
   void refresh();
   // Graphs compiled so far.
   std::size_t compilations() const { return steps_.misses() + predictions_.misses(); }
@@ -59,7 +60,7 @@ class Steps {
   const Backend& backend_;
   std::shared_ptr<Workspace> workspace_;  // one step runs at a time
   ExecutableCache steps_, predictions_;
-  std::vector<VariableRef> trainable_;
+  std::vector<std::pair<std::shared_ptr<Layer>, bool>> layers_;  // all of the model's, and whether they are trainable
   std::vector<Tensor> arguments_, results_, predicted_;
 };
 

@@ -128,8 +128,10 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
       feeder.fill(*batch, feed);
       const std::vector<Tensor>& outputs = steps_->predict(feed.inputs);
       for (std::size_t i = 0; i < outputs.size(); ++i) {
+        Shape shape = outputs[i].shape();
+        if (shape.rank() == 0 || shape[0] != feed.size)
+          throw Error("the output '{}' is {} for {} samples, wanted a row for each", model_->output_names()[i], shape, feed.size).usage();
         if (samples == 0) {
-          Shape shape = outputs[i].shape();
           shape.set(0, data->size());
           results.push_back(Tensor::uninitialised({outputs[i].dtype(), shape}));
         }

@@ -25,6 +25,13 @@ TEST(Functional, LayersWithoutNamesGetKerasNames) {
   EXPECT_EQ(paths(model), (std::vector<std::string>{"dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"}));
 }
 
+TEST(Functional, PredictionsHaveARowForEachSample) {
+  const Symbol x = Input({4}, "x");
+  Model model({x}, {LayerRef(read_object<Layer>(parse_json(R"({"Any": {"axis": 0, "name": "any"}})")))(x)});
+  EXPECT_EQ(message_of([&] { model.predict(Tensor(DType::float32, {3, 4})); }),
+            "the output 'any' is (4,) for 3 samples, wanted a row for each\n  while predicting with model 'functional'");
+}
+
 // What Keras 3.15 gives for the same graph.
 TEST(Functional, LayersStandByDepthAsInKeras) {
   const Symbol a = Input({4}, "a"), b = Input({4}, "b");

@@ -19,6 +19,15 @@ TEST(Sequential, LayersCanBeAddedAndTakenAway) {
   EXPECT_EQ(model.graph().outputs()[0].shape(), (Shape{unknown, 3}));
 }
 
+TEST(Sequential, PredictsWithTheLayersItHasNow) {
+  Tensor data(DType::float32, {2, 3});
+  std::fill_n(data.writable<float>().begin(), 6, -1.0f);
+  Sequential model({Input({3}), Identity(), ReLU()});
+  EXPECT_EQ(model.predict(data).at(0), 0);
+  model.pop();
+  EXPECT_EQ(model.predict(data).at(0), -1);
+}
+
 TEST(Sequential, ABuiltModelAtTheBottomGivesTheInput) {
   const Sequential base({Input({4}), Dense({.units = 3})}, {.name = "base"});
   const Sequential model({base, Dense({.units = 2})});

@@ -246,5 +246,16 @@ TEST(FitTrainable, FrozenLayersStay) {
   EXPECT_FALSE(after[2].identical(before[2]));
 }
 
+TEST(FitTrainable, LayersWithoutTrainableWeightsAreFrozenToo) {
+  Sequential model({Input({4}), BatchNormalization({.center = false, .scale = false}), Dense({.units = 3, .activation = "softmax"})});
+  model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
+  model.fit(labelled(blobs(32)));
+  const VariableRef moving = model.layer("batch_normalization")->non_trainable_weights()[0].variable;
+  const Tensor before = moving->value();
+  model.layer("batch_normalization")->set_trainable(false);
+  model.fit(labelled(blobs(32)));
+  EXPECT_TRUE(moving->value().identical(before));
+}
+
 }  // namespace
 }  // namespace nacre::test
