@@ -29,8 +29,7 @@ Tree words(std::initializer_list<std::string_view> list) {
 // A named object: a bare name, or {Name: {fields…}}. An open one may also have names that only the file knows: blocks.
 template <class Base>
 Tree object_schema(const Tree& extra_properties = {}, bool open = false) {
-  Tree names = Tree::sequence(), classes = Tree::sequence(), properties = Tree::mapping();
-  Tree others = words({"module", "class_name", "config", "registered_name"});  // Keras's spelling, and aliases
+  Tree names = Tree::sequence(), properties = Tree::mapping();
   for (const ClassInfo<Base>& info : registry<Base>().classes()) {
     Tree fields = schema_of(info.fields);
     if (!extra_properties.is_null())
@@ -45,20 +44,22 @@ Tree object_schema(const Tree& extra_properties = {}, bool open = false) {
     for (std::string_view alias : info.aliases) spellings.emplace_back(alias);
     for (const std::string& spelling : spellings) {
       names.push(spelling);
-      (spelling == info.class_name ? classes : others).push(spelling);
+      Tree same;
+      same.set("$ref", fmt::format("#/$defs/{}/anyOf/1/properties/{}", registry<Base>().kind(), info.class_name));
+      properties.set(spelling, spelling == info.class_name ? nullable : std::move(same));
     }
-    properties.set(info.class_name, std::move(nullable));
   }
   Tree bare, single = schema_type("object"), schema;
-  bare.set(open ? "examples" : "enum", std::move(names));
+  bare.set(open ? "examples" : "enum", names);
   if (open) bare.set("type", "string");
   single.set("properties", std::move(properties));
   single.set("minProperties", 1);
   single.set("maxProperties", 1);
-  // What is in these is checked when the file is read.
+  single.set("additionalProperties", false);
+  // What is in these is checked when the file is read: blocks and the like, or Keras's own spelling.
   Tree other = schema_type("object"), keys;
-  if (open) keys.set("not", Tree(Tree::Mapping{{"enum", std::move(classes), {}}}));
-  else keys.set("enum", std::move(others));
+  if (open) keys.set("not", Tree(Tree::Mapping{{"enum", std::move(names), {}}}));
+  else keys.set("enum", words({"module", "class_name", "config", "registered_name"}));
   other.set("propertyNames", std::move(keys));
   other.set("minProperties", 1);
   schema.set("anyOf", Tree::Sequence{std::move(bare), std::move(single), std::move(other)});

@@ -113,7 +113,7 @@ template <class Base> struct FieldKind<Chosen<Base>> {
   static Tree write(const Chosen<Base>& value, Style style) {
     return value.word.empty() ? write_object<Base>(*value.object, style) : Tree(value.word);
   }
-  static Tree schema() { return definition_reference(registry<Base>().kind()); }
+  static Tree schema() { return FieldKind<Ref<Base>>::schema(); }
 };
 
 template <class T> struct FieldKind<PerOutput<T>> {
