@@ -328,7 +328,10 @@ std::string scalar_text(const Tree& tree, bool flow) {
     const double value = tree.as_number();
     if (std::isnan(value)) return ".nan";
     if (std::isinf(value)) return value < 0 ? "-.inf" : ".inf";
-    return real_text(value);
+    std::string text = real_text(value);  // YAML 1.1 takes 1e-07 for a text, 1.0e-07 for a number
+    if (const std::size_t exponent = text.find('e'); exponent != std::string::npos && text.find('.') == std::string::npos)
+      text.insert(exponent, ".0");
+    return text;
   }
   const std::string& text = tree.as_string();
   check_utf8(text);
