@@ -42,6 +42,14 @@ RunFolder RunFolder::open(const std::filesystem::path& wanted, bool asked_for, b
 
 void RunFolder::write_config(const Tree& tree) const { write_file_atomically(config(), write_yaml(tree)); }
 
+void RunFolder::withdraw_if_empty() const {
+  std::error_code ignored;
+  for (const std::filesystem::path& file : {history(), model(), checkpoint()})
+    if (resumed_ || std::filesystem::exists(file, ignored)) return;
+  std::filesystem::remove(config(), ignored);
+  std::filesystem::remove(path_, ignored);  // stays when something else is in it
+}
+
 std::string history_csv(const std::vector<std::pair<std::int64_t, Logs>>& epochs) {
   std::vector<std::string> columns;
   for (const auto& [epoch, logs] : epochs)

@@ -26,6 +26,8 @@ class RunFolder {
   bool resumed() const { return resumed_; }
 
   void write_config(const Tree& config) const;
+  // After a failure: takes back the folder of a new run that holds nothing but its configuration.
+  void withdraw_if_empty() const;
 
  private:
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}

@@ -139,7 +139,14 @@ int train(const TrainArguments& arguments) {
   options.stop = interrupt.flag();
   options.checkpoint = folder.checkpoint();
   options.resume = arguments.resume;
-  const History history = model.fit(data.train, options);
+  const History history = [&] {
+    try {
+      return model.fit(data.train, options);
+    } catch (...) {
+      folder.withdraw_if_empty();
+      throw;
+    }
+  }();
   model.save(folder.model());
   if (arguments.json) {
     std::puts(write_json(json_report(folder, history), 2).c_str());

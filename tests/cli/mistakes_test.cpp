@@ -80,6 +80,25 @@ TEST_F(Mistakes, MissingFiles) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "nothing is made for a run that cannot begin";
 }
 
+TEST_F(Mistakes, DataThatDoesNotFitTheModel) {
+  write_plainly(folder_ / "t.csv", "1,2,0\n3,4,1\n");
+  for (int attempt = 0; attempt < 2; ++attempt) {  // the second finds no remains of the first
+    const Outcome outcome = train({"data.train={csv: {file: t.csv, target: 2}}"});
+    EXPECT_EQ(outcome.err,
+              "got data (2, 2) for the input 'input', wanted (None, 28, 28, 1)\n  while training model 'small'\n"
+              "  hint: check the shape of Input and that of the data; the first axis counts samples\n");
+  }
+}
+
+TEST_F(Mistakes, NothingInPlacesOfObjects) {
+  EXPECT_EQ(train({"train.callbacks=[null]"}).err, "override 'train.callbacks=[null]':1:2: 'callbacks': wanted an object, got null\n");
+  EXPECT_EQ(train({"train.class_weight={one: 1}"}).err,
+            "override 'train.class_weight={one: 1}':1:2: 'class_weight': wanted {class: weight}, got the class 'one'\n"
+            "  hint: classes are numbers from 0\n");
+  EXPECT_EQ(train({"train.validation_split=1"}).err,
+            "override 'train.validation_split=1':1:1: 'validation_split': got 1, wanted at least 0 and below 1\n");
+}
+
 TEST_F(Mistakes, LabelsOutOfRange) {
   const Outcome outcome = train({"model.sequential.digit.units=5"});
   EXPECT_EQ(outcome.status, 2);

@@ -162,6 +162,21 @@ TEST_F(Verbs, PredictPicturesAndStandardInput) {
   EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "{\"input\": [5, 6]}\n").out, "[[11.0]]\n");
 }
 
+TEST_F(Verbs, TutorialsAsTheyStand) {
+  const std::filesystem::path tutorials = std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials";
+  const Outcome digits = nacre({"train", (tutorials / "digits.yaml").string(), "data.train.digits.count=256",
+                                "data.validation.digits.count=64", "train.epochs=1", "--output", "digits"});
+  EXPECT_EQ(digits.status, 0) << digits.err;
+  EXPECT_EQ(nacre({"predict", "digits/model.h5", (tutorials / "seven.png").string()}).status, 0);
+  const Outcome resnet = nacre({"summary", (tutorials / "resnet.yaml").string(), "variables.n=1"});
+  EXPECT_EQ(resnet.status, 0) << resnet.err;
+  const auto mnist = shared_path("data/mnist");
+  if (!mnist) GTEST_SKIP() << absent("data/mnist");
+  const Outcome lenet = nacre({"train", (tutorials / "mnist.yaml").string(), "variables.mnist=" + std::filesystem::absolute(*mnist).string(),
+                               "train.steps_per_epoch=2", "train.epochs=1", "data.validation=null", "--output", "lenet"});
+  EXPECT_EQ(lenet.status, 0) << lenet.err;
+}
+
 TEST_F(Verbs, SummaryOfModelsAndConfigs) {
   const Outcome saved = nacre({"summary", "run/model.h5", "--json"}), described = nacre({"summary", "tiny.yaml", "--json"});
   ASSERT_EQ(saved.status, 0) << saved.err;
