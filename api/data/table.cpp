@@ -54,7 +54,15 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
   const auto contains = [](const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  for (const std::string& name : config.drop.names) table.column(name);  // says so when there is none
+  for (const OneOrMore* chosen : {&config.target, &config.inputs, &config.drop})
+    for (const std::string& name : chosen->names) {
+      try {
+        table.column(name);
+      } catch (Error& error) {
+        error.at({file.string(), 0, 0});
+        throw;
+      }
+    }
   std::vector<std::string> inputs = config.inputs.names;
   if (inputs.empty())
     for (const CsvColumn& column : table.columns)
