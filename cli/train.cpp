@@ -151,7 +151,8 @@ int train(const TrainArguments& arguments) {
   if (arguments.json) {
     std::puts(write_json(json_report(folder, history), 2).c_str());
   } else if (history.interrupted) {
-    fmt::print("stopped; to go on: nacre train {} --output {} --resume\n", arguments.config.string(), folder.path().string());
+    // The resolved configuration holds the overrides and the folder too.
+    fmt::print("stopped; to go on: nacre train {} --resume\n", folder.config().string());
   } else {
     if (!history.stopped.empty()) fmt::print("ended early: {}\n", history.stopped);
     fmt::print("saved {}\n", folder.model().string());

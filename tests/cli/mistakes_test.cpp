@@ -150,9 +150,9 @@ TEST_F(Mistakes, ControlCStopsWithACheckpointThatGoesOn) {
   running.signal(SIGINT);
   const Outcome stopped = running.wait();
   EXPECT_EQ(stopped.status, 1) << stopped.err;
-  EXPECT_NE(stopped.out.find("stopped; to go on: nacre train small.yaml --output run --resume"), std::string::npos) << stopped.out;
+  EXPECT_NE(stopped.out.find("stopped; to go on: nacre train run/config.yaml --resume"), std::string::npos) << stopped.out;
   EXPECT_TRUE(std::filesystem::exists(folder_ / "run/model.h5"));
-  const Outcome resumed = nacre({"train", "small.yaml", "train.epochs=1", "--output", "run", "--resume"});
+  const Outcome resumed = nacre({"train", "run/config.yaml", "train.epochs=1", "--resume"});
   EXPECT_EQ(resumed.status, 0) << resumed.err;
 }
 
