@@ -125,6 +125,7 @@ int run(int count, char** words) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : wrong_usage;
   }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error("standard output cannot be written: is the disk full?");
   return status;
 }
 
