@@ -114,6 +114,8 @@ Tree json_report(const RunFolder& folder, const History& history) {
 int train(const TrainArguments& arguments) {
   const Experiment experiment = Experiment::load(arguments.config, arguments.overrides);
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
+  if (experiment.config().train.compile.loss.empty())
+    throw Error("the key 'train.loss' is missing").at({arguments.config.string(), 0, 0}).hint("train: {loss: mse}").usage();
   Model model(experiment.build_model());
   model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
   model.compile(experiment.config().train.compile);

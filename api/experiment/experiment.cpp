@@ -16,6 +16,18 @@ DatasetRef opened(const Ref<Source>& source, const std::filesystem::path& folder
   return within([&] { return fmt::format("while opening the {} data", what); }, [&] { return source->open(folder); });
 }
 
+// Files that callbacks write are named like every other file of a configuration: relative to its folder.
+void place_files(Tree& callbacks, const std::filesystem::path& folder) {
+  if (callbacks.is_sequence())
+    for (Tree& item : callbacks.items()) place_files(item, folder);
+  if (!callbacks.is_mapping()) return;
+  for (Tree::Entry& entry : callbacks.entries()) {
+    const bool file = entry.key == "filename" || entry.key == "filepath";
+    if (!file || !entry.value.is_string()) place_files(entry.value, folder);
+    else entry.value = Tree(std::filesystem::absolute(folder / entry.value.as_string()).lexically_normal().string()).at(entry.value.mark());
+  }
+}
+
 }  // namespace
 
 void FieldKind<std::map<std::int64_t, double>>::read(const Tree& tree, std::map<std::int64_t, double>& weights) {
@@ -64,9 +76,12 @@ Tree FieldKind<TrainConfig>::schema() {
 Experiment::Experiment(const ConfigFile& file, std::string default_name) {
   Tree tree = file.tree;
   variables_ = resolve_expressions(tree);
+  const Tree* folder = tree.find("folder");
+  folder_ = folder && folder->is_string() ? file.folder / folder->as_string() : file.folder;
+  if (Tree* train = tree.find("train"))
+    if (Tree* callbacks = train->find("callbacks")) place_files(*callbacks, folder_);
   config_ = read_config<ExperimentConfig>(tree);
   if (config_.name.empty()) config_.name = std::move(default_name);
-  folder_ = config_.folder ? file.folder / *config_.folder : file.folder;
 }
 
 Experiment Experiment::load(const std::filesystem::path& file, std::span<const std::string> overrides) {

@@ -112,6 +112,12 @@ TEST_F(Mistakes, LossThatIsNotANumber) {
   EXPECT_NE(stopped.out.find("ended early: "), std::string::npos) << stopped.out;
 }
 
+TEST_F(Mistakes, NoLoss) {
+  const Outcome outcome = train({"train.loss=null"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err, "small.yaml: the key 'train.loss' is missing\n  hint: train: {loss: mse}\n");
+}
+
 TEST_F(Mistakes, NoGpu) {
   const Outcome outcome = train({"--device", "gpu"});
   EXPECT_EQ(outcome.status, 2);

@@ -84,6 +84,14 @@ TEST_F(Verbs, AnotherRunIsNeverOverwritten) {
   EXPECT_TRUE(std::filesystem::exists(at("runs/tiny-2/model.h5")));
 }
 
+TEST_F(Verbs, FilesOfCallbacksAreRelativeToTheConfig) {
+  std::filesystem::create_directory(at("elsewhere"));
+  write_plainly(at("elsewhere/logged.yaml"), std::string(config));
+  const Outcome outcome = nacre({"train", "elsewhere/logged.yaml", "train.epochs=1", "train.callbacks=[{CSVLogger: {filename: log.csv}}]", "--output", "logged"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(std::filesystem::exists(at("elsewhere/log.csv")));
+}
+
 TEST_F(Verbs, TrainAsJson) {
   const Outcome outcome = nacre({"train", "tiny.yaml", "train.epochs=1", "--output", "json", "--json"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
