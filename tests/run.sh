@@ -12,6 +12,7 @@ esac
 jobs=$(nproc)
 export OMP_WAIT_POLICY=passive  # threads of several tests share the cores
 export CTEST_OUTPUT_ON_FAILURE=1
+export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 
 fail() { echo "tests/run.sh: $*" >&2; exit 1; }
 
@@ -32,6 +33,6 @@ if [ -z "$long" ]; then
 else
   check asan
   # libgomp is not instrumented: one OpenMP thread, so that only our own threads are judged.
-  OMP_NUM_THREADS=1 check tsan -LE long -R '[Tt]hread|[Pp]arallel|[Pp]ipeline|[Pp]refetch|[Cc]allback|[Dd]ataset'
+  OMP_NUM_THREADS=1 check tsan -LE long -R '[Tt]hread|[Pp]arallel|[Pp]ipeline|[Pp]refetch|[Cc]allback|[Dd]ataset|[Ll]oader'
   check release
 fi
