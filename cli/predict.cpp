@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <cstdlib>
 
 #include "api/save.h"
 #include "backend/core/parallel.h"
@@ -14,11 +15,15 @@ namespace nacre::cli {
 
 namespace {
 
+// A float32 in as few digits as tell it from its neighbours, not in those of the double that holds it.
+double shortest(double value) { return std::strtod(fmt::format("{}", static_cast<float>(value)).c_str(), nullptr); }
+
 // Nested lists of the shape of a tensor.
 Tree lists_of(const Tensor& tensor, int axis, std::int64_t& index) {
   if (axis == tensor.shape().rank()) {
     const double value = tensor.at(index++);
-    return is_floating(tensor.dtype()) ? Tree(value) : Tree(static_cast<std::int64_t>(value));
+    if (!is_floating(tensor.dtype())) return static_cast<std::int64_t>(value);
+    return tensor.dtype() == DType::float64 ? value : shortest(value);
   }
   Tree list = Tree::sequence();
   for (std::int64_t i = 0; i < tensor.shape()[axis]; ++i) list.push(lists_of(tensor, axis + 1, index));

@@ -135,6 +135,7 @@ TEST_P(KerasModels, AreWrittenAsKerasWroteThem) {
 // A functional model as Keras 3 writes it: operations compute the mask, and every call notes that it was built for
 // inference.
 Model masked_model() {
+  register_models();
   return Model(std::dynamic_pointer_cast<FunctionalLayer>(read_object<Layer>(parse_json(R"({
     "class_name": "Functional",
     "config": {"name": "masked", "trainable": true, "layers": [
