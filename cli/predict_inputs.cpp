@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 
+#include "api/data/source.h"
 #include "formats/csv.h"
 #include "formats/hdf5.h"
 #include "formats/idx.h"
@@ -56,12 +57,6 @@ Tensor stacked(const std::vector<Tensor>& samples) {
   return batch;
 }
 
-std::string extension_of(const std::filesystem::path& path) {
-  std::filesystem::path name = path;
-  if (name.extension() == ".gz") name.replace_extension();
-  return name.extension().string();
-}
-
 // The arrays of a file that holds several by name: those of the inputs' names, else "x", else all in their order.
 template <class Read>
 NamedArrays choose_arrays(const std::vector<std::string>& names, const std::vector<Port>& ports, Read&& read) {
@@ -79,15 +74,16 @@ NamedArrays choose_arrays(const std::vector<std::string>& names, const std::vect
 
 // What a file holds, by input name where the file says it.
 NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Port>& ports) {
-  const std::string extension = extension_of(path);
-  if (extension == ".npy") return {{"", read_npy(path)}};
-  if (extension == ".npz") return choose_arrays(npz_names(path), ports, [&](const std::string& name) { return read_npz(path, name); });
-  if (extension == ".idx" || path.string().find("-ubyte") != std::string::npos) return {{"", read_idx(path)}};
-  if (extension == ".csv" || extension == ".tsv") return {{"", read_csv(path).numbers()}};
-  if (extension == ".h5" || extension == ".hdf5") {
+  const std::string_view kind = source_kind_of(path);
+  if (kind == "npy") return {{"", read_npy(path)}};
+  if (kind == "npz") return choose_arrays(npz_names(path), ports, [&](const std::string& name) { return read_npz(path, name); });
+  if (kind == "idx") return {{"", read_idx(path)}};
+  if (kind == "csv") return {{"", read_csv(path).numbers()}};
+  if (kind == "hdf5") {
     const hdf5::File file = hdf5::File::open(path);
     return choose_arrays(file.root().dataset_paths(), ports, [&](const std::string& name) { return file.root().tensor(name); });
   }
+  const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   throw Error("'{}' is no kind of file that predict reads", extension)
       .at({path.string(), 0, 0})
       .hint(".npy .npz .csv .h5 .idx .png .jpg, or - for standard input")

@@ -5,10 +5,7 @@
 
 namespace nacre {
 
-namespace {
-
-// The kind of source that a file's name stands for; "" when it stands for none.
-std::string_view kind_of_file(const std::filesystem::path& path) {
+std::string_view source_kind_of(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) return "images";
   std::filesystem::path name = path;
   if (name.extension() == ".gz") name.replace_extension();
@@ -20,6 +17,8 @@ std::string_view kind_of_file(const std::filesystem::path& path) {
   if (extension == ".idx" || path.string().find("-ubyte") != std::string::npos) return "idx";
   return {};
 }
+
+namespace {
 
 // Takes the text up to the next comma that stands in no brackets off the front of `rest`.
 std::string_view next_item(std::string_view& rest) {
@@ -41,7 +40,7 @@ std::shared_ptr<Source> parse_source(const std::string& text) {
     rest = std::string_view(text).substr(colon + 1);
   } else if (!info) {
     const std::string path = text.substr(0, text.find(','));
-    const std::string_view kind = kind_of_file(path);
+    const std::string_view kind = source_kind_of(path);
     if (kind.empty())
       throw Error("'{}' is no source of data", text)
           .hint("a .csv, .npz, .npy, .h5 or .idx file, a folder of pictures, or e.g. digits:1000, idx:IMAGES,LABELS, csv:FILE,target=COLUMN")

@@ -17,6 +17,9 @@ class Source : public Configurable<Source> {
 template <>
 Registry<Source>& registry<Source>();  // digits, idx, csv, npy, npz, hdf5, images
 
+// The class of the source that a file's name or a folder stands for: "csv" for "table.csv.gz"; "" when it stands for none.
+std::string_view source_kind_of(const std::filesystem::path& path);
+
 // A source as it is written on a command line: "digits:1000", "idx:images.gz,labels.gz", "csv:iris.csv,target=species",
 // a file by its extension (.csv .npz .npy .h5 .hdf5), or a folder of pictures with one folder per class. What comes
 // after the colon fills the fields in their order, or by name: "npz:data.npz,x=[left,right],y=label".
