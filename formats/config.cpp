@@ -96,8 +96,9 @@ ObjectSpelling object_spelling(const Tree& tree, std::string_view kind) {
   if (tree.is_string()) return {tree.as_string(), {}, tree.mark()};
   if (tree.is_mapping()) {
     if (const Tree* name = tree.find("class_name")) {
-      const Tree* config = tree.find("config");
-      return {name->as_string(), config ? *config : Tree(), name->mark()};
+      const Tree *config = tree.find("config"), *module = tree.find("module");
+      return {name->as_string(), config ? *config : Tree(), name->mark(),
+              module && module->is_string() ? module->as_string() : ""};
     }
     if (tree.entries().size() == 1) {
       const Tree::Entry& entry = tree.entries().front();

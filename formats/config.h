@@ -82,7 +82,15 @@ struct ClassInfo {
   std::function<std::shared_ptr<Base>(const Tree& config)> make;
   std::vector<std::string_view> aliases;
   bool bare_in_keras = false;          // Keras writes just its snake_case name (activations)
+  bool qualified = false;              // shares its name with another class: found by its module too, or by an alias
+
+  std::string_view spelling() const { return qualified ? aliases.front() : class_name; }  // in our YAML
 };
+
+// Whether two modules are parts of one package: keras.src.ops.numpy and keras.src.ops.nn.
+inline bool same_package(std::string_view a, std::string_view b) {
+  return a.substr(0, a.rfind('.')) == b.substr(0, b.rfind('.'));
+}
 
 // The visible list of the classes of one kind.
 template <class Base>
@@ -94,19 +102,27 @@ class Registry {
   const std::vector<ClassInfo<Base>>& classes() const { return classes_; }
   // For classes of a later folder (models are layers); called once, before the registry is used by several threads.
   void extend(ClassInfo<Base> info) { classes_.push_back(std::move(info)); }
-  const ClassInfo<Base>* find(std::string_view name) const {
+  // By class name, its snake_case form or an alias. The package of a module decides between classes of one name: one
+  // that has qualified classes (Keras's operations) has no others.
+  const ClassInfo<Base>* find(std::string_view name, std::string_view module = {}) const {
+    bool qualified = false;
+    for (const auto& info : classes_)
+      if (info.qualified && same_package(info.module, module)) {
+        if (info.class_name == name) return &info;
+        qualified = true;
+      }
     for (const auto& info : classes_) {
-      if (info.class_name == name || snake_case(info.class_name) == name) return &info;
+      if (!info.qualified && !qualified && (info.class_name == name || snake_case(info.class_name) == name)) return &info;
       for (std::string_view alias : info.aliases)
         if (alias == name) return &info;
     }
     return nullptr;
   }
-  const ClassInfo<Base>& get(std::string_view name, const Mark& mark = {}) const {
-    if (const auto* info = find(name)) return *info;
+  const ClassInfo<Base>& get(std::string_view name, const Mark& mark = {}, std::string_view module = {}) const {
+    if (const auto* info = find(name, module)) return *info;
     std::vector<std::string_view> known;
     for (const auto& info : classes_) {
-      known.push_back(info.class_name);
+      if (!info.qualified) known.push_back(info.class_name);
       known.insert(known.end(), info.aliases.begin(), info.aliases.end());
     }
     throw Error("unknown {} '{}'", kind_, name).at(mark).hint(suggestion(name, known)).usage();
@@ -126,13 +142,14 @@ struct ObjectSpelling {
   std::string name;
   Tree config;  // null or a mapping
   Mark mark;    // of the name
+  std::string module{};  // in Keras's spelling, where it is given
 };
 ObjectSpelling object_spelling(const Tree& tree, std::string_view kind);
 
 template <class Base>
 std::shared_ptr<Base> read_object(const Tree& tree) {
   const ObjectSpelling spelling = object_spelling(tree, registry<Base>().kind());
-  const ClassInfo<Base>& info = registry<Base>().get(spelling.name, spelling.mark);
+  const ClassInfo<Base>& info = registry<Base>().get(spelling.name, spelling.mark, spelling.module);
   try {
     return info.make(spelling.config);
   } catch (Error& error) {
@@ -150,14 +167,15 @@ class Configurable {
  public:
   virtual ~Configurable() = default;
   virtual std::string_view class_name() const = 0;
+  virtual std::string_view module() const { return {}; }  // of qualified classes, which the name alone does not tell
   virtual Tree config_tree(Style style) const = 0;
 };
 
 template <class Base>
 Tree write_object(const Base& object, Style style) {
-  const auto* info = registry<Base>().find(object.class_name());
-  return spell_object(info ? info->module : "", object.class_name(), object.config_tree(style), style,
-                      info && info->bare_in_keras);
+  const auto* info = registry<Base>().find(object.class_name(), object.module());
+  return spell_object(info ? info->module : "", info && style != Style::keras ? info->spelling() : object.class_name(),
+                      object.config_tree(style), style, info && info->bare_in_keras);
 }
 
 // Leaves out the fields that are at their defaults.
