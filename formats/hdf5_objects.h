@@ -4,6 +4,7 @@
 
 #define H5_USE_110_API  // newer libraries keep these names for it
 #include <hdf5.h>
+#include <pthread.h>
 
 #include <mutex>
 #include <optional>
@@ -25,6 +26,8 @@ class Session {
       H5dont_atexit();
       H5open();
       H5PLset_loading_state(0);  // filters that a file names are never searched for on disk
+      // A child process finds the lock free, whichever thread was at work.
+      pthread_atfork([] { mutex().lock(); }, [] { mutex().unlock(); }, [] { new (&mutex()) std::recursive_mutex; });
       return true;
     }();
     (void)started;

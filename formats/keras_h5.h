@@ -41,6 +41,14 @@ struct KerasFile {
   const LayerWeights* find(std::string_view layer) const;
 };
 
+// See formats/wire.h.
+void carry(auto& wire, NamedTensor& named) { wire(named.name, named.tensor); }
+void carry(auto& wire, LayerWeights& weights) { wire(weights.layer, weights.weights); }
+void carry(auto& wire, KerasFile& file) {
+  wire(file.model_config, file.training_config, file.layers, file.model_weights, file.optimizer_weights, file.keras_version,
+       file.backend, file.state, file.state_tensors);
+}
+
 KerasFile read_keras_h5(const std::filesystem::path& path);
 
 // A file without model_config is written in the layout of weights alone, which save_weights made.

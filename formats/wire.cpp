@@ -1,0 +1,79 @@
+#include "formats/wire.h"
+
+#include <cstring>
+
+#include "formats/json.h"
+
+namespace nacre {
+
+void WireWriter::write(std::uint64_t value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
+
+void WireWriter::write(const std::string& text) {
+  write(std::uint64_t{text.size()});
+  bytes_ += text;
+}
+
+void WireWriter::write(const Tree& tree) { write(write_json(tree)); }
+
+void WireWriter::write(const Tensor& tensor) {
+  write(std::string(name_of(tensor.dtype())));
+  write(static_cast<std::uint64_t>(tensor.shape().rank()));
+  for (const std::int64_t size : tensor.shape()) write(static_cast<std::uint64_t>(size));
+  bytes_.append(static_cast<const char*>(tensor.raw()), tensor.bytes());
+}
+
+std::string_view WireReader::take(std::uint64_t size) {
+  need(size <= rest_.size(), "the data ends too early");
+  const std::string_view taken = rest_.substr(0, size);
+  rest_.remove_prefix(size);
+  return taken;
+}
+
+void WireReader::read(std::uint64_t& value) { std::memcpy(&value, take(sizeof value).data(), sizeof value); }
+
+void WireReader::read(bool& value) {
+  std::uint64_t number = 0;
+  read(number);
+  value = number != 0;
+}
+
+void WireReader::read(std::string& text) {
+  std::uint64_t size = 0;
+  read(size);
+  text = take(size);
+}
+
+void WireReader::read(Tree& tree) {
+  std::string text;
+  read(text);
+  tree = parse_json(text);
+}
+
+void WireReader::read(Tensor& tensor) {
+  std::string dtype;
+  read(dtype);
+  Shape shape;
+  for (std::uint64_t rank = count_left(); rank > 0; --rank) {
+    std::uint64_t size = 0;
+    read(size);
+    need(static_cast<std::int64_t>(size) >= 0, "an axis has {} elements", static_cast<std::int64_t>(size));
+    shape.append(static_cast<std::int64_t>(size));
+  }
+  const Type type{dtype_named(dtype), shape};
+  // Compared before anything is allocated; elements() checks the product.
+  need(static_cast<std::uint64_t>(shape.elements()) <= rest_.size() / size_of(type.dtype), "the data ends within a tensor");
+  tensor = Tensor::uninitialised(type);
+  const std::string_view bytes = take(tensor.bytes());
+  if (!bytes.empty()) std::memcpy(tensor.raw_writable(), bytes.data(), bytes.size());
+}
+
+std::uint64_t WireReader::count_left() {
+  std::uint64_t count = 0;
+  read(count);
+  need(count <= rest_.size(), "a list of {} elements is longer than the data", count);
+  return count;
+}
+
+void WireReader::expect_end() const { need(rest_.empty(), "{} bytes are left over", rest_.size()); }
+
+}  // namespace nacre

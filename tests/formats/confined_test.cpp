@@ -1,0 +1,149 @@
+#include "formats/confined.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "formats/file.h"
+#include "formats/keras_h5.h"
+#include "tests/support/paths.h"
+
+namespace nacre {
+namespace {
+
+using test::message_of;
+using test::TemporaryFolder;
+using test::write_plainly;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+KerasFile small_file() {
+  KerasFile file;
+  file.model_config.set("class_name", "Sequential");
+  file.layers = {{"dense", {{"kernel", Tensor::of<float>({2, 1}, {1.0f, 2.0f})}, {"count", Tensor::scalar<std::int64_t>(7)}}}, {"flatten", {}}};
+  file.state_tensors = {{"none", Tensor(DType::float32, {0, 3})}};
+  return file;
+}
+
+TEST(Wire, CarriesStructures) {
+  const KerasFile file = from_wire<KerasFile>(to_wire(small_file()));
+  EXPECT_EQ(file.model_config, small_file().model_config);
+  EXPECT_TRUE(file.training_config.is_null());
+  ASSERT_EQ(file.layers.size(), 2u);
+  EXPECT_EQ(file.layers[0].weights[0].name, "kernel");
+  EXPECT_TRUE(file.layers[0].weights[0].tensor.identical(small_file().layers[0].weights[0].tensor));
+  EXPECT_EQ(file.layers[0].weights[1].tensor.item(), 7);
+  EXPECT_EQ(file.state_tensors[0].tensor.shape(), Shape({0, 3}));
+  EXPECT_EQ(file.keras_version, "3.15.0");
+}
+
+TEST(Wire, RefusesWhatIsDamaged) {
+  const std::string bytes = to_wire(small_file());
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_THROW(from_wire<KerasFile>(std::string_view(bytes).substr(0, size)), Error) << size;
+  EXPECT_EQ(message_of([&] { from_wire<KerasFile>(bytes + "x"); }), "1 bytes are left over");
+  std::string huge(8, '\xff');
+  EXPECT_THROW(from_wire<std::string>(huge), Error);
+  EXPECT_THROW(from_wire<std::vector<std::string>>(huge), Error);
+}
+
+TEST(Confined, HandsBytesBack) {
+  EXPECT_EQ(confined_bytes({}, [] { return std::string(3'000'000, 'x'); }).size(), 3'000'000u);
+  EXPECT_EQ(confined_bytes({}, [] { return std::string(); }), "");
+}
+
+TEST(Confined, ErrorsComeBackWhole) {
+  const std::string text = message_of([] {
+    confined_bytes({}, []() -> std::string {
+      throw Error("got 3").at({"x.h5", 4, 5}).about("layer 'a'").within("while reading").hint("read again").usage();
+    });
+  });
+  EXPECT_EQ(text, "x.h5:4:5: layer 'a': got 3\n  while reading\n  hint: read again");
+}
+
+TEST(Confined, ACrashIsAnError) {
+  const std::string text = message_of([] {
+    confined_bytes({}, []() -> std::string {
+      raise(SIGKILL);
+      return "";
+    });
+  });
+  EXPECT_TRUE(text.starts_with("reading it ")) << text;
+  if (sanitized) GTEST_SKIP() << "skipped: the sanitizer takes this signal";
+  EXPECT_EQ(message_of([] {
+              confined_bytes({}, []() -> std::string {
+                raise(SIGSEGV);
+                return "";
+              });
+            }),
+            "reading it crashed (Segmentation fault)\n  hint: the file is damaged or hostile");
+}
+
+TEST(Confined, TimeIsLimited) {
+  Confinement limits;
+  limits.seconds = 1;
+  const std::string text = message_of([&] {
+    confined_bytes(limits, []() -> std::string {
+      for (;;) clock();
+    });
+  });
+  EXPECT_EQ(text, "reading it takes more than 1 s\n  hint: the file is damaged or hostile");
+}
+
+TEST(Confined, MemoryIsLimited) {
+  if (sanitized) GTEST_SKIP() << "skipped: a sanitizer reserves more memory than any limit allows";
+  Confinement limits;
+  limits.memory = 64 << 20;
+  EXPECT_EQ(message_of([&] { confined_bytes(limits, [] { return std::string(128 << 20, 'x'); }); }),
+            "reading it needs more than the 64 MB that are allowed");
+}
+
+TEST(Confined, WhatComesBackIsLimited) {
+  Confinement limits;
+  limits.result = 1 << 20;
+  EXPECT_EQ(message_of([&] { confined_bytes(limits, [] { return std::string(2 << 20, 'x'); }); }),
+            "it holds more than 1 MB of data\n  hint: the file is damaged or hostile");
+}
+
+// Each forbidden thing is tried in the child, which says what came of it.
+TEST(Confined, NothingButReadingIsPossible) {
+  const TemporaryFolder folder;
+  write_plainly(folder / "allowed", "abc");
+  const std::string allowed = folder / "allowed", made = folder / "made";
+  const std::string outcome = confined_bytes(Confinement::for_files({allowed}), [&] {
+    std::string found;
+    if (open(made.c_str(), O_WRONLY | O_CREAT, 0600) >= 0) found += "creates files; ";
+    if (open(allowed.c_str(), O_RDWR) >= 0) found += "writes files; ";
+    if (socket(AF_INET, SOCK_STREAM, 0) >= 0) found += "connects; ";
+    if (fork() >= 0) found += "forks; ";
+    if (mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) found += "makes code; ";
+    if (unlink(allowed.c_str()) == 0) found += "deletes; ";
+    return found + read_file(allowed);
+  });
+  EXPECT_EQ(outcome, "abc");
+  EXPECT_FALSE(std::filesystem::exists(made));
+}
+
+TEST(Confined, ReadsModels) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "m.h5";
+  write_keras_h5(path, small_file());
+  const auto file = confined<KerasFile>(Confinement::for_files({path}), [&] { return read_keras_h5(path); });
+  EXPECT_EQ(file.model_config, small_file().model_config);
+  EXPECT_TRUE(file.layers[0].weights[0].tensor.identical(small_file().layers[0].weights[0].tensor));
+  write_plainly(path, "nonsense");
+  EXPECT_TRUE(message_of([&] { confined<KerasFile>(Confinement::for_files({path}), [&] { return read_keras_h5(path); }); })
+                  .starts_with(path.string() + ": this is not an HDF5 file"));
+}
+
+}  // namespace
+}  // namespace nacre
