@@ -9,6 +9,8 @@ namespace nacre {
 // Architecture, weights and, when it is compiled, training config and optimizer state.
 KerasFile model_file(const Trainer& trainer);
 KerasFile weights_file(const FunctionalLayer& model);
+// A layer's variables in the order of the format: trainable ones first.
+std::vector<VariableRef> file_order(const Layer& layer);
 
 // The model of a file, with its weights but not compiled.
 std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file);

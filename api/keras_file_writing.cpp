@@ -1,0 +1,82 @@
+// Models as the contents of Keras's HDF5 files: what is written.
+#include "api/keras_file.h"
+
+namespace nacre {
+
+namespace {
+
+// Layers as the HDF5 format has them: without the module that newer files name. Operations keep theirs: Keras leaves it
+// out there too, and then cannot open its own file.
+Tree legacy_layer(Tree object) {
+  if (const Tree* module = object.find("module"); !module || !module->is_string() || !module->as_string().starts_with("keras.src.ops"))
+    object.erase("module");
+  object.erase("registered_name");
+  if (Tree* config = object.find("config"))
+    if (Tree* layers = config->find("layers"))
+      for (Tree& layer : layers->items()) layer = legacy_layer(std::move(layer));
+  return object;
+}
+
+// Keras writes "mse" and "crossentropy" but opens only files with the whole names, "mean_squared_error".
+Losses with_whole_names(const Losses& losses, const Objective& objective) {
+  const auto named = losses.resolve(objective.outputs(), "losses");
+  Losses whole = losses;
+  if (losses.all && depends_on_shapes(losses.all->word)) whole.all.reset(), whole.each = named;
+  for (std::size_t i = 0; i < named.size(); ++i) {
+    if (!named[i] || named[i]->word.empty()) continue;
+    const Loss* loss = objective.loss(i);  // none before the first data, for words that depend on it
+    if (!loss && depends_on_shapes(named[i]->word)) continue;
+    const std::string word = snake_case(loss ? loss->class_name() : read_object<Loss>(Tree(named[i]->word))->class_name());
+    if (whole.all) whole.all->word = word;
+    else if (!whole.each.empty()) whole.each[i]->word = word;
+    else whole.named.at(objective.outputs()[i]).word = word;
+  }
+  return whole;
+}
+
+Tree training_config(CompileOptions options, const Objective& objective) {
+  options.loss = with_whole_names(options.loss, objective);
+  Tree optimizer, config = write_config(options, Style::keras);
+  config.erase("optimizer");
+  config.set("run_eagerly", false);
+  config.set("steps_per_execution", 1);
+  config.set("jit_compile", false);
+  optimizer.set("class_name", options.optimizer->class_name());
+  optimizer.set("config", options.optimizer->config_tree(Style::keras));
+  config.set("optimizer_config", std::move(optimizer));
+  return config;
+}
+
+std::vector<NamedTensor> named_values(const std::vector<VariableRef>& variables) {
+  std::vector<NamedTensor> values;
+  for (const VariableRef& variable : variables) values.push_back({variable->path(), variable->value()});
+  return values;
+}
+
+}  // namespace
+
+std::vector<VariableRef> file_order(const Layer& layer) {
+  std::vector<VariableRef> variables;
+  for (const Weight& weight : layer.trainable_weights()) variables.push_back(weight.variable);
+  for (const Weight& weight : layer.non_trainable_weights()) variables.push_back(weight.variable);
+  return variables;
+}
+
+KerasFile weights_file(const FunctionalLayer& model) {
+  KerasFile file;
+  for (const auto& layer : model.layers()) file.layers.push_back({layer->name(), named_values(file_order(*layer))});
+  return file;
+}
+
+KerasFile model_file(const Trainer& trainer) {
+  trainer.model().inputs();  // or the error that it is not built
+  KerasFile file = weights_file(trainer.model());
+  file.model_config = legacy_layer(write_object<Layer>(trainer.model(), Style::keras));
+  if (trainer.options()) {
+    file.training_config = training_config(*trainer.options(), trainer.objective());
+    file.optimizer_weights = named_values(trainer.optimizer().variables());
+  }
+  return file;
+}
+
+}  // namespace nacre
