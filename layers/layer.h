@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/graph/graph.h"
+#include "backend/graph/ops/host.h"
 #include "formats/config.h"
 #include "layers/activation.h"
 #include "layers/initializer.h"
@@ -18,7 +19,8 @@ namespace nacre {
 class Layer;
 
 // The dtype policy of a layer, by Keras's name: "float32", "float64", "bfloat16", "float16", "mixed_bfloat16",
-// "mixed_float16". Layers compute in one dtype and keep their weights in another.
+// "mixed_float16", and "int64", "int32", "uint8", "bool", "string" for layers that give such. Layers compute in one dtype
+// and keep their weights in another.
 struct DTypePolicy {
   std::string name = "float32";
   DType compute() const;
@@ -58,6 +60,10 @@ class Context {
   Value random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed = {});
   // float32, normal with mean 0 and standard deviation 1 (Box and Muller).
   Value random_normal(Value like, const std::string& path, std::optional<std::int64_t> own_seed = {});
+  // The results of a function that runs on the host, outside of the compiled graph (backend/host_part.h).
+  Values host(HostFunctionRef function, const Values& operands);
+  // The types of such results where they are known already, by the order of calls.
+  void set_host_types(std::vector<Types> types) { host_types_ = std::move(types); }
   void add_loss(Value scalar) { losses_.push_back(scalar); }  // penalties, summed into the training loss
   const Values& losses() const { return losses_; }
   // Whether this is the first time that the context meets the weight: its penalty counts once, however often the layer
@@ -71,6 +77,24 @@ class Context {
   Values losses_;
   std::map<std::string, std::int64_t> random_calls_;
   std::set<const Variable*> visited_;
+  std::vector<Types> host_types_;
+  std::size_t host_calls_ = 0;
+};
+
+// What a layer keeps in files besides its weights: its tables. In Keras's archives the files lie in assets/<path of the
+// layer>/, the tensors by name among the layer's variables.
+struct Assets {
+  std::map<std::string, std::string> files;  // "vocabulary.txt" and its bytes
+  std::map<std::string, Tensor> tensors;     // "idf_weights"
+  bool empty() const { return files.empty() && tensors.empty(); }
+};
+
+// Learns from data what a layer has no gradient for (a vocabulary, mean and variance), batch by batch.
+class Adaptation {
+ public:
+  virtual ~Adaptation() = default;
+  virtual void add(const Tensor& batch) = 0;  // as it comes into the layer
+  virtual void finish() = 0;                  // gives the layer what was learnt; throws Error when there was no data
 };
 
 // The arguments of one call. Masks travel beside the values (bool, true: counts); null where there is none.
@@ -143,14 +167,31 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   void initialize(std::uint64_t seed);
   std::int64_t count_params() const;
 
+  // What belongs to this layer alone, not to its sublayers.
+  virtual Assets assets() const { return {}; }
+  virtual void load_assets(const Assets&) {}
+  // Starts to learn from data anew; null: the layer learns nothing so. The layer must outlive it.
+  virtual std::unique_ptr<Adaptation> adaptation() { return nullptr; }
+  // Whether it has what it would learn so, or needs nothing.
+  virtual bool adapted() const { return true; }
+  // Whether it emits functions that run on the host.
+  virtual bool runs_on_host() const { return false; }
+  // Counts changes of tables: graphs that were made before the last one are stale.
+  int revision() const { return revision_; }
+
   // The penalty on this layer's result, when its config has one (activity_regularizer).
   virtual Ref<Regularizer> activity_regularizer() const { return {}; }
   // Whether it passes masks on (Keras's supports_masking).
   virtual bool supports_masking() const { return false; }
   // Whether floating inputs are cast to the compute dtype (Keras's autocast).
   virtual bool casts_inputs() const { return true; }
+  // Keras's names of the call's tensor arguments, in order, where each is an argument of its own: a call's arguments of
+  // these names take their places among the inputs as long as those before them are there. None: the inputs are one list.
+  virtual std::vector<std::string_view> argument_names() const { return {}; }
   // Whether the inputs are arguments of their own in Keras's call, not one list.
-  virtual bool spreads_inputs() const { return false; }
+  virtual bool spreads_inputs() const { return !argument_names().empty(); }
+  // Whether it takes the masks off its inputs: calls of other layers that come later find none there, as in Keras.
+  virtual bool removes_masks() const { return false; }
   // How many inputs it takes; 0: any number.
   virtual int input_count() const { return 1; }
 
@@ -167,6 +208,7 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   VariableRef add_state(std::string name, Shape shape);  // of the compute dtype, zero
   // The weight's value in the graph, cast to the compute dtype.
   Value value(Context& context, const VariableRef& weight) const;
+  void tables_changed() { ++revision_; }
   // Whether the sublayers' paths lie below this layer's (those of a functional model do not).
   virtual bool prefixes_sublayers() const { return true; }
 
@@ -180,6 +222,7 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   std::vector<VariableRef> states_;
   std::vector<Shape> built_shapes_;
   bool built_ = false;
+  int revision_ = 0;
 };
 template <>
 Registry<Layer>& registry<Layer>();

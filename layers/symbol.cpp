@@ -6,6 +6,14 @@ const Type& Symbol::type() const { return call_->types[static_cast<std::size_t>(
 
 Symbols call_layer(const std::shared_ptr<Layer>& layer, Symbols inputs, std::map<std::string, Symbols> named,
                    Tree options) {
+  const std::vector<std::string_view> names = layer->argument_names();
+  while (inputs.size() < names.size()) {
+    const auto given = named.extract(std::string(names[inputs.size()]));
+    if (!given) break;
+    need(given.mapped().size() == 1, "{}: the argument '{}' is one tensor, got {}", layer->label(), given.key(),
+         given.mapped().size());
+    inputs.push_back(given.mapped().front());
+  }
   Graph scratch;
   Context context(scratch, false);
   const auto feed = [&](const Symbols& symbols) {
