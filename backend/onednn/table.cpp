@@ -140,6 +140,9 @@ std::span<const KernelRow> table() {
       own(op::scatter_add, scatter_add),
       own(op::take_along, take_along),
       own(op::take_along_backward, take_along_backward),
+      own(op::resample, resample),
+      own(op::resample_backward, resample_backward),
+      borrow(op::argsort),
 
       loop(op::random_uniform),
       own(op::fused, fused),

@@ -1,6 +1,9 @@
 #include "backend/graph/ops/gather.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "backend/reference/kernel.h"
 #include "backend/reference/kernels.h"
@@ -55,6 +58,22 @@ KernelPlan take_along_backward(const KernelRequest& request) {
         const std::int64_t at = outer * sizes.inner + inner;
         const double index = x[1][at];
         if (within(index, sizes.axis)) dx[0][(outer * sizes.axis + static_cast<std::int64_t>(index)) * sizes.inner + inner] = x[2][at];
+      }
+  });
+}
+
+KernelPlan argsort(const KernelRequest& request) {
+  return compute(request, [sizes = around(request.node.in(0).shape(), request.node.attrs<AxisAttrs>().axis)](Operands x, Results y) {
+    std::vector<std::int64_t> places(static_cast<std::size_t>(sizes.axis));
+    for (std::int64_t outer = 0; outer < sizes.outer; ++outer)
+      for (std::int64_t inner = 0; inner < sizes.inner; ++inner) {
+        const auto at = [&](std::int64_t i) { return (outer * sizes.axis + i) * sizes.inner + inner; };
+        std::iota(places.begin(), places.end(), std::int64_t{0});
+        std::stable_sort(places.begin(), places.end(), [&](std::int64_t i, std::int64_t j) {
+          const double a = x[0][at(i)], b = x[0][at(j)];
+          return a < b || (std::isnan(b) && !std::isnan(a));
+        });
+        for (std::int64_t i = 0; i < sizes.axis; ++i) y[0][at(i)] = static_cast<double>(places[static_cast<std::size_t>(i)]);
       }
   });
 }

@@ -59,6 +59,11 @@ KernelPlan gather(const KernelRequest& request);
 KernelPlan scatter_add(const KernelRequest& request);
 KernelPlan take_along(const KernelRequest& request);
 KernelPlan take_along_backward(const KernelRequest& request);
+KernelPlan argsort(const KernelRequest& request);
+
+// resample.cpp
+KernelPlan resample(const KernelRequest& request);
+KernelPlan resample_backward(const KernelRequest& request);
 
 // random.cpp
 KernelPlan random_uniform(const KernelRequest& request);

@@ -97,6 +97,10 @@ std::span<const KernelRow> table() {
       {&op::scatter_add, scatter_add},
       {&op::take_along, take_along},
       {&op::take_along_backward, take_along_backward},
+      {&op::argsort, argsort},
+
+      {&op::resample, resample},
+      {&op::resample_backward, resample_backward},
 
       {&op::random_uniform, random_uniform},
   };

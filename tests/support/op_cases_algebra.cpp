@@ -66,6 +66,13 @@ std::vector<OpRecord> algebra_records() {
          return OpCase{{{{DType::float32, shape}}, draw_indices(random, shape.first(axis) + shape.from(axis + 1), shape[axis])},
                        [axis](const Values& x) { return Values{ops::take_along(x[0], x[1], axis)}; }};
        }},
+      {"argsort",
+       [](RandomStream& random) {
+         const Shape shape = draw_shape(random, 1, 4);
+         const int axis = static_cast<int>(draw(random, 0, shape.rank() - 1));
+         return OpCase{{{{DType::int32, shape}, {-3, 3}}},  // with equal elements
+                       [axis](const Values& x) { return Values{ops::argsort(x[0], axis)}; }};
+       }},
       {"one_hot",
        [](RandomStream& random) {
          return OpCase{{draw_indices(random, draw_shape(random, 0, 3), 5)},

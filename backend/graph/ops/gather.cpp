@@ -52,6 +52,11 @@ Gradients grad_take_along_backward(const AxisAttrs& p, const Node& n, const Cota
   return {{}, {}, n.graph().add(op::take_along, p, {d[0], n.in(1)}).out()};
 }
 
+Types infer_argsort(const AxisAttrs& p, const Types& in) {
+  in[0].shape.checked(static_cast<int>(p.axis));
+  return {{DType::int32, in[0].shape}};
+}
+
 }  // namespace
 
 namespace op {
@@ -63,6 +68,7 @@ constinit const OpDef<AxisAttrs> take_along{
     {.name = "take_along", .doc = "y[i…] = x[i…, indices[i…]]"}, infer_take_along, grad_take_along};
 constinit const OpDef<AxisAttrs> take_along_backward{{.name = "take_along_backward", .doc = "dx[i…, indices[i…]] = dy[i…], else 0"},
                                                      infer_take_along_backward, grad_take_along_backward};
+constinit const OpDef<AxisAttrs> argsort{{.name = "argsort", .doc = "places along the axis in ascending order of x"}, infer_argsort};
 
 }  // namespace op
 
@@ -71,6 +77,8 @@ Value ops::gather(Value table, Value indices) { return table.graph().add(op::gat
 Value ops::take_along(Value x, Value indices, int axis) {
   return x.graph().add(op::take_along, AxisAttrs{x.shape().checked(axis)}, {x, indices}).out();
 }
+
+Value ops::argsort(Value x, int axis) { return x.graph().add(op::argsort, AxisAttrs{x.shape().checked(axis)}, {x}).out(); }
 
 Value ops::one_hot(Value indices, std::int64_t classes, DType dtype) {
   const Value numbers = iota(indices.graph(), {indices.dtype(), {classes}}, 0);

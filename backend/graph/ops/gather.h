@@ -21,11 +21,15 @@ extern const OpDef<RowsAttrs> scatter_add;
 extern const OpDef<AxisAttrs> take_along;
 // (x, indices, dy) → zeros of x's shape with dy put at the indices; of x only the shape is used.
 extern const OpDef<AxisAttrs> take_along_backward;
+// x → int32 of x's shape: the places of its elements along the axis in ascending order. Equal ones keep their order, NaN
+// comes last.
+extern const OpDef<AxisAttrs> argsort;
 }  // namespace op
 
 namespace ops {
 Value gather(Value table, Value indices);
 Value take_along(Value x, Value indices, int axis);
+Value argsort(Value x, int axis = -1);
 Value one_hot(Value indices, std::int64_t classes, DType dtype = DType::float32);  // on a new last axis
 }  // namespace ops
 

@@ -5,6 +5,7 @@ namespace nacre {
 std::span<const Op* const> op::all_ops() {
   static constexpr const Op* list[] = {
       &input, &variable, &constant,
+      &host,
       // elementwise
       &negate, &abs, &sign, &exp, &expm1, &log, &log1p, &sqrt, &rsqrt, &square, &reciprocal, &sin, &cos, &tanh, &sigmoid,
       &relu, &erf, &floor, &ceil, &round, &logical_not, &is_finite, &add, &subtract, &multiply, &divide, &power, &maximum,
@@ -18,8 +19,9 @@ std::span<const Op* const> op::all_ops() {
       // the rest
       &matmul,
       &softmax, &log_softmax, &softmax_backward, &log_softmax_backward,
-      &gather, &scatter_add, &take_along, &take_along_backward,
+      &gather, &scatter_add, &take_along, &take_along_backward, &argsort,
       &random_uniform,
+      &resample, &resample_backward,
       &fused,
       &conv, &conv_backward_data, &conv_backward_weights,
       &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
