@@ -39,6 +39,10 @@ KernelPlan scatter_add(const KernelRequest& request);
 KernelPlan take_along(const KernelRequest& request);
 KernelPlan take_along_backward(const KernelRequest& request);
 
+// resample.cpp
+KernelPlan resample(const KernelRequest& request);
+KernelPlan resample_backward(const KernelRequest& request);
+
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
 

@@ -103,6 +103,19 @@ OpCase normalization(RandomStream& random, ops::Normalized (*builder)(Value, Val
           }};
 }
 
+// --- pictures -----------------------------------------------------------------------------------------------------
+
+// Places lie within and around the picture, seldom on an element.
+OpCase resample(RandomStream& random) {
+  const std::int64_t batch = draw(random, 1, 3), height = draw(random, 1, 5), width = draw(random, 1, 6);
+  const ResampleAttrs attrs{static_cast<Sampling>(draw(random, 0, 1)), static_cast<FillMode>(draw(random, 0, 4)), 0.5};
+  const Shape places{batch, draw(random, 1, 5), draw(random, 1, 5), 2};
+  return {{real({batch, height, width, draw(random, 1, 3)}), {{DType::int32, places}, {-20, 40}}},
+          [attrs](const Values& x) {
+            return Values{ops::resample(x[0], ops::cast(x[1], DType::float32) * 0.37, attrs)};
+          }};
+}
+
 // --- loops --------------------------------------------------------------------------------------------------------
 
 // h ← tanh(h·w + b + x·scale[i]), with an integer sequence, a carry that only counts and one that stays as it is.
@@ -183,6 +196,7 @@ std::vector<OpRecord> structured_records() {
       {"conv_backward_weights", conv_backward_weights},
       {"max_pool", [](RandomStream& random) { return pool(random, ops::max_pool); }},
       {"average_pool", [](RandomStream& random) { return pool(random, ops::average_pool); }},
+      {"resample", resample},
       {"batch_norm", [](RandomStream& random) { return normalization(random, ops::batch_norm); }},
       {"layer_norm", [](RandomStream& random) { return normalization(random, ops::layer_norm); }},
       {"scan", [](RandomStream& random) { return scan(random, false); }},
