@@ -17,18 +17,18 @@ class Tree {
   using Sequence = std::vector<Tree>;
   using Mapping = std::vector<Entry>;  // in source order, keys are unique
 
-  Tree() = default;  // null
-  Tree(bool value) : value_(value) {}
-  Tree(int value) : value_(std::int64_t{value}) {}
-  Tree(std::int64_t value) : value_(value) {}
-  Tree(double value) : value_(value) {}
-  Tree(std::string value) : value_(std::move(value)) {}
-  Tree(std::string_view value) : value_(std::string(value)) {}
-  Tree(const char* value) : value_(std::string(value)) {}
-  Tree(Sequence items) : value_(std::move(items)) {}
-  Tree(Mapping entries) : value_(std::move(entries)) {}
-  static Tree sequence() { return Tree(Sequence{}); }
-  static Tree mapping() { return Tree(Mapping{}); }
+  Tree();  // null
+  Tree(bool value);
+  Tree(int value);
+  Tree(std::int64_t value);
+  Tree(double value);
+  Tree(std::string value);
+  Tree(std::string_view value);
+  Tree(const char* value);
+  Tree(Sequence items);
+  Tree(Mapping entries);
+  static Tree sequence();
+  static Tree mapping();
 
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
@@ -58,8 +58,8 @@ class Tree {
   void push(Tree value);  // a null becomes a sequence
 
   const Mark& mark() const { return mark_; }
-  Tree& at(Mark mark) & { mark_ = std::move(mark); return *this; }
-  Tree&& at(Mark mark) && { mark_ = std::move(mark); return std::move(*this); }
+  Tree& at(Mark mark) &;
+  Tree&& at(Mark mark) &&;
 
   std::string text() const;       // short one-line form for messages: "'abc'", "3", "[1, 2]", "{a: 1}"
   bool operator==(const Tree& other) const;  // values only, marks are ignored
@@ -76,5 +76,24 @@ struct Tree::Entry {
   Tree value;
   Mark mark;  // of the key
 };
+
+// Here, where Entry is complete.
+inline Tree::Tree() = default;
+inline Tree::Tree(bool value) : value_(value) {}
+inline Tree::Tree(int value) : value_(std::int64_t{value}) {}
+inline Tree::Tree(std::int64_t value) : value_(value) {}
+inline Tree::Tree(double value) : value_(value) {}
+inline Tree::Tree(std::string value) : value_(std::move(value)) {}
+inline Tree::Tree(std::string_view value) : value_(std::string(value)) {}
+inline Tree::Tree(const char* value) : value_(std::string(value)) {}
+inline Tree::Tree(Sequence items) : value_(std::move(items)) {}
+inline Tree::Tree(Mapping entries) : value_(std::move(entries)) {}
+inline Tree Tree::sequence() { return Tree(Sequence{}); }
+inline Tree Tree::mapping() { return Tree(Mapping{}); }
+inline Tree& Tree::at(Mark mark) & {
+  mark_ = std::move(mark);
+  return *this;
+}
+inline Tree&& Tree::at(Mark mark) && { return std::move(at(std::move(mark))); }
 
 }  // namespace nacre
