@@ -8,17 +8,29 @@ namespace nacre {
 
 namespace {
 
-void load_layer(const Layer& layer, const LayerWeights& saved) {
-  const std::vector<VariableRef> variables = file_order(layer);
+void check_layer(const Layer& layer, const std::vector<VariableRef>& variables, const LayerWeights& saved) {
   if (variables.size() != saved.weights.size())
     throw Error("the file has {} weights for it, it has {}", saved.weights.size(), variables.size()).about(layer.label());
-  for (std::size_t i = 0; i < variables.size(); ++i) {
-    const Tensor& value = saved.weights[i].tensor;
-    if (value.shape() != variables[i]->shape())
+  for (std::size_t i = 0; i < variables.size(); ++i)
+    if (const Tensor& value = saved.weights[i].tensor; value.shape() != variables[i]->shape())
       throw Error("the file's weight '{}' is {}, '{}' is {}", saved.weights[i].name, value.shape(), variables[i]->path(), variables[i]->shape())
           .about(layer.label());
-    variables[i]->assign(value.cast(variables[i]->type().dtype));
+}
+
+// `saved` is null when the file has nothing for the layer.
+void load_layer(const Layer& layer, const LayerWeights* saved, const LoadOptions& options) {
+  const auto skip = [&](std::string_view reason) {
+    if (options.skipped) options.skipped->emplace_back(reason);
+  };
+  if (!saved) return skip(layer.label() + ": the file has no weights for it");
+  const std::vector<VariableRef> variables = file_order(layer);
+  try {
+    check_layer(layer, variables, *saved);
+  } catch (const Error& error) {
+    if (!options.skip_mismatch) throw;
+    return skip(error.what());
   }
+  for (std::size_t i = 0; i < variables.size(); ++i) variables[i]->assign(saved->weights[i].tensor.cast(variables[i]->type().dtype));
 }
 
 }  // namespace
@@ -44,7 +56,7 @@ CompileOptions read_compile_options(const KerasFile& file) {
   return options;
 }
 
-void load_weights(FunctionalLayer& model, const KerasFile& file) {
+void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptions& options) {
   std::vector<std::shared_ptr<Layer>> layers;
   for (const auto& layer : model.layers())
     if (!layer->weights().empty()) layers.push_back(layer);
@@ -52,12 +64,13 @@ void load_weights(FunctionalLayer& model, const KerasFile& file) {
   for (const LayerWeights& weights : file.layers)
     if (!weights.weights.empty()) saved.push_back(&weights);
 
-  if (std::all_of(layers.begin(), layers.end(), [&](const auto& layer) { return file.find(layer->name()); })) {
-    for (const auto& layer : layers) load_layer(*layer, *file.find(layer->name()));
+  const bool names_fit = std::all_of(layers.begin(), layers.end(), [&](const auto& layer) { return file.find(layer->name()); });
+  if (options.by_name || names_fit) {
+    for (const auto& layer : layers) load_layer(*layer, file.find(layer->name()), options);
   } else {
     if (layers.size() != saved.size())
       throw Error("the file has weights for {} layers, the model '{}' has {} layers with weights", saved.size(), model.title(), layers.size());
-    for (std::size_t i = 0; i < layers.size(); ++i) load_layer(*layers[i], *saved[i]);
+    for (std::size_t i = 0; i < layers.size(); ++i) load_layer(*layers[i], saved[i], options);
   }
 }
 

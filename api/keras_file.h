@@ -1,6 +1,7 @@
 // Models as the contents of Keras's HDF5 files.
 #pragma once
 
+#include "api/load_options.h"
 #include "api/train/trainer.h"
 #include "formats/keras_h5.h"
 
@@ -17,9 +18,10 @@ std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file);
 // What the model was compiled with; the file has a training config.
 CompileOptions read_compile_options(const KerasFile& file);
 
-// Gives a built model the weights of a file: by the names of layers, or in their order when the names are others.
+// Gives a built model the weights of a file: by the names of layers, or in their order when the names are others and
+// by_name does not ask for them.
 // Throws an Error that names the layer when they do not fit.
-void load_weights(FunctionalLayer& model, const KerasFile& file);
+void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptions& options = {});
 // Gives a built optimizer its state; a file written before the first step has only its counters.
 void load_optimizer(Optimizer& optimizer, const KerasFile& file);
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "api/load_options.h"
 #include "api/model.h"
 
 namespace nacre {
@@ -11,9 +12,6 @@ namespace nacre {
 // Architecture, weights and, for a compiled model, losses, metrics, optimizer and its state. The name ends in .h5 or .hdf5.
 void save_model(const Model& model, const std::filesystem::path& path);
 
-struct LoadOptions {
-  bool compile = true;  // when the file has a training config
-};
 // Throws an Error that names the file and, within it, the layer or class that cannot be read.
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 

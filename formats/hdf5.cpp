@@ -165,6 +165,47 @@ Handle access_properties() {
   throw error;
 }
 
+[[noreturn]] void explain_failure(const OpenFile& file, const std::string& reason) {
+  std::uint64_t wanted = 0;
+  constexpr std::string_view key = "stored_eof = ";
+  const Mark mark{file.path.string()};
+  if (const std::size_t position = reason.find(key); reason.starts_with("truncated file") && position != std::string::npos) {
+    std::from_chars(reason.data() + position + key.size(), reason.data() + reason.size(), wanted);
+    throw Error("the HDF5 file is cut off: {} bytes of {}", file.size, wanted).at(mark).hint("copy or download it again");
+  }
+  throw Error("cannot be opened as HDF5: {}", reason).at(mark).hint("the file is damaged: copy or download it again");
+}
+
+// The size of the user block, when the addresses in the file are of the kind that is supported.
+std::uint64_t user_block_of(const OpenFile& file) {
+  const Handle creation(H5Fget_create_plist(file.id), H5Pclose);
+  hsize_t user_block = 0;
+  std::size_t address_size = 0, length_size = 0;
+  H5Pget_userblock(creation.get(), &user_block);
+  H5Pget_sizes(creation.get(), &address_size, &length_size);
+  if (address_size != 8 || length_size != 8)
+    throw Error("the HDF5 file has addresses of {} bytes, 8 are supported", address_size).at(Mark{file.path.string()});
+  return user_block;
+}
+
+constexpr std::size_t memory_step = std::size_t{1} << 20;  // by which a file in memory grows
+
+// The library takes files in memory for the same when their names are.
+std::string name_in_memory(const OpenFile& file) { return fmt::format("{}#{}", file.path.string(), reinterpret_cast<std::uintptr_t>(&file)); }
+
+// The library reads the bytes where they lie instead of copying them twice.
+H5FD_file_image_callbacks_t reading_in_place(std::string& bytes) {
+  H5FD_file_image_callbacks_t callbacks{};
+  callbacks.image_malloc = [](size_t, H5FD_file_image_op_t, void* data) -> void* { return static_cast<std::string*>(data)->data(); };
+  callbacks.image_memcpy = [](void* target, const void*, size_t, H5FD_file_image_op_t, void*) { return target; };
+  callbacks.image_realloc = [](void*, size_t, H5FD_file_image_op_t, void*) -> void* { return nullptr; };
+  callbacks.image_free = [](void*, H5FD_file_image_op_t, void*) -> herr_t { return 0; };
+  callbacks.udata_copy = [](void* data) { return data; };
+  callbacks.udata_free = [](void*) -> herr_t { return 0; };
+  callbacks.udata = &bytes;
+  return callbacks;
+}
+
 }  // namespace
 
 File File::open(const fs::path& path) {
@@ -180,21 +221,27 @@ File File::open(const fs::path& path) {
   if (file->id < 0) {
     const std::string reason = library_reason();
     if (H5Fis_hdf5(path.c_str()) <= 0) explain_unknown(path, reader);
-    std::uint64_t wanted = 0;
-    constexpr std::string_view key = "stored_eof = ";
-    if (const std::size_t position = reason.find(key); reason.starts_with("truncated file") && position != std::string::npos) {
-      std::from_chars(reason.data() + position + key.size(), reason.data() + reason.size(), wanted);
-      throw Error("the HDF5 file is cut off: {} bytes of {}", size, wanted).at(Mark{path.string()}).hint("copy or download it again");
-    }
-    throw Error("cannot be opened as HDF5: {}", reason).at(Mark{path.string()}).hint("the file is damaged: copy or download it again");
+    explain_failure(*file, reason);
   }
-  const Handle creation(H5Fget_create_plist(file->id), H5Pclose);
-  hsize_t user_block = 0;
-  std::size_t address_size = 0, length_size = 0;
-  H5Pget_userblock(creation.get(), &user_block);
-  H5Pget_sizes(creation.get(), &address_size, &length_size);
-  if (address_size != 8 || length_size != 8) throw Error("the HDF5 file has addresses of {} bytes, 8 are supported", address_size).at(Mark{path.string()});
-  file->heap = std::make_unique<HeapChecker>(path, user_block);
+  file->heap = std::make_unique<HeapChecker>(path, user_block_of(*file));
+  return File(std::move(file));
+}
+
+File File::open_bytes(std::string bytes, const fs::path& place) {
+  const Session session;
+  auto file = std::make_shared<OpenFile>();
+  file->path = place;
+  file->bytes = std::move(bytes);
+  file->size = file->bytes.size();
+  if (file->bytes.empty()) throw Error("the file is empty, wanted HDF5").at(Mark{place.string()});
+  const Handle properties = access_properties();
+  H5FD_file_image_callbacks_t callbacks = reading_in_place(file->bytes);
+  if (H5Pset_fapl_core(properties.get(), memory_step, false) < 0 || H5Pset_file_image_callbacks(properties.get(), &callbacks) < 0 ||
+      H5Pset_file_image(properties.get(), file->bytes.data(), file->bytes.size()) < 0)
+    throw InternalError("the HDF5 library does not read from memory: {}", library_reason());
+  file->id = H5Fopen(name_in_memory(*file).c_str(), H5F_ACC_RDONLY, properties.get());
+  if (file->id < 0) explain_failure(*file, library_reason());
+  file->heap = std::make_unique<HeapChecker>(std::string_view(file->bytes), user_block_of(*file));
   return File(std::move(file));
 }
 
@@ -210,15 +257,38 @@ File File::create(const fs::path& path) {
   return File(std::move(file));
 }
 
+File File::create_bytes(const fs::path& place) {
+  const Session session;
+  auto file = std::make_shared<OpenFile>();
+  file->path = place;
+  const Handle properties = access_properties();
+  H5Pset_fapl_core(properties.get(), memory_step, false);
+  file->id = H5Fcreate(name_in_memory(*file).c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get());
+  if (file->id < 0) throw write_error(*file, "");
+  return File(std::move(file));
+}
+
 Group File::root() const { return Group(file_, "/"); }
 
 void File::commit() {
   const Session session;
   ensure_writing(*file_);
-  ensure(file_->id >= 0, "'{}' is committed twice", file_->path.string());
+  ensure(file_->output && file_->id >= 0, "'{}' is committed twice, or lies in memory", file_->path.string());
   if (H5Fflush(file_->id, H5F_SCOPE_GLOBAL) < 0) throw write_error(*file_, "");
   if (H5Fclose(std::exchange(file_->id, H5I_INVALID_HID)) < 0) throw write_error(*file_, "");
   file_->output->commit();
+}
+
+std::string File::take_bytes() {
+  const Session session;
+  ensure(!file_->heap && !file_->output && file_->id >= 0, "'{}' does not lie in memory", file_->path.string());
+  if (H5Fflush(file_->id, H5F_SCOPE_GLOBAL) < 0) throw write_error(*file_, "");
+  const ssize_t size = H5Fget_file_image(file_->id, nullptr, 0);
+  if (size < 0) throw write_error(*file_, "");
+  std::string bytes(static_cast<std::size_t>(size), '\0');
+  if (H5Fget_file_image(file_->id, bytes.data(), bytes.size()) != size) throw write_error(*file_, "");
+  H5Fclose(std::exchange(file_->id, H5I_INVALID_HID));
+  return bytes;
 }
 
 }  // namespace nacre::hdf5

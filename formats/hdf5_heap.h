@@ -20,6 +20,8 @@ class HeapChecker {
  public:
   // `base` is the size of the user block, which addresses do not count.
   HeapChecker(const std::filesystem::path& path, std::uint64_t base);
+  // Of a file that lies in memory, for as long as the checker is used.
+  HeapChecker(std::string_view bytes, std::uint64_t base) : bytes_(bytes), base_(base), size_(bytes.size()) {}
   ~HeapChecker();
   HeapChecker(const HeapChecker&) = delete;
   HeapChecker& operator=(const HeapChecker&) = delete;
@@ -38,6 +40,7 @@ class HeapChecker {
   const std::vector<std::uint64_t>& collection(std::uint64_t address);
 
   int descriptor_ = -1;
+  std::string_view bytes_;  // where there is no descriptor
   std::uint64_t base_ = 0, size_ = 0;
   std::map<std::uint64_t, std::vector<std::uint64_t>> collections_;  // by address: sizes of the objects by index
 };

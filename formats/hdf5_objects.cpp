@@ -162,6 +162,6 @@ Handle require_any(const OpenFile& file, std::string_view path) {
   return object;
 }
 
-void ensure_writing(const OpenFile& file) { ensure(file.output.has_value(), "'{}' is open for reading and written to", file.path.string()); }
+void ensure_writing(const OpenFile& file) { ensure(!file.heap, "'{}' is open for reading and written to", file.path.string()); }
 
 }  // namespace nacre::hdf5

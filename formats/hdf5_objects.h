@@ -68,7 +68,8 @@ class Handle {
 
 struct OpenFile {
   std::filesystem::path path;
-  std::optional<AtomicFile> output;  // when writing
+  std::optional<AtomicFile> output;  // when writing to disk
+  std::string bytes;                 // when reading what lies in memory
   std::uint64_t size = 0;            // when reading: of the file
   std::unique_ptr<HeapChecker> heap; // when reading
   hid_t id = H5I_INVALID_HID;

@@ -1,0 +1,17 @@
+// How files become models and weights.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace nacre {
+
+struct LoadOptions {
+  bool compile = true;         // when the file has a training config
+  bool by_name = false;        // weights go to the layers of the same names; the others are left as they are
+  bool skip_mismatch = false;  // layers that the weights do not fit are left as they are
+  // Gets a line for each layer that was left as it was, with the reason: "layer 'fc' (Dense): the file has …".
+  std::vector<std::string>* skipped = nullptr;
+};
+
+}  // namespace nacre
