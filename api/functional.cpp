@@ -88,16 +88,23 @@ class Order {
 };
 
 // The data of an input in the type that the model declared.
-Value standardized(Value data, const Symbol& input) {
+Value standardized(Context& context, Value data, const Symbol& input) {
   const Shape& wanted = input.shape();
   const std::string& name = input.call().layer->name();
+  const bool texts = data.dtype() == DType::string;
+  if (texts != (input.type().dtype == DType::string))
+    throw Error("got {} for the input '{}', wanted {}", texts ? "texts" : "numbers", name, input.type())
+        .hint(texts ? "a model that takes texts begins with Input({dtype: string})" : "");
   Value value = data;
-  if (value.shape().rank() == wanted.rank() + 1 && value.shape()[-1] == 1) value = ops::squeeze(value, -1);
-  else if (value.shape().rank() == wanted.rank() - 1 && wanted[-1] == 1) value = ops::expand_dims(value, -1);
+  const auto reshape = [&](Shape shape) {
+    value = texts ? context.host(host_reshape(std::move(shape)), {value}).front() : ops::reshape(value, std::move(shape));
+  };
+  if (value.shape().rank() == wanted.rank() + 1 && value.shape()[-1] == 1) reshape(value.shape().first(wanted.rank()));
+  else if (value.shape().rank() == wanted.rank() - 1 && wanted[-1] == 1) reshape(value.shape() + Shape{1});
   if (!same(value.shape(), wanted))
     throw Error("got data {} for the input '{}', wanted {}", data.shape(), name, wanted)
         .hint("check the shape of Input and that of the data; the first axis counts samples");
-  return ops::cast(value, input.type().dtype);
+  return texts ? value : ops::cast(value, input.type().dtype);
 }
 
 }  // namespace
@@ -201,7 +208,7 @@ CallResult FunctionalLayer::emit(Context& context, Values inputs, const Values& 
     throw Error("the model '{}' takes {} input{}, got {}", title(), inputs_.size(), inputs_.size() == 1 ? "" : "s", inputs.size());
   std::map<const LayerCall*, CallResult> results;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    results[&inputs_[i].call()] = {{standardized(inputs[i], inputs_[i])}, {masks[i]}};
+    results[&inputs_[i].call()] = {{standardized(context, inputs[i], inputs_[i])}, {masks[i]}};
 
   auto value = [&](const Symbol& symbol) { return results.at(&symbol.call()).outputs.at(static_cast<std::size_t>(symbol.index())); };
   auto mask = [&](const Symbol& symbol) { return results.at(&symbol.call()).masks.at(static_cast<std::size_t>(symbol.index())); };

@@ -262,18 +262,4 @@ const Types& Executable::output_types() const { return implementation_->output_t
 const ExecutableStatistics& Executable::statistics() const { return implementation_->statistics; }
 std::string Executable::text() const { return implementation_->text(); }
 
-Executable* ExecutableCache::find(const std::string& key) {
-  const auto found =
-      std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first == key; });
-  if (found == entries_.end()) return nullptr;
-  entries_.splice(entries_.begin(), entries_, found);
-  return found->second.get();
-}
-
-Executable& ExecutableCache::insert(const std::string& key, std::unique_ptr<Executable> executable) {
-  entries_.emplace_front(key, std::move(executable));
-  if (entries_.size() > capacity_) entries_.pop_back();
-  return *entries_.front().second;
-}
-
 }  // namespace nacre

@@ -1,6 +1,7 @@
 // A compiled graph: prepared kernels, resolved memory.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <memory>
 #include <span>
@@ -67,26 +68,30 @@ class Executable {
 };
 
 // Executables by key, the least recently used dropped beyond `capacity`.
+template <class Program = Executable>
 class ExecutableCache {
  public:
   explicit ExecutableCache(std::size_t capacity = 8) : capacity_(capacity) {}
 
-  // The executable for `key`, made by `compile()` (→ std::unique_ptr<Executable>) when it is not there.
+  // The executable for `key`, made by `compile()` (→ std::unique_ptr<Program>) when it is not there.
   template <class Compile>
-  Executable& get(const std::string& key, Compile&& compile) {
-    if (Executable* present = find(key)) return *present;
+  Program& get(const std::string& key, Compile&& compile) {
+    const auto found = std::ranges::find(entries_, key, [](const auto& entry) -> const std::string& { return entry.first; });
+    if (found != entries_.end()) {
+      entries_.splice(entries_.begin(), entries_, found);
+      return *found->second;
+    }
     ++misses_;
-    return insert(key, compile());
+    entries_.emplace_front(key, compile());
+    if (entries_.size() > capacity_) entries_.pop_back();
+    return *entries_.front().second;
   }
   std::size_t misses() const { return misses_; }
   void clear() { entries_.clear(); }
 
  private:
-  Executable* find(const std::string& key);  // and makes it the most recent
-  Executable& insert(const std::string& key, std::unique_ptr<Executable> executable);
-
   std::size_t capacity_, misses_ = 0;
-  std::list<std::pair<std::string, std::unique_ptr<Executable>>> entries_;  // most recent first
+  std::list<std::pair<std::string, std::unique_ptr<Program>>> entries_;  // most recent first
 };
 
 }  // namespace nacre

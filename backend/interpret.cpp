@@ -1,5 +1,7 @@
 #include "backend/interpret.h"
 
+#include "backend/graph/ops/host.h"
+
 namespace nacre {
 
 namespace {
@@ -48,6 +50,24 @@ std::vector<Tensor> evaluate_node(const Node& node, std::span<const Tensor> inpu
   return results;
 }
 
+namespace {
+
+// The same also for operands some of whose sizes the node does not know.
+std::vector<Tensor> evaluate(const Node& node, std::span<const Tensor> inputs, const Backend& backend) {
+  bool known = true;
+  for (std::size_t i = 0; i < inputs.size(); ++i) known = known && inputs[i].type() == node.inputs()[i].type();
+  if (known) return evaluate_node(node, inputs, backend);
+  Graph graph;
+  Values operands;
+  for (const Tensor& input : inputs) operands.push_back(graph.input(std::to_string(operands.size()), input.type()));
+  const Node& copy = graph.copy(node, std::move(operands));
+  for (const Type& type : copy.types())
+    if (!type.shape.known()) throw Error("the sizes of {} depend on data", type).about(node.label());
+  return evaluate_node(copy, inputs, backend);
+}
+
+}  // namespace
+
 std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs, const Backend& backend) {
   ensure(inputs.size() == graph.inputs().size(), "the graph has {} inputs, got {}", graph.inputs().size(), inputs.size());
   std::vector<std::vector<Tensor>> values(graph.nodes().size());
@@ -56,7 +76,8 @@ std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs
   };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Value input = graph.inputs()[i].value;
-    need(inputs[i].type() == input.type(), "input '{}' is {}, got {}", graph.inputs()[i].name, input.type(), inputs[i].type());
+    need(inputs[i].dtype() == input.dtype() && same(inputs[i].shape(), input.shape()), "input '{}' is {}, got {}",
+         graph.inputs()[i].name, input.type(), inputs[i].type());
     values[static_cast<std::size_t>(input.node().id())] = {inputs[i]};
   }
   for (const Node* node : graph.nodes()) {
@@ -69,7 +90,7 @@ std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs
     } else {
       std::vector<Tensor> operands;
       for (Value value : node->inputs()) operands.push_back(of(value));
-      results = evaluate_node(*node, operands, backend);
+      results = node->is(op::host) ? node->attrs<HostAttrs>().function->run(operands) : evaluate(*node, operands, backend);
     }
   }
   std::vector<Tensor> outputs;

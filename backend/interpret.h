@@ -11,7 +11,8 @@ namespace nacre {
 std::vector<Tensor> evaluate_node(const Node& node, std::span<const Tensor> inputs, const Backend& backend);
 
 // Runs a graph without passes: inputs in the order of graph.inputs(), outputs in the order of graph.outputs(). Then
-// gives updated variables their new values.
+// gives updated variables their new values. Sizes that are unknown in the graph are found on the way; functions of the
+// host (ops/host.h) are called.
 std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs, const Backend& backend);
 
 }  // namespace nacre

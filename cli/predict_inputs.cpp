@@ -48,11 +48,10 @@ Tensor read_picture(const std::filesystem::path& path, const Port& port) {
 
 Tensor stacked(const std::vector<Tensor>& samples) {
   Tensor batch = Tensor::uninitialised({samples.front().dtype(), Shape{static_cast<std::int64_t>(samples.size())} + samples.front().shape()});
-  auto* bytes = static_cast<std::byte*>(batch.raw_writable());
+  std::int64_t at = 0;
   for (const Tensor& sample : samples) {
     need(sample.type() == samples.front().type(), "samples of different shapes in one batch: {} and {}", samples.front().shape(), sample.shape());
-    std::memcpy(bytes, sample.raw(), sample.bytes());
-    bytes += sample.bytes();
+    copy_elements(sample, 0, sample.size(), batch, std::exchange(at, at + sample.size()));
   }
   return batch;
 }

@@ -60,6 +60,7 @@ Handle memory_type(DType dtype) {
     case DType::bfloat16: return opaque_type();
     case DType::float32: return native(H5T_NATIVE_FLOAT);
     case DType::float64: return native(H5T_NATIVE_DOUBLE);
+    case DType::string: refuse_texts();
   }
   return {};
 }

@@ -277,6 +277,7 @@ std::string_view descr_of(DType dtype) {
     case DType::bfloat16:
     case DType::float32: return "<f4";
     case DType::float64: return "<f8";
+    case DType::string: refuse_texts();
   }
   return {};
 }

@@ -12,8 +12,9 @@ namespace nacre {
 
 namespace {
 
-constexpr std::string_view policies[] = {"float32", "float64",        "bfloat16",
-                                         "float16", "mixed_bfloat16", "mixed_float16"};
+constexpr std::string_view policies[] = {"float32",        "float64",       "bfloat16", "float16",
+                                         "mixed_bfloat16", "mixed_float16", "int64",    "int32",
+                                         "uint8",          "bool",          "string"};
 
 }  // namespace
 
@@ -48,6 +49,11 @@ Value Context::random_uniform(Value like, const std::string& path, std::optional
 Value Context::random_normal(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {
   const Value radius = ops::sqrt(-2.0 * ops::log(1.0 - random_uniform(like, path, own_seed)));
   return radius * ops::cos(2.0 * std::numbers::pi * random_uniform(like, path, own_seed));
+}
+
+Values Context::host(HostFunctionRef function, const Values& operands) {
+  const std::size_t call = host_calls_++;
+  return ops::host(std::move(function), operands, call < host_types_.size() ? host_types_[call] : Types());
 }
 
 // --- names --------------------------------------------------------------------------------------------------------

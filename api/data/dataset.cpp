@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace nacre {
 
@@ -14,11 +15,9 @@ void prepare(Tensor& tensor, const Type& sample, std::int64_t rows) {
 }
 
 void gather_rows(const Tensor& from, std::span<const std::int64_t> indices, Tensor& to) {
-  const std::size_t row = from.bytes() / static_cast<std::size_t>(std::max<std::int64_t>(from.shape()[0], 1));
-  const auto* source = static_cast<const std::byte*>(from.raw());
-  auto* target = static_cast<std::byte*>(to.raw_writable());
-  for (std::size_t i = 0; i < indices.size(); ++i)
-    std::memcpy(target + i * row, source + static_cast<std::size_t>(indices[i]) * row, row);
+  const std::int64_t row = from.size() / std::max<std::int64_t>(from.shape()[0], 1);
+  std::int64_t at = 0;
+  for (std::int64_t index : indices) copy_elements(from, index * row, row, to, std::exchange(at, at + row));
 }
 
 class ArrayDataset final : public Dataset {

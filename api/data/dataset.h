@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@ struct Batch {
   std::vector<Tensor> inputs, targets;
   std::vector<Tensor> weights;  // sample weights, float32 (size,): none, one for all targets, or one per target
   std::int64_t size = 0;
+  std::optional<std::vector<Tensor>> hosted;  // what the model's host part made of the inputs, when it ran already
 };
 
 // A named array of every sample: its type without the batch axis.

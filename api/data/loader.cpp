@@ -14,7 +14,7 @@ namespace nacre {
 // The reader thread fills batches from `free` and appends them to `ready`. The walk it is on has a number: after
 // start() what an earlier walk still delivers is thrown away.
 struct Loader::Implementation {
-  Implementation(DatasetRef data, LoaderOptions chosen) : dataset(std::move(data)), options(chosen) {
+  Implementation(DatasetRef data, LoaderOptions chosen) : dataset(std::move(data)), options(std::move(chosen)) {
     need(options.batch_size >= 1, "a batch size of {}, wanted at least 1", options.batch_size);
     if (options.prefetch > 0) reader = std::thread([this] { read_ahead(); });
   }
@@ -46,6 +46,7 @@ struct Loader::Implementation {
     const auto begin = static_cast<std::size_t>(index * options.batch_size);
     const std::size_t end = std::min(begin + static_cast<std::size_t>(options.batch_size), from.size());
     dataset->read(std::span(from).subspan(begin, end - begin), batch);
+    if (options.prepare) options.prepare(batch);
   }
 
   void read_ahead() {
@@ -99,7 +100,7 @@ struct Loader::Implementation {
 };
 
 Loader::Loader(DatasetRef dataset, LoaderOptions options)
-    : implementation_(std::make_unique<Implementation>(std::move(dataset), options)) {}
+    : implementation_(std::make_unique<Implementation>(std::move(dataset), std::move(options))) {}
 Loader::~Loader() = default;
 Loader::Loader(Loader&&) noexcept = default;
 

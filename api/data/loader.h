@@ -1,6 +1,7 @@
 // Batches of a dataset, epoch by epoch, read ahead in another thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "api/data/dataset.h"
@@ -13,6 +14,7 @@ struct LoaderOptions {
   bool drop_remainder = false;   // leave out the last, smaller batch
   std::uint64_t seed = 0;
   int prefetch = 2;              // batches read ahead; 0 reads on the caller's thread
+  std::function<void(Batch&)> prepare{};  // what else is done with each batch there; empty: nothing
 };
 
 // Walks a dataset. Used by one thread; reads ahead in one of its own. Errors of that thread are thrown by next().

@@ -101,8 +101,19 @@ void Feeder::find_labels(const FunctionalLayer& model, const Objective& objectiv
   }
 }
 
+std::function<void(Batch&)> Feeder::ahead(Steps& steps) const {
+  const HostPartRef part = steps.host_part(with_batch(dataset_->inputs(), inputs_));
+  if (!part) return {};
+  return [part, columns = inputs_](Batch& batch) {
+    std::vector<Tensor> inputs;
+    for (std::size_t column : columns) inputs.push_back(batch.inputs[column]);
+    batch.hosted = part->run(inputs);
+  };
+}
+
 void Feeder::fill(const Batch& batch, Feed& feed) const {
   feed.size = batch.size;
+  feed.hosted = batch.hosted;
   feed.inputs.clear(), feed.targets.clear(), feed.weights.clear();
   for (std::size_t column : inputs_) feed.inputs.push_back(batch.inputs[column]);
   for (std::size_t column : targets_) feed.targets.push_back(batch.targets[column]);

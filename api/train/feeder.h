@@ -1,7 +1,7 @@
 // Batches of a dataset in the order and form in which a model takes them.
 #pragma once
 
-#include "api/data/dataset.h"
+#include "api/data/loader.h"
 #include "api/train/steps.h"
 
 namespace nacre {
@@ -11,6 +11,9 @@ class Feeder {
  public:
   // For training and tests; null objective: inputs only. Throws a usage Error when the columns do not fit.
   Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* objective, std::map<std::int64_t, double> class_weight = {});
+
+  // What a loader does with each batch ahead of the step: it runs the model's host part. Empty when there is none.
+  std::function<void(Batch&)> ahead(Steps& steps) const;
 
   // Also checks numbers that are indices: labels of losses that take integers, rows of embeddings. An Error tells the
   // number, its sample and what is allowed.

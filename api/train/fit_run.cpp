@@ -24,10 +24,11 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
 
   train_feeder_.emplace(train_, *trainer.model_, trainer.objective_.get(), options.class_weight);
-  train_loader_.emplace(train_, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = options.seed});
+  train_loader_.emplace(train_, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = options.seed, .prepare = train_feeder_->ahead(*trainer.steps_)});
   if (validation_) {
     validation_feeder_.emplace(validation_, *trainer.model_, trainer.objective_.get());
-    validation_loader_.emplace(validation_, LoaderOptions{.batch_size = options.validation_batch_size > 0 ? options.validation_batch_size : options.batch_size});
+    validation_loader_.emplace(validation_, LoaderOptions{.batch_size = options.validation_batch_size > 0 ? options.validation_batch_size : options.batch_size,
+                                                          .prepare = validation_feeder_->ahead(*trainer.steps_)});
   }
   for (const Ref<Callback>& callback : options.callbacks) reads_batch_logs_ = reads_batch_logs_ || callback->reads_batch_logs();
   position_.epoch = options.initial_epoch;

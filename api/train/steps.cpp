@@ -23,8 +23,9 @@ Types types_of(const std::vector<Tensor>& tensors) {
 
 // Forward and losses, with the batch's tensors as inputs of the graph.
 Value emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
-                bool training) {
+                const HostTypes& hosted, bool training) {
   Context context(graph, training, graph.variable(random.seed), graph.variable(random.step));
+  context.set_host_types(hosted);
   const Values inputs = feed_inputs(graph, model, types_of(feed.inputs));
   const CallResult result = model.emit(context, inputs, Values(inputs.size()));
   std::vector<Objective::Observation> observations;
@@ -42,19 +43,18 @@ Value emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, cons
   return objective.emit(context, observations, feed.size);
 }
 
-std::string key_of(std::string_view kind, const Feed& feed) {
-  std::string key(kind);
-  for (const auto* tensors : {&feed.inputs, &feed.targets, &feed.weights})
-    for (const Tensor& tensor : *tensors) key += " " + tensor.type().text();
-  return key;
-}
-
 }  // namespace
 
+HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const Types& inputs) {
+  auto part = std::make_shared<HostPart>(*prediction_graph(model, random, inputs));
+  return part->empty() ? nullptr : part;
+}
+
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
-                                      const RandomState& random, const Feed& feed, const Backend& backend) {
+                                      const RandomState& random, const Feed& feed, const Backend& backend,
+                                      const HostTypes& hosted) {
   Graph forward;
-  forward.output("loss", emit_loss(forward, model, objective, random, feed, true));
+  forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true));
   // Gradients are those of the ops that the backend has.
   std::unique_ptr<Graph> graph = decompose_missing(forward, backend);
 
@@ -72,15 +72,18 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   return graph;
 }
 
-std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed) {
+std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
+                                  const HostTypes& hosted) {
   auto graph = std::make_unique<Graph>();
-  graph->output("loss", emit_loss(*graph, model, objective, random, feed, false));
+  graph->output("loss", emit_loss(*graph, model, objective, random, feed, hosted, false));
   return graph;
 }
 
-std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& types) {
+std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& types,
+                                        const HostTypes& hosted) {
   auto graph = std::make_unique<Graph>();
   Context context(*graph, false, graph->variable(random.seed), graph->variable(random.step));
+  context.set_host_types(hosted);
   const Values inputs = feed_inputs(*graph, model, types);
   const CallResult result = model.emit(context, inputs, Values(inputs.size()));
   for (std::size_t i = 0; i < result.outputs.size(); ++i) graph->output(std::to_string(i), result.outputs[i]);
@@ -91,55 +94,91 @@ Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const B
     : model_(std::move(model)), random_(std::move(random)), backend_(backend), workspace_(std::make_shared<Workspace>(backend)) {}
 
 void Steps::refresh() {
-  std::vector<std::pair<std::shared_ptr<Layer>, bool>> layers;
+  std::vector<LayerState> layers;
+  bool on_host = false;
   const auto collect = [&](const auto& self, const std::shared_ptr<Layer>& layer) -> void {
-    layers.emplace_back(layer, layer->trainable());
+    layers.push_back({layer, layer->trainable(), layer->revision()});
+    on_host = on_host || layer->runs_on_host();
     for (const auto& inner : layer->sublayers()) self(self, inner);
   };
   collect(collect, model_);
   if (layers == layers_) return;
   forget();
   layers_ = std::move(layers);
+  on_host_ = on_host;
 }
 
-std::unique_ptr<Executable> Steps::compile(const Graph& graph) const {
-  return std::make_unique<Executable>(*decompose_missing(graph, backend_), backend_, workspace_);
+HostPartRef Steps::host_part(const Types& inputs) {
+  if (!on_host_) return nullptr;
+  Types types = inputs;
+  std::string key;
+  for (Type& type : types) {
+    if (type.shape.rank() > 0) type.shape.set(0, unknown);
+    key += " " + type.text();
+  }
+  const auto [place, fresh] = host_parts_.try_emplace(key);
+  if (fresh) place->second = nacre::host_part(*model_, random_, types);
+  return place->second;
 }
 
-double Steps::run(Executable& executable, const Feed& feed) {
+Steps::Hosted Steps::hosted(const Feed& feed) {
+  Hosted hosted{feed, host_part(types_of(feed.inputs)), {}};
+  if (hosted.part) hosted.results = feed.hosted ? *feed.hosted : hosted.part->run(feed.inputs);
+  return hosted;
+}
+
+std::string Steps::key_of(std::string_view kind, const Hosted& hosted) {
+  std::string key(kind);
+  for (const auto* tensors : {&hosted.feed.inputs, &hosted.feed.targets, &hosted.feed.weights, &hosted.results})
+    for (const Tensor& tensor : *tensors) key += " " + tensor.type().text();
+  return key;
+}
+
+std::unique_ptr<HostedExecutable> Steps::compile(const Graph& graph) const {
+  return std::make_unique<HostedExecutable>(graph, backend_, workspace_);
+}
+
+double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
+  const Feed& feed = hosted.feed;
   arguments_.clear();
   arguments_.insert(arguments_.end(), feed.inputs.begin(), feed.inputs.end());
   for (std::size_t i = 0; i < feed.targets.size(); ++i) {
     arguments_.push_back(feed.targets[i]);
     if (!feed.weights.empty()) arguments_.push_back(feed.weights[i]);
   }
+  arguments_.insert(arguments_.end(), hosted.results.begin(), hosted.results.end());
   executable.run(arguments_, results_);
   arguments_.clear();  // the loader fills the same memory again
   return results_.front().item();
 }
 
-Executable& Steps::training(Objective& objective, Optimizer& optimizer, const Feed& feed) {
-  return steps_.get(key_of("train", feed), [&] {
-    return compile(*training_graph(*model_, objective, optimizer, random_, feed, backend_));
+HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, const Hosted& hosted) {
+  return steps_.get(key_of("train", hosted), [&] {
+    return compile(*training_graph(*model_, objective, optimizer, random_, hosted.feed, backend_, hosted.types()));
   });
 }
 
 double Steps::train(Objective& objective, Optimizer& optimizer, const Feed& feed) {
-  return run(training(objective, optimizer, feed), feed);
+  const Hosted batch = hosted(feed);
+  return run(training(objective, optimizer, batch), batch);
 }
 
 double Steps::test(Objective& objective, const Feed& feed) {
-  return run(steps_.get(key_of("test", feed), [&] {
-    return compile(*test_graph(*model_, objective, random_, feed));
-  }), feed);
+  const Hosted batch = hosted(feed);
+  return run(steps_.get(key_of("test", batch), [&] {
+    return compile(*test_graph(*model_, objective, random_, feed, batch.types()));
+  }), batch);
 }
 
-const std::vector<Tensor>& Steps::predict(const std::vector<Tensor>& inputs) {
-  const Types types = types_of(inputs);
-  Executable& executable = predictions_.get(key_of("predict", {.inputs = inputs}), [&] {
-    return compile(*prediction_graph(*model_, random_, types));
+const std::vector<Tensor>& Steps::predict(const Feed& feed) {
+  const Hosted batch = hosted(feed);
+  HostedExecutable& executable = predictions_.get(key_of("predict", batch), [&] {
+    return compile(*prediction_graph(*model_, random_, types_of(feed.inputs), batch.types()));
   });
-  executable.run(inputs, predicted_);
+  arguments_ = feed.inputs;
+  arguments_.insert(arguments_.end(), batch.results.begin(), batch.results.end());
+  executable.run(arguments_, predicted_);
+  arguments_.clear();
   return predicted_;
 }
 

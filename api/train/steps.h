@@ -3,7 +3,7 @@
 
 #include "api/functional.h"
 #include "api/train/objective.h"
-#include "backend/executable.h"
+#include "backend/host_part.h"
 
 namespace nacre {
 
@@ -13,21 +13,35 @@ struct Feed {
   std::vector<Tensor> targets;  // of the outputs that the objective uses
   std::vector<Tensor> weights;  // none, or one per target
   std::int64_t size = 0;
+  // The results of the model's host part for the inputs, where it ran ahead, in the data pipeline.
+  std::optional<std::vector<Tensor>> hosted;
 };
+
+// What a model does on the host before the device; null: nothing.
+using HostPartRef = std::shared_ptr<const HostPart>;
 
 // What a run's random numbers depend on, as variables of its graphs.
 struct RandomState {
   VariableRef seed, step;  // int64 scalars; step counts training steps
 };
 
+// For inputs of these types, whose batch may be unknown.
+HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const Types& inputs);
+
+// The graphs below are emitted for the types of the feed's tensors, those of `hosted` among them.
+using HostTypes = std::vector<Types>;  // see HostPart::types
+
 // The whole training step as one graph: forward, losses and penalties, metrics, gradients, update, constraints. Its
 // output "loss" is the batch's loss before the update.
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
-                                      const RandomState& random, const Feed& feed, const Backend& backend);
+                                      const RandomState& random, const Feed& feed, const Backend& backend,
+                                      const HostTypes& hosted = {});
 // Forward in inference, losses, metrics; output "loss".
-std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed);
+std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
+                                  const HostTypes& hosted = {});
 // Forward in inference; one output per output of the model, "0", "1", ….
-std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& inputs);
+std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& inputs,
+                                        const HostTypes& hosted = {});
 
 // Runs them on one backend, one executable per graph and batch size, in a bounded cache. Not synchronised.
 class Steps {
@@ -35,32 +49,52 @@ class Steps {
   Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend);
 
   const Backend& backend() const { return backend_; }
+  // What the model does on the host before the device with inputs of these types, whose batch may be unknown: what
+  // Feed::hosted takes from it. Null: nothing. A step whose feed has no results of it runs it itself.
+  HostPartRef host_part(const Types& inputs);
   double train(Objective& objective, Optimizer& optimizer, const Feed& feed);  // the loss
   // Compiles the training step for such batches without running it: the state of the metrics exists then.
-  void prepare(Objective& objective, Optimizer& optimizer, const Feed& feed) { training(objective, optimizer, feed); }
+  void prepare(Objective& objective, Optimizer& optimizer, const Feed& feed) { training(objective, optimizer, hosted(feed)); }
   double test(Objective& objective, const Feed& feed);
   // The results stay valid until the next prediction.
-  const std::vector<Tensor>& predict(const std::vector<Tensor>& inputs);
+  const std::vector<Tensor>& predict(const Feed& feed);
 
   // Forgets the graphs that depend on losses, metrics or optimizer, or all of them.
   void recompile() { steps_.clear(); }
-  void forget() { steps_.clear(), predictions_.clear(); }
-  // Forgets all graphs when layers were frozen, thawed, added or taken away since they were made; called before batches
-  // are run.
+  void forget() { steps_.clear(), predictions_.clear(), host_parts_.clear(); }
+  // Forgets all graphs when layers were frozen, thawed, added, taken away or given other tables since they were made;
+  // called before batches are run. Throws a usage Error for layers that have no tables yet.
   void refresh();
   // Graphs compiled so far.
   std::size_t compilations() const { return steps_.misses() + predictions_.misses(); }
 
  private:
-  Executable& training(Objective& objective, Optimizer& optimizer, const Feed& feed);
-  std::unique_ptr<Executable> compile(const Graph& graph) const;
-  double run(Executable& executable, const Feed& feed);
+  // A feed and what it brings from the host part.
+  struct Hosted {
+    const Feed& feed;
+    HostPartRef part;              // null: the model has none
+    std::vector<Tensor> results;   // of the part
+    HostTypes types() const { return part ? part->types(results) : HostTypes(); }
+  };
+  Hosted hosted(const Feed& feed);
+  HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Hosted& hosted);
+  std::unique_ptr<HostedExecutable> compile(const Graph& graph) const;
+  double run(HostedExecutable& executable, const Hosted& hosted);
+  static std::string key_of(std::string_view kind, const Hosted& hosted);
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;
   const Backend& backend_;
   std::shared_ptr<Workspace> workspace_;  // one step runs at a time
-  ExecutableCache steps_, predictions_;
-  std::vector<std::pair<std::shared_ptr<Layer>, bool>> layers_;  // all of the model's, and whether they are trainable
+  ExecutableCache<HostedExecutable> steps_, predictions_;
+  std::map<std::string, HostPartRef> host_parts_;  // by the types of inputs
+  bool on_host_ = false;                           // whether a layer runs on the host
+  struct LayerState {
+    std::shared_ptr<Layer> layer;
+    bool trainable;
+    int revision;
+    bool operator==(const LayerState&) const = default;
+  };
+  std::vector<LayerState> layers_;  // all of the model's, as the graphs were made for
   std::vector<Tensor> arguments_, results_, predicted_;
 };
 

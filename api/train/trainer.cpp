@@ -73,8 +73,9 @@ Logs Trainer::evaluate(const DatasetRef& data, const EvaluateOptions& options) {
   return within([&] { return fmt::format("while testing model '{}'", model_->title()); }, [&] {
     build_for(data->inputs());
     initialize(0);
+    steps_->refresh();
     const Feeder feeder(data, *model_, objective_.get());
-    Loader loader(data, {.batch_size = options.batch_size});
+    Loader loader(data, {.batch_size = options.batch_size, .prepare = feeder.ahead(*steps_)});
     ProgressListener silent;
     return test(feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop,
                 options.listener ? *options.listener : silent, {}).logs;
@@ -114,7 +115,7 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
     steps_->refresh();
     const Feeder feeder(data, *model_, nullptr);
     // One batch needs no thread that reads ahead.
-    Loader loader(data, {.batch_size = options.batch_size, .prefetch = data->size() > options.batch_size ? 2 : 0});
+    Loader loader(data, {.batch_size = options.batch_size, .prefetch = data->size() > options.batch_size ? 2 : 0, .prepare = feeder.ahead(*steps_)});
     ProgressListener silent;
     ProgressListener& listener = options.listener ? *options.listener : silent;
     const Sweep sweep{.kind = Sweep::Kind::predict, .batches = loader.batches(), .samples = data->size()};
@@ -126,7 +127,7 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
     while (const Batch* batch = loader.next()) {
       if (options.stop && *options.stop) throw Error("interrupted");
       feeder.fill(*batch, feed);
-      const std::vector<Tensor>& outputs = steps_->predict(feed.inputs);
+      const std::vector<Tensor>& outputs = steps_->predict(feed);
       for (std::size_t i = 0; i < outputs.size(); ++i) {
         Shape shape = outputs[i].shape();
         if (shape.rank() == 0 || shape[0] != feed.size)
@@ -135,8 +136,7 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
           shape.set(0, data->size());
           results.push_back(Tensor::uninitialised({outputs[i].dtype(), shape}));
         }
-        const std::size_t row = outputs[i].bytes() / static_cast<std::size_t>(feed.size);
-        std::memcpy(static_cast<std::byte*>(results[i].raw_writable()) + static_cast<std::size_t>(samples) * row, outputs[i].raw(), outputs[i].bytes());
+        copy_elements(outputs[i], 0, outputs[i].size(), results[i], samples * (outputs[i].size() / feed.size));
       }
       samples += feed.size;
       feed = {};

@@ -4,13 +4,15 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "backend/core/error.h"
 
 namespace nacre {
 
-enum class DType : std::uint8_t { boolean, uint8, int32, int64, float16, bfloat16, float32, float64 };
+// `string` is for texts (UTF-8, or any bytes): they live in tensors on the host, and no backend computes with them.
+enum class DType : std::uint8_t { boolean, uint8, int32, int64, float16, bfloat16, float32, float64, string };
 
 using Float16 = _Float16;
 
@@ -38,6 +40,7 @@ template <> constexpr DType dtype_of<Float16>() { return DType::float16; }
 template <> constexpr DType dtype_of<BFloat16>() { return DType::bfloat16; }
 template <> constexpr DType dtype_of<float>() { return DType::float32; }
 template <> constexpr DType dtype_of<double>() { return DType::float64; }
+template <> constexpr DType dtype_of<std::string>() { return DType::string; }
 
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {
@@ -49,16 +52,20 @@ constexpr std::size_t size_of(DType dtype) {
     case DType::float32: return 4;
     case DType::int64:
     case DType::float64: return 8;
+    case DType::string: return sizeof(std::string);  // of the object, without a long text's characters
   }
   return 0;
 }
 
-constexpr bool is_floating(DType dtype) { return dtype >= DType::float16; }
+constexpr bool is_floating(DType dtype) { return dtype >= DType::float16 && dtype <= DType::float64; }
 
-std::string_view name_of(DType dtype);        // Keras's names: "bool", "uint8", …, "float64"
+std::string_view name_of(DType dtype);        // Keras's names: "bool", "uint8", …, "float64", "string"
 DType dtype_named(std::string_view name);     // throws Error for an unknown name
 
-// Calls `function` with a null pointer of the element type: visit(dtype, [&]<class T>(T*) { … }).
+[[noreturn]] void refuse_texts();  // throws Error: texts came where numbers are wanted
+
+// Calls `function` with a null pointer of the element type, a number's: visit(dtype, [&]<class T>(T*) { … }). Throws
+// Error for texts.
 template <class Function>
 decltype(auto) visit(DType dtype, Function&& function) {
   switch (dtype) {
@@ -70,6 +77,7 @@ decltype(auto) visit(DType dtype, Function&& function) {
     case DType::bfloat16: return function(static_cast<BFloat16*>(nullptr));
     case DType::float32: return function(static_cast<float*>(nullptr));
     case DType::float64: break;
+    case DType::string: refuse_texts();
   }
   return function(static_cast<double*>(nullptr));
 }

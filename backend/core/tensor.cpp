@@ -1,5 +1,6 @@
 #include "backend/core/tensor.h"
 
+#include <memory>
 #include <new>
 
 namespace nacre {
@@ -11,25 +12,68 @@ std::shared_ptr<std::byte[]> allocate_bytes(std::size_t bytes) {
   return {memory, [](std::byte* p) { ::operator delete[](p, std::align_val_t(buffer_alignment)); }};
 }
 
+namespace {
+
+// Memory for the elements of a tensor; texts are constructed in it, and destroyed with it.
+std::shared_ptr<std::byte[]> allocate_elements(const Type& type) {
+  std::shared_ptr<std::byte[]> memory = allocate_bytes(type.bytes());
+  if (type.dtype != DType::string) return memory;
+  const auto count = static_cast<std::size_t>(type.shape.elements());
+  auto* texts = reinterpret_cast<std::string*>(memory.get());
+  std::uninitialized_default_construct_n(texts, count);
+  return {memory.get(), [memory, texts, count](std::byte*) { std::destroy_n(texts, count); }};
+}
+
+}  // namespace
+
 Tensor::Tensor(Type type, std::shared_ptr<std::byte[]> bytes)
     : type_(std::move(type)), size_(type_.shape.elements()), bytes_(std::move(bytes)) {}
 
-Tensor::Tensor(Type type) : Tensor(uninitialised(std::move(type))) { std::memset(bytes_.get(), 0, bytes()); }
-
-Tensor Tensor::uninitialised(Type type) {
-  const std::size_t bytes = type.bytes();
-  return Tensor(std::move(type), allocate_bytes(bytes));
+Tensor::Tensor(Type type) : Tensor(uninitialised(std::move(type))) {
+  if (dtype() != DType::string) std::memset(bytes_.get(), 0, bytes());
 }
 
-Tensor Tensor::wrap(Type type, std::shared_ptr<std::byte[]> bytes) { return Tensor(std::move(type), std::move(bytes)); }
+Tensor Tensor::uninitialised(Type type) {
+  auto elements = allocate_elements(type);
+  return Tensor(std::move(type), std::move(elements));
+}
+
+Tensor Tensor::wrap(Type type, std::shared_ptr<std::byte[]> bytes) {
+  ensure(type.dtype != DType::string, "texts in foreign memory");
+  return Tensor(std::move(type), std::move(bytes));
+}
+
+const void* Tensor::raw() const {
+  ensure(dtype() != DType::string, "the bytes of texts were asked for");
+  return bytes_.get();
+}
 
 void* Tensor::raw_writable() {
+  ensure(dtype() != DType::string, "the bytes of texts were asked for");
+  return own();
+}
+
+void* Tensor::own() {
   if (bytes_.use_count() > 1) {
-    auto copy = allocate_bytes(bytes());
-    std::memcpy(copy.get(), bytes_.get(), bytes());
-    bytes_ = std::move(copy);
+    Tensor copy = uninitialised(type_);
+    copy_elements(*this, 0, size_, copy, 0);
+    bytes_ = std::move(copy.bytes_);
   }
   return bytes_.get();
+}
+
+void copy_elements(const Tensor& from, std::int64_t begin, std::int64_t count, Tensor& to, std::int64_t at) {
+  ensure(from.dtype() == to.dtype(), "{} elements were copied to {}", from.dtype(), to.dtype());
+  ensure(begin >= 0 && at >= 0 && begin + count <= from.size() && at + count <= to.size(),
+         "elements {}+{} of {} were copied to {} of {}", begin, count, from.size(), at, to.size());
+  if (from.dtype() == DType::string) {
+    std::ranges::copy_n(from.data<std::string>().begin() + begin, count, to.writable<std::string>().begin() + at);
+    return;
+  }
+  const std::size_t width = size_of(from.dtype());
+  auto* target = static_cast<std::byte*>(to.raw_writable()) + static_cast<std::size_t>(at) * width;
+  std::memcpy(target, static_cast<const std::byte*>(from.raw()) + static_cast<std::size_t>(begin) * width,
+              static_cast<std::size_t>(count) * width);
 }
 
 double Tensor::item() const {
@@ -62,8 +106,7 @@ Tensor Tensor::reshaped(Shape shape) const {
 Tensor Tensor::rows(std::int64_t begin, std::int64_t end) const {
   ensure(shape().rank() > 0 && 0 <= begin && begin <= end && end <= shape()[0], "rows {}..{} of {}", begin, end, shape());
   Tensor result = uninitialised({dtype(), Shape{end - begin} + shape().from(1)});
-  const std::size_t row = shape()[0] ? bytes() / static_cast<std::size_t>(shape()[0]) : 0;
-  std::memcpy(result.bytes_.get(), bytes_.get() + static_cast<std::size_t>(begin) * row, result.bytes());
+  copy_elements(*this, shape()[0] ? begin * (size_ / shape()[0]) : 0, result.size(), result, 0);
   return result;
 }
 
@@ -77,7 +120,9 @@ std::vector<double> Tensor::to_doubles() const {
 }
 
 bool Tensor::identical(const Tensor& other) const {
-  return type_ == other.type_ && std::memcmp(bytes_.get(), other.bytes_.get(), bytes()) == 0;
+  if (type_ != other.type_) return false;
+  if (dtype() == DType::string) return std::ranges::equal(data<std::string>(), other.data<std::string>());
+  return std::memcmp(bytes_.get(), other.bytes_.get(), bytes()) == 0;
 }
 
 }  // namespace nacre

@@ -64,6 +64,8 @@ const Node& Graph::add(const Op& op, Attributes attributes, Values inputs) {
     types.push_back(value.type());
   }
   try {
+    for (const Type& type : types)
+      need(type.dtype != DType::string || op.kind == OpKind::host, "got texts {}, wanted numbers", type.shape);
     types = op.infer_erased(op, attributes, types);
   } catch (Error& error) {
     if (!label_->empty()) error.about(*label_);
@@ -95,6 +97,7 @@ Value Graph::latest(const VariableRef& variable) {
 }
 
 Value Graph::constant(Tensor value) {
+  ensure(value.dtype() != DType::string, "a graph got constant texts");
   Type type = value.type();
   return append(op::constant, Attributes(ConstantAttrs{std::move(value)}), {}, {std::move(type)}).out();
 }

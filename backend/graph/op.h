@@ -70,6 +70,7 @@ enum class OpKind : std::uint8_t {
   leaf,         // input, variable, constant: has no operands
   elementwise,  // every output element depends on the operands' elements at its (broadcast) place alone
   general,
+  host,         // runs on the host, also on texts; taken out of a graph before it is compiled (backend/host_part.h)
 };
 
 // The type-erased record that graphs, passes and backends see; one constant per op, compared by address.

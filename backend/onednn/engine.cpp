@@ -40,7 +40,8 @@ std::optional<dnnl::memory::data_type> data_type(DType dtype) {
     case DType::bfloat16: return Kind::bf16;
     case DType::float32: return Kind::f32;
     case DType::int64:
-    case DType::float64: break;
+    case DType::float64:
+    case DType::string: break;
   }
   return {};
 }

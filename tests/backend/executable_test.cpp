@@ -253,7 +253,7 @@ TEST(Executable, MissingKernelIsRefusedByName) {
 }
 
 TEST(Executable, CacheDropsTheLeastRecentlyUsed) {
-  ExecutableCache cache(2);
+  ExecutableCache<> cache(2);
   auto get = [&](const std::string& key) -> Executable& {
     return cache.get(key, [&] {
       Graph graph;

@@ -50,7 +50,10 @@ Types infer_select(const NoAttributes&, const Types& in) {
   need(in[0].dtype == DType::boolean, "needs a bool condition, got {}", in[0]);
   return {{common_dtype(in[1], in[2]), broadcast(in[0].shape, broadcast(in[1].shape, in[2].shape))}};
 }
-Types infer_cast(const CastAttrs& p, const Types& in) { return {{p.dtype, in[0].shape}}; }
+Types infer_cast(const CastAttrs& p, const Types& in) {
+  need(p.dtype != DType::string, "got numbers {}, wanted texts", in[0]);
+  return {{p.dtype, in[0].shape}};
+}
 
 // --- gradient rules -----------------------------------------------------------------------------------------------
 // Where the output says enough the rule reads the output, so that a backend that computes the op on the way out of

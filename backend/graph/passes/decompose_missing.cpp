@@ -8,7 +8,7 @@ namespace nacre {
 namespace {
 
 bool missing(const Node& node, const Backend& backend) {
-  return node.op().kind != OpKind::leaf && !backend.supports(node);
+  return node.op().kind != OpKind::leaf && node.op().kind != OpKind::host && !backend.supports(node);
 }
 
 bool decompose(const Node& node, Rewriter& rewriter, const Backend& backend) {

@@ -28,7 +28,8 @@ bool widens(DType from, DType to) {
     case DType::float16:
     case DType::bfloat16: return to == from || to == DType::float32 || to == DType::float64;
     case DType::float32: return to == DType::float32 || to == DType::float64;
-    case DType::float64: break;
+    case DType::float64:
+    case DType::string: break;
   }
   return to == DType::float64;
 }
