@@ -15,7 +15,7 @@ struct EnumNames<ConvPadding> {
 
 template <std::size_t rank>
 struct ConvConfig {
-  static constexpr std::string_view class_names[] = {"Conv1D", "Conv2D", "Conv3D"};
+  static constexpr std::string_view class_names[3] = {"Conv1D", "Conv2D", "Conv3D"};
   static constexpr std::string_view class_name = class_names[rank - 1];
   static constexpr std::string_view doc =
       "activation(x * kernel + bias), * the cross-correlation over the spatial axes.";
@@ -53,7 +53,7 @@ struct ConvConfig {
 
 template <std::size_t rank>
 struct ConvTransposeConfig {
-  static constexpr std::string_view class_names[] = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"};
+  static constexpr std::string_view class_names[3] = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"};
   static constexpr std::string_view class_name = class_names[rank - 1];
   static constexpr std::string_view doc = "The transposed convolution: a strided one enlarges the spatial axes.";
   std::int64_t filters = 0;
@@ -90,7 +90,7 @@ struct ConvTransposeConfig {
 
 template <std::size_t rank>
 struct DepthwiseConvConfig {
-  static constexpr std::string_view class_names[] = {"DepthwiseConv1D", "DepthwiseConv2D"};
+  static constexpr std::string_view class_names[2] = {"DepthwiseConv1D", "DepthwiseConv2D"};
   static constexpr std::string_view class_name = class_names[rank - 1];
   static constexpr std::string_view doc = "A convolution of each channel by itself.";
   Extent<rank> kernel_size, strides = 1;
@@ -125,7 +125,7 @@ struct DepthwiseConvConfig {
 
 template <std::size_t rank>
 struct SeparableConvConfig {
-  static constexpr std::string_view class_names[] = {"SeparableConv1D", "SeparableConv2D"};
+  static constexpr std::string_view class_names[2] = {"SeparableConv1D", "SeparableConv2D"};
   static constexpr std::string_view class_name = class_names[rank - 1];
   static constexpr std::string_view doc = "A convolution of each channel by itself, then one over the channels alone.";
   std::int64_t filters = 0;

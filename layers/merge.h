@@ -10,8 +10,8 @@ enum class Merge : std::uint8_t { add, subtract, multiply, average, maximum, min
 
 template <Merge kind>
 struct MergeConfig {
-  static constexpr std::string_view class_names[] = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"};
-  static constexpr std::string_view docs[] = {"The sum of the inputs.",
+  static constexpr std::string_view class_names[6] = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"};
+  static constexpr std::string_view docs[6] = {"The sum of the inputs.",
                                               "The first input less the second.",
                                               "The product of the inputs.",
                                               "The mean of the inputs.",
