@@ -65,8 +65,8 @@ class Expansion {
     if (depth > deepest_nesting)
       throw Error("blocks are nested more than {} deep", deepest_nesting).at(lines.mark()).hint("does a block use itself?").usage();
     for (const Tree& line : lines.items()) {
-      const auto [name, fields, mark] = object_spelling(line, "layer");
-      repeat(name, fields, mark, scope, depth);
+      const ObjectSpelling spelling = object_spelling(line, "layer");
+      repeat(spelling.name, spelling.config, spelling.mark, scope, depth);
     }
   }
 
