@@ -4,7 +4,6 @@
 #include <set>
 
 #include "api/functional.h"
-#include "api/keras_config.h"
 
 namespace nacre {
 
@@ -102,7 +101,7 @@ class Reconnection {
       const Tree& layer_config = entry["config"];
       const std::string name = own_name ? own_name->as_string() : layer_config["name"].as_string();
       if (entry["class_name"].as_string() == "InputLayer") {
-        node.calls.push_back({.done = true, .outputs = {Input(read_config<InputConfig>(modern_input_config(layer_config)))}});
+        node.calls.push_back({.done = true, .outputs = {Input(read_config<InputConfig>(layer_config))}});
       } else {
         node.layer = read_object<Layer>(entry);
         node.layer->rename(name);

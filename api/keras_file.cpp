@@ -1,47 +1,51 @@
 #include "api/keras_file.h"
 
 #include <algorithm>
+#include <iterator>
 
-#include "api/keras_config.h"
+#include "api/vintage/weights.h"
 
 namespace nacre {
 
 namespace {
 
-void check_layer(const Layer& layer, const std::vector<VariableRef>& variables, const LayerWeights& saved) {
-  if (variables.size() != saved.weights.size())
-    throw Error("the file has {} weights for it, it has {}", saved.weights.size(), variables.size()).about(layer.label());
-  for (std::size_t i = 0; i < variables.size(); ++i)
-    if (const Tensor& value = saved.weights[i].tensor; value.shape() != variables[i]->shape())
-      throw Error("the file's weight '{}' is {}, '{}' is {}", saved.weights[i].name, value.shape(), variables[i]->path(), variables[i]->shape())
-          .about(layer.label());
+// Where the present layers have no weights some old ones had the state of their random numbers.
+void erase_random_states(std::vector<LayerWeights>& layers) {
+  for (LayerWeights& layer : layers)
+    std::erase_if(layer.weights, [](const NamedTensor& weight) { return weight.name.ends_with("StateVar:0"); });
 }
 
-// `saved` is null when the file has nothing for the layer.
-void load_layer(const Layer& layer, const LayerWeights* saved, const LoadOptions& options) {
+// What the layer's weights become; nothing when it is skipped. `saved` is null when the file has nothing for the layer.
+std::vector<Assignment> match_layer(const Layer& layer, const LayerWeights* saved, const Vintage& vintage, const LoadOptions& options) {
   const auto skip = [&](std::string_view reason) {
     if (options.skipped) options.skipped->emplace_back(reason);
+    return std::vector<Assignment>{};
   };
   if (!saved) return skip(layer.label() + ": the file has no weights for it");
-  const std::vector<VariableRef> variables = file_order(layer);
   try {
-    check_layer(layer, variables, *saved);
+    return match_weights(layer, saved->weights, vintage);
   } catch (const Error& error) {
     if (!options.skip_mismatch) throw;
     return skip(error.what());
   }
-  for (std::size_t i = 0; i < variables.size(); ++i) variables[i]->assign(saved->weights[i].tensor.cast(variables[i]->type().dtype));
 }
 
 }  // namespace
 
-std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file) {
+std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options) {
   if (file.model_config.is_null())
     throw Error("the file holds weights alone, without a model").hint("build the model and load the weights into it").usage();
-  auto layer = read_object<Layer>(file.model_config);
+  Notes notes;
+  auto layer = read_object<Layer>(modern_layer(file.model_config, vintage_of(file), notes));
+  if (options.notes) std::move(notes.begin(), notes.end(), std::back_inserter(*options.notes));
   auto model = std::dynamic_pointer_cast<FunctionalLayer>(layer);
   if (!model) throw Error("the file holds a {}, no model", layer->class_name()).usage();
-  if (model->connected()) load_weights(*model, file);
+  return model;
+}
+
+std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file, const LoadOptions& options) {
+  auto model = read_architecture(file, options);
+  if (model->connected()) load_weights(*model, file, options);
   return model;
 }
 
@@ -51,27 +55,38 @@ CompileOptions read_compile_options(const KerasFile& file) {
   CompileOptions options;
   const FieldTarget target{&fields_of<CompileOptions>(), &options};
   constexpr std::string_view ignored[] = {"optimizer_config", "run_eagerly", "steps_per_execution", "jit_compile",
-                                          "sample_weight_mode", "auto_scale_loss"};
+                                          "sample_weight_mode"};
   read_fields({&target, 1}, config, ignored);
   return options;
 }
 
 void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptions& options) {
+  const Vintage vintage = vintage_of(file);
   std::vector<std::shared_ptr<Layer>> layers;
   for (const auto& layer : model.layers())
     if (!layer->weights().empty()) layers.push_back(layer);
-  std::vector<const LayerWeights*> saved;
-  for (const LayerWeights& weights : file.layers)
-    if (!weights.weights.empty()) saved.push_back(&weights);
+  std::vector<LayerWeights> saved = file.layers;
+  erase_random_states(saved);
+  std::erase_if(saved, [](const LayerWeights& layer) { return layer.weights.empty(); });
+  const auto find = [&](const Layer& layer) {
+    const auto found = std::find_if(saved.begin(), saved.end(), [&](const LayerWeights& each) { return each.layer == layer.name(); });
+    return found == saved.end() ? nullptr : &*found;
+  };
 
-  const bool names_fit = std::all_of(layers.begin(), layers.end(), [&](const auto& layer) { return file.find(layer->name()); });
-  if (options.by_name || names_fit) {
-    for (const auto& layer : layers) load_layer(*layer, file.find(layer->name()), options);
+  // All assignments are known to fit before the first is made.
+  std::vector<Assignment> all;
+  const auto match = [&](const Layer& layer, const LayerWeights* weights) {
+    std::vector<Assignment> each = match_layer(layer, weights, vintage, options);
+    std::move(each.begin(), each.end(), std::back_inserter(all));
+  };
+  if (options.by_name || std::all_of(layers.begin(), layers.end(), [&](const auto& layer) { return find(*layer); })) {
+    for (const auto& layer : layers) match(*layer, find(*layer));
   } else {
     if (layers.size() != saved.size())
       throw Error("the file has weights for {} layers, the model '{}' has {} layers with weights", saved.size(), model.title(), layers.size());
-    for (std::size_t i = 0; i < layers.size(); ++i) load_layer(*layers[i], saved[i], options);
+    for (std::size_t i = 0; i < layers.size(); ++i) match(*layers[i], &saved[i]);
   }
+  for (const auto& [variable, value] : all) variable->assign(value);
 }
 
 void load_optimizer(Optimizer& optimizer, const KerasFile& file) {

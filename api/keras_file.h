@@ -10,11 +10,15 @@ namespace nacre {
 // Architecture, weights and, when it is compiled, training config and optimizer state.
 KerasFile model_file(const Trainer& trainer);
 KerasFile weights_file(const FunctionalLayer& model);
+// How a compiled model was: {optimizer, loss, metrics, …}.
+Tree compile_config(const Trainer& trainer);
 // A layer's variables in the order of the format: trainable ones first.
 std::vector<VariableRef> file_order(const Layer& layer);
 
-// The model of a file, with its weights but not compiled.
-std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file);
+// The model that the config describes, of any vintage; without weights and not compiled.
+std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options = {});
+// With the weights of the file.
+std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file, const LoadOptions& options = {});
 // What the model was compiled with; the file has a training config.
 CompileOptions read_compile_options(const KerasFile& file);
 

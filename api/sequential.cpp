@@ -1,7 +1,5 @@
 #include "api/sequential.h"
 
-#include "api/keras_config.h"
-
 namespace nacre {
 
 namespace {
@@ -79,12 +77,8 @@ Tree SequentialLayer::config_tree(Style style) const {
 std::shared_ptr<SequentialLayer> SequentialLayer::from_config(const Tree& tree) {
   LayerOptions options;
   SequentialConfig config;
-  if (tree.is_sequence()) {  // Keras before 2.2
-    config.layers = tree;
-  } else {
-    const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &options}, {&fields_of<SequentialConfig>(), &config}};
-    read_fields(targets, tree);
-  }
+  const FieldTarget targets[] = {{&fields_of<LayerOptions>(), &options}, {&fields_of<SequentialConfig>(), &config}};
+  read_fields(targets, tree);
   const bool trainable = std::exchange(options.trainable, true);
   auto model = std::make_shared<SequentialLayer>(options);
   within([&] { return fmt::format("while reading model '{}'", options.name); }, [&] {
@@ -92,12 +86,10 @@ std::shared_ptr<SequentialLayer> SequentialLayer::from_config(const Tree& tree) 
       const ObjectSpelling spelling = object_spelling(entry, registry<Layer>().kind());
       try {
         if (is_input_name(spelling.name)) {
-          model->set_input(Input(read_config<InputConfig>(modern_input_config(spelling.config))));
+          model->set_input(Input(read_config<InputConfig>(spelling.config)));
           continue;
         }
-        Tree present = entry;
-        if (const auto shape = take_batch_input_shape(present)) model->set_input(Input(InputConfig{.batch_shape = *shape}));
-        model->add(read_object<Layer>(present));
+        model->add(read_object<Layer>(entry));
       } catch (Error& error) {
         error.at(spelling.mark);
         throw;

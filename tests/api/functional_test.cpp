@@ -1,5 +1,6 @@
 #include "api/functional.h"
 
+#include "api/keras_file.h"
 #include "formats/json.h"
 #include "tests/api/models.h"
 
@@ -137,7 +138,7 @@ TEST(FunctionalConfig, ReadsTheListsOfKeras2) {
      "inbound_nodes": [[["x", 0, 0, {}]]]},
     {"name": "sum", "class_name": "Add", "config": {"name": "sum"}, "inbound_nodes": [[["inner", 1, 0, {}], ["inner", 1, 0, {}]]]}],
     "input_layers": [["x", 0, 0]], "output_layers": [["sum", 0, 0]]}})");
-  const auto layer = std::dynamic_pointer_cast<FunctionalLayer>(read_object<Layer>(config));
+  const auto layer = read_architecture({.model_config = config, .keras_version = "2.1.3"});
   ASSERT_TRUE(layer);
   EXPECT_EQ(layer->outputs()[0].shape(), (Shape{unknown, 2}));
   EXPECT_EQ(layer->calls().size(), 3u);

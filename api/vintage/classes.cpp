@@ -1,0 +1,234 @@
+// Classes of layers that have another name today, or whose config changed its meaning.
+#include <algorithm>
+#include <iterator>
+
+#include "api/vintage/parts.h"
+
+namespace nacre::vintages {
+
+namespace {
+
+struct ClassName {
+  std::string_view old, present;
+};
+
+constexpr ClassName names[] = {
+    {"Model", "Functional"},
+    {"Convolution1D", "Conv1D"},
+    {"Convolution2D", "Conv2D"},
+    {"Convolution3D", "Conv3D"},
+    {"AtrousConvolution1D", "Conv1D"},
+    {"AtrousConvolution2D", "Conv2D"},
+    {"AtrousConv1D", "Conv1D"},
+    {"AtrousConv2D", "Conv2D"},
+    {"Deconvolution2D", "Conv2DTranspose"},
+    {"Deconv2D", "Conv2DTranspose"},
+    {"Convolution2DTranspose", "Conv2DTranspose"},
+    {"Deconvolution3D", "Conv3DTranspose"},
+    {"Deconv3D", "Conv3DTranspose"},
+    {"Convolution3DTranspose", "Conv3DTranspose"},
+    {"SeparableConvolution1D", "SeparableConv1D"},
+    {"SeparableConvolution2D", "SeparableConv2D"},
+    {"DepthwiseConvolution2D", "DepthwiseConv2D"},
+    {"CuDNNLSTM", "LSTM"},
+    {"CuDNNGRU", "GRU"},
+    {"SyncBatchNormalization", "BatchNormalization"},
+    {"FixedDropout", "Dropout"},  // of the package efficientnet
+    {"Input", "InputLayer"},
+};
+
+// --- classes whose configs changed -------------------------------------------------------------------------------------
+
+void input_layer(Tree& config) {
+  constexpr Rename renames[] = {{"batch_input_shape", "batch_shape"}, {"input_dtype", "dtype"}};
+  constexpr std::string_view nothing[] = {"trainable", "ragged_rank", "type_spec"};
+  rename_keys(config, renames);
+  erase_keys(config, nothing);
+  if (const Tree* dtype = config.find("dtype"); dtype && dtype->is_null()) config.erase("dtype");
+}
+
+void embedding(Tree& config) {
+  constexpr Rename renames[] = {{"init", "embeddings_initializer"}, {"W_regularizer", "embeddings_regularizer"}, {"W_constraint", "embeddings_constraint"}};
+  constexpr std::string_view nothing[] = {"dropout", "sparse"};
+  rename_keys(config, renames);
+  erase_keys(config, nothing);
+}
+
+// Of Keras 1, which had three modes, and of tf.keras, which had batch renormalization, an axis in a list and a choice of
+// kernels.
+void batch_normalization(Tree& config) {
+  constexpr std::string_view nothing[] = {"fused", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "mode"};
+  const Tree* mode = config.find("mode");
+  if (mode && mode->is_integer() && mode->as_integer() != 0)
+    throw Error("Keras 1's mode {} normalizes with the statistics of the data at hand, which the present layer does not do", mode->as_integer()).usage();
+  if (const Tree* renorm = config.find("renorm"); renorm && *renorm == Tree(true))
+    throw Error("batch renormalization (renorm) is not supported").usage();
+  erase_keys(config, nothing);
+  if (Tree* axis = config.find("axis"); axis && axis->is_sequence() && axis->items().size() == 1) *axis = Tree(axis->items()[0]);
+  constexpr Rename initial[] = {{"beta_init", "beta_initializer"}, {"gamma_init", "gamma_initializer"}};
+  rename_keys(config, initial);
+}
+
+// tf.keras derives it from Conv2D, whose kernel it does not have.
+void depthwise_conv(Tree& config) {
+  constexpr Rename renames[] = {{"init", "depthwise_initializer"}, {"W_regularizer", "depthwise_regularizer"}, {"W_constraint", "depthwise_constraint"}};
+  constexpr std::string_view nothing[] = {"filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"};
+  rename_keys(config, renames);
+  erase_keys(config, nothing);
+}
+
+void separable_conv(Tree& config) {
+  constexpr Rename renames[] = {{"init", "depthwise_initializer"}};
+  constexpr std::string_view nothing[] = {"groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"};
+  if (const Tree* initial = config.find("init")) config.set("pointwise_initializer", Tree(*initial));
+  rename_keys(config, renames);
+  erase_keys(config, nothing);
+}
+
+void conv_transpose(Tree& config) {
+  constexpr std::string_view nothing[] = {"output_shape", "groups"};
+  erase_keys(config, nothing);
+}
+
+void leaky_relu(Tree& config) {
+  constexpr Rename renames[] = {{"alpha", "negative_slope"}};
+  rename_keys(config, renames);
+}
+
+void prelu(Tree& config) {
+  constexpr Rename renames[] = {{"init", "alpha_initializer"}};
+  rename_keys(config, renames);
+}
+
+// Without a limit is written as null, and so is a slope of 0 in some versions.
+void relu(Tree& config) {
+  for (std::string_view key : {"negative_slope", "threshold"})
+    if (const Tree* value = config.find(key); value && value->is_null()) config.erase(key);
+}
+
+void spatial_dropout(Tree& config) {
+  constexpr std::string_view nothing[] = {"noise_shape"};
+  erase_keys(config, nothing);
+}
+
+void upsampling1d(Tree& config) {
+  constexpr Rename renames[] = {{"length", "size"}};
+  rename_keys(config, renames);
+}
+
+// Keras 1: 1; [1, 2]; four numbers, or a mapping of sides.
+void zero_padding(Tree& config) {
+  Tree* padding = config.find("padding");
+  if (!padding) return;
+  const auto side = [&](std::string_view key) {
+    const Tree* value = padding->find(key);
+    return value ? *value : Tree(0);
+  };
+  const auto pair = [](Tree before, Tree after) { return Tree(Tree::Sequence{std::move(before), std::move(after)}); };
+  if (padding->is_mapping() && (padding->find("left_pad") || padding->find("right_pad")) && !padding->find("top_pad") && !padding->find("bottom_pad"))
+    *padding = pair(side("left_pad"), side("right_pad"));
+  else if (padding->is_mapping())
+    *padding = Tree::Sequence{pair(side("top_pad"), side("bottom_pad")), pair(side("left_pad"), side("right_pad"))};
+  else if (padding->is_sequence() && padding->items().size() == 4) {
+    const Tree::Sequence sides = padding->items();
+    *padding = Tree::Sequence{pair(sides[0], sides[1]), pair(sides[2], sides[3])};
+  }
+}
+
+void recurrent(Tree& config) {
+  if (const Tree* bias = config.find("forget_bias_init"); bias && *bias == Tree("one")) config.set("unit_forget_bias", true);
+  config.erase("num_constants");
+}
+
+// Before Keras 2.1.5 there was but one kind of GRU.
+void gru(Tree& config) {
+  recurrent(config);
+  if (!config.find("reset_after")) config.set("reset_after", false);
+}
+
+void cudnn_gru(Tree& config) { config.set("reset_after", true); }
+
+void attention(Tree& config) {
+  constexpr std::string_view shapes[] = {"query_shape", "key_shape", "value_shape"};
+  erase_keys(config, shapes);
+  if (const Tree* causal = config.find("causal"); causal && *causal == Tree(false)) config.erase("causal");
+}
+
+void category_encoding(Tree& config) {
+  constexpr Rename renames[] = {{"max_tokens", "num_tokens"}};
+  rename_keys(config, renames);
+  if (Tree* mode = config.find("output_mode"); mode && *mode == Tree("binary")) *mode = "multi_hot";
+}
+
+// Keras 1's Dense over the steps of a sequence.
+void time_distributed_dense(Tree& layer) {
+  Tree inner, wrapper, config = *layer.find("config");
+  for (std::string_view key : {"name", "trainable", "batch_input_shape", "input_dtype"})
+    if (const Tree* value = config.find(key)) wrapper.set(key, Tree(*value));
+  inner.set("class_name", "Dense");
+  inner.set("config", std::move(config));
+  wrapper.set("layer", std::move(inner));
+  layer.set("class_name", "TimeDistributed");
+  layer.set("config", std::move(wrapper));
+}
+
+struct ClassRule {
+  std::string_view name;
+  void (*apply)(Tree& config);
+};
+
+// By the old name, where it tells more than the present one.
+constexpr ClassRule rules[] = {
+    {"CuDNNGRU", cudnn_gru},
+    {"InputLayer", input_layer},
+    {"Embedding", embedding},
+    {"BatchNormalization", batch_normalization},
+    {"DepthwiseConv1D", depthwise_conv},
+    {"DepthwiseConv2D", depthwise_conv},
+    {"SeparableConv1D", separable_conv},
+    {"SeparableConv2D", separable_conv},
+    {"Conv1DTranspose", conv_transpose},
+    {"Conv2DTranspose", conv_transpose},
+    {"Conv3DTranspose", conv_transpose},
+    {"LeakyReLU", leaky_relu},
+    {"PReLU", prelu},
+    {"ReLU", relu},
+    {"SpatialDropout1D", spatial_dropout},
+    {"SpatialDropout2D", spatial_dropout},
+    {"SpatialDropout3D", spatial_dropout},
+    {"UpSampling1D", upsampling1d},
+    {"ZeroPadding1D", zero_padding},
+    {"ZeroPadding2D", zero_padding},
+    {"SimpleRNN", recurrent},
+    {"LSTM", recurrent},
+    {"GRU", gru},
+    {"GRUCell", gru},
+    {"RNN", recurrent},
+    {"Attention", attention},
+    {"AdditiveAttention", attention},
+    {"MultiHeadAttention", attention},
+    {"CategoryEncoding", category_encoding},
+};
+
+}  // namespace
+
+void modernize_class(Tree& layer) {
+  Tree& class_name = *layer.find("class_name");
+  std::string name = class_name.as_string();
+  for (std::string_view prefix : {"Custom>", "Addons>", "Vision>"})
+    if (name.starts_with(prefix)) name.erase(0, prefix.size());
+  if (name.ends_with("V1") || name.ends_with("V2")) name.erase(name.size() - 2);  // TensorFlow 1 had two of some
+  const auto renamed = std::find_if(std::begin(names), std::end(names), [&](const ClassName& each) { return each.old == name; });
+  const std::string present(renamed == std::end(names) ? std::string_view(name) : renamed->present);
+  class_name = Tree(present).at(class_name.mark());
+  layer.erase("module");
+  layer.erase("registered_name");
+  layer.erase("build_config");
+  Tree* config = layer.find("config");
+  if (!config || !config->is_mapping()) return;
+  if (name == "TimeDistributedDense") return time_distributed_dense(layer);
+  for (const ClassRule& rule : rules)
+    if (rule.name == name || rule.name == present) return rule.apply(*config);
+}
+
+}  // namespace nacre::vintages

@@ -1,0 +1,47 @@
+// The steps of modern_layer(), one concept per file.
+#pragma once
+
+#include <span>
+
+#include "api/vintage/vintage.h"
+
+namespace nacre::vintages {
+
+struct Rename {
+  std::string_view from, to;
+};
+// A key that is there under its present name stays as it is.
+void rename_keys(Tree& config, std::span<const Rename> renames);
+void erase_keys(Tree& config, std::span<const std::string_view> keys);
+// "layer 'fc1' (Dense)", for messages.
+std::string label_of(const Tree& layer);
+
+// --- classes.cpp: class names of layers, and layers that became others -----------------------------------------------
+// Replaces the layer's class_name and adapts what only that class has.
+void modernize_class(Tree& layer);
+
+// --- fields.cpp: keys that several classes have ------------------------------------------------------------------------
+void modernize_fields(Tree& layer);
+
+// --- objects.cpp: activations, initializers, regularizers, constraints ------------------------------------------------
+void modernize_objects(Tree& layer, const Vintage& vintage, Notes& notes);
+
+// --- topology.cpp: how layers are joined -------------------------------------------------------------------------------
+// A Sequential as {name, layers}, its input on top; one that begins with a Merge of branches becomes a Functional.
+void modernize_sequential(Tree& layer);
+// A Functional whose entries are layers that there are: a Merge or an operation may become several.
+void modernize_functional(Tree& layer);
+// An entry of a Functional.
+Tree functional_entry(Tree layer, std::string name, Tree inbound_nodes);
+Tree call_on(const Tree& tensors);  // inbound_nodes of one call on [[layer, call, output], …]
+
+// --- merges.cpp: Keras 1's layer Merge ---------------------------------------------------------------------------------
+// An entry of a Functional as the present ones that do its work; the last has its name.
+std::vector<Tree> modern_merge(const Tree& entry);
+
+// --- operations.cpp: TFOpLambda, SlicingOpLambda, TensorFlowOpLayer -------------------------------------------------
+bool is_tensorflow_operation(const Tree& layer);
+// An entry of a functional config as entries of Keras 3's operations, the last of which has its name.
+std::vector<Tree> modern_operation(Tree entry);
+
+}  // namespace nacre::vintages

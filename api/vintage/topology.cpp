@@ -1,0 +1,225 @@
+// How the layers of a model are joined: bare lists, inputs that stand in the first layer, branches under a Merge, calls
+// of nested models that count from 1.
+#include <algorithm>
+
+#include "api/vintage/parts.h"
+#include "formats/config.h"
+
+namespace nacre::vintages {
+
+namespace {
+
+bool is_input(const Tree& layer) { return layer["class_name"] == Tree("InputLayer"); }
+bool is_merge(const Tree& layer) { return layer["class_name"] == Tree("Merge"); }
+bool is_functional(const Tree& layer) {
+  const Tree& name = layer["class_name"];
+  return name == Tree("Model") || name == Tree("Functional");
+}
+
+// The layers of a Sequential, whose config was a list until Keras 2.2.2.
+const Tree::Sequence& layers_of(const Tree& sequential) {
+  const Tree& config = sequential["config"];
+  return (config.is_sequence() ? config : config["layers"]).items();
+}
+
+std::string name_of_layer(const Tree& layer) {
+  if (const Tree* own = layer.find("name")) return own->as_string();
+  const Tree& config = layer["config"];
+  const Tree* name = config.find("name");
+  return name && name->is_string() ? name->as_string() : snake_case(layer["class_name"].as_string());
+}
+
+// The shape, with the batch axis, that a first layer holds for the model; null when it holds none.
+Tree input_shape(const Tree& layer) {
+  const Tree& config = layer["config"];
+  if (const Tree* shape = config.find("batch_input_shape"); shape && shape->is_sequence()) return *shape;
+  if (const Tree* shape = config.find("input_shape"); shape && shape->is_sequence()) {
+    Tree with_batch = Tree(Tree::Sequence{Tree()});
+    for (const Tree& size : shape->items()) with_batch.push(size);
+    return with_batch;
+  }
+  const bool wraps_at_the_top = layer["class_name"] == Tree("Bidirectional");
+  if (const Tree* inner = wraps_at_the_top ? config.find("layer") : nullptr) return input_shape(*inner);
+  return {};
+}
+
+// An InputLayer for that shape; the data of an Embedding are indices, but any number serves.
+Tree input_layer(const Tree& first, Tree shape) {
+  Tree layer, config;
+  config.set("batch_shape", std::move(shape));
+  const Tree& old = first["config"];
+  for (std::string_view key : {"input_dtype", "dtype"})
+    if (const Tree* dtype = old.find(key); dtype && dtype->is_string() && !dtype->as_string().starts_with("mixed")) {
+      config.set("dtype", Tree(*dtype));
+      break;
+    }
+  config.set("name", name_of_layer(first) + "_input");
+  layer.set("class_name", "InputLayer");
+  layer.set("config", std::move(config));
+  return layer;
+}
+
+// Branches that end in a Merge, laid out as the entries of one Functional. Keras 1 stores the weights of their layers
+// side by side too.
+class Branches {
+ public:
+  explicit Branches(const Tree& sequential) {
+    std::string end = append(sequential);
+    Tree config;
+    if (const Tree* name = sequential.find("name")) config.set("name", Tree(*name));
+    config.set("layers", std::move(entries_));
+    config.set("input_layers", std::move(inputs_));
+    config.set("output_layers", Tree::Sequence{Tree::Sequence{std::move(end), 0, 0}});
+    model.set("class_name", "Functional");
+    model.set("config", std::move(config));
+    for (std::string_view key : {"name", "inbound_nodes"})
+      if (const Tree* value = sequential.find(key)) model.set(key, Tree(*value));
+  }
+
+  Tree model;
+
+ private:
+  // Appends the layers of a branch and gives the name of the last.
+  std::string append(const Tree& branch) {
+    if (is_functional(branch)) {
+      const Tree& config = branch["config"];
+      for (const Tree& entry : config["layers"].items()) add(entry);
+      for (const Tree& input : config["input_layers"].items()) add_input(input);
+      return config["output_layers"].items().at(0).items().at(0).as_string();
+    }
+    if (branch["class_name"] != Tree("Sequential")) return append_layer(branch, "");
+    std::string end;
+    for (const Tree& layer : layers_of(branch)) end = append_layer(layer, end);
+    return end;
+  }
+
+  // A layer on top of the one called `below`, or at the bottom of its branch.
+  std::string append_layer(const Tree& layer, const std::string& below) {
+    if (is_merge(layer)) {
+      Tree tensors = Tree::sequence();
+      for (const Tree& branch : layer["config"]["layers"].items()) tensors.push(Tree::Sequence{append(branch), 0, 0});
+      const std::string name = name_of_layer(layer);
+      Tree entry = functional_entry(layer, name, call_on(tensors));
+      entry.find("config")->erase("layers");
+      add(std::move(entry));
+      return name;
+    }
+    if (below.empty() && (layer["class_name"] == Tree("Sequential") || is_functional(layer))) return append(layer);
+    std::string bottom = below;
+    const std::string name = name_of_layer(layer);
+    if (is_input(layer)) {
+      add(functional_entry(layer, name, Tree::sequence()));
+      add_input(Tree::Sequence{name, 0, 0});
+      return name;
+    }
+    if (bottom.empty()) {
+      Tree shape = input_shape(layer);
+      if (shape.is_null()) throw Error("a branch begins with a layer that does not tell the shape of its input").about(label_of(layer)).usage();
+      Tree input = input_layer(layer, std::move(shape));
+      bottom = name_of_layer(input);
+      add(functional_entry(std::move(input), bottom, Tree::sequence()));
+      add_input(Tree::Sequence{bottom, 0, 0});
+    }
+    add(functional_entry(layer, name, call_on(Tree::Sequence{Tree::Sequence{bottom, 0, 0}})));
+    return name;
+  }
+
+  // Branches may share layers.
+  void add(Tree entry) {
+    for (const Tree& known : entries_.items())
+      if (known["name"] == entry["name"]) return;
+    entries_.push(std::move(entry));
+  }
+  void add_input(Tree reference) {
+    for (const Tree& known : inputs_.items())
+      if (known == reference) return;
+    inputs_.push(std::move(reference));
+  }
+
+  Tree entries_ = Tree::sequence(), inputs_ = Tree::sequence();
+};
+
+// --- calls of nested models --------------------------------------------------------------------------------------------
+
+bool is_reference(const Tree& tree) {
+  return tree.is_sequence() && tree.items().size() >= 3 && tree.items()[0].is_string() && tree.items()[1].is_integer() && tree.items()[2].is_integer();
+}
+
+// Calls visit(reference) for all [layer, call, output] within a tree.
+template <class Visit>
+void for_each_reference(Tree& tree, Visit&& visit) {
+  if (is_reference(tree)) visit(tree);
+  if (tree.is_sequence())
+    for (Tree& item : tree.items()) for_each_reference(item, visit);
+  else if (tree.is_mapping())
+    for (Tree::Entry& entry : tree.entries()) for_each_reference(entry.value, visit);
+}
+
+// A model that knows its input has, before Keras 3, a call of its own with index 0 that is not written. The others count
+// from 1; here from 0, but for Functional models in the list of outputs, where Keras 3 does the same.
+void count_calls_from_zero(Tree& config) {
+  for (const Tree& nested : config["layers"].items()) {
+    const bool functional = nested["class_name"] == Tree("Functional");
+    if (!functional && nested["class_name"] != Tree("Sequential")) continue;
+    const Tree& name = nested["name"];
+    std::int64_t lowest = 1;
+    const auto calls_it = [&](const Tree& reference) { return reference.items()[0] == name; };
+    const auto note = [&](Tree& reference) {
+      if (calls_it(reference)) lowest = std::min(lowest, reference.items()[1].as_integer());
+    };
+    const auto shift = [&](Tree& reference) {
+      if (calls_it(reference)) reference.items()[1] = Tree(reference.items()[1].as_integer() - 1);
+    };
+    Tree& outputs = *config.find("output_layers");
+    for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), note);
+    for_each_reference(outputs, note);
+    if (lowest == 0) continue;
+    for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), shift);
+    if (!functional) for_each_reference(outputs, shift);
+  }
+}
+
+}  // namespace
+
+Tree functional_entry(Tree layer, std::string name, Tree inbound_nodes) {
+  layer.set("name", std::move(name));
+  layer.set("inbound_nodes", std::move(inbound_nodes));
+  return layer;
+}
+
+Tree call_on(const Tree& tensors) { return Tree::Sequence{tensors}; }
+
+void modernize_sequential(Tree& layer) {
+  const Tree::Sequence& layers = layers_of(layer);
+  if (!layers.empty() && is_merge(layers.front())) {
+    layer = Branches(layer).model;
+    return;
+  }
+  Tree config = layer["config"].is_sequence() ? Tree::mapping() : layer["config"], entries = Tree::sequence();
+  if (!layers.empty() && !is_input(layers.front()))
+    if (Tree shape = input_shape(layers.front()); !shape.is_null()) entries.push(input_layer(layers.front(), std::move(shape)));
+  for (const Tree& each : layers) entries.push(each);
+  // A model within another is called what its entry says.
+  if (const Tree* name = layer.find("name"); name && !config.find("name")) config.set("name", Tree(*name));
+  config.set("layers", std::move(entries));
+  layer.set("config", std::move(config));
+}
+
+void modernize_functional(Tree& layer) {
+  Tree& config = *layer.find("config");
+  Tree entries = Tree::sequence();
+  for (Tree entry : config["layers"].items()) {
+    if (!entry.find("name")) entry.set("name", name_of_layer(entry));
+    if (!entry.find("inbound_nodes")) entry.set("inbound_nodes", Tree::sequence());
+    if (is_merge(entry))
+      for (Tree& part : modern_merge(entry)) entries.push(std::move(part));
+    else if (is_tensorflow_operation(entry))
+      for (Tree& part : modern_operation(std::move(entry))) entries.push(std::move(part));
+    else entries.push(std::move(entry));
+  }
+  config.set("layers", std::move(entries));
+  if (!config.find("name") && layer.find("name")) config.set("name", Tree(layer["name"]));
+  count_calls_from_zero(config);
+}
+
+}  // namespace nacre::vintages
