@@ -1,0 +1,120 @@
+#include "layers/attention.h"
+
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/reduce.h"
+#include "backend/graph/ops/shape.h"
+#include "layers/arguments.h"
+#include "layers/attend.h"
+#include "layers/emit.h"
+
+namespace nacre {
+
+namespace {
+
+// What both have in common; how queries and keys are compared is the derived class's.
+template <class Config>
+class AttentionBase : public ConfiguredLayer<Config> {
+ public:
+  using ConfiguredLayer<Config>::ConfiguredLayer;
+  bool supports_masking() const override { return true; }
+  int input_count() const override { return 0; }
+
+ protected:
+  // (…, T, S)
+  virtual Value scores(Context& context, Value query, Value key) const = 0;
+
+  void check(const std::vector<Shape>& inputs) const override {
+    need(inputs.size() == 2 || inputs.size() == 3, "got {} inputs, wanted [query, value] or [query, value, key]",
+         inputs.size());
+    const Shape &query = inputs[0], &value = inputs[1], &key = inputs.back();
+    for (const Shape& shape : inputs) emit::want_rank_at_least(shape, 2);
+    need(same(query[-1], key[-1]), "got query {} and key {}, wanted the same size in the last axis", query, key);
+    need(same(key[-2], value[-2]), "got value {} and key {}, wanted as many keys as values", value, key);
+  }
+  Values call(Context& context, const CallArguments& arguments) override {
+    const Value query = arguments.inputs[0], value = arguments.inputs[1], key = arguments.inputs.back();
+    Value sight = arguments.masks[1];
+    if (sight && sight.shape().rank() < query.shape().rank())  // else it is one for each query and key already
+      sight = ops::expand_dims(sight, sight.shape().rank() - 1);
+    if (flag(arguments, "use_causal_mask")) {
+      const Value causal = emit::causal_sight(context.graph(), query.shape()[-2], key.shape()[-2]);
+      sight = sight ? ops::logical_and(sight, causal) : causal;
+    }
+    const emit::Attended attended =
+        emit::attend(context, ops::cast(scores(context, query, key), emit::score_dtype(query.dtype())), value, sight,
+                     {emit::Blind::nearly_even, this->config_.dropout, this->config_.seed}, this->path());
+    Value output = attended.output;
+    if (const Value counts = arguments.masks[0])
+      output = ops::select(ops::expand_dims(counts, counts.shape().rank()), output, ops::scalar_like(output, 0));
+    if (!flag(arguments, "return_attention_scores")) return {output};
+    return {output, attended.kept_weights};
+  }
+  Values compute_masks(Context&, const CallArguments& arguments, const Values& outputs) override {
+    Values masks(outputs.size());
+    masks[0] = arguments.masks[0];
+    return masks;
+  }
+
+  // f(q + k) for each query and key, summed over the features.
+  template <class Function>
+  static Value compared(Value query, Value key, Function&& function) {
+    const int rank = query.shape().rank();
+    const Value sums = ops::expand_dims(query, rank - 1) + ops::expand_dims(key, rank - 2);
+    return ops::sum(function(sums), {-1});
+  }
+};
+
+// Luong et al., "Effective approaches to attention-based neural machine translation" (2015).
+class AttentionLayer final : public AttentionBase<AttentionConfig> {
+ public:
+  using AttentionBase::AttentionBase;
+
+ protected:
+  void build(const std::vector<Shape>&) override {
+    if (config_.use_scale) scale_ = add_weight("scale", {}, "Ones");
+    if (config_.score_mode == ScoreMode::concat) concat_weight_ = add_weight("concat_score_weight", {}, "Ones");
+  }
+  Value scores(Context& context, Value query, Value key) const override {
+    const auto scaled = [&](Value x) { return scale_ ? x * ops::cast(value(context, scale_), x.dtype()) : x; };
+    if (config_.score_mode == ScoreMode::dot) return scaled(emit::scores(query, key));
+    return value(context, concat_weight_) *
+           compared(query, key, [&](Value sums) { return ops::tanh(scaled(sums)); });
+  }
+
+ private:
+  VariableRef scale_, concat_weight_;
+};
+
+// Bahdanau et al., "Neural machine translation by jointly learning to align and translate" (2015).
+class AdditiveAttentionLayer final : public AttentionBase<AdditiveAttentionConfig> {
+ public:
+  using AttentionBase::AttentionBase;
+
+ protected:
+  void build(const std::vector<Shape>& inputs) override {
+    if (config_.use_scale) scale_ = add_weight("scale", {emit::known_size(inputs[0], -1)}, "GlorotUniform");
+  }
+  Value scores(Context& context, Value query, Value key) const override {
+    return compared(query, key, [&](Value sums) {
+      return scale_ ? value(context, scale_) * ops::tanh(sums) : ops::tanh(sums);
+    });
+  }
+
+ private:
+  VariableRef scale_;
+};
+
+}  // namespace
+
+LayerRef Attention(AttentionConfig config, LayerOptions options) {
+  return std::make_shared<AttentionLayer>(std::move(config), std::move(options));
+}
+LayerRef AdditiveAttention(AdditiveAttentionConfig config, LayerOptions options) {
+  return std::make_shared<AdditiveAttentionLayer>(std::move(config), std::move(options));
+}
+
+std::vector<ClassInfo<Layer>> attention_layers() {
+  return {layer_info<AttentionLayer>(), layer_info<AdditiveAttentionLayer>()};
+}
+
+}  // namespace nacre
