@@ -45,19 +45,18 @@ Value any(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   return ops::cast(ops::max(ops::cast(x, DType::int32), std::move(axes), keepdims), DType::boolean);
 }
 
-Value channels_last(Value x) {
+Value move_axis(Value x, int from, int to) {
   std::vector<std::int64_t> axes(static_cast<std::size_t>(x.shape().rank()));
-  std::iota(axes.begin() + 1, axes.end() - 1, 2);
-  axes.back() = 1;
+  std::iota(axes.begin(), axes.end(), 0);
+  from = x.shape().checked(from), to = x.shape().checked(to);
+  axes.erase(axes.begin() + from);
+  axes.insert(axes.begin() + to, from);
   return ops::transpose(x, std::move(axes));
 }
 
-Value channels_first(Value x) {
-  std::vector<std::int64_t> axes(static_cast<std::size_t>(x.shape().rank()));
-  axes[1] = x.shape().rank() - 1;
-  std::iota(axes.begin() + 2, axes.end(), 1);
-  return ops::transpose(x, std::move(axes));
-}
+Value channels_last(Value x) { return move_axis(x, 1, -1); }
+
+Value channels_first(Value x) { return move_axis(x, -1, 1); }
 
 namespace {
 

@@ -12,6 +12,7 @@ Value reshape(Value x, const Shape& shape);
 Value broadcast(Value x, const Shape& shape);
 Value repeat(Value x, int axis, std::int64_t times);  // each element `times` times in a row
 Value any(Value x, std::vector<std::int64_t> axes, bool keepdims = false);  // bool; no axes: over all
+Value move_axis(Value x, int from, int to);  // the others keep their order; negative ones count from the end
 // channels_first ↔ channels_last.
 Value channels_last(Value x);
 Value channels_first(Value x);

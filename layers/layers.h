@@ -2,6 +2,7 @@
 #pragma once
 
 #include "layers/activation_layers.h"
+#include "layers/augmentation.h"
 #include "layers/conv.h"
 #include "layers/core.h"
 #include "layers/merge.h"

@@ -139,6 +139,11 @@ class Compiler {
     return static_cast<int>(found - inputs.begin());
   }
 
+  Program::Stream::Whole whole_number(Value value) const {
+    if (!value.is(op::constant)) return {input_index(value)};
+    return {-1, value.node().attrs<ConstantAttrs>().value.data<std::int64_t>()[0]};
+  }
+
   int add_operand(Value value) {
     const int index = input_index(value);
     const Program::Operand& operand = program_.operands[static_cast<std::size_t>(index)];
@@ -187,7 +192,7 @@ class Compiler {
     } else if (node.is(op::random_uniform)) {
       const auto& p = node.attrs<RandomAttrs>();
       program_.streams.push_back(
-          {p.path, static_cast<std::uint32_t>(p.call), input_index(node.in(0)), input_index(node.in(1))});
+          {p.path, static_cast<std::uint32_t>(p.call), whole_number(node.in(0)), whole_number(node.in(1))});
       cell = result_cell(node.out());
       emit(Step::Kind::uniform, Opcode::copy, {}, cell, static_cast<int>(program_.streams.size()) - 1);
     } else if (node.is(op::stop_gradient)) {

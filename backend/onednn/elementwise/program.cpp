@@ -12,8 +12,9 @@ namespace {
 using Cells = std::array<float*, Program::most_cells>;
 
 RandomStreamKey key_of(const Program::Stream& stream, const KernelArguments& arguments) {
-  const auto number = [&](int operand) {
-    return *static_cast<const std::int64_t*>(arguments.inputs[static_cast<std::size_t>(operand)]);
+  const auto number = [&](const Program::Stream::Whole& whole) {
+    if (whole.operand < 0) return whole.value;
+    return *static_cast<const std::int64_t*>(arguments.inputs[static_cast<std::size_t>(whole.operand)]);
   };
   const RandomKey random = RandomKey::of(static_cast<std::uint64_t>(number(stream.seed)), stream.path, stream.call,
                                          static_cast<std::uint32_t>(number(stream.step)));

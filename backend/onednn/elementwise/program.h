@@ -45,9 +45,13 @@ struct Program {
     int cell;
   };
   struct Stream {
+    struct Whole {
+      int operand;              // whose only element it is; negative: a constant
+      std::int64_t value = 0;
+    };
     std::string path;
     std::uint32_t call;
-    int seed, step;  // operands
+    Whole seed, step;
   };
 
   // Reads every element of an operand before it writes the result's at its place.

@@ -9,6 +9,7 @@
 #include "backend/graph/ops/ops.h"
 #include "backend/onednn/elementwise/exactness.h"
 #include "backend/onednn/onednn.h"
+#include "tests/backend/onednn/harness.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/tensors.h"
 
@@ -120,6 +121,17 @@ TEST(ElementwisePrograms, RandomNumbersAreThoseOfTheReference) {
     EXPECT_TRUE(actual[0].identical(expected[0]));
     EXPECT_TRUE(close(actual[1], expected[1], 1e-6));
   }
+}
+
+// A layer's own seed is a constant, and in tests the step is one too: such nodes are folded, alone.
+TEST(ElementwisePrograms, RandomNumbersMayHaveConstantSeeds) {
+  Graph graph;
+  const Value seed = graph.constant(Tensor::scalar(std::int64_t{5}));
+  const Value step = graph.constant(Tensor::scalar(std::int64_t{3}));
+  const Value x = graph.input("x", {DType::float32, {3, 50}});
+  graph.output("folded", ops::random_uniform(seed, step, graph.constant(Tensor(Type{DType::float32, {7}})), "a", 0));
+  graph.output("fused", x * ops::random_uniform(seed, graph.input("step", {DType::int64, {}}), x, "b", 1));
+  test::expect_parity(graph);
 }
 
 TEST(ElementwisePrograms, IntegersThatFloatsCannotHoldStayIntegers) {
