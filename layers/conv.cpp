@@ -11,11 +11,6 @@ namespace nacre {
 
 namespace {
 
-template <std::size_t rank>
-std::vector<std::int64_t> sizes_of(const Extent<rank>& extent) {
-  return {extent.sizes.begin(), extent.sizes.end()};
-}
-
 // What all convolutions have in common: the check of the shapes, the bias and activation, channels first or last.
 template <class Config, std::size_t rank>
 class ConvBase : public ConfiguredLayer<Config> {
@@ -121,19 +116,15 @@ class ConvTransposeLayer final : public ConvBase<ConvTransposeConfig<rank>, rank
                                {.regularizer = c.kernel_regularizer, .constraint = c.kernel_constraint});
     this->add_bias(c.filters);
   }
-  // Keras's size of a transposed convolution's result.
-  std::int64_t output_size(std::int64_t size, std::size_t axis) const {
-    const auto& c = this->config_;
-    const std::int64_t stride = c.strides[axis], window = (c.kernel_size[axis] - 1) * c.dilation_rate[axis] + 1;
-    if (size == unknown) return unknown;
-    if (!c.output_padding)
-      return c.padding == ConvPadding::same ? size * stride : (size - 1) * stride + std::max(window, stride);
-    return (size - 1) * stride + (c.padding == ConvPadding::same ? window % 2 : window) + (*c.output_padding)[axis];
-  }
   Value convolve(Context& context, Value x) override {
     Shape shape{x.shape()[0]};
-    for (std::size_t i = 0; i < rank; ++i) shape.append(output_size(x.shape()[static_cast<int>(i) + 1], i));
-    shape.append(this->config_.filters);
+    const auto& c = this->config_;
+    for (std::size_t i = 0; i < rank; ++i) {
+      const std::optional<std::int64_t> extra = c.output_padding ? std::optional((*c.output_padding)[i]) : std::nullopt;
+      shape.append(transposed_size(x.shape()[static_cast<int>(i) + 1], c.kernel_size[i], c.strides[i], c.dilation_rate[i],
+                                   c.padding == ConvPadding::same, extra));
+    }
+    shape.append(c.filters);
     return ops::conv_transpose(x, this->value(context, kernel_), this->attrs(), shape);
   }
 
@@ -200,6 +191,14 @@ class SeparableConvLayer final : public ConvBase<SeparableConvConfig<rank>, rank
 };
 
 }  // namespace
+
+std::int64_t transposed_size(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation, bool same,
+                             std::optional<std::int64_t> extra) {
+  const std::int64_t wide = (window - 1) * dilation + 1;
+  if (size == unknown) return unknown;
+  if (!extra) return same ? size * stride : (size - 1) * stride + std::max(wide, stride);
+  return (size - 1) * stride + (same ? wide % 2 : wide) + *extra;
+}
 
 LayerRef Conv1D(ConvConfig<1> config, LayerOptions options) {
   return std::make_shared<ConvLayer<1>>(std::move(config), std::move(options));

@@ -166,6 +166,11 @@ struct SeparableConvConfig {
   }
 };
 
+// The size of an axis of a transposed convolution's result, as Keras has it; unknown when `size` is. `extra` is the
+// output_padding, null where it is to be inferred.
+std::int64_t transposed_size(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation, bool same,
+                             std::optional<std::int64_t> extra);
+
 LayerRef Conv1D(ConvConfig<1> config, LayerOptions options = {});
 LayerRef Conv2D(ConvConfig<2> config, LayerOptions options = {});
 LayerRef Conv3D(ConvConfig<3> config, LayerOptions options = {});

@@ -12,6 +12,11 @@ struct EnumNames<DataFormat> {
   static constexpr std::string_view names[] = {"channels_last", "channels_first"};
 };
 
+template <std::size_t n>
+std::vector<std::int64_t> sizes_of(const Extent<n>& extent) {
+  return {extent.sizes.begin(), extent.sizes.end()};
+}
+
 // A field of Keras's that nacre has only in one form: the value is accepted and written, any other is refused.
 template <auto value>
 struct Only {

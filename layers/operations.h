@@ -1,11 +1,49 @@
-// Keras's operations on tensors, as layers. Where a functional model of Keras computes tensors without a layer (above
-// all the masks that its layers hand on) it records such operations between the layers, and its files hold them.
+// Keras's operations on tensors (keras.ops), as layers. Where a functional model of Keras computes tensors without a layer
+// (x * 2 + 1, x[:, -1], the masks that its layers hand on) it records such operations between the layers, and its files
+// hold them. In YAML they are called ops.NAME, for a layer may have the name too: ops.Add is no layer Add.
 #pragma once
+
+#include <optional>
 
 #include "layers/symbol.h"
 
 namespace nacre {
 
+// An argument of an operation's call.
+struct OperationArgument {
+  enum class Kind : std::uint8_t {
+    one,
+    list,      // a list of tensors
+    spread,    // all further positional arguments
+    keywords,  // all further named arguments: constants
+  };
+  std::string name;  // Keras's
+  Kind kind = Kind::one;
+};
+using OperationArguments = std::vector<OperationArgument>;
+
+// A call of an operation has its tensors as inputs and its constants as options, by the names of the arguments: numbers,
+// lists, {class_name: __numpy__, config: {value, dtype}}. Inputs are the arguments that the options do not give, in order;
+// within the options, also deep in lists, {tensor: k} stands for input k.
+Tree tensor_reference(std::size_t input);
+std::optional<std::size_t> referred_tensor(const Tree& tree);
+
+class OperationLayer : public Layer {
+ public:
+  using Layer::Layer;
+  virtual const OperationArguments& arguments() const = 0;  // in the order of Keras's call
+  bool casts_inputs() const override { return false; }
+  bool spreads_inputs() const override { return true; }
+  int input_count() const override { return 0; }
+};
+
 std::vector<ClassInfo<Layer>> operation_layers();
+// The arguments of the operation that `name` stands for in YAML ("ops.Sum"); null when it is none.
+const OperationArguments* operation_arguments(std::string_view name);
+
+// Applies an operation by its name ("Sum" or "sum"). `arguments` are, by Keras's names, fields of its config and constants
+// among the arguments of its call: apply_operation("Sum", {x}, {{"axis", 1}}). All outputs.
+Symbols apply_operation(std::string_view name, Symbols inputs, Tree arguments = {});
+Values apply_operation(Context& context, std::string_view name, Values inputs, Tree arguments = {});
 
 }  // namespace nacre
