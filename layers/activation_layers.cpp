@@ -71,6 +71,16 @@ class ELULayer final : public FunctionLayer<ELUConfig> {
   Value apply(Value x) const override { return activation::elu(x, config_.alpha); }
 };
 
+class ThresholdedReLULayer final : public FunctionLayer<ThresholdedReLUConfig> {
+ public:
+  using FunctionLayer::FunctionLayer;
+
+ protected:
+  Value apply(Value x) const override {
+    return ops::select(ops::greater(x, ops::scalar_like(x, config_.theta)), x, ops::scalar_like(x, 0));
+  }
+};
+
 class PReLULayer final : public ConfiguredLayer<PReLUConfig> {
  public:
   using ConfiguredLayer::ConfiguredLayer;
@@ -135,13 +145,21 @@ LayerRef PReLU(PReLUConfig config, LayerOptions options) {
 LayerRef ELU(ELUConfig config, LayerOptions options) {
   return std::make_shared<ELULayer>(std::move(config), std::move(options));
 }
+LayerRef ThresholdedReLU(ThresholdedReLUConfig config, LayerOptions options) {
+  return std::make_shared<ThresholdedReLULayer>(std::move(config), std::move(options));
+}
 LayerRef Softmax(SoftmaxConfig config, LayerOptions options) {
   return std::make_shared<SoftmaxLayer>(std::move(config), std::move(options));
 }
 
 std::vector<ClassInfo<Layer>> activation_layers() {
-  return {layer_info<ActivationLayerClass>(), layer_info<ReLULayer>(), layer_info<LeakyReLULayer>(),
-          layer_info<PReLULayer>(),           layer_info<ELULayer>(),  layer_info<SoftmaxLayer>()};
+  return {layer_info<ActivationLayerClass>(),
+          layer_info<ReLULayer>(),
+          layer_info<LeakyReLULayer>(),
+          layer_info<PReLULayer>(),
+          layer_info<ELULayer>(),
+          layer_info<ThresholdedReLULayer>("keras._legacy.layers"),
+          layer_info<SoftmaxLayer>()};
 }
 
 }  // namespace nacre

@@ -57,6 +57,14 @@ struct ELUConfig {
   double alpha = 1;
   static void describe(auto&& field) { field("alpha", &ELUConfig::alpha, "-alpha is the limit for small x"); }
 };
+struct ThresholdedReLUConfig {
+  static constexpr std::string_view class_name = "ThresholdedReLU";
+  static constexpr std::string_view doc = "x above theta, 0 elsewhere.";
+  double theta = 1;
+  static void describe(auto&& field) {
+    field("theta", &ThresholdedReLUConfig::theta, "up to it the result is 0", at_least(0));
+  }
+};
 struct SoftmaxConfig {
   static constexpr std::string_view class_name = "Softmax";
   static constexpr std::string_view doc = "exp(x) / Σ exp(x) over one axis or several; masked places give 0.";
@@ -69,6 +77,7 @@ LayerRef ReLU(ReLUConfig config = {}, LayerOptions options = {});
 LayerRef LeakyReLU(LeakyReLUConfig config = {}, LayerOptions options = {});
 LayerRef PReLU(PReLUConfig config = {}, LayerOptions options = {});
 LayerRef ELU(ELUConfig config = {}, LayerOptions options = {});
+LayerRef ThresholdedReLU(ThresholdedReLUConfig config = {}, LayerOptions options = {});
 LayerRef Softmax(SoftmaxConfig config = {}, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> activation_layers();

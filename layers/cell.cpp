@@ -1,5 +1,7 @@
 #include "layers/cell.h"
 
+#include <numeric>
+
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/scan.h"
 #include "backend/graph/ops/shape.h"
@@ -14,15 +16,64 @@ Values states_of(const CallArguments& arguments, const std::string& name) {
 
 Values zero_states(Graph& graph, const Cell& cell, std::int64_t batch, DType dtype) {
   Values states;
-  for (std::int64_t size : cell.state_sizes()) states.push_back(emit::zeros(graph, {dtype, {batch, size}}));
+  for (const Shape& shape : cell.state_shapes()) states.push_back(emit::zeros(graph, {dtype, Shape{batch} + shape}));
   return states;
+}
+
+CellStep long_short_term_step(Value z, Value memory, const Ref<Activation>& activation, const Ref<Activation>& gate) {
+  const std::int64_t units = z.shape()[-1] / 4;
+  const auto part = [&](std::int64_t index) { return ops::slice_axis(z, -1, index * units, (index + 1) * units); };
+  const Value i = activated(part(0), gate), f = activated(part(1), gate);
+  const Value c = f * memory + i * activated(part(2), activation);
+  const Value h = activated(part(3), gate) * activated(c, activation);
+  return {h, {h, c}};
+}
+
+namespace {
+
+class UnitForgetBias final : public Initializer {
+ public:
+  explicit UnitForgetBias(Ref<Initializer> others) : others_(std::move(others)) {}
+  std::string_view class_name() const override { return others_->class_name(); }
+  Tree config_tree(Style style) const override { return others_->config_tree(style); }
+  Tensor operator()(const Shape& shape, DType dtype, RandomKey key) const override {
+    Tensor bias = (*others_)(shape, dtype, key);
+    visit(dtype, [&]<class T>(T*) {
+      const std::span<T> values = bias.writable<T>();
+      for (std::size_t i = values.size() / 4; i < values.size() / 2; ++i) values[i] = convert<T>(1.0);
+    });
+    return bias;
+  }
+
+ private:
+  Ref<Initializer> others_;
+};
+
+// Batch and time, the first two axes, exchanged.
+Value time_first(Value x) {
+  std::vector<std::int64_t> axes(static_cast<std::size_t>(x.shape().rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[0], axes[1]);
+  return ops::transpose(x, std::move(axes));
+}
+
+// (batch) as (batch, 1, …), beside a value of that rank.
+Value beside(Value mask, int rank) {
+  while (mask.shape().rank() < rank) mask = ops::expand_dims(mask, mask.shape().rank());
+  return mask;
+}
+
+}  // namespace
+
+Ref<Initializer> with_unit_forget_bias(Ref<Initializer> others) {
+  return std::make_shared<UnitForgetBias>(std::move(others));
 }
 
 Values Cell::call(Context& context, const CallArguments& arguments) {
   const Value x = arguments.inputs.at(0);
   Values states = states_of(arguments, "states");
   if (states.empty()) states = zero_states(context.graph(), *this, x.shape()[0], x.dtype());
-  need(states.size() == state_sizes().size(), "got {} states, wanted {}", states.size(), state_sizes().size());
+  need(states.size() == state_shapes().size(), "got {} states, wanted {}", states.size(), state_shapes().size());
   const CellConstants fixed = constants(context, x, states);
   CellStep result = step(project(x, fixed), states, fixed);
   result.states.insert(result.states.begin(), result.output);
@@ -31,22 +82,23 @@ Values Cell::call(Context& context, const CallArguments& arguments) {
 
 void RecurrentLayer::check(const std::vector<Shape>& inputs) const {
   need(!inputs.empty(), "got no inputs, wanted a sequence");
-  emit::want_rank(inputs[0], 3);
+  emit::want_rank(inputs[0], input_rank());
   if (!built()) return;
-  emit::want_size(inputs[0], 2, built_shapes()[0][2]);
+  for (int axis = 2; axis < input_rank(); ++axis) emit::want_size(inputs[0], axis, built_shapes()[0][axis]);
   for (const VariableRef& state : carried_)
     need(same(inputs[0][0], state->shape()[0]), "got input {}, wanted the batch size {} of the states", inputs[0],
          state->shape()[0]);
 }
 
 void RecurrentLayer::build(const std::vector<Shape>& inputs) {
-  emit::known_size(inputs[0], 2);
-  cell()->ensure_built({{inputs[0][0], inputs[0][2]}});
+  for (int axis = 2; axis < input_rank(); ++axis) emit::known_size(inputs[0], axis);
+  cell()->ensure_built({Shape{inputs[0][0]} + inputs[0].from(2)});
   if (!flags().stateful) return;
   if (inputs[0][0] == unknown)
     throw Error("got input {}, wanted a known batch size, as the layer is stateful", inputs[0])
         .hint("give the Input layer a batch_shape");
-  for (std::int64_t size : cell()->state_sizes()) carried_.push_back(add_state("state", {inputs[0][0], size}));
+  for (const Shape& shape : cell()->state_shapes())
+    carried_.push_back(add_state("state", Shape{inputs[0][0]} + shape));
 }
 
 std::optional<Walked> RecurrentLayer::fused(const CellConstants&, Value, const Values&) const { return {}; }
@@ -55,10 +107,10 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
                             const CellConstants& constants) const {
   // Where a step is masked, states stay as they are, and the result is that of the step before, or 0.
   const bool repeats = mask && !flags().zero_output_for_mask;
-  const Shape& shape = x.shape();
-  Values carries = states, sequences = {cell()->project(ops::transpose(x, {1, 0, 2}), constants)};
-  if (repeats) carries.push_back(emit::zeros(context.graph(), {x.dtype(), {shape[0], cell()->output_size()}}));
-  if (mask) sequences.push_back(ops::transpose(mask, {1, 0}));
+  Values carries = states, sequences = {cell()->project(time_first(x), constants)};
+  if (repeats)
+    carries.push_back(emit::zeros(context.graph(), {x.dtype(), Shape{x.shape()[0]} + cell()->output_shape()}));
+  if (mask) sequences.push_back(time_first(mask));
   CellConstants outside = constants;
   Values fixed;
   outside.visit([&](Value& value) { fixed.push_back(value); });
@@ -70,10 +122,11 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
     const Values before(now.begin(), now.begin() + static_cast<std::ptrdiff_t>(states.size()));
     CellStep result = cell()->step(items[0], before, inside);
     if (mask) {
-      const Value counts = ops::expand_dims(items[1], 1);
-      for (std::size_t i = 0; i < before.size(); ++i)
-        result.states[i] = ops::select(counts, result.states[i], before[i]);
-      result.output = ops::select(counts, result.output, repeats ? now.back() : ops::fill_like(result.output, 0));
+      const auto choose = [&](Value value, Value otherwise) {
+        return ops::select(beside(items[1], value.shape().rank()), value, otherwise);
+      };
+      for (std::size_t i = 0; i < before.size(); ++i) result.states[i] = choose(result.states[i], before[i]);
+      result.output = choose(result.output, repeats ? now.back() : ops::fill_like(result.output, 0));
     }
     if (repeats) result.states.push_back(result.output);
     return {std::move(result.states), {result.output}};
@@ -83,7 +136,7 @@ Walked RecurrentLayer::walk(Context& context, Value x, Value mask, const Values&
   const Value last =
       flags().go_backwards ? ops::slice_axis(results, 0, 0, 1) : ops::slice_axis(results, 0, -1, whole_axis);
   scanned.carries.resize(states.size());
-  return {ops::transpose(results, {1, 0, 2}), ops::squeeze(last, 0), std::move(scanned.carries)};
+  return {time_first(results), ops::squeeze(last, 0), std::move(scanned.carries)};
 }
 
 Values RecurrentLayer::call(Context& context, const CallArguments& arguments) {
@@ -96,8 +149,8 @@ Values RecurrentLayer::call(Context& context, const CallArguments& arguments) {
     for (const VariableRef& state : carried_) states.push_back(graph.latest(state));
     if (!flags().stateful) states = zero_states(graph, *cell(), x.shape()[0], x.dtype());
   }
-  need(states.size() == cell()->state_sizes().size(), "got {} initial states, wanted {}", states.size(),
-       cell()->state_sizes().size());
+  need(states.size() == cell()->state_shapes().size(), "got {} initial states, wanted {}", states.size(),
+       cell()->state_shapes().size());
 
   const Value features = ops::squeeze(ops::slice_axis(x, 1, 0, 1), 1);
   const CellConstants constants = cell()->constants(context, features, states);

@@ -30,9 +30,10 @@ struct CellStep {
 class Cell : public Layer {
  public:
   using Layer::Layer;
-  virtual std::vector<std::int64_t> state_sizes() const = 0;
-  virtual std::int64_t output_size() const { return state_sizes().front(); }
-  // features: a value of the shape of one step's input, (batch, features); states as they come into the first step.
+  // Of one sample, without the batch; known once the cell is built.
+  virtual std::vector<Shape> state_shapes() const = 0;
+  virtual Shape output_shape() const { return state_shapes().front(); }
+  // features: a value of the shape of one step's input, (batch, features…); states as they come into the first step.
   virtual CellConstants constants(Context& context, Value features, const Values& states) = 0;
   // What depends on the input alone, for any number of leading axes: all steps may be done at once.
   virtual Value project(Value x, const CellConstants& constants) const = 0;
@@ -49,10 +50,15 @@ class Cell : public Layer {
 Values states_of(const CallArguments& arguments, const std::string& name);
 Values zero_states(Graph& graph, const Cell& cell, std::int64_t batch, DType dtype);
 
+// The step of long short-term memory: z (batch, …, 4·units) are the gates i f c o before their activations.
+CellStep long_short_term_step(Value z, Value memory, const Ref<Activation>& activation, const Ref<Activation>& gate);
+// An initializer of the bias of those gates, under which that of the forget gate is 1.
+Ref<Initializer> with_unit_forget_bias(Ref<Initializer> others);
+
 // Results at the steps that they belong to, whichever way the sequence was walked.
 struct Walked {
-  Value sequence;  // (batch, time, units)
-  Value last;      // (batch, units), of the step that was walked last
+  Value sequence;  // (batch, time, units…)
+  Value last;      // (batch, units…), of the step that was walked last
   Values states;
 };
 
@@ -70,6 +76,7 @@ class RecurrentLayer : public Layer {
   int input_count() const override { return 0; }
 
  protected:
+  virtual int input_rank() const { return 3; }  // (batch, time, features…)
   void check(const std::vector<Shape>& inputs) const override;
   void build(const std::vector<Shape>& inputs) override;
   Values call(Context& context, const CallArguments& arguments) override;

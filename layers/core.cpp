@@ -52,7 +52,7 @@ class EmbeddingLayer final : public ConfiguredLayer<EmbeddingConfig> {
   Values call(Context& context, const CallArguments& arguments) override {
     Value indices = arguments.inputs[0];
     if (indices.dtype() != DType::int32 && indices.dtype() != DType::int64) indices = ops::cast(indices, DType::int32);
-    return {ops::cast(ops::gather(context.graph().variable(embeddings_), indices), dtype().compute())};
+    return {ops::cast(ops::gather(context.graph().latest(embeddings_), indices), dtype().compute())};
   }
   Values compute_masks(Context&, const CallArguments& arguments, const Values&) override {
     if (!config_.mask_zero) return {Value()};

@@ -116,7 +116,7 @@ VariableRef Layer::add_state(std::string name, Shape shape) {
 }
 
 Value Layer::value(Context& context, const VariableRef& weight) const {
-  return ops::cast(context.graph().variable(weight), options_.dtype.compute());
+  return ops::cast(context.graph().latest(weight), options_.dtype.compute());
 }
 
 // --- weights ------------------------------------------------------------------------------------------------------

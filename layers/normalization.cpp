@@ -1,6 +1,7 @@
 #include "layers/normalization.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "backend/graph/ops/elementwise.h"
@@ -72,10 +73,17 @@ class Affine : public ConfiguredLayer<Config> {
   VariableRef gamma_, beta_;
 };
 
-// Ioffe and Szegedy, "Batch normalization" (2015).
+// Ioffe and Szegedy, "Batch normalization" (2015); Ioffe, "Batch renormalization" (2017).
 class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
  public:
-  using Affine::Affine;
+  explicit BatchNormalizationLayer(BatchNormalizationConfig config = {}, LayerOptions options = {})
+      : Affine(std::move(config), std::move(options)) {
+    if (const auto& clipping = config_.renorm_clipping; clipping && clipping->rmin && clipping->rmax)
+      if (*clipping->rmin > *clipping->rmax)
+        throw Error("got rmin = {} above rmax = {}", *clipping->rmin, *clipping->rmax)
+            .about("'renorm_clipping'")
+            .usage();
+  }
 
  protected:
   std::int64_t axis_of(const Shape& x) const { return Axes(config_.axis).in(x)[0]; }
@@ -87,18 +95,46 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
     const Shape channels{emit::known_size(inputs[0], static_cast<int>(axis_of(inputs[0])))};
     if (config_.scale) add_gamma(channels);
     if (config_.center) add_beta(channels);
-    moving_mean_ = add_weight("moving_mean", channels, config_.moving_mean_initializer, {.trainable = false});
-    moving_variance_ =
-        add_weight("moving_variance", channels, config_.moving_variance_initializer, {.trainable = false});
+    const Ref<Initializer>& mean = config_.moving_mean_initializer;
+    const Ref<Initializer>& variance = config_.moving_variance_initializer;
+    const auto add = [&](std::string name, const Ref<Initializer>& initializer) {
+      return add_weight(std::move(name), channels, initializer, {.trainable = false});
+    };
+    moving_mean_ = add("moving_mean", mean);
+    moving_variance_ = add("moving_variance", variance);
+    if (!config_.renorm) return;
+    const Ref<Initializer> deviation = std::make_shared<SquareRoot>(variance);
+    moving_stddev_ = add("moving_stddev", deviation);
+    renorm_mean_ = add("renorm_mean", mean);
+    renorm_stddev_ = add("renorm_stddev", deviation);
   }
   Values call(Context& context, const CallArguments& arguments) override {
-    const Value x = arguments.inputs[0];
+    const Value x = arguments.inputs[0], mask = arguments.masks[0];
     // A frozen layer keeps its statistics.
     if (!context.training() || !trainable()) return {inferred(context.graph(), x)};
-    return {arguments.masks[0] ? masked(context.graph(), x, arguments.masks[0]) : trained(context.graph(), x)};
+    if (!mask && !config_.renorm) return {trained(context.graph(), x)};
+    return {trained_in_parts(context.graph(), x, mask)};
   }
 
  private:
+  // The roots of what another initializer gives.
+  class SquareRoot final : public Initializer {
+   public:
+    explicit SquareRoot(Ref<Initializer> of) : of_(std::move(of)) {}
+    std::string_view class_name() const override { return of_->class_name(); }
+    Tree config_tree(Style style) const override { return of_->config_tree(style); }
+    Tensor operator()(const Shape& shape, DType dtype, RandomKey key) const override {
+      Tensor tensor = (*of_)(shape, dtype, key);
+      visit(dtype, [&]<class T>(T*) {
+        for (T& value : tensor.writable<T>()) value = convert<T>(std::sqrt(convert<double>(value)));
+      });
+      return tensor;
+    }
+
+   private:
+    Ref<Initializer> of_;
+  };
+
   // x · scale + shift, where scale and shift depend on variables alone.
   Value inferred(Graph& graph, Value x) const {
     Value scale = ops::rsqrt(graph.latest(moving_variance_) + config_.epsilon);
@@ -111,43 +147,70 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
     };
     return ops::cast(ops::cast(x, scale.dtype()) * place(scale) + place(shift), x.dtype());
   }
+  // The usual case, one op.
   Value trained(Graph& graph, Value x) const {
-    const std::int64_t axis = axis_of(x.shape()), size = x.shape()[static_cast<int>(axis)];
-    std::vector<std::int64_t> forth = all_axes_but(x.shape(), axis), back(forth.size() + 1);
-    forth.push_back(axis);
-    for (std::size_t i = 0; i < forth.size(); ++i)
-      back[static_cast<std::size_t>(forth[i])] = static_cast<std::int64_t>(i);
+    const auto axis = static_cast<int>(axis_of(x.shape()));
     const bool last = axis == x.shape().rank() - 1;
-    const auto [y, mean, variance] =
-        ops::batch_norm(last ? x : ops::transpose(x, forth), gamma(graph, size), beta(graph, size), config_.epsilon);
-    update(graph, mean, variance);
-    return last ? y : ops::transpose(y, back);
+    const std::int64_t size = x.shape()[axis];
+    const auto [y, mean, variance] = ops::batch_norm(last ? x : emit::move_axis(x, axis, -1), gamma(graph, size),
+                                                     beta(graph, size), config_.epsilon);
+    move(moving_mean_, mean, config_.momentum);
+    move(moving_variance_, variance, config_.momentum);
+    return last ? y : emit::move_axis(y, -1, axis);
   }
-  // Statistics of the places that count alone.
-  Value masked(Graph& graph, Value x, Value mask) const {
+  // With statistics of the places that count alone, or corrected ones.
+  Value trained_in_parts(Graph& graph, Value x, Value mask) const {
     const std::int64_t axis = axis_of(x.shape());
-    need(mask.shape().rank() == x.shape().rank() - 1, "got a mask {} for input {}, wanted one axis less", mask.shape(),
-         x.shape());
-    const Value wide = ops::cast(x, dtype().variable()), zero = ops::scalar_like(wide, 0);
-    const Value counts = emit::broadcast(ops::expand_dims(mask, mask.shape().rank()), x.shape());
     const std::vector<std::int64_t> axes = all_axes_but(x.shape(), axis);
-    const Value total = ops::sum(ops::cast(counts, wide.dtype()), axes, true) + 1e-7;
-    const Value mean = ops::sum(ops::select(counts, wide, zero), axes, true) / total;
-    const Value variance = ops::sum(ops::select(counts, ops::square(wide - mean), zero), axes, true) / total;
-    const Shape channels{x.shape()[static_cast<int>(axis)]};
-    update(graph, ops::reshape(mean, channels), ops::reshape(variance, channels));
-    const Value y = transformed((wide - mean) * ops::rsqrt(variance + config_.epsilon), beside(x.shape(), {axis}));
-    return ops::cast(y, x.dtype());
-  }
-  void update(Graph& graph, Value mean, Value variance) const {
-    const auto move = [&](const VariableRef& average, Value now) {
-      graph.update(average, graph.latest(average) * config_.momentum + now * (1 - config_.momentum));
+    const Value wide = ops::cast(x, dtype().variable());
+    Value counts, total;
+    if (mask) {
+      need(mask.shape().rank() == x.shape().rank() - 1, "got a mask {} for input {}, wanted one axis less",
+           mask.shape(), x.shape());
+      counts = emit::broadcast(ops::expand_dims(mask, mask.shape().rank()), x.shape());
+      total = ops::sum(ops::cast(counts, wide.dtype()), axes, true) + 1e-7;
+    }
+    const auto mean_of = [&](Value value) {
+      if (!mask) return ops::mean(value, axes, true);
+      return ops::sum(ops::select(counts, value, ops::scalar_like(value, 0)), axes, true) / total;
     };
-    move(moving_mean_, mean);
-    move(moving_variance_, variance);
+    const Value mean = mean_of(wide), variance = mean_of(ops::square(wide - mean));
+    const Value standard = (wide - mean) * ops::rsqrt(variance + config_.epsilon);
+    const Shape channels{x.shape()[static_cast<int>(axis)]}, place = beside(x.shape(), {axis});
+    if (!config_.renorm) {
+      move(moving_mean_, ops::reshape(mean, channels), config_.momentum);
+      move(moving_variance_, ops::reshape(variance, channels), config_.momentum);
+      return ops::cast(transformed(standard, place), x.dtype());
+    }
+    const auto [r, d] = corrections(graph, ops::reshape(mean, channels), ops::reshape(variance, channels));
+    const Value corrected = standard * ops::reshape(r, place) + ops::reshape(d, place);
+    return ops::cast(transformed(corrected, place), x.dtype());
+  }
+  // The factor and the shift that lead from the batch's statistics to the moving ones; these then take the batch's in.
+  std::pair<Value, Value> corrections(Graph& graph, Value mean, Value variance) const {
+    const Value deviation = ops::sqrt(variance + config_.epsilon);
+    const Value before = graph.latest(renorm_stddev_);
+    const Value reference = ops::maximum(before, ops::scalar_like(before, std::sqrt(config_.epsilon)));
+    Value r = deviation / reference, d = (mean - graph.latest(renorm_mean_)) / reference;
+    const RenormClipping clipping = config_.renorm_clipping.value_or(RenormClipping());
+    if (clipping.rmin) r = ops::maximum(r, ops::scalar_like(r, *clipping.rmin));
+    if (clipping.rmax) r = ops::minimum(r, ops::scalar_like(r, *clipping.rmax));
+    if (clipping.dmax) d = ops::clip(d, -*clipping.dmax, *clipping.dmax);
+
+    move(renorm_mean_, mean, config_.renorm_momentum);
+    move(renorm_stddev_, deviation, config_.renorm_momentum);
+    move(moving_mean_, mean, config_.momentum);
+    move(moving_stddev_, deviation, config_.momentum);
+    graph.update(moving_variance_, ops::relu(ops::square(graph.latest(moving_stddev_)) - config_.epsilon));
+    return {ops::stop_gradient(r), ops::stop_gradient(d)};
+  }
+  static void move(const VariableRef& average, Value now, double momentum) {
+    Graph& graph = now.graph();
+    graph.update(average, graph.latest(average) * momentum + now * (1 - momentum));
   }
 
   VariableRef moving_mean_, moving_variance_;
+  VariableRef moving_stddev_, renorm_mean_, renorm_stddev_;  // of renormalisation
 };
 
 // Ba et al., "Layer normalization" (2016).

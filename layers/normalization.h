@@ -6,6 +6,16 @@
 
 namespace nacre {
 
+// Bounds of the corrections of batch renormalisation; null: none.
+struct RenormClipping {
+  std::optional<double> rmax, rmin, dmax;
+  static void describe(auto&& field) {
+    field("rmax", &RenormClipping::rmax, "largest factor r");
+    field("rmin", &RenormClipping::rmin, "smallest factor r");
+    field("dmax", &RenormClipping::dmax, "largest |d| of the shift", at_least(0));
+  }
+};
+
 struct BatchNormalizationConfig {
   static constexpr std::string_view class_name = "BatchNormalization";
   static constexpr std::string_view doc =
@@ -18,8 +28,8 @@ struct BatchNormalizationConfig {
                    moving_variance_initializer = "Ones";
   Ref<Regularizer> beta_regularizer, gamma_regularizer;
   Ref<WeightConstraint> beta_constraint, gamma_constraint;
-  Only<false> synchronized, renorm;
-  Only<nullptr> renorm_clipping;
+  bool synchronized = false, renorm = false;
+  std::optional<RenormClipping> renorm_clipping;
   double renorm_momentum = 0.99;
   static void describe(auto&& field) {
     field("axis", &BatchNormalizationConfig::axis, "the channels");
@@ -37,11 +47,13 @@ struct BatchNormalizationConfig {
     field("gamma_regularizer", &BatchNormalizationConfig::gamma_regularizer, "penalty on gamma");
     field("beta_constraint", &BatchNormalizationConfig::beta_constraint, "applied to beta after each update");
     field("gamma_constraint", &BatchNormalizationConfig::gamma_constraint, "applied to gamma after each update");
-    field("synchronized", &BatchNormalizationConfig::synchronized, "statistics over several devices are not supported");
-    field("renorm", &BatchNormalizationConfig::renorm, "batch renormalisation is not supported");
-    field("renorm_clipping", &BatchNormalizationConfig::renorm_clipping, "batch renormalisation is not supported");
+    field("synchronized", &BatchNormalizationConfig::synchronized,
+          "statistics over the batches of all devices; on one device of no effect");
+    field("renorm", &BatchNormalizationConfig::renorm,
+          "batch renormalisation: training corrects towards moving statistics, x·r + d");
+    field("renorm_clipping", &BatchNormalizationConfig::renorm_clipping, "bounds of the corrections r and d");
     field("renorm_momentum", &BatchNormalizationConfig::renorm_momentum,
-          "of batch renormalisation; without it of no effect");
+          "of the moving statistics that renormalisation corrects towards", between(0, 1));
   }
 };
 

@@ -12,6 +12,11 @@ namespace nacre {
 
 namespace {
 
+template <Pooling kind>
+Value pooled(Value x, PoolAttrs attrs) {
+  return kind == Pooling::max ? ops::max_pool(x, std::move(attrs)) : ops::average_pool(x, std::move(attrs));
+}
+
 template <Pooling kind, std::size_t rank>
 class PoolingLayer final : public ConfiguredLayer<PoolingConfig<kind, rank>> {
  public:
@@ -23,14 +28,11 @@ class PoolingLayer final : public ConfiguredLayer<PoolingConfig<kind, rank>> {
   }
   Values call(Context&, const CallArguments& arguments) override {
     const auto& c = this->config_;
-    const auto sizes = [](const Extent<rank>& extent) {
-      return std::vector<std::int64_t>(extent.sizes.begin(), extent.sizes.end());
-    };
-    const PoolAttrs attrs{
-        .window = sizes(c.pool_size), .strides = sizes(c.strides.value_or(c.pool_size)), .padding = c.padding};
     const bool first = c.data_format == DataFormat::channels_first;
     const Value x = first ? emit::channels_last(arguments.inputs[0]) : arguments.inputs[0];
-    const Value y = kind == Pooling::max ? ops::max_pool(x, attrs) : ops::average_pool(x, attrs);
+    const Value y = pooled<kind>(x, {.window = sizes_of(c.pool_size),
+                                     .strides = sizes_of(c.strides.value_or(c.pool_size)),
+                                     .padding = c.padding});
     return {first ? emit::channels_first(y) : y};
   }
 };
@@ -65,6 +67,47 @@ class GlobalPoolingLayer final : public ConfiguredLayer<GlobalPoolingConfig<kind
   }
 };
 
+// Window i of n over an axis covers [⌊i·size/n⌋, ⌈(i + 1)·size/n⌉); the axes are pooled one after the other.
+template <Pooling kind, std::size_t rank>
+class AdaptivePoolingLayer final : public ConfiguredLayer<AdaptivePoolingConfig<kind, rank>> {
+ public:
+  using ConfiguredLayer<AdaptivePoolingConfig<kind, rank>>::ConfiguredLayer;
+
+ protected:
+  void check(const std::vector<Shape>& inputs) const override {
+    emit::want_rank(inputs[0], static_cast<int>(rank) + 2);
+  }
+  Values call(Context&, const CallArguments& arguments) override {
+    const bool first = this->config_.data_format == DataFormat::channels_first;
+    Value x = first ? emit::channels_last(arguments.inputs[0]) : arguments.inputs[0];
+    for (std::size_t i = 0; i < rank; ++i) x = along(x, i);
+    return {first ? emit::channels_first(x) : x};
+  }
+
+ private:
+  Value along(Value x, std::size_t spatial) const {
+    const int axis = static_cast<int>(spatial) + 1;
+    const std::int64_t size = x.shape()[axis], count = this->config_.output_size[spatial];
+    const auto windows = [&](Value part, std::int64_t window) {
+      std::vector<std::int64_t> extent(rank, 1);
+      extent[spatial] = window;
+      return pooled<kind>(part, {.window = extent, .strides = extent});
+    };
+    if (size == unknown) {
+      Shape shape = x.shape();
+      shape.set(axis, count);
+      return emit::zeros(x.graph(), {x.dtype(), std::move(shape)});
+    }
+    if (size % count == 0) return windows(x, size / count);
+    Values parts;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t begin = i * size / count, end = ((i + 1) * size + count - 1) / count;
+      parts.push_back(windows(ops::slice_axis(x, axis, begin, end), end - begin));
+    }
+    return ops::concat(std::move(parts), axis);
+  }
+};
+
 template <Pooling kind, std::size_t rank>
 LayerRef pooling(PoolingConfig<kind, rank> config, LayerOptions options) {
   return std::make_shared<PoolingLayer<kind, rank>>(std::move(config), std::move(options));
@@ -75,9 +118,15 @@ LayerRef global_pooling(GlobalPoolingConfig<kind, rank> config, LayerOptions opt
 }
 
 template <Pooling kind, std::size_t rank>
+LayerRef adaptive_pooling(AdaptivePoolingConfig<kind, rank> config, LayerOptions options) {
+  return std::make_shared<AdaptivePoolingLayer<kind, rank>>(std::move(config), std::move(options));
+}
+
+template <Pooling kind, std::size_t rank>
 void list(std::vector<ClassInfo<Layer>>& infos, std::string_view alias, std::string_view global_alias) {
   infos.push_back(layer_info<PoolingLayer<kind, rank>>("keras.layers", {alias}));
   infos.push_back(layer_info<GlobalPoolingLayer<kind, rank>>("keras.layers", {global_alias}));
+  infos.push_back(layer_info<AdaptivePoolingLayer<kind, rank>>());
 }
 
 }  // namespace
@@ -111,6 +160,24 @@ LayerRef GlobalAveragePooling2D(GlobalPoolingConfig<Pooling::average, 2> config,
 }
 LayerRef GlobalAveragePooling3D(GlobalPoolingConfig<Pooling::average, 3> config, LayerOptions options) {
   return global_pooling(config, options);
+}
+LayerRef AdaptiveMaxPooling1D(AdaptivePoolingConfig<Pooling::max, 1> config, LayerOptions options) {
+  return adaptive_pooling(config, options);
+}
+LayerRef AdaptiveMaxPooling2D(AdaptivePoolingConfig<Pooling::max, 2> config, LayerOptions options) {
+  return adaptive_pooling(config, options);
+}
+LayerRef AdaptiveMaxPooling3D(AdaptivePoolingConfig<Pooling::max, 3> config, LayerOptions options) {
+  return adaptive_pooling(config, options);
+}
+LayerRef AdaptiveAveragePooling1D(AdaptivePoolingConfig<Pooling::average, 1> config, LayerOptions options) {
+  return adaptive_pooling(config, options);
+}
+LayerRef AdaptiveAveragePooling2D(AdaptivePoolingConfig<Pooling::average, 2> config, LayerOptions options) {
+  return adaptive_pooling(config, options);
+}
+LayerRef AdaptiveAveragePooling3D(AdaptivePoolingConfig<Pooling::average, 3> config, LayerOptions options) {
+  return adaptive_pooling(config, options);
 }
 
 std::vector<ClassInfo<Layer>> pool_layers() {

@@ -11,7 +11,7 @@ enum class Pooling : std::uint8_t { max, average };
 
 template <Pooling kind, std::size_t rank>
 struct PoolingConfig {
-  static constexpr std::string_view class_names[][3] = {{"MaxPooling1D", "MaxPooling2D", "MaxPooling3D"},
+  static constexpr std::string_view class_names[2][3] = {{"MaxPooling1D", "MaxPooling2D", "MaxPooling3D"},
                                                         {"AveragePooling1D", "AveragePooling2D", "AveragePooling3D"}};
   static constexpr std::string_view class_name = class_names[static_cast<int>(kind)][rank - 1];
   static constexpr std::string_view doc =
@@ -30,7 +30,7 @@ struct PoolingConfig {
 
 template <Pooling kind, std::size_t rank>
 struct GlobalPoolingConfig {
-  static constexpr std::string_view class_names[][3] = {
+  static constexpr std::string_view class_names[2][3] = {
       {"GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"},
       {"GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"}};
   static constexpr std::string_view class_name = class_names[static_cast<int>(kind)][rank - 1];
@@ -41,6 +41,23 @@ struct GlobalPoolingConfig {
   static void describe(auto&& field) {
     field("data_format", &GlobalPoolingConfig::data_format, "where the channels are");
     field("keepdims", &GlobalPoolingConfig::keepdims, "the pooled axes stay, with size 1");
+  }
+};
+
+template <Pooling kind, std::size_t rank>
+struct AdaptivePoolingConfig {
+  static constexpr std::string_view class_names[2][3] = {
+      {"AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D"},
+      {"AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D"}};
+  static constexpr std::string_view class_name = class_names[static_cast<int>(kind)][rank - 1];
+  static constexpr std::string_view doc =
+      kind == Pooling::max ? "The largest element of each of a given number of windows, which cover the input evenly."
+                           : "The mean of each of a given number of windows, which cover the input evenly.";
+  Extent<rank> output_size;
+  DataFormat data_format = DataFormat::channels_last;
+  static void describe(auto&& field) {
+    field("output_size", &AdaptivePoolingConfig::output_size, "number of windows per axis", at_least(1), required());
+    field("data_format", &AdaptivePoolingConfig::data_format, "where the channels are");
   }
 };
 
@@ -56,6 +73,12 @@ LayerRef GlobalMaxPooling3D(GlobalPoolingConfig<Pooling::max, 3> config = {}, La
 LayerRef GlobalAveragePooling1D(GlobalPoolingConfig<Pooling::average, 1> config = {}, LayerOptions options = {});
 LayerRef GlobalAveragePooling2D(GlobalPoolingConfig<Pooling::average, 2> config = {}, LayerOptions options = {});
 LayerRef GlobalAveragePooling3D(GlobalPoolingConfig<Pooling::average, 3> config = {}, LayerOptions options = {});
+LayerRef AdaptiveMaxPooling1D(AdaptivePoolingConfig<Pooling::max, 1> config, LayerOptions options = {});
+LayerRef AdaptiveMaxPooling2D(AdaptivePoolingConfig<Pooling::max, 2> config, LayerOptions options = {});
+LayerRef AdaptiveMaxPooling3D(AdaptivePoolingConfig<Pooling::max, 3> config, LayerOptions options = {});
+LayerRef AdaptiveAveragePooling1D(AdaptivePoolingConfig<Pooling::average, 1> config, LayerOptions options = {});
+LayerRef AdaptiveAveragePooling2D(AdaptivePoolingConfig<Pooling::average, 2> config, LayerOptions options = {});
+LayerRef AdaptiveAveragePooling3D(AdaptivePoolingConfig<Pooling::average, 3> config, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> pool_layers();
 

@@ -12,25 +12,6 @@ namespace nacre {
 
 namespace {
 
-// An LSTM's bias, whose forget gate (the second of four) starts at 1.
-class ForgetBias final : public Initializer {
- public:
-  explicit ForgetBias(Ref<Initializer> others) : others_(std::move(others)) {}
-  std::string_view class_name() const override { return others_->class_name(); }
-  Tree config_tree(Style style) const override { return others_->config_tree(style); }
-  Tensor operator()(const Shape& shape, DType dtype, RandomKey key) const override {
-    Tensor bias = (*others_)(shape, dtype, key);
-    visit(dtype, [&]<class T>(T*) {
-      const std::span<T> values = bias.writable<T>();
-      for (std::size_t i = values.size() / 4; i < values.size() / 2; ++i) values[i] = convert<T>(1.0);
-    });
-    return bias;
-  }
-
- private:
-  Ref<Initializer> others_;
-};
-
 // x · kernel over the last axis; with dropout, x is masked before: once, or in its own way for each of the gates.
 Value masked_product(Value x, Value kernel, const Values& masks) {
   if (masks.empty()) return ops::dense(x, kernel);
@@ -49,7 +30,7 @@ template <class Config, int gates>
 class GatedCell : public ConfiguredLayer<Config, Cell> {
  public:
   using ConfiguredLayer<Config, Cell>::ConfiguredLayer;
-  std::vector<std::int64_t> state_sizes() const override { return {this->config_.units}; }
+  std::vector<Shape> state_shapes() const override { return {{this->config_.units}}; }
   Ref<Regularizer> activity_regularizer() const override { return {}; }  // that of the whole layer
 
   CellConstants constants(Context& context, Value features, const Values& states) override {
@@ -119,20 +100,16 @@ template <class Config>
 class LongShortTermCell final : public GatedCell<Config, 4> {
  public:
   using GatedCell<Config, 4>::GatedCell;
-  std::vector<std::int64_t> state_sizes() const override { return {this->config_.units, this->config_.units}; }
+  std::vector<Shape> state_shapes() const override { return {{this->config_.units}, {this->config_.units}}; }
   CellStep step(Value x, const Values& states, const CellConstants& constants) const override {
-    const auto& [activation, gate] = std::tie(this->config_.activation, this->config_.recurrent_activation);
     const Value z = x + masked_product(states[0], constants.recurrent_kernel, constants.state_masks);
-    const Value i = activated(this->part(z, 0, 1), gate), f = activated(this->part(z, 1, 2), gate);
-    const Value c = f * states[1] + i * activated(this->part(z, 2, 3), activation);
-    const Value h = activated(this->part(z, 3, 4), gate) * activated(c, activation);
-    return {h, {h, c}};
+    return long_short_term_step(z, states[1], this->config_.activation, this->config_.recurrent_activation);
   }
 
  protected:
   Ref<Initializer> bias_initializer() const override {
-    if (!this->config_.unit_forget_bias) return this->config_.bias_initializer;
-    return std::make_shared<ForgetBias>(this->config_.bias_initializer);
+    const Ref<Initializer>& initializer = this->config_.bias_initializer;
+    return this->config_.unit_forget_bias ? with_unit_forget_bias(initializer) : initializer;
   }
 };
 
@@ -197,13 +174,13 @@ class StackedCells final : public ConfiguredLayer<StackedRNNCellsConfig, Cell> {
     }
   }
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return {cells_.begin(), cells_.end()}; }
-  std::vector<std::int64_t> state_sizes() const override {
-    std::vector<std::int64_t> sizes;
+  std::vector<Shape> state_shapes() const override {
+    std::vector<Shape> shapes;
     for (const auto& cell : cells_)
-      for (std::int64_t size : cell->state_sizes()) sizes.push_back(size);
-    return sizes;
+      for (Shape& shape : cell->state_shapes()) shapes.push_back(std::move(shape));
+    return shapes;
   }
-  std::int64_t output_size() const override { return cells_.back()->output_size(); }
+  Shape output_shape() const override { return cells_.back()->output_shape(); }
 
   CellConstants constants(Context& context, Value features, const Values& states) override {
     CellConstants all;
@@ -235,14 +212,14 @@ class StackedCells final : public ConfiguredLayer<StackedRNNCellsConfig, Cell> {
     Shape shape = inputs[0];
     for (const auto& cell : cells_) {
       cell->ensure_built({shape});
-      shape = {inputs[0][0], cell->output_size()};
+      shape = Shape{inputs[0][0]} + cell->output_shape();
     }
   }
 
  private:
   static Values take(Values::const_iterator& state, const Cell& cell) {
     const auto begin = state;
-    state += static_cast<std::ptrdiff_t>(cell.state_sizes().size());
+    state += static_cast<std::ptrdiff_t>(cell.state_shapes().size());
     return {begin, state};
   }
 

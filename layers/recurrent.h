@@ -6,10 +6,9 @@
 
 namespace nacre {
 
-// The fields that layers of one kind of cell have in common with the cell itself.
+// The fields of the gates, which layers of one kind of cell have in common with the cell itself.
 template <class Config>
-void describe_cell(auto&& field) {
-  field("units", &Config::units, "size of the state and of the result", at_least(1), required());
+void describe_gates(auto&& field) {
   field("activation", &Config::activation, "of the candidate state");
   if constexpr (requires { &Config::recurrent_activation; })
     field("recurrent_activation", &Config::recurrent_activation, "of the gates");
@@ -34,6 +33,11 @@ void describe_cell(auto&& field) {
   if constexpr (requires { &Config::reset_after; })
     field("reset_after", &Config::reset_after, "the reset gate acts after the product with the recurrent kernel");
   field("seed", &Config::seed, "own seed of dropout; null: that of the experiment");
+}
+template <class Config>
+void describe_cell(auto&& field) {
+  field("units", &Config::units, "size of the state and of the result", at_least(1), required());
+  describe_gates<Config>(field);
 }
 
 // The fields of every recurrent layer.

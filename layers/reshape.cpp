@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
-#include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/shape.h"
 #include "layers/emit.h"
 
@@ -159,27 +157,6 @@ class CroppingLayer final : public MarginLayer<Config, rank> {
   }
 };
 
-// The axis enlarged by the factor, linearly interpolated between the elements' centres: a product with the
-// (size, size·factor) matrix of weights.
-Value enlarged_linearly(Value x, int axis, std::int64_t factor) {
-  const std::int64_t size = x.shape()[axis];
-  if (factor == 1 || size == unknown) return emit::repeat(x, axis, factor);
-  Tensor weights(Type{DType::float64, {size, size * factor}});
-  const std::span<double> weight = weights.writable<double>();
-  for (std::int64_t to = 0; to < size * factor; ++to) {
-    const double place = std::clamp((static_cast<double>(to) + 0.5) / static_cast<double>(factor) - 0.5, 0.0,
-                                    static_cast<double>(size - 1));
-    const auto low = static_cast<std::int64_t>(place), high = std::min(low + 1, size - 1);
-    const double fraction = place - static_cast<double>(low);
-    weight[static_cast<std::size_t>(low * size * factor + to)] += 1 - fraction;
-    weight[static_cast<std::size_t>(high * size * factor + to)] += fraction;
-  }
-  std::vector<std::int64_t> order;  // exchanges the axis with the last one; its own inverse
-  for (int i = 0; i < x.shape().rank(); ++i) order.push_back(i);
-  std::swap(order[static_cast<std::size_t>(axis)], order.back());
-  return ops::transpose(ops::dense(ops::transpose(x, order), x.graph().constant(weights.cast(x.dtype()))), order);
-}
-
 template <class Config, std::size_t rank>
 class UpSamplingLayer final : public MarginLayer<Config, rank> {
  public:
@@ -190,9 +167,10 @@ class UpSamplingLayer final : public MarginLayer<Config, rank> {
     Value x = arguments.inputs[0];
     for (std::size_t i = 0; i < rank; ++i) {
       const int axis = static_cast<int>(this->first_axis() + i);
-      bool linear = false;
-      if constexpr (rank == 2) linear = this->config_.interpolation == Interpolation::bilinear;
-      x = linear ? enlarged_linearly(x, axis, factor(i)) : emit::repeat(x, axis, factor(i));
+      Interpolation interpolation = Interpolation::nearest;
+      if constexpr (rank == 2) interpolation = this->config_.interpolation;
+      const std::int64_t size = x.shape()[axis];
+      x = resampled(x, axis, size == unknown ? unknown : size * factor(i), interpolation);
     }
     return {x};
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "layers/fields.h"
+#include "layers/resample.h"
 #include "layers/symbol.h"
 
 namespace nacre {
@@ -87,11 +88,6 @@ struct UpSampling1DConfig {
   static constexpr std::string_view doc = "Repeats each step.";
   std::int64_t size = 2;
   static void describe(auto&& field) { field("size", &UpSampling1DConfig::size, "how often", at_least(1)); }
-};
-enum class Interpolation : std::uint8_t { nearest, bilinear };
-template <>
-struct EnumNames<Interpolation> {
-  static constexpr std::string_view names[] = {"nearest", "bilinear"};
 };
 struct UpSampling2DConfig {
   static constexpr std::string_view class_name = "UpSampling2D";

@@ -1,6 +1,10 @@
 #include "layers/wrappers.h"
 
+#include <algorithm>
+
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/matmul.h"
+#include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/shape.h"
 #include "layers/cell.h"
 #include "layers/emit.h"
@@ -107,8 +111,8 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
   std::shared_ptr<RecurrentLayer> forward_, backward_;
 };
 
-// Steps become samples of one larger batch (Keras calls the layer step by step, which differs where samples are not
-// independent: a BatchNormalization inside sees the statistics of all steps).
+// Steps become samples of one larger batch, but where a layer carries something from call to call (statistics, states):
+// such a one is called step by step, as Keras calls every layer.
 class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig> {
  public:
   explicit TimeDistributedLayer(TimeDistributedConfig config = {}, LayerOptions options = {})
@@ -124,15 +128,99 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
     config_.layer->ensure_built({Shape{inputs[0][0]} + inputs[0].from(2)});
   }
   Values call(Context& context, const CallArguments& arguments) override {
-    const Value x = arguments.inputs[0];
+    const Value x = arguments.inputs[0], mask = arguments.masks[0];
     const Shape steps = x.shape().first(2);
-    const Value flat = emit::reshape(x, Shape{steps.known() ? steps.elements() : unknown} + x.shape().from(2));
-    const CallResult result =
-        (*config_.layer)(context, {.inputs = {flat}, .masks = {}, .named = {}, .options = arguments.options});
+    if (mask)
+      need(mask.shape().rank() >= 2 && same(mask.shape().first(2), steps),
+           "got a mask {} for input {}, wanted one element per step", mask.shape(), x.shape());
+    const auto applied = [&](const auto& part) {
+      // A mask of whole steps says nothing about the places inside a step.
+      const Value inner = mask && mask.shape().rank() > 2 ? part(mask) : Value();
+      return (*config_.layer)(
+          context, {.inputs = {part(x)}, .masks = {inner}, .named = {}, .options = arguments.options});
+    };
     Values outputs;
+    if (carries(context.training()) && steps[1] != unknown) {
+      std::vector<Values> results;  // per output, of all steps
+      for (std::int64_t step = 0; step < steps[1]; ++step) {
+        const CallResult result =
+            applied([&](Value value) { return ops::squeeze(ops::slice_axis(value, 1, step, step + 1), 1); });
+        results.resize(result.outputs.size());
+        for (std::size_t i = 0; i < results.size(); ++i) results[i].push_back(ops::expand_dims(result.outputs[i], 1));
+      }
+      for (Values& result : results) outputs.push_back(ops::concat(std::move(result), 1));
+      return outputs;
+    }
+    const Shape batch{steps.known() ? steps.elements() : unknown};
+    const CallResult result = applied([&](Value value) { return emit::reshape(value, batch + value.shape().from(2)); });
     for (const Value& y : result.outputs) outputs.push_back(emit::reshape(y, steps + y.shape().from(1)));
     return outputs;
   }
+
+ private:
+  bool carries(bool training) const {
+    const std::vector<Weight> weights = config_.layer->weights();
+    return !config_.layer->states().empty() ||
+           (training &&
+            std::ranges::any_of(weights, [](const Weight& weight) { return !weight.variable->trainable(); }));
+  }
+};
+
+// Miyato et al., "Spectral normalization for generative adversarial networks" (2018). The kernel itself is replaced by
+// its quotient, so that inference needs nothing more.
+class SpectralNormalizationLayer final : public ConfiguredLayer<SpectralNormalizationConfig> {
+ public:
+  explicit SpectralNormalizationLayer(SpectralNormalizationConfig config = {}, LayerOptions options = {})
+      : ConfiguredLayer(std::move(config), std::move(options)) {
+    if (!config_.layer) throw Error("got nothing, wanted a layer").about("'layer'").usage();
+  }
+  std::vector<std::shared_ptr<Layer>> sublayers() const override { return {config_.layer.share()}; }
+
+ protected:
+  void build(const std::vector<Shape>& inputs) override {
+    config_.layer->ensure_built(inputs);
+    for (const Weight& weight : config_.layer->own_weights())
+      if (const std::string& path = weight.variable->path(); path.ends_with("/kernel") || path.ends_with("/embeddings"))
+        kernel_ = weight.variable;
+    need(kernel_ != nullptr, "got {}, wanted a layer with a kernel or embeddings", config_.layer->label());
+    Tree spread, initializer;
+    spread.set("stddev", 0.02);
+    initializer.set("TruncatedNormal", std::move(spread));
+    vector_u_ = add_weight("vector_u", {1, kernel_->shape()[-1]}, read_object<Initializer>(initializer),
+                           {.trainable = false, .dtype = kernel_->type().dtype});
+  }
+  Values call(Context& context, const CallArguments& arguments) override {
+    if (context.training()) normalise(context.graph());
+    Values outputs =
+        (*config_.layer)(context, {.inputs = arguments.inputs, .masks = {}, .named = {}, .options = arguments.options})
+            .outputs;
+    if (const DType dtype = arguments.inputs[0].dtype(); is_floating(dtype))
+      for (Value& output : outputs) output = ops::cast(output, dtype);
+    return outputs;
+  }
+
+ private:
+  void normalise(Graph& graph) const {
+    const Value before = graph.latest(kernel_), u_before = graph.latest(vector_u_);
+    const Value matrix = ops::stop_gradient(ops::reshape(before, {unknown, before.shape()[-1]}));
+    const auto unit = [](Value vector) {
+      const Value inverse = ops::rsqrt(ops::sum(ops::square(vector)));
+      return vector * ops::minimum(inverse, ops::scalar_like(inverse, 1e7));
+    };
+    Value u = u_before, v;
+    for (std::int64_t i = 0; i < config_.power_iterations; ++i) {
+      v = unit(ops::matmul(u, matrix, false, true));
+      u = unit(ops::matmul(v, matrix));
+    }
+    const Value sigma = ops::matmul(ops::matmul(v, matrix), u, false, true);  // (1, 1)
+    const Value some = emit::any(ops::not_equal(matrix, ops::scalar_like(matrix, 0)), {});
+    graph.update(vector_u_, ops::select(some, u, u_before));
+    // Calls after this one read the quotient; the gradient with respect to it is taken for the kernel's, as in Keras.
+    const Value quotient = ops::reshape(ops::select(some, matrix / sigma, matrix), before.shape());
+    graph.update(kernel_, before + ops::stop_gradient(quotient - before));
+  }
+
+  VariableRef kernel_, vector_u_;
 };
 
 }  // namespace
@@ -143,9 +231,13 @@ LayerRef Bidirectional(BidirectionalConfig config, LayerOptions options) {
 LayerRef TimeDistributed(TimeDistributedConfig config, LayerOptions options) {
   return std::make_shared<TimeDistributedLayer>(std::move(config), std::move(options));
 }
+LayerRef SpectralNormalization(SpectralNormalizationConfig config, LayerOptions options) {
+  return std::make_shared<SpectralNormalizationLayer>(std::move(config), std::move(options));
+}
 
 std::vector<ClassInfo<Layer>> wrapper_layers() {
-  return {layer_info<BidirectionalLayer>(), layer_info<TimeDistributedLayer>()};
+  return {layer_info<BidirectionalLayer>(), layer_info<TimeDistributedLayer>(),
+          layer_info<SpectralNormalizationLayer>()};
 }
 
 }  // namespace nacre

@@ -40,8 +40,22 @@ struct TimeDistributedConfig {
   }
 };
 
+struct SpectralNormalizationConfig {
+  static constexpr std::string_view class_name = "SpectralNormalization";
+  static constexpr std::string_view doc =
+      "A layer whose kernel (or embeddings) is divided by its largest singular value at each call in training.";
+  Ref<Layer> layer;
+  std::int64_t power_iterations = 1;
+  static void describe(auto&& field) {
+    field("layer", &SpectralNormalizationConfig::layer, "one with a kernel or embeddings", required());
+    field("power_iterations", &SpectralNormalizationConfig::power_iterations,
+          "steps of the power method per call; it goes on where the last call ended", at_least(1));
+  }
+};
+
 LayerRef Bidirectional(BidirectionalConfig config, LayerOptions options = {});
 LayerRef TimeDistributed(TimeDistributedConfig config, LayerOptions options = {});
+LayerRef SpectralNormalization(SpectralNormalizationConfig config, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> wrapper_layers();
 

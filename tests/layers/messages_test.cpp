@@ -54,8 +54,8 @@ TEST(LayerMessages, Configs) {
   EXPECT_EQ(reading("Dense: {units: 3, activation: reluu}"),
             "model.yaml:1:31: 'activation': unknown activation 'reluu'\n  hint: did you mean 'relu'?");
   EXPECT_EQ(reading("Dropout: {rate: 1.5}"), "model.yaml:1:17: 'rate': got 1.5, wanted at least 0 and at most 1");
-  EXPECT_EQ(reading("BatchNormalization: {synchronized: true}"),
-            "model.yaml:1:36: 'synchronized': got true, only false is supported");
+  EXPECT_EQ(reading("InputLayer: {sparse: true}"),
+            "model.yaml:1:22: 'sparse': got true, only false is supported");
   EXPECT_EQ(reading("Conv2D: {filters: 3, kernel_size: 3, padding: causal}"),
             "model.yaml:1:1: 'padding': got padding 'causal', which Conv1D alone has");
   EXPECT_EQ(reading("Conv1D: {filters: 3, kernel_size: 3, strides: 2, dilation_rate: 2}"),
