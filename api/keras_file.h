@@ -1,6 +1,7 @@
 // Models as the contents of Keras's HDF5 files.
 #pragma once
 
+#include "api/keras_export.h"
 #include "api/load_options.h"
 #include "api/train/trainer.h"
 #include "formats/keras_h5.h"
@@ -8,8 +9,8 @@
 namespace nacre {
 
 // Architecture, weights and, when it is compiled, training config and optimizer state.
-KerasFile model_file(const Trainer& trainer);
-KerasFile weights_file(const FunctionalLayer& model);
+KerasFile model_file(const ModelContents& contents);
+KerasFile weights_file(const ModelContents& contents);
 // How a compiled model was: {optimizer, loss, metrics, …}.
 Tree compile_config(const Trainer& trainer);
 // A layer's variables in the order of the format: trainable ones first.

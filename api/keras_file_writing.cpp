@@ -1,6 +1,8 @@
 // Models as the contents of Keras's HDF5 files: what is written.
 #include "api/keras_file.h"
 
+#include "api/keras_places.h"
+
 namespace nacre {
 
 namespace {
@@ -34,26 +36,33 @@ Losses with_whole_names(const Losses& losses, const Objective& objective) {
   return whole;
 }
 
-Tree training_config(CompileOptions options, const Objective& objective) {
-  options.loss = with_whole_names(options.loss, objective);
-  Tree optimizer, config = write_config(options, Style::keras);
-  config.erase("optimizer");
-  config.set("run_eagerly", false);
-  config.set("steps_per_execution", 1);
-  config.set("jit_compile", false);
-  optimizer.set("class_name", options.optimizer->class_name());
-  optimizer.set("config", options.optimizer->config_tree(Style::keras));
-  config.set("optimizer_config", std::move(optimizer));
-  return config;
-}
-
 std::vector<NamedTensor> named_values(const std::vector<VariableRef>& variables) {
   std::vector<NamedTensor> values;
   for (const VariableRef& variable : variables) values.push_back({variable->path(), variable->value()});
   return values;
 }
 
+// The older form: the optimizer stands under another key, without its module.
+Tree training_config(Tree config) {
+  Tree optimizer = config["optimizer"];
+  config.erase("optimizer");
+  optimizer.erase("module");
+  optimizer.erase("registered_name");
+  config.set("optimizer_config", std::move(optimizer));
+  return config;
+}
+
 }  // namespace
+
+Tree compile_config(const Trainer& trainer) {
+  CompileOptions options = *trainer.options();
+  options.loss = with_whole_names(options.loss, trainer.objective());
+  Tree config = write_config(options, Style::keras);
+  config.set("run_eagerly", false);
+  config.set("steps_per_execution", 1);
+  config.set("jit_compile", false);
+  return config;
+}
 
 std::vector<VariableRef> file_order(const Layer& layer) {
   std::vector<VariableRef> variables;
@@ -62,20 +71,20 @@ std::vector<VariableRef> file_order(const Layer& layer) {
   return variables;
 }
 
-KerasFile weights_file(const FunctionalLayer& model) {
+KerasFile weights_file(const ModelContents& contents) {
+  contents.model->inputs();  // or the error that it is not built
   KerasFile file;
-  for (const auto& layer : model.layers()) file.layers.push_back({layer->name(), named_values(file_order(*layer))});
+  for (const auto& layer : contents.model->layers())
+    if (!is_operation(*layer)) file.layers.push_back({layer->name(), named_values(file_order(*layer))});
   return file;
 }
 
-KerasFile model_file(const Trainer& trainer) {
-  trainer.model().inputs();  // or the error that it is not built
-  KerasFile file = weights_file(trainer.model());
-  file.model_config = legacy_layer(write_object<Layer>(trainer.model(), Style::keras));
-  if (trainer.options()) {
-    file.training_config = training_config(*trainer.options(), trainer.objective());
-    file.optimizer_weights = named_values(trainer.optimizer().variables());
-  }
+KerasFile model_file(const ModelContents& contents) {
+  KerasFile file = weights_file(contents);
+  file.model_config = legacy_layer(write_object<Layer>(*contents.model, Style::keras));
+  if (contents.compile_config.is_null()) return file;
+  file.training_config = training_config(contents.compile_config);
+  file.optimizer_weights = named_values(contents.optimizer);
   return file;
 }
 

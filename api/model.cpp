@@ -35,7 +35,7 @@ void Model::save(const std::filesystem::path& path) const { save_model(*this, pa
 
 void Model::save_weights(const std::filesystem::path& path) const { nacre::save_weights(*this, path); }
 
-void Model::load_weights(const std::filesystem::path& path) { nacre::load_weights(*this, path); }
+void Model::load_weights(const std::filesystem::path& path, const LoadOptions& options) { nacre::load_weights(*this, path, options); }
 
 std::string Model::summary() const { return summarize(*this).text(); }
 

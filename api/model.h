@@ -7,6 +7,7 @@
 //   model.save("model.h5");
 #pragma once
 
+#include "api/load_options.h"
 #include "api/sequential.h"
 #include "api/train/trainer.h"
 
@@ -47,7 +48,7 @@ class Model : public LayerRef {
 
   void save(const std::filesystem::path& path) const;          // see api/save.h
   void save_weights(const std::filesystem::path& path) const;
-  void load_weights(const std::filesystem::path& path);
+  void load_weights(const std::filesystem::path& path, const LoadOptions& options = {});
   std::string summary() const;                                 // see api/inspect/summary.h
 
   Trainer& trainer() const { return *trainer_; }

@@ -94,6 +94,23 @@ int run(int count, char** words) {
   add_json(*verb, summary_arguments.json);
   verb->callback([&] { status = summary(summary_arguments); });
 
+  ConvertArguments convert_arguments;
+  verb = app.add_subcommand("convert", "write a model in another format");
+  verb->add_option("input", convert_arguments.input,
+                   "a model (.keras .h5), an architecture (.json .yaml, or an experiment) or weights (.weights.h5 .weights.json)")
+      ->required()
+      ->type_name("IN");
+  verb->add_option("output", convert_arguments.output, "file to write: .keras .h5 .weights.h5 .weights.json .json .yaml")
+      ->required()
+      ->type_name("OUT");
+  verb->add_option("--weights", convert_arguments.weights, "file whose weights the model gets")->type_name("FILE");
+  verb->add_flag("--by-name", convert_arguments.by_name, "weights go to the layers of the same names");
+  verb->add_flag("--skip-mismatch", convert_arguments.skip_mismatch, "pass over layers that weights do not fit, and say which");
+  verb->add_flag("--overwrite", convert_arguments.overwrite, "replace a file that exists");
+  verb->add_option("--max-shard-size", convert_arguments.save.max_shard_size, "GiB of weights in each file beside a .weights.json (default: 5)")
+      ->type_name("GIB");
+  verb->callback([&] { status = convert(convert_arguments); });
+
   std::filesystem::path run_folder;
   verb = app.add_subcommand("plot", "draw the curves of a run as SVG and PNG");
   verb->add_option("run", run_folder, "folder of the run")->required()->type_name("RUN_DIR");

@@ -9,16 +9,20 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/json.h"
+#include "formats/keras_h5.h"
+#include "formats/keras_weights.h"
 
 namespace nacre::cli {
 
 namespace {
 
 Model model_of(const SummaryArguments& arguments) {
-  const std::string extension = arguments.model.extension().string();
-  if (extension == ".h5" || extension == ".hdf5") {
+  if (!is_experiment(arguments.model)) {
     if (!arguments.overrides.empty()) throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
-    return load_model(arguments.model);
+    std::vector<std::string> notes;
+    Model model = load_model(arguments.model, {.notes = &notes});
+    for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
+    return model;
   }
   const Experiment experiment = Experiment::load(arguments.model, arguments.overrides);
   Model model(experiment.build_model());
@@ -26,9 +30,90 @@ Model model_of(const SummaryArguments& arguments) {
   return model;
 }
 
+// --- weights without a model -------------------------------------------------------------------------------------
+
+struct WeightRow {
+  std::string name;    // in the file
+  std::string object;  // what the user calls the layer
+  Type type;
+};
+
+std::vector<WeightRow> rows_of(const WeightTree& tree) {
+  std::vector<WeightRow> rows;
+  for (const WeightGroup& group : tree.groups) {
+    const auto add = [&](const std::string& key, const Tensor& tensor) {
+      rows.push_back({fmt::format("{}{}vars/{}", group.path, group.path.empty() ? "" : "/", key), group.name.value_or(""), tensor.type()});
+    };
+    for (std::size_t i = 0; i < group.variables.size(); ++i) add(std::to_string(i), group.variables[i]);
+    for (const auto& [key, tensor] : group.named) add(key, tensor);
+  }
+  return rows;
+}
+
+std::vector<WeightRow> rows_of(const KerasFile& file) {
+  std::vector<WeightRow> rows;
+  for (const LayerWeights& layer : file.layers)
+    for (const NamedTensor& weight : layer.weights) rows.push_back({weight.name, layer.layer, weight.tensor.type()});
+  return rows;
+}
+
+// The rows of a file of weights alone; none for other files.
+std::optional<std::vector<WeightRow>> weights_alone(const std::filesystem::path& path) {
+  if (is_experiment(path)) return std::nullopt;
+  switch (kind_of_file(path)) {
+    case FileKind::weights:
+    case FileKind::sharded_weights: return rows_of(read_keras_weights(path));
+    case FileKind::h5:
+      if (const KerasFile file = read_keras_h5(path); file.model_config.is_null()) return rows_of(file);
+      return std::nullopt;
+    case FileKind::archive:
+    case FileKind::json:
+    case FileKind::yaml: break;
+  }
+  return std::nullopt;
+}
+
+std::string text_of(const std::vector<WeightRow>& rows) {
+  std::size_t name = 4, object = 5, shape = 5;
+  std::int64_t elements = 0;
+  std::size_t bytes = 0;
+  for (const WeightRow& row : rows) {
+    name = std::max(name, row.name.size());
+    object = std::max(object, row.object.size());
+    shape = std::max(shape, row.type.shape.text().size());
+    elements += row.type.shape.elements();
+    bytes += row.type.bytes();
+  }
+  std::string text = fmt::format("{:<{}}  {:<{}}  {:<{}}  {:<8}  {:>12}\n", "name", name, "layer", object, "shape", shape, "dtype", "bytes");
+  for (const WeightRow& row : rows)
+    text += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:<8}  {:>12}\n", row.name, name, row.object, object, row.type.shape.text(), shape,
+                        name_of(row.type.dtype), row.type.bytes());
+  return text + fmt::format("{} weights, {} numbers, {} bytes\n", rows.size(), elements, bytes);
+}
+
+Tree tree_of(const std::vector<WeightRow>& rows) {
+  Tree weights = Tree::sequence(), tree;
+  for (const WeightRow& row : rows) {
+    Tree entry;
+    entry.set("name", row.name);
+    entry.set("layer", row.object);
+    entry.set("shape", FieldKind<Shape>::write(row.type.shape, Style::keras));
+    entry.set("dtype", name_of(row.type.dtype));
+    entry.set("bytes", static_cast<std::int64_t>(row.type.bytes()));
+    weights.push(std::move(entry));
+  }
+  tree.set("weights", std::move(weights));
+  return tree;
+}
+
 }  // namespace
 
 int summary(const SummaryArguments& arguments) {
+  if (const auto rows = weights_alone(arguments.model)) {
+    if (arguments.json) std::puts(write_json(tree_of(*rows), 2).c_str());
+    else std::fputs(text_of(*rows).c_str(), stdout);
+    return 0;
+  }
   const ModelSummary summary = summarize(model_of(arguments));
   if (arguments.json) std::puts(write_json(summary.tree(), 2).c_str());
   else std::fputs(summary.text(std::min(terminal_width(STDOUT_FILENO), 120)).c_str(), stdout);

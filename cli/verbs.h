@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "api/save.h"
+
 namespace nacre::cli {
 
 struct RunArguments {
@@ -45,6 +47,14 @@ struct SummaryArguments {
   bool json = false;
 };
 int summary(const SummaryArguments& arguments);
+
+struct ConvertArguments {
+  std::filesystem::path input, output;
+  std::optional<std::filesystem::path> weights;
+  bool by_name = false, skip_mismatch = false, overwrite = false;
+  SaveOptions save;
+};
+int convert(const ConvertArguments& arguments);
 
 int plot(const std::filesystem::path& run_folder);
 int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json);

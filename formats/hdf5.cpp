@@ -60,7 +60,8 @@ namespace {
 
 constexpr int deepest = 64;
 
-void collect(const OpenFile& file, hid_t group, const std::string& path, const std::string& relative, int depth,
+// Appends the paths of all objects of the kind.
+void collect(const OpenFile& file, H5I_type_t wanted, hid_t group, const std::string& path, const std::string& relative, int depth,
              std::set<haddr_t>& visited, std::vector<std::string>& found) {
   H5O_info_t info{};
   if (H5Oget_info(group, &info) < 0) throw damaged(file, path, "read");
@@ -75,22 +76,26 @@ void collect(const OpenFile& file, hid_t group, const std::string& path, const s
     if (!object) throw damaged(file, below, "opened");
     const H5I_type_t kind = H5Iget_type(object.get());
     const std::string inner = relative.empty() ? name : relative + "/" + name;
-    if (kind == H5I_GROUP) collect(file, object.get(), below, inner, depth + 1, visited, found);
-    else if (kind == H5I_DATASET) found.push_back(inner);
-    if (found.size() > most_names) throw error_in(file, path, fmt::format("there are more than {} datasets", most_names));
+    if (kind == wanted) found.push_back(inner);
+    if (kind == H5I_GROUP) collect(file, wanted, object.get(), below, inner, depth + 1, visited, found);
+    if (found.size() > most_names) throw error_in(file, path, fmt::format("there are more than {} objects", most_names));
   }
+}
+
+std::vector<std::string> paths_below(const OpenFile& file, const std::string& path, H5I_type_t wanted) {
+  const Session session;
+  const Handle group = require_object(file, path, H5I_GROUP, "group");
+  std::set<haddr_t> visited;
+  std::vector<std::string> found;
+  collect(file, wanted, group.get(), path, "", 0, visited, found);
+  return found;
 }
 
 }  // namespace
 
-std::vector<std::string> Group::dataset_paths() const {
-  const Session session;
-  const Handle group = require_object(*file_, path_, H5I_GROUP, "group");
-  std::set<haddr_t> visited;
-  std::vector<std::string> found;
-  collect(*file_, group.get(), path_, "", 0, visited, found);
-  return found;
-}
+std::vector<std::string> Group::dataset_paths() const { return paths_below(*file_, path_, H5I_DATASET); }
+
+std::vector<std::string> Group::group_paths() const { return paths_below(*file_, path_, H5I_GROUP); }
 
 Group Group::make_group(std::string_view path) {
   const Session session;

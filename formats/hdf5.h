@@ -75,7 +75,9 @@ class Group : public Object {
 
   std::vector<std::string> names() const;  // digits compare as numbers: "2" stands before "10"
   std::vector<std::string> native_names() const;
-  std::vector<std::string> dataset_paths() const;  // of all datasets below, relative, group by group in order of names()
+  // Of all that is below, relative, group by group in order of names().
+  std::vector<std::string> dataset_paths() const;
+  std::vector<std::string> group_paths() const;
 
   // Writing: missing groups on the path are made.
   Group make_group(std::string_view path);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "formats/file.h"
 #include "formats/hdf5.h"
@@ -17,16 +18,60 @@ namespace {
 // How Keras before 3.0 called a model's list of layers.
 constexpr std::string_view old_lists[] = {"_layer_checkpoint_dependencies", "_self_tracked_trackables"};
 
-// The path of a group in the form of Keras 3. Windows wrote it with its own separator.
-std::string present_path(std::string path) {
-  std::ranges::replace(path, '\\', '/');
-  for (const std::string_view old : old_lists)
-    for (std::size_t at = 0; (at = path.find(old, at)) != std::string::npos; at += 6) path.replace(at, old.size(), "layers");
-  return path;
-}
-
 bool is_number(const std::string& text) {
   return !text.empty() && text.size() < 10 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Gives a path the form of Keras 3 and says whether it had that of an older one. Windows wrote it with its own separator.
+bool replace_old_lists(std::string& path) {
+  bool old = false;
+  std::ranges::replace(path, '\\', '/');
+  for (const std::string_view list : old_lists)
+    for (std::size_t at = 0; (at = path.find(list, at)) != std::string::npos; old = true) path.replace(at, list.size(), "layers");
+  return old;
+}
+
+// "dense_2" → "dense" and 2; "dense" → "dense" and 0.
+std::pair<std::string, std::int64_t> parted(const std::string& name) {
+  const std::size_t line = name.rfind('_');
+  if (line == std::string::npos || !is_number(name.substr(line + 1))) return {name, 0};
+  return {name.substr(0, line), std::stoll(name.substr(line + 1))};
+}
+
+// Calls visit(path without the number, name without the number, number) for each layer on the way, and joins what it
+// returns in the layer's place.
+std::string replace_layers(const std::string& path, auto&& visit) {
+  std::string before, result;
+  bool in_list = false;
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    const std::string part = path.substr(begin, end - begin);
+    const auto [base, number] = parted(part);
+    result += in_list ? visit(before + base, base, number) : part;
+    if (end < path.size()) result += '/';
+    before += part + "/";
+    in_list = !in_list && part == "layers";
+    begin = end + 1;
+  }
+  return result;
+}
+
+// Before Keras 3 the layers were counted in several ways, which left gaps. Counts those with variables anew: the k-th
+// Dense of a list becomes "dense_k".
+void renumber(std::vector<WeightGroup>& groups) {
+  std::map<std::string, std::set<std::int64_t>> numbers;  // that occur: "layers/dense" → {0, 2, 4}
+  for (const WeightGroup& group : groups)
+    if (!group.empty())
+      replace_layers(group.path, [&](const std::string& place, const std::string& base, std::int64_t number) {
+        numbers[place].insert(number);
+        return base;
+      });
+  for (WeightGroup& group : groups)
+    group.path = replace_layers(group.path, [&](const std::string& place, const std::string& base, std::int64_t number) {
+      const auto& known = numbers[place];
+      const auto index = std::distance(known.begin(), known.lower_bound(number));
+      return index ? fmt::format("{}_{}", base, index) : base;
+    });
 }
 
 // Puts the groups together, whose variables may be spread over several files.
@@ -37,21 +82,24 @@ struct Gathering {
   };
   std::map<std::string, Found> groups;
   std::vector<std::string> order;
+  bool old = false;
 
   void add(const Group& root) {
-    for (const std::string& dataset : root.dataset_paths()) {
-      const std::size_t slash = dataset.rfind('/');
-      if (slash == std::string::npos) continue;
-      const std::string holder = dataset.substr(0, slash), key = dataset.substr(slash + 1);
+    for (const std::string& holder : root.group_paths()) {
       if (holder != "vars" && !holder.ends_with("/vars")) continue;
-      const std::string path = present_path(holder == "vars" ? "" : holder.substr(0, holder.size() - 5));
+      std::string path = holder == "vars" ? "" : holder.substr(0, holder.size() - 5);
+      old = replace_old_lists(path) || old;
       auto [found, is_new] = groups.try_emplace(path);
       if (is_new) order.push_back(path);
       WeightGroup& group = found->second.group;
       group.path = path;
-      if (is_number(key)) found->second.variables.try_emplace(std::stoll(key), root.tensor(dataset));
-      else group.named.try_emplace(key, root.tensor(dataset));
-      if (const Group vars = root.group(holder); !group.name && vars.has_attribute("name")) group.name = vars.text_attribute("name");
+      const Group vars = root.group(holder);
+      if (!group.name && vars.has_attribute("name")) group.name = vars.text_attribute("name");
+      for (const std::string& key : vars.names()) {
+        if (!vars.has_dataset(key)) continue;
+        if (is_number(key)) found->second.variables.try_emplace(std::stoll(key), vars.tensor(key));
+        else group.named.try_emplace(key, vars.tensor(key));
+      }
     }
   }
 
@@ -66,6 +114,7 @@ struct Gathering {
       }
       tree.groups.push_back(std::move(found.group));
     }
+    if (tree.compact = old; old) renumber(tree.groups);
     return tree;
   }
 };
@@ -114,8 +163,8 @@ WeightTree read_shards(const fs::path& index) {
 }  // namespace
 
 const WeightGroup* WeightTree::find(std::string_view path) const {
-  const auto found = std::ranges::find(groups, path, &WeightGroup::path);
-  return found == groups.end() || found->empty() ? nullptr : &*found;
+  const auto found = std::ranges::find_if(groups, [&](const WeightGroup& group) { return group.path == path && !group.empty(); });
+  return found == groups.end() ? nullptr : &*found;
 }
 
 WeightTree read_weight_tree(const Group& root) {
@@ -133,9 +182,11 @@ void write_weight_tree(Group root, const WeightTree& tree) {
 }
 
 bool holds_weight_tree(const Group& root) {
-  return !root.has_attribute("layer_names") && !root.has_attribute("layer_names0") && !root.has_group("model_weights") &&
-         (root.has_group("layers") || root.has_group("vars") ||
-          std::ranges::any_of(root.names(), [](const std::string& name) { return present_path(name).starts_with("layers"); }));
+  if (root.has_attribute("layer_names") || root.has_attribute("layer_names0") || root.has_group("model_weights")) return false;
+  return std::ranges::any_of(root.names(), [](std::string name) {
+    replace_old_lists(name);
+    return name == "vars" || name.substr(0, name.find('/')) == "layers";
+  });
 }
 
 WeightTree read_keras_weights(const fs::path& path) {

@@ -30,12 +30,14 @@ struct WeightGroup {
 
 struct WeightTree {
   std::vector<WeightGroup> groups;  // parents before their children
+  // Whether the numbers in paths count objects with variables alone: in what Keras 2.12 and 2.13 wrote, which counted
+  // in ways of its own, they are given anew.
+  bool compact = false;
 
   const WeightGroup* find(std::string_view path) const;  // null when there is none with variables
 };
 
-// Groups without variables are left out. Files of Keras 2.12 and 2.13 have other names for the list of layers; they
-// come back as "layers".
+// Files of Keras 2.12 and 2.13 have other names for the list of layers; they come back as "layers".
 WeightTree read_weight_tree(const hdf5::Group& root);
 // The bytes are those that Keras writes.
 void write_weight_tree(hdf5::Group root, const WeightTree& tree);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "api/data/augment.h"
+#include "formats/yaml.h"
+
 namespace nacre {
 
 namespace {
@@ -82,6 +85,11 @@ Experiment::Experiment(const ConfigFile& file, std::string default_name) {
     if (Tree* callbacks = train->find("callbacks")) place_files(*callbacks, folder_);
   config_ = read_config<ExperimentConfig>(tree);
   if (config_.name.empty()) config_.name = std::move(default_name);
+}
+
+bool is_experiment(const std::filesystem::path& file) {
+  const std::string extension = file.extension().string();
+  return (extension == ".yaml" || extension == ".yml") && !load_yaml(file).find("class_name");
 }
 
 Experiment Experiment::load(const std::filesystem::path& file, std::span<const std::string> overrides) {

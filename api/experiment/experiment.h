@@ -90,6 +90,9 @@ class Experiment {
   static Experiment load(const std::filesystem::path& file, std::span<const std::string> overrides = {});
 
   const ExperimentConfig& config() const { return config_; }
+// Whether a file is a configuration, and not an architecture of Keras in YAML, by its name and its keys.
+bool is_experiment(const std::filesystem::path& file);
+
   const std::filesystem::path& folder() const { return folder_; }
   // Where the run's files go: `output` relative to the working folder, or runs/NAME.
   std::filesystem::path output_folder() const;

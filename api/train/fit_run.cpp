@@ -5,6 +5,7 @@
 
 #include "api/keras_file.h"
 
+#include "api/save.h"
 namespace nacre {
 
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
@@ -163,7 +164,15 @@ void FitRun::set_weights(const std::vector<Tensor>& values) {
 }
 
 void FitRun::save(const std::string& file, bool weights_only) {
-  write_keras_h5(file, weights_only ? weights_file(*trainer_.model_) : model_file(trainer_));
+  const SaveOptions options{.listener = &listener_};
+  if (weights_only) save_weights(trainer_, file, options);
+  else save_model(trainer_, file, options);
+}
+
+void FitRun::show_averages(bool shown) {
+  if (!trainer_.optimizer().has_averages())
+    throw Error("the optimizer keeps no moving averages of the weights").hint("set its use_ema: true").usage();
+  trainer_.optimizer().show_averages(shown);
 }
 
 std::optional<Direction> FitRun::direction(std::string_view metric) const { return trainer_.objective_->direction(metric); }

@@ -1,0 +1,25 @@
+// Where Keras 3's files keep what belongs to the layers of a model: by the attributes that lead to them, not by their
+// names. The second Dense of a model is "layers/dense_1", an LSTM's cell "layers/lstm/cell".
+// Source: keras/src/saving/saving_lib.py (_walk_saveable, _save_container_state).
+#pragma once
+
+#include "api/functional.h"
+
+namespace nacre {
+
+struct KerasPlace {
+  std::string path;  // "" for the model itself
+  Layer* layer;
+};
+
+// The model and all layers within it, each once, where the walk meets it first; in the order of the walk, parents first.
+// With `compact` the numbers count layers with weights alone (see WeightTree).
+std::vector<KerasPlace> keras_places(FunctionalLayer& model, bool compact = false);
+
+// Operations stand among a functional model's layers; for Keras they are none.
+bool is_operation(const Layer& layer);
+
+// A layer's own variables in the order of the format; for SpectralNormalization also the kernel that it borrows.
+std::vector<VariableRef> own_variables(const Layer& layer);
+
+}  // namespace nacre

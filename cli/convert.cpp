@@ -1,0 +1,58 @@
+#include <cstdio>
+
+#include "api/experiment/experiment.h"
+#include "api/save.h"
+#include "cli/verbs.h"
+#include "formats/keras_weights.h"
+#include "formats/yaml.h"
+
+namespace nacre::cli {
+
+namespace {
+
+bool is_architecture(FileKind kind) { return kind == FileKind::json || kind == FileKind::yaml; }
+bool is_weights(FileKind kind) { return kind == FileKind::weights || kind == FileKind::sharded_weights; }
+
+void refuse_existing(const ConvertArguments& arguments) {
+  if (!arguments.overwrite && std::filesystem::exists(arguments.output))
+    throw Error("there is such a file already").at({arguments.output.string()}).hint("--overwrite replaces it").usage();
+}
+
+// Between one file and shards; this needs no model.
+void convert_weights(const ConvertArguments& arguments, FileKind target) {
+  if (!is_weights(target))
+    throw Error("the file holds weights alone, without a model")
+        .at({arguments.input.string()})
+        .hint(fmt::format("nacre convert ARCHITECTURE {} --weights {}", arguments.output.string(), arguments.input.string()))
+        .usage();
+  const WeightTree tree = read_keras_weights(arguments.input);
+  if (target == FileKind::weights) write_keras_weights(arguments.output, tree);
+  else write_sharded_keras_weights(arguments.output, tree, shard_bytes(arguments.save));
+}
+
+}  // namespace
+
+int convert(const ConvertArguments& arguments) {
+  const FileKind target = kind_of_name(arguments.output);
+  refuse_existing(arguments);
+  const bool experiment = is_experiment(arguments.input);
+  const FileKind source = experiment ? FileKind::yaml : kind_of_file(arguments.input);
+  std::vector<std::string> skipped, notes;
+  if (is_weights(source) && !arguments.weights) {
+    convert_weights(arguments, target);
+  } else {
+    if (is_architecture(source) && !arguments.weights && !is_architecture(target))
+      throw Error("the file holds an architecture without weights").at({arguments.input.string()}).hint("--weights names the file that has them").usage();
+    LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch, .skipped = &skipped, .notes = &notes};
+    Model model = experiment ? Model(Experiment::load(arguments.input).build_model()) : load_model(arguments.input, options);
+    if (arguments.weights) model.load_weights(*arguments.weights, options);
+    for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
+    for (const std::string& line : skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());
+    if (is_weights(target)) save_weights(model, arguments.output, arguments.save);
+    else save_model(model, arguments.output, arguments.save);
+  }
+  fmt::print("wrote {}\n", arguments.output.string());
+  return 0;
+}
+
+}  // namespace nacre::cli
