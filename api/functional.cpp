@@ -87,6 +87,15 @@ class Order {
   std::map<const Layer*, int> layer_index_, layer_depth_;
 };
 
+using CallResults = std::map<const LayerCall*, CallResult>;
+
+Value value_of(const Symbol& symbol, const CallResults& results) {
+  return results.at(&symbol.call()).outputs.at(static_cast<std::size_t>(symbol.index()));
+}
+Value mask_of(const Symbol& symbol, const CallResults& results) {
+  return results.at(&symbol.call()).masks.at(static_cast<std::size_t>(symbol.index()));
+}
+
 // The data of an input in the type that the model declared.
 Value standardized(Context& context, Value data, const Symbol& input) {
   const Shape& wanted = input.shape();
@@ -203,34 +212,45 @@ std::shared_ptr<Layer> FunctionalLayer::layer(std::string_view wanted) const {
   throw Error("the model '{}' has no layer '{}'", title(), wanted).hint(suggestion(wanted, known)).usage();
 }
 
-CallResult FunctionalLayer::emit(Context& context, Values inputs, const Values& masks) {
+FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Values inputs, const Values& masks,
+                                                        const LayerCall* last) {
   if (inputs.size() != inputs_.size())
     throw Error("the model '{}' takes {} input{}, got {}", title(), inputs_.size(), inputs_.size() == 1 ? "" : "s", inputs.size());
-  std::map<const LayerCall*, CallResult> results;
+  CallResults results;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     results[&inputs_[i].call()] = {{standardized(context, inputs[i], inputs_[i])}, {masks[i]}};
-
-  auto value = [&](const Symbol& symbol) { return results.at(&symbol.call()).outputs.at(static_cast<std::size_t>(symbol.index())); };
-  auto mask = [&](const Symbol& symbol) { return results.at(&symbol.call()).masks.at(static_cast<std::size_t>(symbol.index())); };
   for (const auto& call : calls_) {
+    if (call.get() == last) break;
     if (results.contains(call.get())) continue;  // an input
     CallArguments arguments;
     for (const Symbol& operand : call->inputs) {
-      arguments.inputs.push_back(value(operand));
-      arguments.masks.push_back(mask(operand));
+      arguments.inputs.push_back(value_of(operand, results));
+      arguments.masks.push_back(mask_of(operand, results));
     }
     for (const auto& [key, operands] : call->named)
-      for (const Symbol& operand : operands) arguments.named[key].push_back(value(operand));
+      for (const Symbol& operand : operands) arguments.named[key].push_back(value_of(operand, results));
     arguments.options = call->options;
     results[call.get()] = (*call->layer)(context, std::move(arguments));
   }
+  return results;
+}
 
+CallResult FunctionalLayer::emit(Context& context, Values inputs, const Values& masks) {
+  const CallResults results = emit_calls(context, std::move(inputs), masks, nullptr);
   CallResult result;
   for (const Symbol& output : outputs_) {
-    result.outputs.push_back(value(output));
-    result.masks.push_back(mask(output));
+    result.outputs.push_back(value_of(output, results));
+    result.masks.push_back(mask_of(output, results));
   }
   return result;
+}
+
+Values FunctionalLayer::emit_operands(Context& context, Values inputs, const LayerCall& call) {
+  const Values masks(inputs.size());
+  const CallResults results = emit_calls(context, std::move(inputs), masks, &call);
+  Values operands;
+  for (const Symbol& operand : call.inputs) operands.push_back(value_of(operand, results));
+  return operands;
 }
 
 Values FunctionalLayer::call(Context& context, const CallArguments& arguments) {

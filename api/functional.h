@@ -48,6 +48,8 @@ class FunctionalLayer : public Layer {
   // Emits the model for data of any dtype and, where an axis of size one is missing or too many at the end, of another
   // rank; values are cast to the inputs' dtypes. Throws an Error that names the input when the data does not fit.
   CallResult emit(Context& context, Values inputs, const Values& masks);
+  // The same as far as one of its calls: what comes into that.
+  Values emit_operands(Context& context, Values inputs, const LayerCall& call);
 
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return layers(); }
   bool supports_masking() const override { return true; }
@@ -65,6 +67,10 @@ class FunctionalLayer : public Layer {
   bool prefixes_sublayers() const override { return nested_ || path().find('/') != std::string::npos; }
 
  private:
+  // The results of the calls before `last`; null: of all.
+  using CallResults = std::map<const LayerCall*, CallResult>;
+  CallResults emit_calls(Context& context, Values inputs, const Values& masks, const LayerCall* last);
+
   Symbols inputs_, outputs_;
   std::vector<std::shared_ptr<const LayerCall>> calls_;
   std::vector<std::shared_ptr<Layer>> layers_;

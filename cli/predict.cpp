@@ -21,6 +21,7 @@ double shortest(double value) { return std::strtod(fmt::format("{}", static_cast
 // Nested lists of the shape of a tensor.
 Tree lists_of(const Tensor& tensor, int axis, std::int64_t& index) {
   if (axis == tensor.shape().rank()) {
+    if (tensor.dtype() == DType::string) return tensor.data<std::string>()[static_cast<std::size_t>(index++)];
     const double value = tensor.at(index++);
     if (!is_floating(tensor.dtype())) return static_cast<std::int64_t>(value);
     return tensor.dtype() == DType::float64 ? value : shortest(value);

@@ -11,6 +11,7 @@
 #include "formats/image.h"
 #include "formats/json.h"
 #include "formats/npy.h"
+#include "formats/text.h"
 
 namespace nacre::cli {
 
@@ -71,13 +72,48 @@ NamedArrays choose_arrays(const std::vector<std::string>& names, const std::vect
   return arrays;
 }
 
+Tensor texts_of(const std::vector<std::string>& texts) {
+  return Tensor::of<std::string>({static_cast<std::int64_t>(texts.size())}, texts);
+}
+
+std::vector<std::string> names_of_texts(const std::vector<Port>& ports) {
+  std::vector<std::string> names;
+  for (const Port& port : ports)
+    if (port.type.dtype == DType::string) names.push_back(port.name);
+  return names;
+}
+
+// The columns of a table: texts for the inputs that take such, by the inputs' names where the columns have them, and one
+// array of all the numbers.
+NamedArrays columns_of(const Csv& table, const std::vector<Port>& ports) {
+  const std::vector<std::string> wanted = names_of_texts(ports);
+  if (wanted.empty()) return {{"", table.numbers()}};
+  const auto is_wanted = [&](const CsvColumn& column) { return std::ranges::find(wanted, column.name) != wanted.end(); };
+  const bool named = std::ranges::any_of(table.columns, is_wanted);
+  NamedArrays arrays;
+  std::vector<std::string> numbers;
+  for (const CsvColumn& column : table.columns) {
+    if (column.numeric) numbers.push_back(column.name);
+    else if (!named || is_wanted(column)) arrays.emplace_back(named ? column.name : "", texts_of(column.texts));
+  }
+  if (wanted.size() < ports.size()) arrays.emplace_back("", table.numbers(numbers));
+  return arrays;
+}
+
+CsvOptions options_for(const std::vector<Port>& ports) {
+  CsvOptions options;
+  options.text = names_of_texts(ports);
+  return options;
+}
+
 // What a file holds, by input name where the file says it.
 NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Port>& ports) {
   const std::string_view kind = source_kind_of(path);
   if (kind == "npy") return {{"", read_npy(path)}};
   if (kind == "npz") return choose_arrays(npz_names(path), ports, [&](const std::string& name) { return read_npz(path, name); });
   if (kind == "idx") return {{"", read_idx(path)}};
-  if (kind == "csv") return {{"", read_csv(path).numbers()}};
+  if (kind == "csv") return columns_of(read_csv(path, options_for(ports)), ports);
+  if (kind == "lines") return {{"", texts_of(read_lines(path))}};
   if (kind == "hdf5") {
     const hdf5::File file = hdf5::File::open(path);
     return choose_arrays(file.root().dataset_paths(), ports, [&](const std::string& name) { return file.root().tensor(name); });
@@ -85,15 +121,21 @@ NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Por
   const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   throw Error("'{}' is no kind of file that predict reads", extension)
       .at({path.string(), 0, 0})
-      .hint(".npy .npz .csv .h5 .idx .png .jpg, or - for standard input")
+      .hint(".npy .npz .csv .h5 .idx .txt .png .jpg, or - for standard input")
       .usage();
 }
 
-// Numbers of nested lists of JSON, all of one shape.
-void flatten(const Tree& tree, std::size_t depth, Shape& shape, std::vector<float>& values) {
+float value_of(const Tree& tree, float*) {
+  return tree.is_bool() ? static_cast<float>(tree.as_bool()) : static_cast<float>(tree.as_number());
+}
+std::string value_of(const Tree& tree, std::string*) { return tree.as_string(); }
+
+// Numbers or texts of nested lists of JSON, all of one shape.
+template <class Element>
+void flatten(const Tree& tree, std::size_t depth, Shape& shape, std::vector<Element>& values) {
   if (!tree.is_sequence()) {
     if (static_cast<int>(depth) != shape.rank()) throw Error("lists of different depths").at(tree.mark());
-    values.push_back(tree.is_bool() ? static_cast<float>(tree.as_bool()) : static_cast<float>(tree.as_number()));
+    values.push_back(value_of(tree, static_cast<Element*>(nullptr)));
     return;
   }
   const auto size = static_cast<std::int64_t>(tree.items().size());
@@ -106,11 +148,18 @@ void flatten(const Tree& tree, std::size_t depth, Shape& shape, std::vector<floa
   for (const Tree& item : tree.items()) flatten(item, depth + 1, shape, values);
 }
 
-Tensor sample_of(const Tree& tree) {
+template <class Element>
+Tensor tensor_of(const Tree& tree) {
   Shape shape;
-  std::vector<float> values;
+  std::vector<Element> values;
   flatten(tree, 0, shape, values);
-  return Tensor::of<float>(shape, values);
+  return Tensor::of<Element>(shape, std::span<const Element>(values));
+}
+
+Tensor sample_of(const Tree& tree) {
+  const Tree* first = &tree;
+  while (first->is_sequence() && !first->items().empty()) first = &first->items().front();
+  return first->is_string() ? tensor_of<std::string>(tree) : tensor_of<float>(tree);
 }
 
 std::string read_standard_input() {
@@ -153,7 +202,10 @@ std::vector<Tensor> arranged(NamedArrays arrays, const std::vector<Port>& ports)
 std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& ports) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) throw Error("standard input is empty").hint("give CSV, or a JSON list per line").usage();
-  if (text[first] != '[' && text[first] != '{') return arranged({{"", parse_csv(text, "standard input").numbers()}}, ports);
+  const bool lines = ports.size() == 1 && ports.front().type.dtype == DType::string;
+  if (text[first] != '[' && text[first] != '{')
+    return arranged(lines ? NamedArrays{{"", texts_of(lines_of(text))}}
+                          : columns_of(parse_csv(text, "standard input", options_for(ports)), ports), ports);
   std::map<std::string, std::vector<Tensor>> samples;  // "" for the only input
   for (int line = 1; !text.empty(); ++line) {
     const std::size_t end = text.find('\n');

@@ -350,11 +350,11 @@ void write_csv(const std::filesystem::path& path, const std::vector<std::string>
   if (!names.empty()) text += "\n";
   const bool single = rows.dtype() == DType::float32 || rows.dtype() == DType::float16 || rows.dtype() == DType::bfloat16;
   for (std::int64_t i = 0; i < rows.size(); ++i) {
-    const double value = rows.at(i);
     if (i % width != 0) text += ",";
-    if (single) text += fmt::format("{}", static_cast<float>(value));
+    if (rows.dtype() == DType::string) text += csv_cell(rows.data<std::string>()[static_cast<std::size_t>(i)]);
+    else if (single) text += fmt::format("{}", static_cast<float>(rows.at(i)));
     else if (rows.dtype() == DType::int64) text += std::to_string(rows.data<std::int64_t>()[static_cast<std::size_t>(i)]);
-    else text += fmt::format("{}", value);
+    else text += fmt::format("{}", rows.at(i));
     if ((i + 1) % width == 0) text += "\n";
   }
   write_file_atomically(path, text);

@@ -16,7 +16,7 @@ reason() {
 }
 
 packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libyaml-cpp-dev libhdf5-dev zlib1g-dev
-  libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libcli11-dev libgtest-dev librapidcheck-dev
+  libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libfarmhash-dev libcli11-dev libgtest-dev librapidcheck-dev
   libbenchmark-dev)
 
 install_packages() {

@@ -11,6 +11,7 @@ std::string_view source_kind_of(const std::filesystem::path& path) {
   if (name.extension() == ".gz") name.replace_extension();
   const std::string extension = name.extension().string();
   if (extension == ".csv" || extension == ".tsv") return "csv";
+  if (extension == ".txt") return "lines";
   if (extension == ".npy") return "npy";
   if (extension == ".npz") return "npz";
   if (extension == ".h5" || extension == ".hdf5") return "hdf5";
@@ -43,7 +44,7 @@ std::shared_ptr<Source> parse_source(const std::string& text) {
     const std::string_view kind = source_kind_of(path);
     if (kind.empty())
       throw Error("'{}' is no source of data", text)
-          .hint("a .csv, .npz, .npy, .h5 or .idx file, a folder of pictures, or e.g. digits:1000, idx:IMAGES,LABELS, csv:FILE,target=COLUMN")
+          .hint("a .csv, .npz, .npy, .h5, .idx or .txt file, a folder of pictures, or e.g. digits:1000, idx:IMAGES,LABELS, csv:FILE,target=COLUMN")
           .usage();
     info = &registry<Source>().get(kind);
     rest = text;

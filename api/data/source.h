@@ -15,13 +15,13 @@ class Source : public Configurable<Source> {
   virtual DatasetRef open(const std::filesystem::path& folder) const = 0;
 };
 template <>
-Registry<Source>& registry<Source>();  // digits, idx, csv, npy, npz, hdf5, images
+Registry<Source>& registry<Source>();  // digits, idx, csv, lines, npy, npz, hdf5, images
 
 // The class of the source that a file's name or a folder stands for: "csv" for "table.csv.gz"; "" when it stands for none.
 std::string_view source_kind_of(const std::filesystem::path& path);
 
 // A source as it is written on a command line: "digits:1000", "idx:images.gz,labels.gz", "csv:iris.csv,target=species",
-// a file by its extension (.csv .npz .npy .h5 .hdf5), or a folder of pictures with one folder per class. What comes
+// a file by its extension (.csv .npz .npy .h5 .hdf5 .txt), or a folder of pictures with one folder per class. What comes
 // after the colon fills the fields in their order, or by name: "npz:data.npz,x=[left,right],y=label".
 std::shared_ptr<Source> parse_source(const std::string& text);
 

@@ -95,6 +95,12 @@ class Csv final : public Configured<Source, CsvConfig> {
   DatasetRef open(const std::filesystem::path& folder) const override { return open_csv(folder / config_.file, config_); }
 };
 
+class Lines final : public Configured<Source, LinesConfig> {
+ public:
+  using Configured::Configured;
+  DatasetRef open(const std::filesystem::path& folder) const override { return open_lines(folder, config_); }
+};
+
 class Images final : public Configured<Source, ImagesConfig> {
  public:
   using Configured::Configured;
@@ -106,7 +112,7 @@ class Images final : public Configured<Source, ImagesConfig> {
 template <>
 Registry<Source>& registry<Source>() {
   static Registry<Source> sources("data source", {class_info<Source, Digits>(""), class_info<Source, Idx>(""),
-                                                  class_info<Source, Csv>(""), class_info<Source, Npy>(""),
+                                                  class_info<Source, Csv>(""), class_info<Source, Lines>(""), class_info<Source, Npy>(""),
                                                   class_info<Source, Npz>(""), class_info<Source, Hdf5>(""),
                                                   class_info<Source, Images>("")});
   return sources;

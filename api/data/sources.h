@@ -95,18 +95,30 @@ struct CsvConfig {
   static constexpr std::string_view class_name = "csv";
   static constexpr std::string_view doc = "A table of text: all columns but the target are inputs.";
   std::string file;
-  OneOrMore target, inputs, drop;
+  OneOrMore target, inputs, drop, text;
   std::optional<bool> header;
   std::optional<std::string> delimiter;
   std::optional<double> fill;
   static void describe(auto&& field) {
     field("file", &CsvConfig::file, "the table", required());
     field("target", &CsvConfig::target, "columns to be predicted: names, or numbers from 0; texts become class numbers");
-    field("inputs", &CsvConfig::inputs, "columns of the inputs; default: all others");
+    field("inputs", &CsvConfig::inputs, "columns of numbers that are one input together; default: all others");
     field("drop", &CsvConfig::drop, "columns that are not used");
     field("header", &CsvConfig::header, "whether the first line names the columns; default: when it holds no numbers");
     field("delimiter", &CsvConfig::delimiter, "one character between cells; default: comma, semicolon or tab, as found");
     field("fill", &CsvConfig::fill, "stands for missing numbers; without it they are an error");
+    field("text", &CsvConfig::text, "columns whose texts are inputs of their own, named like the columns");
+  }
+};
+
+struct LinesConfig {
+  static constexpr std::string_view class_name = "lines";
+  static constexpr std::string_view doc = "Texts, one per line of a file.";
+  std::string file;
+  std::optional<std::string> labels;
+  static void describe(auto&& field) {
+    field("file", &LinesConfig::file, "of the texts", required());
+    field("labels", &LinesConfig::labels, "file with a class per line; classes are numbered in alphabetical order");
   }
 };
 
@@ -123,6 +135,7 @@ struct ImagesConfig {
   }
 };
 
+DatasetRef open_lines(const std::filesystem::path& folder, const LinesConfig& config);
 DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config);
 // Pictures are decoded when they are read.
 DatasetRef open_images(const std::filesystem::path& folder, const ImagesConfig& config);

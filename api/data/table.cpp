@@ -5,6 +5,7 @@
 
 #include "api/data/sources.h"
 #include "formats/csv.h"
+#include "formats/text.h"
 
 namespace nacre {
 
@@ -50,11 +51,12 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
     if (config.delimiter->size() != 1) throw Error("the delimiter '{}', wanted one character", *config.delimiter).usage();
     options.delimiter = config.delimiter->front();
   }
+  options.text = config.text.names;
   const Csv table = read_csv(file, options);
   const auto contains = [](const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  for (const OneOrMore* chosen : {&config.target, &config.inputs, &config.drop})
+  for (const OneOrMore* chosen : {&config.target, &config.inputs, &config.drop, &config.text})
     for (const std::string& name : chosen->names) {
       try {
         table.column(name);
@@ -66,24 +68,48 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
   std::vector<std::string> inputs = config.inputs.names;
   if (inputs.empty())
     for (const CsvColumn& column : table.columns)
-      if (!contains(config.target.names, column.name) && !contains(config.drop.names, column.name)) inputs.push_back(column.name);
+      if (!contains(config.target.names, column.name) && !contains(config.drop.names, column.name) &&
+          !contains(config.text.names, column.name))
+        inputs.push_back(column.name);
   for (const std::string& name : inputs) {
     const CsvColumn& column = table.column(name);
     if (!column.numeric)
       throw Error("column '{}' holds texts, wanted numbers", name)
           .at(column.first_text)
-          .hint(fmt::format("drop: [{0}] leaves it out{1}", name,
+          .hint(fmt::format("text: [{0}] makes its texts an input, drop: [{0}] leaves it out{1}", name,
                             config.target.names.empty() ? fmt::format(", target: {} makes it what is predicted", name) : ""))
           .usage();
     if (!config.fill) refuse_missing(column, file, "fill: 0 puts a number in their place, drop leaves the column out");
   }
   Arrays arrays;
-  Tensor numbers = table.numbers(inputs);
-  if (config.fill)
-    for (float& value : numbers.writable<float>())
-      if (std::isnan(value)) value = static_cast<float>(*config.fill);
-  arrays.inputs = {std::move(numbers)};
+  if (!inputs.empty()) {
+    Tensor numbers = table.numbers(inputs);
+    if (config.fill)
+      for (float& value : numbers.writable<float>())
+        if (std::isnan(value)) value = static_cast<float>(*config.fill);
+    arrays.inputs.push_back(std::move(numbers));
+    arrays.input_names.emplace_back();
+  }
+  for (const std::string& name : config.text.names) {
+    arrays.inputs.push_back(Tensor::of<std::string>({static_cast<std::int64_t>(table.rows)}, table.column(name).texts));
+    arrays.input_names.push_back(name);
+  }
   if (!config.target.names.empty()) arrays.targets = {targets(table, config.target.names, file)};
+  arrays.description = file.filename().string();
+  return array_dataset(std::move(arrays));
+}
+
+DatasetRef open_lines(const std::filesystem::path& folder, const LinesConfig& config) {
+  const std::filesystem::path file = folder / config.file;
+  const std::vector<std::string> texts = read_lines(file);
+  Arrays arrays;
+  arrays.inputs = {Tensor::of<std::string>({static_cast<std::int64_t>(texts.size())}, texts)};
+  if (config.labels) {
+    const std::vector<std::string> labels = read_lines(folder / *config.labels);
+    if (labels.size() != texts.size())
+      throw Error("{} labels for {} texts", labels.size(), texts.size()).at({(folder / *config.labels).string(), 0, 0}).usage();
+    arrays.targets = {class_numbers(labels)};
+  }
   arrays.description = file.filename().string();
   return array_dataset(std::move(arrays));
 }

@@ -1,6 +1,9 @@
 #include "api/experiment/model_builder.h"
 
 #include "api/save.h"
+#include "formats/text.h"
+#include "formats/yaml.h"
+#include "layers/lookup.h"
 
 namespace nacre {
 
@@ -33,6 +36,18 @@ ExpandedModel expand(const ModelConfig& config, const Variables& variables) {
 InputConfig input_config(const Tree& tree, const std::string& name) {
   InputConfig config = read_config<InputConfig>(tree);
   if (config.name.empty()) config.name = name;
+  return config;
+}
+
+// A vocabulary may be a file with a token per line; models themselves hold the tokens.
+Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesystem::path& folder) {
+  Tree* vocabulary = config.find("vocabulary");
+  if (!vocabulary || !vocabulary->is_string()) return config;
+  const std::string file = (folder / vocabulary->as_string()).string();
+  Tree tokens = Tree::sequence();
+  for (std::string& token : read_lines(file))
+    tokens.push(class_name == IntegerLookupConfig::class_name ? parse_yaml(token, file) : Tree(std::move(token)));
+  *vocabulary = std::move(tokens).at(vocabulary->mark());
   return config;
 }
 
@@ -103,7 +118,7 @@ class Builder {
     if (line.class_name == "model") return build_model(line.config, line.variables, folder_, line.name);
     const ClassInfo<Layer>* info = registry<Layer>().find(line.class_name);
     if (!info) throw unknown_layer(line.class_name);
-    Tree config = line.config;
+    Tree config = with_vocabulary(line.config, info->class_name, folder_);
     config.set("name", line.name);
     try {
       return info->make(config);
@@ -212,7 +227,10 @@ Tree render_line(const LayerLine& line) {
     if (!info) return spell_object("", line.class_name, line.config, Style::yaml, false);
     Tree config = line.config;
     config.set("name", line.name);
+    Tree* const vocabulary = config.find("vocabulary");
+    const Tree file = vocabulary && vocabulary->is_string() ? std::exchange(*vocabulary, Tree()) : Tree();
     fields = info->make(config)->config_tree(Style::full);
+    if (!file.is_null()) fields.set("vocabulary", file);
     head = info->class_name;
   }
   if (!line.from.empty()) {

@@ -15,7 +15,7 @@ std::int64_t product(const std::vector<std::int64_t>& sizes) {
 }  // namespace
 
 std::int64_t flops_of(const Node& node) {
-  if (node.types().empty() || node.op().kind == OpKind::leaf) return 0;
+  if (node.types().empty() || node.op().kind == OpKind::leaf || node.op().kind == OpKind::host) return 0;
   const std::int64_t results = node.types()[0].shape.elements();
   const auto operand = [&](int index) { return node.in(index).shape().elements(); };
   const auto is_any = [&](std::initializer_list<const Op*> ops) {

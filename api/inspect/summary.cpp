@@ -34,7 +34,16 @@ std::optional<std::int64_t> flops_of_call(const LayerCall& call, const Trainer& 
   for (const auto& [name, symbols] : call.named) arguments.named[name] = inputs_for(symbols);
   if (!known) return std::nullopt;
   (*call.layer)(context, std::move(arguments));
+  for (const Node* node : graph.nodes())
+    for (const Type& type : node->types())
+      if (!type.shape.known() && node->op().kind != OpKind::host) return std::nullopt;  // depends on data
   return flops_of(graph);
+}
+
+// Whether sizes may depend on data, which this layer or one inside it handles on the host.
+bool runs_on_host(const Layer& layer) {
+  const auto inner = layer.sublayers();
+  return layer.runs_on_host() || std::ranges::any_of(inner, [](const auto& each) { return runs_on_host(*each); });
 }
 
 std::vector<std::string> connections(const LayerCall& call, const std::map<const LayerCall*, std::int64_t>& numbers) {
@@ -162,7 +171,7 @@ ModelSummary summarize(const Model& model, const SummaryOptions& options) {
     if (type) inputs.push_back(*type);
   }
   for (const Symbol& output : graph.outputs()) summary.outputs.push_back({output.call().layer->name(), output.type()});
-  if (options.measure_memory && known) measure_memory(summary, model, inputs, options.batch_size);
+  if (options.measure_memory && known && !runs_on_host(graph)) measure_memory(summary, model, inputs, options.batch_size);
   return summary;
 }
 

@@ -97,6 +97,10 @@ void Steps::refresh() {
   std::vector<LayerState> layers;
   bool on_host = false;
   const auto collect = [&](const auto& self, const std::shared_ptr<Layer>& layer) -> void {
+    if (!layer->adapted())
+      throw Error("{} has not learned from data yet", layer->label())
+          .hint("fit lets it learn from the training data, adapt from any; or give its vocabulary or bins in the configuration")
+          .usage();
     layers.push_back({layer, layer->trainable(), layer->revision()});
     on_host = on_host || layer->runs_on_host();
     for (const auto& inner : layer->sublayers()) self(self, inner);

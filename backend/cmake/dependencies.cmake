@@ -25,6 +25,16 @@ nacre_need(jpeg "libjpeg" libjpeg-dev)
 nacre_need(png "libpng" libpng-dev)
 nacre_need(lua "lua5.4;lua-5.4" liblua5.4-dev)
 nacre_need(cairo "cairo" libcairo2-dev)
+find_path(NACRE_FARMHASH_HEADERS farmhash.h)  # it has no pkg-config file
+find_library(NACRE_FARMHASH_LIBRARY farmhash)
+mark_as_advanced(NACRE_FARMHASH_HEADERS NACRE_FARMHASH_LIBRARY)
+if(NOT NACRE_FARMHASH_HEADERS OR NOT NACRE_FARMHASH_LIBRARY)
+  list(APPEND nacre_missing libfarmhash-dev)
+elseif(NOT TARGET FarmHash::farmhash)
+  add_library(FarmHash::farmhash UNKNOWN IMPORTED GLOBAL)
+  set_target_properties(FarmHash::farmhash PROPERTIES IMPORTED_LOCATION "${NACRE_FARMHASH_LIBRARY}"
+    INTERFACE_INCLUDE_DIRECTORIES "${NACRE_FARMHASH_HEADERS}")
+endif()
 
 if(nacre_missing)
   list(REMOVE_DUPLICATES nacre_missing)
