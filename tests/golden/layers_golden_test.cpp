@@ -1,10 +1,12 @@
-// Every layer against Keras: outputs and gradients, in inference and in training, and the statistics that it updates.
+// Every layer against Keras: outputs and gradients, in inference and in training, and the statistics that it updates;
+// and calls with masks, named arguments and options (calls.h5; see make_calls.py).
 #include <gtest/gtest.h>
 
 #include "api/model.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/passes/pipeline.h"
+#include "formats/json.h"
 #include "layers/layer.h"
 #include "tests/golden/golden.h"
 
@@ -23,17 +25,37 @@ bool train_of(const Case& golden) {
   return golden.data.has_attribute("train") && golden.data.tensor_attribute("train").item() != 0;
 }
 
+// The arguments of a case's call as inputs of the graph; appends their data.
+CallArguments arguments_of(const Case& golden, Graph& graph, std::vector<Tensor>& data) {
+  const auto feed = [&](Tensor tensor) {
+    data.push_back(std::move(tensor));
+    return graph.input(fmt::format("input{}", data.size()), data.back().type());
+  };
+  CallArguments arguments;
+  for (const Tensor& input : tensors(golden, "inputs")) arguments.inputs.push_back(feed(input));
+  for (std::size_t i = 0; i < arguments.inputs.size(); ++i)
+    if (const std::string name = fmt::format("masks/{}", i); golden.has(name)) {
+      arguments.masks.resize(arguments.inputs.size());
+      arguments.masks[i] = feed(golden.tensor(name));
+    }
+  if (golden.has("named"))
+    for (const std::string& name : golden.data.group("named").names())
+      arguments.named[name] = {feed(golden.tensor("named/" + name))};
+  if (golden.data.has_attribute("options")) arguments.options = parse_json(golden.data.text_attribute("options"));
+  return arguments;
+}
+
 // Runs one mode of a case, `prefix` being "" or "train_".
 void check_mode(const Case& golden, const Backend& backend, Layer& layer, const std::string& prefix) {
-  const std::vector<Tensor> inputs = tensors(golden, "inputs"), cotangents = tensors(golden, prefix + "cotangent");
+  const std::vector<Tensor> cotangents = tensors(golden, prefix + "cotangent");
   const std::vector<Weight> weights = layer.weights();
 
   Graph forward;
   Context context(forward, prefix == "train_");
-  CallArguments arguments;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    arguments.inputs.push_back(forward.input(fmt::format("input{}", i), inputs[i].type()));
-  const Values outputs = layer(context, std::move(arguments)).outputs;
+  std::vector<Tensor> data;
+  CallArguments arguments = arguments_of(golden, forward, data);
+  const std::size_t input_count = arguments.inputs.size();
+  const auto [outputs, masks] = layer(context, std::move(arguments));
   for (std::size_t i = 0; i < outputs.size(); ++i) forward.output(fmt::format("output{}", i), outputs[i]);
   const auto graph = decompose_missing(forward, backend);
 
@@ -45,8 +67,9 @@ void check_mode(const Case& golden, const Backend& backend, Layer& layer, const 
     directions.push_back(graph->constant(cotangents.at(i).cast(output.dtype())));
   }
   std::vector<std::pair<std::string, Value>> wanted;
-  for (const auto& [name, value] : graph->inputs())
-    if (is_floating(value.dtype())) wanted.emplace_back(fmt::format("{}grad_inputs/{}", prefix, wanted.size()), value);
+  for (std::size_t i = 0; i < input_count; ++i)
+    if (const Value value = graph->inputs()[i].value; is_floating(value.dtype()))
+      wanted.emplace_back(fmt::format("{}grad_inputs/{}", prefix, wanted.size()), value);
   for (std::size_t i = 0; i < weights.size(); ++i)
     if (const std::string name = fmt::format("{}grad_weights/{}", prefix, i); golden.has(name))
       wanted.emplace_back(name, graph->variable(weights[i].variable));
@@ -55,7 +78,10 @@ void check_mode(const Case& golden, const Backend& backend, Layer& layer, const 
   for (std::size_t i = 0; i < found.size(); ++i)
     graph->output(wanted[i].first, found[i] ? found[i] : ops::fill_like(wrt[i], 0));
 
-  const std::vector<Tensor> got = run(*graph, backend, inputs);
+  if (golden.data.has_attribute("masked") && static_cast<bool>(masks[0]) != (golden.data.tensor_attribute("masked").item() != 0))
+    throw Error("the output comes {} a mask", masks[0] ? "with" : "without");
+
+  const std::vector<Tensor> got = run(*graph, backend, data);
   const std::vector<Tensor> want = tensors(golden, prefix + "output");
   if (outputs.size() != want.size()) throw Error("{} outputs, wanted {}", outputs.size(), want.size());
   for (std::size_t i = 0; i < want.size(); ++i)
@@ -64,39 +90,44 @@ void check_mode(const Case& golden, const Backend& backend, Layer& layer, const 
     expect_close(wanted[i].first, got[want.size() + i], golden.tensor(wanted[i].first), for_gradients);
 }
 
+void check_layer(const Case& golden, const Backend& backend) {
+  const auto layer = make<Layer>(golden);
+  const std::vector<Tensor> inputs = tensors(golden, "inputs"), stored = tensors(golden, "weights");
+  std::vector<Shape> shapes;
+  for (const Tensor& input : inputs) shapes.push_back(input.shape());
+  layer->ensure_built(shapes);
+
+  const std::vector<Weight> weights = layer->weights();
+  if (weights.size() != stored.size()) throw Error("{} weights, wanted {}", weights.size(), stored.size());
+  const auto assign = [&] {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      Variable& variable = *weights[i].variable;
+      const std::string path = golden.data.dataset(fmt::format("weights/{}", i)).text_attribute("path");
+      // Keras puts the layers of a Sequential below its name, nacre those of a model within another one alone.
+      if (variable.path() != path && !path.ends_with("/" + variable.path()))
+        throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
+      if (variable.shape() != stored[i].shape())
+        throw Error("weight '{}' has shape {}, wanted {}", path, variable.shape(), stored[i].shape());
+      variable.assign(stored[i]);
+    }
+    layer->reset_states();
+  };
+  assign();
+  check_mode(golden, backend, *layer, "");
+  if (!train_of(golden)) return;
+  assign();
+  check_mode(golden, backend, *layer, "train_");
+  const std::vector<Tensor> after = tensors(golden, "weights_after");
+  for (std::size_t i = 0; i < after.size(); ++i)
+    expect_close(fmt::format("weight {} afterwards", i), weights[i].variable->value(), after[i], for_outputs);
+}
+
 TEST(Golden, Layers) {
   register_models();
-  check_all("layers", [](const Case& golden, const Backend& backend) {
-    const auto layer = make<Layer>(golden);
-    const std::vector<Tensor> inputs = tensors(golden, "inputs"), stored = tensors(golden, "weights");
-    std::vector<Shape> shapes;
-    for (const Tensor& input : inputs) shapes.push_back(input.shape());
-    layer->ensure_built(shapes);
-
-    const std::vector<Weight> weights = layer->weights();
-    if (weights.size() != stored.size()) throw Error("{} weights, wanted {}", weights.size(), stored.size());
-    const auto assign = [&] {
-      for (std::size_t i = 0; i < weights.size(); ++i) {
-        Variable& variable = *weights[i].variable;
-        const std::string path = golden.data.dataset(fmt::format("weights/{}", i)).text_attribute("path");
-        // Keras puts the layers of a Sequential below its name, nacre those of a model within another one alone.
-        if (variable.path() != path && !path.ends_with("/" + variable.path()))
-          throw Error("weight {} is called '{}', wanted '{}'", i, variable.path(), path);
-        if (variable.shape() != stored[i].shape())
-          throw Error("weight '{}' has shape {}, wanted {}", path, variable.shape(), stored[i].shape());
-        variable.assign(stored[i]);
-      }
-    };
-    assign();
-    check_mode(golden, backend, *layer, "");
-    if (!train_of(golden)) return;
-    assign();
-    check_mode(golden, backend, *layer, "train_");
-    const std::vector<Tensor> after = tensors(golden, "weights_after");
-    for (std::size_t i = 0; i < after.size(); ++i)
-      expect_close(fmt::format("weight {} afterwards", i), weights[i].variable->value(), after[i], for_outputs);
-  });
+  check_all("layers", check_layer);
 }
+
+TEST(Golden, Calls) { check_all("calls", check_layer); }
 
 }  // namespace
 }  // namespace nacre::golden
