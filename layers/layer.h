@@ -54,6 +54,9 @@ class Context {
 
   Graph& graph() const { return graph_; }
   bool training() const { return training_; }
+  // As given; a graph within this one, in which layers are called, hands them in.
+  Value seed() const { return seed_; }
+  Value step() const { return step_; }
   void set_training(bool training) { training_ = training; }
   // float32, uniform in [0, 1), of like's shape; each call for the same layer path draws from a stream of its own. A
   // layer's own seed replaces the context's.
