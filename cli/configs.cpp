@@ -1,10 +1,12 @@
-// Verbs that only look at configurations and runs: render, schema, plot.
+// Verbs that only look at configurations and runs: render, schema, reference, plot.
 #include <cstdio>
 
 #include "api/experiment/experiment.h"
 #include "api/inspect/plot.h"
+#include "api/inspect/reference.h"
 #include "api/model.h"
 #include "cli/verbs.h"
+#include "formats/file.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
 
@@ -20,7 +22,13 @@ int render(const std::filesystem::path& config, const std::vector<std::string>& 
 
 int schema() {
   register_models();
-  std::puts(write_json(experiment_schema(), 2).c_str());
+  std::puts(write_json(experiment_schema(), 1).c_str());
+  return 0;
+}
+
+int reference(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  for (const auto& [file, text] : reference_pages()) write_file_atomically(folder / file, text);
   return 0;
 }
 

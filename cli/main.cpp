@@ -128,6 +128,11 @@ int run(int count, char** words) {
   verb = app.add_subcommand("schema", "print the JSON Schema of configurations, for editors");
   verb->callback([&] { status = schema(); });
 
+  std::filesystem::path reference_folder;
+  verb = app.add_subcommand("reference", "write the reference of all classes and keys as Markdown");
+  verb->add_option("folder", reference_folder, "folder for the pages")->required()->type_name("FOLDER");
+  verb->callback([&] { status = reference(reference_folder); });
+
   bool doctor_json = false;
   verb = app.add_subcommand("doctor", "version, backends, instruction sets, threads, libraries, devices");
   add_json(*verb, doctor_json);

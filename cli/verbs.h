@@ -59,6 +59,7 @@ int convert(const ConvertArguments& arguments);
 int plot(const std::filesystem::path& run_folder);
 int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json);
 int schema();
+int reference(const std::filesystem::path& folder);
 int doctor(bool json);
 
 }  // namespace nacre::cli

@@ -133,8 +133,10 @@ Tree schema_type(std::string_view type) {
 }
 
 Tree definition_reference(std::string_view kind) {
+  std::string name(kind);
+  std::replace(name.begin(), name.end(), ' ', '_');
   Tree schema;
-  schema.set("$ref", fmt::format("#/$defs/{}", kind));
+  schema.set("$ref", "#/$defs/" + name);
   return schema;
 }
 

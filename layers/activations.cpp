@@ -37,6 +37,7 @@ Value mish(Value x) { return x * ops::tanh(softplus(x)); }
 Value softsign(Value x) { return x / (1.0 + ops::abs(x)); }
 Value log_sigmoid(Value x) { return -softplus(-x); }
 Value hard_sigmoid(Value x) { return ops::clip(x * (1.0 / 6) + 0.5, 0, 1); }
+Value hard_sigmoid_keras2(Value x) { return ops::clip(0.2 * x + 0.5, 0, 1); }
 Value hard_silu(Value x) { return x * hard_sigmoid(x); }
 Value hard_tanh(Value x) { return ops::clip(x, -1, 1); }
 Value tanh_shrink(Value x) { return x - ops::tanh(x); }
@@ -98,6 +99,7 @@ constexpr Function functions[] = {
     {"log_softmax", "x - log Σ exp(x) over the last axis", log_softmax},
     {"log_sigmoid", "log sigmoid(x)", log_sigmoid},
     {"hard_sigmoid", "x/6 + 1/2, cut to [0, 1]", hard_sigmoid},
+    {"hard_sigmoid_keras2", "x/5 + 1/2, cut to [0, 1]: what Keras 1 and 2 mean by hard_sigmoid", hard_sigmoid_keras2},
     {"hard_silu", "x·hard_sigmoid(x)", hard_silu, "hard_swish"},
     {"hard_tanh", "x cut to [-1, 1]", hard_tanh},
     {"tanh_shrink", "x - tanh(x)", tanh_shrink},
@@ -132,6 +134,23 @@ ClassInfo<Activation> info_of(const Function& function) {
   return info;
 }
 
+struct ThresholdConfig {
+  static constexpr std::string_view class_name = "threshold";
+  static constexpr std::string_view doc = "x, or default_value up to the threshold";
+  double threshold = 0, default_value = 0;
+  static void describe(auto&& field) {
+    field("threshold", &ThresholdConfig::threshold, "x above it stays", required());
+    field("default_value", &ThresholdConfig::default_value, "in place of all else", required());
+  }
+};
+class Threshold final : public Configured<Activation, ThresholdConfig> {
+ public:
+  using Configured::Configured;
+  Value operator()(Value x) const override {
+    return where(above(x, config_.threshold), x, config_.default_value);
+  }
+};
+
 // A layer without weights in the place of a function, as Keras allows.
 class LayerActivation final : public Activation {
  public:
@@ -165,6 +184,7 @@ Registry<Activation>& registry<Activation>() {
   static Registry<Activation> all = [] {
     std::vector<ClassInfo<Activation>> infos;
     for (const Function& function : functions) infos.push_back(info_of(function));
+    infos.push_back(class_info<Activation, Threshold>("keras.activations"));
     infos.push_back(layer_as_activation<ReLUConfig, ReLU>());
     infos.push_back(layer_as_activation<LeakyReLUConfig, LeakyReLU>());
     infos.push_back(layer_as_activation<ELUConfig, ELU>());

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "layers/fields.h"
-#include "layers/initializer.h"
+#include "layers/stft_initializer.h"
 
 namespace nacre {
 
@@ -344,7 +344,7 @@ Registry<Initializer>& registry<Initializer>() {
   constexpr std::string_view module = "keras.initializers";
   static Registry<Initializer> all(
       "initializer",
-      {class_info<Initializer, Zeros>(module), class_info<Initializer, Ones>(module),
+      {class_info<Initializer, Zeros>(module, {"zero"}), class_info<Initializer, Ones>(module, {"one"}),
        class_info<Initializer, Constant>(module), class_info<Initializer, Identity>(module, {"IdentityInitializer"}),
        class_info<Initializer, RandomNormal>(module, {"normal"}),
        class_info<Initializer, RandomUniform>(module, {"uniform"}), class_info<Initializer, TruncatedNormal>(module),
@@ -354,7 +354,7 @@ Registry<Initializer>& registry<Initializer>() {
        class_info<Initializer, NamedScaling<He, true>>(module),
        class_info<Initializer, NamedScaling<Lecun, false>>(module, {"LeCunNormal"}),
        class_info<Initializer, NamedScaling<Lecun, true>>(module, {"LeCunUniform"}),
-       class_info<Initializer, Orthogonal>(module, {"OrthogonalInitializer"})});
+       class_info<Initializer, Orthogonal>(module, {"OrthogonalInitializer"}), stft_initializer()});
   return all;
 }
 

@@ -1,6 +1,8 @@
 // All layers, by family.
 #pragma once
 
+#include <span>
+
 #include "layers/activation_layers.h"
 #include "layers/augmentation.h"
 #include "layers/conv.h"
@@ -18,3 +20,14 @@
 #include "layers/tabular.h"
 #include "layers/text.h"
 #include "layers/wrappers.h"
+
+namespace nacre {
+
+// Layers of one kind; several entries may have one title.
+struct LayerFamily {
+  std::string_view title;
+  std::vector<ClassInfo<Layer>> (*list)();
+};
+std::span<const LayerFamily> layer_families();
+
+}  // namespace nacre

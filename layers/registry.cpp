@@ -3,17 +3,45 @@
 
 namespace nacre {
 
+namespace {
+
+constexpr LayerFamily families[] = {
+    {"Core", core_layers},
+    {"Activation layers", activation_layers},
+    {"Convolution", conv_layers},
+    {"Pooling", pool_layers},
+    {"Normalisation", normalization_layers},
+    {"Regularisation", regularization_layers},
+    {"Reshaping", reshape_layers},
+    {"Merging", merge_layers},
+    {"Recurrent", recurrent_layers},
+    {"Wrappers", wrapper_layers},
+    {"Preprocessing", preprocessing_layers},
+    {"Preprocessing", tabular_layers},
+    {"Preprocessing", hashing_layers},
+    {"Preprocessing", lookup_layers},
+    {"Preprocessing", text_layers},
+    {"Preprocessing", resize_layers},
+    {"Augmentation", geometry_layers},
+    {"Augmentation", colour_layers},
+    {"Augmentation", level_layers},
+    {"Augmentation", filter_layers},
+    {"Augmentation", mixing_layers},
+    {"Augmentation", policy_layers},
+    {"Preprocessing", box_layers},
+    {"Operations", operation_layers},
+};
+
+}  // namespace
+
+std::span<const LayerFamily> layer_families() { return families; }
+
 template <>
 Registry<Layer>& registry<Layer>() {
   static Registry<Layer> all = [] {
     std::vector<ClassInfo<Layer>> infos;
-    for (auto family :
-         {core_layers, activation_layers, conv_layers, pool_layers, normalization_layers, regularization_layers,
-          reshape_layers, merge_layers, recurrent_layers, wrapper_layers, preprocessing_layers, tabular_layers, hashing_layers,
-          lookup_layers, text_layers, resize_layers,
-          geometry_layers, colour_layers, level_layers, filter_layers, mixing_layers, policy_layers, box_layers,
-          operation_layers})
-      for (ClassInfo<Layer>& info : family()) infos.push_back(std::move(info));
+    for (const LayerFamily& family : families)
+      for (ClassInfo<Layer>& info : family.list()) infos.push_back(std::move(info));
     return Registry<Layer>("layer", std::move(infos));
   }();
   return all;

@@ -16,8 +16,8 @@ reason() {
 }
 
 packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libyaml-cpp-dev libhdf5-dev zlib1g-dev
-  libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libfarmhash-dev libcli11-dev libgtest-dev librapidcheck-dev
-  libbenchmark-dev)
+  libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libfarmhash-dev libcurl4-openssl-dev libcli11-dev libgtest-dev librapidcheck-dev
+  libbenchmark-dev libvalijson-dev nlohmann-json3-dev)
 
 install_packages() {
   command -v dpkg-query >/dev/null || return 0  # not Debian: CMake names what is missing

@@ -25,7 +25,7 @@ void place_files(Tree& callbacks, const std::filesystem::path& folder) {
     for (Tree& item : callbacks.items()) place_files(item, folder);
   if (!callbacks.is_mapping()) return;
   for (Tree::Entry& entry : callbacks.entries()) {
-    const bool file = entry.key == "filename" || entry.key == "filepath";
+    const bool file = entry.key == "filename" || entry.key == "filepath" || entry.key == "log_dir" || entry.key == "backup_dir";
     if (!file || !entry.value.is_string()) place_files(entry.value, folder);
     else entry.value = Tree(std::filesystem::absolute(folder / entry.value.as_string()).lexically_normal().string()).at(entry.value.mark());
   }

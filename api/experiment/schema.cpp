@@ -1,23 +1,19 @@
+#include <type_traits>
+
 #include "api/experiment/experiment.h"
+#include "api/experiment/kinds.h"
 
 namespace nacre {
 
 namespace {
 
-// Wherever a value that is no text is wanted, an expression may stand.
-void allow_expressions(Tree& schema) {
-  Tree* properties = schema.find("properties");
-  if (!properties) return;
-  for (Tree::Entry& property : properties->entries()) {
-    const Tree* type = property.value.find("type");
-    if (type && *type == Tree("string")) continue;
-    Tree expression = schema_type("string");
-    expression.set("pattern", "\\$\\{.+\\}");
-    Tree either;
-    either.set("anyOf", Tree::Sequence{property.value, std::move(expression)});
-    if (const Tree* help = property.value.find("description")) either.set("description", *help);
-    property.value = std::move(either);
-  }
+constexpr std::string_view definitions_place = "#/$defs/";
+constexpr std::string_view expression_pattern = "\\$\\{.+\\}";
+
+Tree reference(const std::string& place) {
+  Tree schema;
+  schema.set("$ref", std::string(definitions_place) + place);
+  return schema;
 }
 
 Tree words(std::initializer_list<std::string_view> list) {
@@ -26,54 +22,48 @@ Tree words(std::initializer_list<std::string_view> list) {
   return tree;
 }
 
-// A named object: a bare name, or {Name: {fields…}}. An open one may also have names that only the file knows: blocks.
-template <class Base>
-Tree object_schema(const Tree& extra_properties = {}, bool open = false) {
-  Tree names = Tree::sequence(), properties = Tree::mapping();
-  for (const ClassInfo<Base>& info : registry<Base>().classes()) {
-    Tree fields = schema_of(info.fields);
-    if (!extra_properties.is_null())
-      for (const Tree::Entry& extra : extra_properties.entries()) fields.find("properties")->set(extra.key, extra.value);
-    allow_expressions(fields);
-    fields.set("description", info.doc);
-    Tree nullable;
-    nullable.set("anyOf", Tree::Sequence{std::move(fields), schema_type("null")});
-    nullable.set("description", info.doc);
-    std::vector<std::string> spellings{std::string(info.class_name)};
-    if (snake_case(info.class_name) != info.class_name) spellings.push_back(snake_case(info.class_name));
-    for (std::string_view alias : info.aliases) spellings.emplace_back(alias);
-    for (const std::string& spelling : spellings) {
-      names.push(spelling);
-      Tree same;
-      same.set("$ref", fmt::format("#/$defs/{}/anyOf/1/properties/{}", registry<Base>().kind(), info.class_name));
-      properties.set(spelling, spelling == info.class_name ? nullable : std::move(same));
-    }
-  }
-  Tree bare, single = schema_type("object"), schema;
-  bare.set(open ? "examples" : "enum", names);
-  if (open) bare.set("type", "string");
-  single.set("properties", std::move(properties));
-  single.set("minProperties", 1);
-  single.set("maxProperties", 1);
-  single.set("additionalProperties", false);
-  // What is in these is checked when the file is read: blocks and the like, or Keras's own spelling.
-  Tree other = schema_type("object"), keys;
-  if (open) keys.set("not", Tree(Tree::Mapping{{"enum", std::move(names), {}}}));
-  else keys.set("enum", words({"module", "class_name", "config", "registered_name"}));
-  other.set("propertyNames", std::move(keys));
-  other.set("minProperties", 1);
-  schema.set("anyOf", Tree::Sequence{std::move(bare), std::move(single), std::move(other)});
-  return schema;
-}
-
 Tree described(Tree schema, std::string_view help) {
   schema.set("description", help);
   return schema;
 }
 
+// Wherever a value that is no text is wanted, an expression may stand.
+Tree or_expression(Tree schema) {
+  if (Tree* type = schema.find("type")) {
+    if (*type == Tree("string")) return schema;
+    if (!type->is_sequence()) *type = Tree(Tree::Sequence{*type});
+    type->push("string");
+    schema.set("pattern", expression_pattern);
+  } else if (Tree* choices = schema.find("anyOf")) {
+    choices->push(reference("expression"));
+  } else if (const Tree* choice = schema.find("enum")) {
+    schema.set("anyOf", Tree::Sequence{Tree(Tree::Mapping{{"enum", *choice, {}}}), reference("expression")});
+    schema.erase("enum");
+  }
+  return schema;
+}
+
+void allow_expressions(Tree& schema) {
+  if (Tree* properties = schema.find("properties"))
+    for (Tree::Entry& property : properties->entries()) property.value = or_expression(std::move(property.value));
+}
+
+// {key: reference to its definition} for each property of a definition.
+void refer_to_properties(Tree& properties, const std::string& definition, const Tree& defined) {
+  for (const Tree::Entry& property : defined["properties"].entries())
+    properties.set(property.key, reference(fmt::format("{}/properties/{}", definition, property.key)));
+}
+
+Tree properties_of(const FieldTable& fields) {
+  const FieldTable* const tables[] = {&fields};
+  Tree schema = schema_of(tables);
+  allow_expressions(schema);
+  return schema;
+}
+
 // What stands beside a layer's fields in a line of a model.
 Tree line_properties() {
-  Tree names, properties;
+  Tree names, properties, schema;
   names.set("anyOf", Tree::Sequence{schema_type("string"), schema_type("array")});
   properties.set("from", described(names, "where its inputs come from; default: the line before"));
   properties.set("when", described(schema_type("boolean"), "false leaves the line out"));
@@ -81,29 +71,67 @@ Tree line_properties() {
   for (std::string_view argument : value_arguments) properties.set(argument, described(names, "argument of the call"));
   for (std::string_view argument : option_arguments)
     properties.set(argument, described(schema_type("boolean"), "argument of the call"));
-  return properties;
+  schema.set("properties", std::move(properties));
+  allow_expressions(schema);
+  return schema;
 }
 
+// Defines each class of a kind once ("layer.Conv2D"), their common fields ("layer_options"), their names ("layer_names"),
+// and the kind itself: a bare name, or {Name: {fields…}}. In an open kind there are also names that only the file knows:
+// blocks, and metrics such as "accuracy".
 template <class Base>
-void define(Tree& definitions, Tree schema) {
-  definitions.set(registry<Base>().kind(), std::move(schema));
+void define(Tree& definitions) {
+  constexpr bool is_layer = std::is_same_v<Base, Layer>, open = is_layer || std::is_same_v<Base, Metric>;
+  const std::string kind = definition_reference(registry<Base>().kind())["$ref"].as_string().substr(definitions_place.size());
+  Tree names = Tree::sequence(), classes = Tree::mapping();
+  for (const ClassInfo<Base>& info : registry<Base>().classes()) {
+    const std::string definition = fmt::format("{}.{}", kind, info.spelling());
+    Tree fields = info.fields.empty() ? schema_of({}) : properties_of(*info.fields.back());
+    fields.set("type", Tree::Sequence{"object", "null"});
+    fields.set("description", info.doc);
+    Tree properties = Tree::mapping();
+    if (info.fields.size() == 2) {
+      const std::string options = kind + "_options";
+      if (!definitions.find(options)) definitions.set(options, properties_of(*info.fields.front()));
+      refer_to_properties(properties, options, definitions[options]);
+    }
+    for (Tree::Entry& own : fields.find("properties")->entries()) properties.set(own.key, std::move(own.value));
+    if constexpr (is_layer) refer_to_properties(properties, "layer_line", definitions["layer_line"]);
+    fields.set("properties", std::move(properties));
+    definitions.set(definition, std::move(fields));
+    for (const std::string& spelling : spellings_of(info)) {
+      names.push(spelling);
+      classes.set(spelling, reference(definition));
+    }
+  }
+  Tree known, single = schema_type("object"), other = schema_type("object"), keys, choices = Tree::sequence(), schema;
+  known.set("enum", std::move(names));
+  definitions.set(kind + "_names", std::move(known));
+  single.set("properties", std::move(classes));
+  single.set("minProperties", 1);
+  single.set("maxProperties", 1);
+  single.set("additionalProperties", false);
+  // What is in these is checked when the file is read: blocks and the like, or Keras's own spelling.
+  if (open) keys.set("not", reference(kind + "_names"));
+  else keys.set("enum", words({"module", "class_name", "config", "registered_name"}));
+  other.set("propertyNames", std::move(keys));
+  other.set("minProperties", 1);
+  choices.push(reference(kind + "_names"));
+  if (open) choices.push(schema_type("string"));
+  choices.push(std::move(single));
+  choices.push(std::move(other));
+  schema.set("anyOf", std::move(choices));
+  definitions.set(kind, std::move(schema));
 }
 
 }  // namespace
 
 Tree experiment_schema() {
-  Tree definitions;
-  define<Layer>(definitions, object_schema<Layer>(line_properties(), true));
-  define<Activation>(definitions, object_schema<Activation>());
-  define<Initializer>(definitions, object_schema<Initializer>());
-  define<Regularizer>(definitions, object_schema<Regularizer>());
-  define<WeightConstraint>(definitions, object_schema<WeightConstraint>());
-  define<Loss>(definitions, object_schema<Loss>());
-  define<Metric>(definitions, object_schema<Metric>({}, true));  // also "accuracy", "crossentropy"
-  define<Optimizer>(definitions, object_schema<Optimizer>());
-  define<LearningRateSchedule>(definitions, object_schema<LearningRateSchedule>());
-  define<Callback>(definitions, object_schema<Callback>());
-  define<Source>(definitions, object_schema<Source>());
+  Tree definitions, expression = schema_type("string");
+  expression.set("pattern", expression_pattern);
+  definitions.set("expression", std::move(expression));
+  definitions.set("layer_line", line_properties());
+  each_kind([&]<class Base>() { define<Base>(definitions); });
 
   const FieldTable* const model_fields[] = {&fields_of<ModelConfig>()};
   Tree model = schema_of(model_fields), lines = schema_type("array");

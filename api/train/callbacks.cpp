@@ -10,23 +10,6 @@
 
 namespace nacre {
 
-const double* Logs::find(std::string_view name) const {
-  const auto found = std::ranges::find(entries_, name, &std::pair<std::string, double>::first);
-  return found == entries_.end() ? nullptr : &found->second;
-}
-
-void Logs::set(std::string_view name, double value) {
-  const auto found = std::ranges::find(entries_, name, &std::pair<std::string, double>::first);
-  if (found == entries_.end()) entries_.emplace_back(name, value);
-  else found->second = value;
-}
-
-std::string Logs::names() const {
-  std::string text;
-  for (const auto& [name, value] : entries_) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 namespace callbacks {
 
 namespace {
@@ -379,6 +362,19 @@ void LambdaCallback::on_train_batch_end(TrainingControl& control, std::int64_t b
   if (config_.on_train_batch_end) config_.on_train_batch_end(control, batch, logs);
 }
 
+void LambdaCallback::on_test_begin(TrainingControl& control) {
+  if (config_.on_test_begin) config_.on_test_begin(control);
+}
+void LambdaCallback::on_test_end(TrainingControl& control, const Logs& logs) {
+  if (config_.on_test_end) config_.on_test_end(control, logs);
+}
+void LambdaCallback::on_test_batch_begin(TrainingControl& control, std::int64_t batch) {
+  if (config_.on_test_batch_begin) config_.on_test_batch_begin(control, batch);
+}
+void LambdaCallback::on_test_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) {
+  if (config_.on_test_batch_end) config_.on_test_batch_end(control, batch, logs);
+}
+
 }  // namespace callbacks
 
 void FieldKind<callbacks::SaveFrequency>::read(const Tree& tree, callbacks::SaveFrequency& value) {
@@ -408,22 +404,6 @@ Tree FieldKind<callbacks::RateFunction>::schema() {
   Tree schema;
   schema.set("type", Tree::Sequence{"string", "number"});
   return schema;
-}
-
-template <>
-Registry<Callback>& registry<Callback>() {
-  using namespace callbacks;
-  // clang-format off
-  static Registry<Callback> callbacks("callback", {
-      class_info<Callback, EarlyStopping>("keras.callbacks"),
-      class_info<Callback, ModelCheckpoint>("keras.callbacks"),
-      class_info<Callback, ReduceLROnPlateau>("keras.callbacks"),
-      class_info<Callback, LearningRateScheduler>("keras.callbacks"),
-      class_info<Callback, CSVLogger>("keras.callbacks"),
-      class_info<Callback, TerminateOnNaN>("keras.callbacks"),
-  });
-  // clang-format on
-  return callbacks;
 }
 
 }  // namespace nacre

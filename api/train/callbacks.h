@@ -1,80 +1,13 @@
-// Callbacks: what happens beside training. Each is a described config with Keras's names and defaults; own ones derive
-// from Callback or fill in a LambdaCallback.
+// Callbacks, with Keras's names and defaults. Own ones derive from Callback or fill in a LambdaCallback.
 #pragma once
 
 #include <cmath>
 #include <functional>
 #include <iosfwd>
 
-#include "api/train/direction.h"
-#include "backend/core/tensor.h"
-#include "formats/config.h"
+#include "api/train/callback.h"
 
 namespace nacre {
-
-// Named numbers in the order in which they were added: "loss", "accuracy", "val_loss", ….
-class Logs {
- public:
-  Logs() = default;
-  Logs(std::initializer_list<std::pair<std::string, double>> entries) : entries_(entries) {}
-  const double* find(std::string_view name) const;  // null when absent
-  void set(std::string_view name, double value);    // replaces or appends
-  std::string names() const;                        // "loss, accuracy"
-  bool empty() const { return entries_.empty(); }
-  auto begin() const { return entries_.begin(); }
-  auto end() const { return entries_.end(); }
-
- private:
-  std::vector<std::pair<std::string, double>> entries_;
-};
-
-// What callbacks may know of the training and do to it; fit implements it.
-class TrainingControl {
- public:
-  virtual ~TrainingControl() = default;
-  virtual void stop(std::string reason) = 0;  // after the present batch or epoch
-  virtual double learning_rate() const = 0;
-  virtual void set_learning_rate(double rate) = 0;
-  virtual std::int64_t epoch() const = 0;           // from 0
-  virtual std::int64_t epochs() const = 0;          // when training ends unless it is stopped
-  virtual std::vector<Tensor> weights() const = 0;  // a snapshot, in the model's order
-  virtual void set_weights(const std::vector<Tensor>& weights) = 0;
-  virtual void save(const std::string& file, bool weights_only) = 0;
-  // Whether a metric (without "val_") is better when it is larger; none when no such metric is known.
-  virtual std::optional<Direction> direction(std::string_view metric) const = 0;
-  virtual void say(std::string_view line) = 0;   // for the user, beside the progress bar
-  virtual void warn(std::string_view line) = 0;  // likewise; each line is shown once
-};
-
-// What a callback remembers, for checkpoints: a resumed run equals an unbroken one.
-struct CallbackState {
-  Tree values;
-  std::vector<Tensor> tensors;
-};
-
-// Used by the thread that trains. Batches and epochs are counted from 0. Logs of epochs may be added to: later
-// callbacks, the history and the progress line see what was added.
-class Callback : public Configurable<Callback> {
- public:
-  virtual void on_train_begin(TrainingControl&) {}
-  virtual void on_train_end(TrainingControl&, const Logs&) {}
-  virtual void on_epoch_begin(TrainingControl&, std::int64_t /*epoch*/) {}
-  virtual void on_epoch_end(TrainingControl&, std::int64_t /*epoch*/, Logs&) {}
-  virtual void on_train_batch_begin(TrainingControl&, std::int64_t /*batch*/) {}
-  virtual void on_train_batch_end(TrainingControl&, std::int64_t /*batch*/, const Logs&) {}
-  virtual void on_test_begin(TrainingControl&) {}
-  virtual void on_test_end(TrainingControl&, const Logs&) {}
-  virtual void on_test_batch_begin(TrainingControl&, std::int64_t /*batch*/) {}
-  virtual void on_test_batch_end(TrainingControl&, std::int64_t /*batch*/, const Logs&) {}
-
-  // Whether the batch hooks look at logs: reading metrics after each batch costs time.
-  virtual bool reads_batch_logs() const { return false; }
-  virtual CallbackState save_state() const { return {}; }
-  // After on_train_begin, when a run is resumed.
-  virtual void load_state(const CallbackState&) {}
-};
-template <>
-Registry<Callback>& registry<Callback>();
 
 namespace callbacks {
 
@@ -297,16 +230,42 @@ class TerminateOnNaN final : public Configured<Callback, TerminateOnNaNConfig> {
   bool reads_batch_logs() const override { return true; }
 };
 
-// Own functions without a class of one's own; those that are empty do nothing. For C++ only: not in the registry.
+struct SwapEMAWeightsConfig {
+  static constexpr std::string_view class_name = "SwapEMAWeights";
+  static constexpr std::string_view doc =
+      "Validates with the moving averages of the weights that an optimizer with use_ema keeps.";
+  bool swap_on_epoch = false;
+  static void describe(auto&& field) {
+    field("swap_on_epoch", &SwapEMAWeightsConfig::swap_on_epoch,
+          "callbacks that follow in the list see the averages at the end of each epoch too: ModelCheckpoint saves them");
+  }
+};
+
+class SwapEMAWeights final : public Configured<Callback, SwapEMAWeightsConfig> {
+ public:
+  using Configured::Configured;
+  void on_epoch_begin(TrainingControl& control, std::int64_t) override { control.show_averages(false); }
+  void on_epoch_end(TrainingControl& control, std::int64_t, Logs&) override {
+    if (config_.swap_on_epoch) control.show_averages(true);
+  }
+  void on_test_begin(TrainingControl& control) override { control.show_averages(true); }
+  void on_test_end(TrainingControl& control, const Logs&) override { control.show_averages(false); }
+};
+
+// Own functions without a class of one's own; those that are empty do nothing. In a configuration it is refused.
 struct LambdaCallbackConfig {
   static constexpr std::string_view class_name = "LambdaCallback";
-  static constexpr std::string_view doc = "Calls functions.";
+  static constexpr std::string_view doc = "Calls functions of a program: for C++, not for configurations.";
   std::function<void(TrainingControl&)> on_train_begin{};
   std::function<void(TrainingControl&, const Logs&)> on_train_end{};
   std::function<void(TrainingControl&, std::int64_t epoch)> on_epoch_begin{};
   std::function<void(TrainingControl&, std::int64_t epoch, Logs&)> on_epoch_end{};
   std::function<void(TrainingControl&, std::int64_t batch)> on_train_batch_begin{};
   std::function<void(TrainingControl&, std::int64_t batch, const Logs&)> on_train_batch_end{};
+  std::function<void(TrainingControl&)> on_test_begin{};
+  std::function<void(TrainingControl&, const Logs&)> on_test_end{};
+  std::function<void(TrainingControl&, std::int64_t batch)> on_test_batch_begin{};
+  std::function<void(TrainingControl&, std::int64_t batch, const Logs&)> on_test_batch_end{};
   static void describe(auto&&) {}
 };
 
@@ -319,7 +278,11 @@ class LambdaCallback final : public Configured<Callback, LambdaCallbackConfig> {
   void on_epoch_end(TrainingControl& control, std::int64_t epoch, Logs& logs) override;
   void on_train_batch_begin(TrainingControl& control, std::int64_t batch) override;
   void on_train_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) override;
-  bool reads_batch_logs() const override { return bool(config_.on_train_batch_end); }
+  void on_test_begin(TrainingControl& control) override;
+  void on_test_end(TrainingControl& control, const Logs& logs) override;
+  void on_test_batch_begin(TrainingControl& control, std::int64_t batch) override;
+  void on_test_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) override;
+  bool reads_batch_logs() const override { return config_.on_train_batch_end || config_.on_test_batch_end; }
 };
 
 }  // namespace callbacks

@@ -38,7 +38,18 @@ std::vector<Tensor> values_of(const std::vector<VariableRef>& variables) {
   return values;
 }
 
+KerasFile read_checkpoint_file(const std::filesystem::path& path) {
+  KerasFile file = read_keras_h5(path);
+  const Tree* version = file.state.find("format");
+  if (!version) throw Error("this is no checkpoint").at({path.string()}).hint("resume from a file that training wrote").usage();
+  if (version->as_integer() != format)
+    throw Error("the checkpoint has format {}, this program reads {}", version->as_integer(), format).at({path.string()}).usage();
+  return file;
+}
+
 }  // namespace
+
+void check_checkpoint(const std::filesystem::path& path) { read_checkpoint_file(path); }
 
 void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer, const Checkpoint& checkpoint) {
   KerasFile file = model_file(trainer);
@@ -68,11 +79,7 @@ void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer,
 
 Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
   return within([&] { return fmt::format("while resuming from {}", path.string()); }, [&] {
-    const KerasFile file = read_keras_h5(path);
-    const Tree* version = file.state.find("format");
-    if (!version) throw Error("this is no checkpoint").at({path.string()}).hint("resume from a file that training wrote").usage();
-    if (version->as_integer() != format)
-      throw Error("the checkpoint has format {}, this program reads {}", version->as_integer(), format).at({path.string()}).usage();
+    const KerasFile file = read_checkpoint_file(path);
     load_weights(trainer.model(), file);
     load_optimizer(trainer.optimizer(), file);
     restore_variables(trainer.model().states(), take(file, "states"), "states");

@@ -25,6 +25,9 @@ struct Checkpoint {
 // Also writes weights, optimizer, random state. Whole or not at all.
 void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer, const Checkpoint& checkpoint);
 
+// Throws an Error unless the file is a whole checkpoint.
+void check_checkpoint(const std::filesystem::path& path);
+
 // Gives the trainer's model, optimizer and random state what the file holds; the model is built and the optimizer has
 // its slots. Throws an Error when they do not fit.
 Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer);

@@ -16,12 +16,15 @@ struct CompileOptions {
   Losses loss{};
   PerOutput<double> loss_weights{};
   Metrics metrics{}, weighted_metrics{};
+  bool auto_scale_loss = true;
   static void describe(auto&& field) {
     field("optimizer", &CompileOptions::optimizer, "how gradients change weights");
     field("loss", &CompileOptions::loss, "what training makes small; per output a list or a mapping by name");
     field("loss_weights", &CompileOptions::loss_weights, "factors of the losses in the total");
     field("metrics", &CompileOptions::metrics, "measured besides the loss");
     field("weighted_metrics", &CompileOptions::weighted_metrics, "measured with the sample weights");
+    field("auto_scale_loss", &CompileOptions::auto_scale_loss,
+          "a model with mixed_float16 layers trains with a LossScaleOptimizer around the optimizer");
   }
 };
 

@@ -88,6 +88,15 @@ Tree FieldKind<Thresholds>::schema() {
   return schema;
 }
 
+void FieldKind<LabelWeights>::read(const Tree& tree, LabelWeights& value) {
+  const Tree* config = tree.find("config");
+  FieldKind<std::vector<double>>::read(config ? (*config)["value"] : tree, value.values);
+}
+Tree FieldKind<LabelWeights>::write(const LabelWeights& value, Style style) {
+  return FieldKind<std::vector<double>>::write(value.values, style);
+}
+Tree FieldKind<LabelWeights>::schema() { return FieldKind<std::vector<double>>::schema(); }
+
 void ConfusionMetric::build(const Type&, const Type& y_pred) {
   static constexpr std::string_view names[] = {"true_positives", "false_positives", "true_negatives",
                                                "false_negatives"};
@@ -240,7 +249,7 @@ ConfusionMetric::Counting AUC::counting() const {
   counting.thresholds.front() -= losses::epsilon;
   counting.thresholds.back() += losses::epsilon;
   // With multi_label the weights are those of the areas.
-  if (config_.label_weights && !config_.multi_label) counting.label_weights = *config_.label_weights;
+  if (config_.label_weights && !config_.multi_label) counting.label_weights = config_.label_weights->values;
   return counting;
 }
 
@@ -306,7 +315,7 @@ Tensor AUC::result() const {
       for (std::size_t i = 0; i < thresholds; ++i) column.push_back(counts[i * labels + label]);
       return column;
     };
-    const double weight = config_.multi_label && config_.label_weights ? config_.label_weights->at(label) : 1;
+    const double weight = config_.multi_label && config_.label_weights ? config_.label_weights->values.at(label) : 1;
     sum += weight * area({own(all.tp), own(all.fp), own(all.tn), own(all.fn)}, config_.curve, config_.summation_method);
     weights += weight;
   }

@@ -18,6 +18,17 @@ struct FieldKind<Thresholds> {
   static Tree schema();
 };
 
+// A number for each label. Keras writes a list as an array: {class_name: __tensor__, config: {value: […]}}.
+struct LabelWeights {
+  std::vector<double> values;
+};
+template <>
+struct FieldKind<LabelWeights> {
+  static void read(const Tree& tree, LabelWeights& value);
+  static Tree write(const LabelWeights& value, Style style);
+  static Tree schema();
+};
+
 // What a decision is: found, taken for positive, left alone, missed.
 enum class Outcome : std::uint8_t { true_positives, false_positives, true_negatives, false_negatives };
 
@@ -180,7 +191,7 @@ struct AUCConfig {
   Summation summation_method = Summation::interpolation;
   bool multi_label = false;
   std::optional<std::int64_t> num_labels{};
-  std::optional<std::vector<double>> label_weights{};
+  std::optional<LabelWeights> label_weights{};
   bool from_logits = false;
   Thresholds thresholds{};
   static void describe(auto&& field) {

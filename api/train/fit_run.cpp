@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "api/adapt.h"
 #include "api/keras_file.h"
-
 #include "api/save.h"
+
 namespace nacre {
 
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
@@ -20,6 +21,7 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     train_ = split.train, validation_ = split.validation;
   }
   trainer.build_for(train_->inputs());
+  adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);
   trainer.prepare_training();
   trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
@@ -37,7 +39,8 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
 
 History FitRun::run() {
   each_callback([&](Callback& callback) { callback.on_train_begin(*this); });
-  if (options_.resume && std::filesystem::exists(options_.checkpoint)) restore();
+  if (options_.resume && std::filesystem::exists(options_.checkpoint)) restore(options_.checkpoint);
+  else if (!resumed_from_.empty()) restore(resumed_from_);
   stopping_ = !history_.stopped.empty();
   while (!stopping_ && !history_.interrupted && position_.epoch < options_.epochs) run_epoch();
   if (!history_.interrupted) trainer_.optimizer().finalize();
@@ -46,25 +49,29 @@ History FitRun::run() {
   return std::move(history_);
 }
 
-void FitRun::restore() {
-  Checkpoint checkpoint = read_checkpoint(options_.checkpoint, trainer_);
+void FitRun::restore(const std::filesystem::path& path) {
+  Checkpoint checkpoint = read_checkpoint(path, trainer_);
   position_ = std::move(checkpoint.position);
-  history_ = std::move(checkpoint.history);
+  std::swap(history_, checkpoint.history);
+  for (const std::string& line : checkpoint.history.warnings) warn(line);  // said before
   resumed_metrics_ = std::move(checkpoint.metrics);
   if (checkpoint.callbacks.size() != options_.callbacks.size())
     throw Error("the checkpoint was written with {} callbacks, there are {} now", checkpoint.callbacks.size(), options_.callbacks.size())
-        .at({options_.checkpoint.string()})
+        .at({path.string()})
         .hint("resume with the callbacks of the first run, or start anew")
         .usage();
   listener_.on_resume(history_);
   for (std::size_t i = 0; i < checkpoint.callbacks.size(); ++i) options_.callbacks[i]->load_state(checkpoint.callbacks[i]);
 }
 
+std::int64_t FitRun::batches() const {
+  const std::int64_t all = train_loader_->batches();
+  return options_.steps_per_epoch > 0 ? std::min(options_.steps_per_epoch, all) : all;
+}
+
 void FitRun::run_epoch() {
-  const std::int64_t batches =
-      options_.steps_per_epoch > 0 ? std::min(options_.steps_per_epoch, train_loader_->batches()) : train_loader_->batches();
-  const Sweep sweep{.kind = Sweep::Kind::train, .epoch = position_.epoch, .epochs = options_.epochs, .batches = batches,
-                  .samples = std::min(train_->size(), batches * options_.batch_size), .first_batch = position_.batch};
+  const Sweep sweep{.kind = Sweep::Kind::train, .epoch = position_.epoch, .epochs = options_.epochs, .batches = batches(),
+                  .samples = std::min(train_->size(), batches() * options_.batch_size), .first_batch = position_.batch};
   if (position_.batch == 0) {
     trainer_.objective_->reset();
     each_callback([&](Callback& callback) { callback.on_epoch_begin(*this, position_.epoch); });
@@ -82,12 +89,13 @@ void FitRun::run_epoch() {
     history_.interrupted = true;
     return write_checkpoint();
   }
-  logs.set("learning_rate", learning_rate());
+  for (const auto& [name, rate] : trainer_.optimizer().learning_rates()) logs.set(name, rate);
   each_callback([&](Callback& callback) { callback.on_epoch_end(*this, position_.epoch, logs); });
   listener_.on_end(sweep, logs);
   history_.epochs.push_back({position_.epoch, std::move(logs)});
   position_ = {.epoch = position_.epoch + 1};
   write_checkpoint();
+  write_backups();
 }
 
 void FitRun::run_batches(const Sweep& sweep) {
@@ -113,6 +121,7 @@ void FitRun::run_batches(const Sweep& sweep) {
     const bool shown = listener_.wants_batch(position_.batch);
     const Logs logs = shown || reads_batch_logs_ ? trainer_.objective_->logs() : Logs();
     each_callback([&](Callback& callback) { callback.on_train_batch_end(*this, number, logs); });
+    write_backups();
     if (shown) listener_.on_batch(position_.batch, samples, logs);
   }
   position_.epoch_logs = trainer_.objective_->logs();
@@ -137,13 +146,24 @@ bool FitRun::validate(Logs& logs) {
 }
 
 void FitRun::write_checkpoint() {
-  if (options_.checkpoint.empty()) return;
+  if (!options_.checkpoint.empty()) write_checkpoint(options_.checkpoint);
+}
+
+void FitRun::write_backups() {
+  for (const std::filesystem::path& path : std::exchange(backups_, {})) write_checkpoint(path);
+}
+
+void FitRun::write_checkpoint(const std::filesystem::path& path) {
+  Optimizer& optimizer = trainer_.optimizer();
+  const bool shown = optimizer.averages_shown();  // files hold the weights themselves
+  optimizer.show_averages(false);
   Checkpoint checkpoint{position_, history_, {}, {}};
   checkpoint.history.interrupted = false;
   each_callback([&](Callback& callback) { checkpoint.callbacks.push_back(callback.save_state()); });
   if (position_.batch > 0 && !position_.epoch_logs)
     for (const VariableRef& variable : trainer_.objective_->variables()) checkpoint.metrics.push_back(variable->value());
-  nacre::write_checkpoint(options_.checkpoint, trainer_, checkpoint);
+  nacre::write_checkpoint(path, trainer_, checkpoint);
+  optimizer.show_averages(shown);
 }
 
 void FitRun::stop(std::string reason) {

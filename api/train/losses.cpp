@@ -1,5 +1,6 @@
 #include "api/train/losses.h"
 
+#include "api/train/ctc.h"
 #include "backend/graph/ops/ops.h"
 
 namespace nacre {
@@ -43,6 +44,7 @@ Value Loss::operator()(Value y_true, Value y_pred, Value sample_weight, Value ma
   const bool rescale = reduction() == Reduction::mean || reduction() == Reduction::sum_over_batch_size;
   Value weights = losses::apply_mask(sample_weight, counted, values.dtype(), rescale);
   if (weights) {
+    losses::match_ranks(values, weights);
     weights = losses::align_weights(weights, values.shape().rank());
     try {
       values = values * weights;
@@ -159,6 +161,8 @@ SampleLosses CircleConfig::operator()(Value y_true, Value y_pred) const {
   return {loss, ops::greater(loss, ops::scalar_like(loss, 0))};
 }
 
+SampleLosses CTCConfig::operator()(Value y_true, Value y_pred) const { return ctc(y_true, y_pred); }
+
 }  // namespace losses
 
 namespace {
@@ -194,6 +198,7 @@ Registry<Loss>& registry<Loss>() {
       info<Dice>(),
       info<Tversky>(),
       info<Circle>(),
+      info<CTC>(),
   });
   // clang-format on
   return losses;

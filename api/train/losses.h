@@ -297,6 +297,16 @@ struct CircleConfig {
   SampleLosses operator()(Value y_true, Value y_pred) const;
 };
 
+struct CTCConfig {
+  static constexpr std::string_view class_name = "CTC", default_name = "ctc";
+  static constexpr std::string_view doc =
+      "-log of the probability of all alignments of labels (batch, places), padded with 0, with logits (batch, steps, "
+      "classes), whose class 0 is the blank.";
+  static constexpr bool takes_labels = true;
+  static void describe(auto&&) {}
+  SampleLosses operator()(Value y_true, Value y_pred) const;
+};
+
 using BinaryCrossentropy = LossOf<BinaryCrossentropyConfig>;
 using BinaryFocalCrossentropy = LossOf<BinaryFocalCrossentropyConfig>;
 using CategoricalCrossentropy = LossOf<CategoricalCrossentropyConfig>;
@@ -308,6 +318,7 @@ using Huber = LossOf<HuberConfig>;
 using Dice = LossOf<DiceConfig>;
 using Tversky = LossOf<TverskyConfig>;
 using Circle = LossOf<CircleConfig>;
+using CTC = LossOf<CTCConfig>;
 
 }  // namespace losses
 

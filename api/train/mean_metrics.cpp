@@ -80,7 +80,10 @@ void MeanMetric::add(Value number, Value weight) {
 }
 
 void MeanMetric::emit(Value y_true, Value y_pred, Value sample_weight) {
-  add(values(ops::cast(y_true, y_pred.dtype()), y_pred), sample_weight);
+  y_true = ops::cast(y_true, y_pred.dtype());
+  if (sample_weight)
+    sample_weight = losses::apply_mask(sample_weight, counted(y_true, y_pred), sample_weight.dtype(), false);
+  add(values(y_true, y_pred), sample_weight);
 }
 
 Tensor MeanMetric::result() const { return Tensor::scalar(static_cast<float>(ratio(total_, count_))); }
@@ -132,11 +135,16 @@ Value CategoricalCrossentropyConfig::operator()(Value y_true, Value y_pred) cons
 Value SparseCategoricalCrossentropyConfig::operator()(Value y_true, Value y_pred) const {
   if (!ignore_class)
     return losses::sparse_categorical_crossentropy(y_true, y_pred, from_logits, static_cast<int>(axis));
+  const Value labels = label_of(y_true, y_pred), known = counted(y_true, y_pred);
+  const Value values = losses::sparse_categorical_crossentropy(ops::select(known, labels, ops::scalar_like(labels, 0)),
+                                                               y_pred, from_logits, static_cast<int>(axis));
+  return ops::select(known, values, ops::scalar_like(values, 0));
+}
+
+Value SparseCategoricalCrossentropyConfig::counted(Value y_true, Value y_pred) const {
+  if (!ignore_class) return {};
   const Value labels = label_of(y_true, y_pred);
-  const Value counted = ops::not_equal(labels, ops::scalar_like(labels, static_cast<double>(*ignore_class)));
-  const Value values = losses::sparse_categorical_crossentropy(
-      ops::select(counted, labels, ops::scalar_like(labels, 0)), y_pred, from_logits, static_cast<int>(axis));
-  return ops::select(counted, values, ops::scalar_like(values, 0));
+  return ops::not_equal(labels, ops::scalar_like(labels, static_cast<double>(*ignore_class)));
 }
 
 Value CosineSimilarityConfig::operator()(Value y_true, Value y_pred) const {

@@ -20,6 +20,8 @@ class MeanMetric : public Metric {
   void build(const Type& y_true, const Type& y_pred) override;
   void emit(Value y_true, Value y_pred, Value sample_weight) override;
   virtual Value values(Value y_true, Value y_pred) const = 0;  // per sample, or per place
+  // Which values count, where there are sample weights; null: all. Keras lets all count where there are none.
+  virtual Value counted(Value /*y_true*/, Value /*y_pred*/) const { return {}; }
 
  private:
   VariableRef total_, count_;
@@ -36,6 +38,10 @@ class MeanOf final : public ConfiguredMetric<Config_, MeanMetric> {
 
  protected:
   Value values(Value y_true, Value y_pred) const override { return this->config_(y_true, y_pred); }
+  Value counted(Value y_true, Value y_pred) const override {
+    if constexpr (requires { this->config_.counted(y_true, y_pred); }) return this->config_.counted(y_true, y_pred);
+    else return {};
+  }
 };
 
 template <const ClassTexts& texts, Direction direction_, Value (*rule)(Value, Value)>
@@ -165,6 +171,7 @@ struct SparseCategoricalCrossentropyConfig {
     field("axis", &SparseCategoricalCrossentropyConfig::axis, "of the classes");
   }
   Value operator()(Value y_true, Value y_pred) const;
+  Value counted(Value y_true, Value y_pred) const;
 };
 struct CosineSimilarityConfig {
   static constexpr std::string_view class_name = "CosineSimilarity", default_name = "cosine_similarity";

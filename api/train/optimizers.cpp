@@ -253,9 +253,11 @@ Value MuonConfig::operator()(UpdateStep& step) const {
 }  // namespace optimizers
 
 namespace {
+constexpr std::string_view module = "keras.optimizers";
+
 template <class Class>
 ClassInfo<Optimizer> info(std::vector<std::string_view> aliases = {}) {
-  return class_info_with<Optimizer, Class, OptimizerOptions>("keras.optimizers", std::move(aliases));
+  return class_info_with<Optimizer, Class, OptimizerOptions>(module, std::move(aliases));
 }
 }  // namespace
 
@@ -278,6 +280,8 @@ Registry<Optimizer>& registry<Optimizer>() {
       info<Adafactor>(),
       info<ScheduleFreeAdamW>({"schedulefreeadamw"}),
       info<Muon>(),
+      class_info<Optimizer, LossScaleOptimizer>(module, {"lossscaleoptimizer"}),
+      class_info<Optimizer, MultiOptimizer>(module, {"multioptimizer"}),
   });
   // clang-format on
   return optimizers;

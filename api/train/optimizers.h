@@ -1,7 +1,8 @@
 // The optimizers, with Keras's names and defaults.
 #pragma once
 
-#include "api/train/optimizer.h"
+#include "api/train/optimizer_wrappers.h"
+#include "api/train/slot_optimizer.h"
 
 namespace nacre {
 

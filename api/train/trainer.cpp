@@ -13,6 +13,17 @@ std::vector<double> History::series(std::string_view name) const {
   return values;
 }
 
+namespace {
+
+// Whether gradients may leave the range of float16 although weights do not.
+bool computes_in_float16(const Layer& layer) {
+  const auto inner = layer.sublayers();
+  return layer.dtype().name == "mixed_float16" ||
+         std::any_of(inner.begin(), inner.end(), [](const auto& sublayer) { return computes_in_float16(*sublayer); });
+}
+
+}  // namespace
+
 Trainer::Trainer(std::shared_ptr<FunctionalLayer> model)
     : model_(std::move(model)),
       random_{std::make_shared<Variable>("random/seed", Type{DType::int64, {}}, false),
@@ -31,6 +42,9 @@ void Trainer::initialize(std::uint64_t seed) { model_->initialize(seed); }
 
 void Trainer::compile(CompileOptions options) {
   if (!options.optimizer) throw Error("compile needs an optimizer").usage();
+  const bool scaled = options.optimizer->class_name() == optimizers::LossScaleOptimizerConfig::class_name;
+  if (options.auto_scale_loss && !scaled && computes_in_float16(*model_))
+    options.optimizer = optimizers::LossScaleOptimizer({.inner_optimizer = options.optimizer});
   if (model_->connected()) objective_ = std::make_unique<Objective>(options, model_->output_names());
   else objective_.reset();  // made when the shapes are known
   options_ = std::move(options);

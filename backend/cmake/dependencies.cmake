@@ -35,6 +35,7 @@ elseif(NOT TARGET FarmHash::farmhash)
   set_target_properties(FarmHash::farmhash PROPERTIES IMPORTED_LOCATION "${NACRE_FARMHASH_LIBRARY}"
     INTERFACE_INCLUDE_DIRECTORIES "${NACRE_FARMHASH_HEADERS}")
 endif()
+nacre_need(curl "libcurl" libcurl4-openssl-dev)
 
 if(nacre_missing)
   list(REMOVE_DUPLICATES nacre_missing)

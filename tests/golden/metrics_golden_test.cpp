@@ -13,9 +13,14 @@ TEST(Golden, Metrics) {
     for (int batch = 0; golden.has(fmt::format("value_{}", batch)); ++batch) {
       const auto tensor = [&](std::string_view name) { return golden.tensor(fmt::format("{}_{}", name, batch)); };
       Graph graph;
-      const std::vector<Tensor> inputs{tensor("y_true"), tensor("y_pred")};
-      const Value y_true = graph.input("y_true", inputs[0].type()), y_pred = graph.input("y_pred", inputs[1].type());
-      metric->update(y_true, y_pred);
+      std::vector<Tensor> inputs;
+      const auto input = [&](std::string name) {
+        inputs.push_back(tensor(name));
+        return graph.input(name, inputs.back().type());
+      };
+      const Value y_true = input("y_true"), y_pred = input("y_pred");
+      metric->update(y_true, y_pred,
+                     golden.has(fmt::format("sample_weight_{}", batch)) ? input("sample_weight") : Value());
       run(graph, backend, inputs);
       expect_close(fmt::format("result after batch {}", batch), metric->result(), tensor("value"), for_outputs);
     }

@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "backend/executable.h"
+#include "backend/host_part.h"
 #include "backend/graph/passes/pipeline.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
@@ -48,16 +48,11 @@ TEST_P(LayerBattery, InfersTheTypesOfRealResults) {
   Graph graph;
   Context context(graph, false);
   CallArguments arguments;
-  std::vector<Tensor> data;
   for (std::size_t i = 0; i < row.inputs.size(); ++i) {
     const Type& type = row.inputs[i];
     Shape sample = type.shape.from(1);
     symbols.push_back(Input(sample, fmt::format("input{}", i), type.dtype));
     arguments.inputs.push_back(graph.input(fmt::format("input{}", i), type));
-    Tensor values = Tensor::uninitialised({DType::float32, type.shape});
-    RandomStream random(RandomKey::of(7, "data", static_cast<std::uint32_t>(i)));
-    for (float& value : values.writable<float>()) value = static_cast<float>(random.uniform(0, 5));
-    data.push_back(values.cast(type.dtype));
   }
   const Symbols inferred = call_layer(layer, symbols);
   layer->initialize(3);
@@ -66,8 +61,9 @@ TEST_P(LayerBattery, InfersTheTypesOfRealResults) {
   for (std::size_t i = 0; i < result.outputs.size(); ++i) graph.output(fmt::format("output{}", i), result.outputs[i]);
   ASSERT_EQ(inferred.size(), result.outputs.size());
   ASSERT_EQ(result.masks.size(), result.outputs.size());
-  const std::vector<Tensor> outputs =
-      Executable(*decompose_missing(graph, reference_backend()), reference_backend()).run(data);
+  std::vector<Tensor> data = test::sample_data(row), outputs;
+  for (Tensor& hosted : HostPart(graph).run(data)) data.push_back(std::move(hosted));
+  HostedExecutable(graph, reference_backend(), std::make_shared<Workspace>(reference_backend())).run(data, outputs);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     EXPECT_EQ(inferred[i].type().dtype, outputs[i].dtype());
     EXPECT_TRUE(same(inferred[i].shape(), outputs[i].shape()))

@@ -1,11 +1,14 @@
 #include "tests/support/layer_samples.h"
 
+#include "backend/core/random.h"
+
 namespace nacre::test {
 
 namespace {
 
 Type real(Shape shape) { return {DType::float32, std::move(shape)}; }
 Type index(Shape shape) { return {DType::int32, std::move(shape)}; }
+Type text(Shape shape) { return {DType::string, std::move(shape)}; }
 
 }  // namespace
 
@@ -270,8 +273,37 @@ const std::vector<LayerSample>& layer_samples() {
       {"AugMix: {num_chains: 2, all_ops: false}", {real({2, 6, 5, 3})}},
       {"Pipeline: {layers: [{RandomFlip: {}}, {CutMix: {}}]}", {real({2, 6, 5, 3}), real({2, 4})}},
       {"MaxNumBoundingBoxes: {max_number: 5}", {real({2, 3, 4}), index({2, 3})}},
+      {"Normalization: {axis: [1, 2], invert: true}",
+       {real({2, 3, 4})},
+       {"normalization/mean", "normalization/variance", "normalization/count"}},
+      {"Normalization: {axis: null, mean: 1.5, variance: 2.0}", {real({2, 3})}},
+      {"CategoryEncoding: {num_tokens: 6, output_mode: count}", {index({2, 3})}},
+      {"Discretization: {bin_boundaries: [1.0, 2.5], output_mode: one_hot}", {real({2, 3})}},
+      {"Hashing: {num_bins: 5, salt: 3, mask_value: a}", {text({2, 3})}},
+      {"HashedCrossing: {num_bins: 5, output_mode: one_hot}", {text({2, 1}), index({2, 1})}},
+      {"StringLookup: {vocabulary: [a, b], mask_token: '', num_oov_indices: 2}", {text({2, 3})}},
+      {"StringLookup: {vocabulary: [a, b], invert: true}", {index({2, 3})}},
+      {"IntegerLookup: {vocabulary: [3, 4], output_mode: multi_hot, max_tokens: 9, pad_to_max_tokens: true}", {index({2, 3})}},
+      {"TextVectorization: {vocabulary: [a, b], ngrams: [1, 2], output_sequence_length: 5}", {text({2, 1})}},
+      {"TextVectorization: {vocabulary: [a, b], split: null, output_mode: tf_idf, idf_weights: [1.0, 2.0]}", {text({2, 3})}},
   };
   return all;
+}
+
+std::vector<Tensor> sample_data(const LayerSample& sample) {
+  std::vector<Tensor> data;
+  for (std::size_t i = 0; i < sample.inputs.size(); ++i) {
+    if (sample.inputs[i].dtype == DType::string) {
+      data.emplace_back(sample.inputs[i]);
+      std::ranges::fill(data.back().writable<std::string>(), "a b");
+      continue;
+    }
+    Tensor values = Tensor::uninitialised({DType::float32, sample.inputs[i].shape});
+    RandomStream random(RandomKey::of(7, "data", static_cast<std::uint32_t>(i)));
+    for (float& value : values.writable<float>()) value = static_cast<float>(random.uniform(0, 5));
+    data.push_back(values.cast(sample.inputs[i].dtype));
+  }
+  return data;
 }
 
 }  // namespace nacre::test

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/core/shape.h"
+#include "backend/core/tensor.h"
 
 namespace nacre::test {
 
@@ -18,5 +18,8 @@ struct LayerSample {
 inline std::ostream& operator<<(std::ostream& out, const LayerSample& sample) { return out << sample.yaml; }
 
 const std::vector<LayerSample>& layer_samples();
+
+// Random data for its inputs, between 0 and 5; texts are "a b".
+std::vector<Tensor> sample_data(const LayerSample& sample);
 
 }  // namespace nacre::test

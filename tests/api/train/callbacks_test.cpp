@@ -24,6 +24,13 @@ class FakeTraining : public TrainingControl {
   void set_learning_rate(double value) override { rate = value; }
   std::int64_t epoch() const override { return present; }
   std::int64_t epochs() const override { return 100; }
+  std::int64_t batches() const override { return 10; }
+  std::int64_t iterations() const override { return present * 10; }
+  bool interrupted() const override { return false; }
+  FunctionalLayer& model() const override { throw InternalError("a played training has no model"); }
+  void show_averages(bool shown) override { averages += shown ? '+' : '-'; }
+  void back_up(const std::filesystem::path& checkpoint) override { backups += checkpoint.filename().string() + " "; }
+  void resume_from(const std::filesystem::path& checkpoint) override { resumed = checkpoint; }
   std::vector<Tensor> weights() const override { return {Tensor::scalar(weight)}; }
   void set_weights(const std::vector<Tensor>& values) override { weight = static_cast<float>(values.at(0).item()); }
   void save(const std::string& file, bool weights_only) override {
@@ -51,7 +58,8 @@ class FakeTraining : public TrainingControl {
     return ran;
   }
 
-  std::string stopped, saved, said, warned;
+  std::string stopped, saved, said, warned, averages, backups;
+  std::filesystem::path resumed;
   double rate = 0.1;
   float weight = 0;
   std::int64_t present = 0;

@@ -1,4 +1,4 @@
-#include "api/train/optimizer.h"
+#include "api/train/slot_optimizer.h"
 
 #include <algorithm>
 
@@ -31,7 +31,7 @@ Value UpdateStep::set_slot(std::size_t index, Value value) {
 Value UpdateStep::shared() const { return graph_.variable(shared_); }
 void UpdateStep::set_shared(Value value) { writes_.emplace_back(shared_, value); }
 
-Optimizer::Optimizer(OptimizerOptions options, LearningRate learning_rate, std::optional<double> weight_decay)
+SlotOptimizer::SlotOptimizer(OptimizerOptions options, LearningRate learning_rate, std::optional<double> weight_decay)
     : options_(std::move(options)), learning_rate_(std::move(learning_rate)), weight_decay_(weight_decay) {
   if (options_.clipnorm.has_value() + options_.global_clipnorm.has_value() + options_.clipvalue.has_value() > 1)
     throw Error("only one of 'clipnorm', 'global_clipnorm' and 'clipvalue' can be set").usage();
@@ -41,13 +41,13 @@ Optimizer::Optimizer(OptimizerOptions options, LearningRate learning_rate, std::
         add_variable("learning_rate", {DType::float32, {}}, Tensor::scalar(static_cast<float>(learning_rate_.rate)));
 }
 
-VariableRef Optimizer::add_variable(std::string path, Type type, Tensor value) {
+VariableRef SlotOptimizer::add_variable(std::string path, Type type, Tensor value) {
   auto variable = std::make_shared<Variable>(fmt::format("{}/{}", name(), path), std::move(type), false);
   variable->assign(std::move(value));
   return variables_.emplace_back(std::move(variable));
 }
 
-void Optimizer::build(const std::vector<VariableRef>& variables) {
+void SlotOptimizer::build(const std::vector<VariableRef>& variables) {
   if (built_) {
     if (!std::ranges::equal(variables, states_, {}, {}, &State::weight))
       throw Error("optimizer '{}' was built for other variables", name())
@@ -85,34 +85,34 @@ void Optimizer::build(const std::vector<VariableRef>& variables) {
   built_ = true;
 }
 
-std::int64_t Optimizer::iterations() const { return static_cast<std::int64_t>(iteration_->value().item()); }
+std::int64_t SlotOptimizer::iterations() const { return static_cast<std::int64_t>(iteration_->value().item()); }
 
-double Optimizer::learning_rate() const {
+double SlotOptimizer::learning_rate() const {
   return scheduled() ? learning_rate_.schedule->at(iterations()) : rate_->value().item();
 }
 
-void Optimizer::set_learning_rate(double rate) {
+void SlotOptimizer::set_learning_rate(double rate) {
   if (scheduled())
     throw Error("the learning rate of optimizer '{}' comes from a schedule and cannot be set", name())
         .hint("give the optimizer a number as its learning_rate");
   rate_->assign(Tensor::scalar(static_cast<float>(rate)));
 }
 
-Value Optimizer::scale_loss(Value loss) const {
+Value SlotOptimizer::scale_loss(Value loss) const {
   return options_.loss_scale_factor ? loss * *options_.loss_scale_factor : loss;
 }
 
-Value Optimizer::learning_rate_in(Graph& graph) const {
+Value SlotOptimizer::learning_rate_in(Graph& graph) const {
   if (!scheduled()) return graph.variable(rate_);
   return (*learning_rate_.schedule)(ops::cast(graph.variable(iteration_), DType::float32));
 }
 
-bool Optimizer::decays(const Variable& variable) const {
+bool SlotOptimizer::decays(const Variable& variable) const {
   return std::ranges::none_of(no_decay_,
                               [&](const std::string& text) { return variable.path().find(text) != std::string::npos; });
 }
 
-void Optimizer::clip(std::vector<Value>& gradients) const {
+void SlotOptimizer::clip(std::vector<Value>& gradients) const {
   const auto squared_norm = [](Value gradient) { return ops::sum(ops::square(gradient)); };
   if (options_.clipnorm) {
     for (Value& gradient : gradients)
@@ -130,7 +130,7 @@ void Optimizer::clip(std::vector<Value>& gradients) const {
   }
 }
 
-void Optimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
+void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
   ensure(built_, "an optimizer was applied before it was built");
   const Graph::Label label(graph, fmt::format("optimizer '{}'", name()));
   const Value steps = graph.variable(iteration_);
@@ -143,7 +143,7 @@ void Optimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
   Value is_update;
   if (accumulated > 1) is_update = ops::equal(ops::modulo(step + 1.0, graph.scalar(accumulated)), graph.scalar(0));
   const auto write = [&](const VariableRef& variable, Value value) {
-    graph.update(variable, is_update ? ops::select(is_update, value, graph.variable(variable)) : value);
+    graph.update(variable, is_update ? ops::select(is_update, value, graph.latest(variable)) : value);
   };
 
   std::vector<State*> states;
@@ -168,7 +168,7 @@ void Optimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
     const State& state = *states[i];
     const DType dtype = state.weight->type().dtype;
     UpdateStep update_step(graph, *state.weight, state.slots, shared_);
-    update_step.weight = graph.variable(state.weight);
+    update_step.weight = graph.latest(state.weight);
     update_step.gradient = values[i];
     update_step.learning_rate = ops::cast(rate, dtype);
     update_step.scheduled = scheduled();
@@ -181,7 +181,7 @@ void Optimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
   if (options_.use_ema) average(graph, updates);
 }
 
-void Optimizer::average(Graph& graph, Value updates) const {
+void SlotOptimizer::average(Graph& graph, Value updates) const {
   for (const State& state : states_) {
     const DType dtype = state.weight->type().dtype;
     const Value weight = graph.latest(state.weight);
@@ -198,12 +198,26 @@ void Optimizer::average(Graph& graph, Value updates) const {
   }
 }
 
-void Optimizer::finalize() {
-  if (!options_.use_ema || iterations() == 0) return;
-  for (State& state : states_) state.weight->assign(state.average->value());
+void SlotOptimizer::show_averages(bool shown) {
+  if (!options_.use_ema || shown == averages_shown_ || iterations() == 0) return;
+  averages_shown_ = shown;
+  for (State& state : states_) {
+    const Tensor weight = state.weight->value();
+    state.weight->assign(state.average->value());
+    state.average->assign(weight);
+  }
 }
 
-Optimizer::State& Optimizer::state_of(const VariableRef& weight) {
+void SlotOptimizer::finalize() {
+  if (!options_.use_ema || iterations() == 0) return;
+  for (State& state : states_) {
+    if (averages_shown_) state.average->assign(state.weight->value());
+    else state.weight->assign(state.average->value());
+  }
+  averages_shown_ = false;
+}
+
+SlotOptimizer::State& SlotOptimizer::state_of(const VariableRef& weight) {
   const auto found = std::ranges::find(states_, weight, &State::weight);
   ensure(found != states_.end(), "the optimizer was not built for variable '{}'", weight->path());
   return *found;

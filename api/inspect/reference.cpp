@@ -1,0 +1,199 @@
+#include "api/inspect/reference.h"
+
+#include <algorithm>
+#include <set>
+#include <type_traits>
+
+#include "api/experiment/experiment.h"
+#include "api/experiment/kinds.h"
+#include "api/inspect/samples.h"
+#include "api/model.h"
+#include "formats/yaml.h"
+#include "layers/layers.h"
+
+namespace nacre {
+
+namespace {
+
+// The page of a kind: "layer" → "layers.md".
+std::string page_of(std::string_view kind) {
+  std::string page(kind);
+  std::replace(page.begin(), page.end(), ' ', '_');
+  return page + "s.md";
+}
+
+std::string in_line(const Tree& tree) {
+  Tree holder;
+  holder.set("x", tree);
+  std::string text = write_yaml(holder).substr(3);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+// | would end a cell of a table.
+std::string cell(std::string text) {
+  for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
+  return text;
+}
+
+std::string code(std::string_view text) { return fmt::format("`{}`", text); }
+
+std::string joined(const std::vector<std::string>& parts, std::string_view between) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : std::string(between)) + part;
+  return text;
+}
+
+// What a JSON Schema says in words: "integer, at least 1", "list of 2 integers or null".
+std::string words_of(const Tree& schema) {
+  if (const Tree* reference = schema.find("$ref")) {
+    std::string kind = reference->as_string().substr(std::string_view("#/$defs/").size());
+    const std::string page = page_of(kind);
+    std::replace(kind.begin(), kind.end(), '_', ' ');
+    return fmt::format("[{}]({})", kind, page);
+  }
+  if (const Tree* choices = schema.find("enum")) {
+    std::vector<std::string> words;
+    for (const Tree& choice : choices->items()) words.push_back(code(in_line(choice)));
+    return joined(words, ", ");
+  }
+  if (const Tree* either = schema.find("anyOf")) {
+    std::vector<std::string> parts;
+    for (const Tree& part : either->items())
+      if (const std::string words = words_of(part); std::find(parts.begin(), parts.end(), words) == parts.end())
+        parts.push_back(words);
+    return joined(parts, " or ");
+  }
+  const Tree* type = schema.find("type");
+  if (!type) return "anything";
+  std::vector<std::string> parts;
+  for (const Tree& name : type->is_sequence() ? type->items() : Tree::Sequence{*type})
+    parts.push_back(name == Tree("string") ? "text" : name == Tree("array") ? "list" : name == Tree("object") ? "mapping" : name.as_string());
+  std::string words = joined(parts, " or ");
+  if (words == "list") {
+    if (const Tree* size = schema.find("minItems")) words += fmt::format(" of {}", size->as_integer());
+    if (const Tree* items = schema.find("items")) words += fmt::format("{} {}", schema.find("minItems") ? " ×" : " of", words_of(*items));
+  }
+  if (words == "mapping")
+    if (const Tree* values = schema.find("additionalProperties"); values && values->is_mapping())
+      words += " of " + words_of(*values);
+  const auto bound = [&](std::string_view key, std::string_view text) {
+    if (const Tree* value = schema.find(key)) words += fmt::format(", {} {}", text, in_line(*value));
+  };
+  bound("minimum", "at least");
+  bound("exclusiveMinimum", "above");
+  bound("maximum", "at most");
+  bound("exclusiveMaximum", "below");
+  return words;
+}
+
+std::string table_of(const FieldTable& fields) {
+  std::string text = "| field | type | default | meaning |\n|---|---|---|---|\n";
+  for (const Field& field : fields) {
+    Tree schema = field.schema();
+    annotate_schema(schema, "", field.constraint, Tree());
+    text += fmt::format("| {} | {} | {} | {} |\n", code(field.key), cell(words_of(schema)),
+                        field.constraint.required ? "required" : cell(code(in_line(field.default_value))),
+                        cell(std::string(field.help)));
+  }
+  return text;
+}
+
+template <class Base>
+std::string entry_of(const ClassInfo<Base>& info) {
+  std::vector<std::string> names = spellings_of(info);
+  const std::string name = names.front();
+  names.erase(names.begin());
+  std::string text = fmt::format("\n### {}\n\n{}\n", name, info.doc);
+  for (std::string& other : names) other = code(other);
+  if (!names.empty()) text += fmt::format("\nAlso written {}.", joined(names, ", "));
+  if (info.module.empty()) text += "\nKeras has no such class.";
+  else text += fmt::format("\nIn Keras: {}.", code(fmt::format("{}.{}", info.module, info.class_name)));
+  text += "\n";
+  if (!info.fields.empty() && !info.fields.back()->empty()) text += "\n" + table_of(*info.fields.back());
+  if (const auto example = example_of(info)) text += fmt::format("\n```yaml\n{}```\n", write_yaml(*example));
+  return text;
+}
+
+// The fields that all classes of a kind have, told once.
+template <class Base>
+std::string common_fields() {
+  for (const ClassInfo<Base>& info : registry<Base>().classes())
+    if (info.fields.size() == 2) return "\nFields that nearly all have besides their own:\n\n" + table_of(*info.fields.front());
+  return "";
+}
+
+template <class Base>
+std::string page() {
+  std::string text = common_fields<Base>();
+  for (const ClassInfo<Base>& info : registry<Base>().classes()) text += entry_of(info);
+  return text;
+}
+
+std::string title_of(std::string_view kind) {
+  std::string title(kind);
+  title.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(title.front())));
+  return title + "s";
+}
+
+constexpr std::string_view operations_title = "Operations";
+
+// Layers stand below the titles of their families; operations have a page of their own.
+void add_layers(std::map<std::string, std::string>& pages) {
+  std::set<std::string_view> listed;
+  std::vector<std::pair<std::string_view, std::string>> sections;
+  std::string operations = "Keras's functions of tensors, `keras.ops`, as layers without weights.\n";
+  for (const LayerFamily& family : layer_families()) {
+    auto section = std::find_if(sections.begin(), sections.end(), [&](const auto& known) { return known.first == family.title; });
+    if (section == sections.end()) section = sections.insert(sections.end(), {family.title, ""});
+    for (const ClassInfo<Layer>& info : family.list()) {
+      listed.insert(registry<Layer>().get(info.spelling()).spelling());
+      section->second += entry_of(info);
+    }
+  }
+  std::string models, text = common_fields<Layer>();
+  for (const ClassInfo<Layer>& info : registry<Layer>().classes())
+    if (!listed.contains(info.spelling())) models += entry_of(info);
+  if (!models.empty()) sections.emplace_back("Models", std::move(models));
+  for (const auto& [title, entries] : sections)
+    if (title == operations_title) operations += entries;
+    else text += fmt::format("\n## {}\n{}", title, entries);
+  pages[page_of("layer")] = "# Layers\n" + text;
+  pages["operations.md"] = fmt::format("# {}\n\n{}", operations_title, operations);
+}
+
+std::string experiment_page() {
+  const auto section = [](std::string_view title, std::string_view text, const FieldTable& fields) {
+    return fmt::format("\n## {}\n\n{}\n\n{}", title, text, table_of(fields));
+  };
+  return "# Configurations\n\nThe keys of a YAML file that `nacre train` takes.\n" +
+         section("The file", "At the top.", fields_of<ExperimentConfig>()) +
+         section("model", "The network: a stack, a graph, or one that was saved.", fields_of<ModelConfig>()) +
+         section("data", "What it learns from.", fields_of<DataConfig>()) +
+         section("data.normalize", "One of these ways, or none.", fields_of<NormalizeConfig>()) +
+         section("train", "Keras's arguments of compile …", fields_of<CompileOptions>()) +
+         section("train, too", "… and of fit.", fields_of<FitConfig>());
+}
+
+}  // namespace
+
+std::map<std::string, std::string> reference_pages() {
+  register_models();
+  std::map<std::string, std::string> pages;
+  add_layers(pages);
+  each_kind([&]<class Base>() {
+    if constexpr (!std::is_same_v<Base, Layer>) {
+      const std::string_view kind = registry<Base>().kind();
+      pages[page_of(kind)] = fmt::format("# {}\n{}", title_of(kind), page<Base>());
+    }
+  });
+  pages["configurations.md"] = experiment_page();
+  std::string contents = "# Reference\n\nEvery class and key, generated from the program itself with `nacre reference "
+                         "tutorials/reference`.\nNames, defaults and meaning are Keras's own.\n\n";
+  for (const auto& [file, text] : pages)
+    contents += fmt::format("- [{}]({})\n", text.substr(2, text.find('\n') - 2), file);
+  pages["README.md"] = contents + "- [Status](status.md): what runs where\n";
+  return pages;
+}
+
+}  // namespace nacre
