@@ -96,6 +96,42 @@ Value mask_of(const Symbol& symbol, const CallResults& results) {
   return results.at(&symbol.call()).masks.at(static_cast<std::size_t>(symbol.index()));
 }
 
+// Keras works out masks twice: when a model is made, and again when it runs, where attention takes the masks off its
+// inputs for all calls that come later. Calls of one input use the masks of the first kind, which are those of the
+// results, calls of several the second, which are these.
+class PresentMasks {
+ public:
+  void set(const LayerCall& call, Values masks) { masks_[&call] = std::move(masks); }
+
+  // Calls the layer; the arguments have the masks of the results.
+  CallResult call(Context& context, const LayerCall& call, CallArguments arguments) {
+    Values present;
+    for (const Symbol& operand : call.inputs)
+      present.push_back(masks_.at(&operand.call()).at(static_cast<std::size_t>(operand.index())));
+    const bool differ = present != arguments.masks && !arguments.named.contains("mask"), several = call.inputs.size() > 1;
+    CallArguments others = arguments;  // with the masks that the call itself does not see
+    (several ? arguments : others).masks = std::move(present);
+    CallResult result = (*call.layer)(context, std::move(arguments));
+    Values& own = masks_[&call] = result.masks;
+    if (!differ) return result;
+    const Graph::Label label(context.graph(), call.layer->label());
+    Values& computed = several ? result.masks : own;
+    computed = call.layer->compute_masks(context, others, result.outputs);
+    computed.resize(result.outputs.size());
+    return result;
+  }
+
+  // Wherever the value is a result: layers may hand on what they are given.
+  void remove(Value value, const CallResults& results) {
+    for (auto& [call, masks] : masks_)
+      for (std::size_t i = 0; i < masks.size(); ++i)
+        if (results.at(call).outputs[i] == value) masks[i] = {};
+  }
+
+ private:
+  std::map<const LayerCall*, Values> masks_;
+};
+
 // The data of an input in the type that the model declared.
 Value standardized(Context& context, Value data, const Symbol& input) {
   const Shape& wanted = input.shape();
@@ -217,8 +253,11 @@ FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Value
   if (inputs.size() != inputs_.size())
     throw Error("the model '{}' takes {} input{}, got {}", title(), inputs_.size(), inputs_.size() == 1 ? "" : "s", inputs.size());
   CallResults results;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
+  PresentMasks present;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
     results[&inputs_[i].call()] = {{standardized(context, inputs[i], inputs_[i])}, {masks[i]}};
+    present.set(inputs_[i].call(), {masks[i]});
+  }
   for (const auto& call : calls_) {
     if (call.get() == last) break;
     if (results.contains(call.get())) continue;  // an input
@@ -230,7 +269,9 @@ FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Value
     for (const auto& [key, operands] : call->named)
       for (const Symbol& operand : operands) arguments.named[key].push_back(value_of(operand, results));
     arguments.options = call->options;
-    results[call.get()] = (*call->layer)(context, std::move(arguments));
+    results[call.get()] = present.call(context, *call, std::move(arguments));
+    if (call->layer->removes_masks())
+      for (const Symbol& operand : call->inputs) present.remove(value_of(operand, results), results);
   }
   return results;
 }

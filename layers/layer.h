@@ -195,6 +195,9 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   virtual bool spreads_inputs() const { return !argument_names().empty(); }
   // Whether it takes the masks off its inputs: calls of other layers that come later find none there, as in Keras.
   virtual bool removes_masks() const { return false; }
+  // The masks of the outputs of a call with these arguments. Default: the first mask for every output where
+  // supports_masking(), else none.
+  virtual Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs);
   // How many inputs it takes; 0: any number.
   virtual int input_count() const { return 1; }
 
@@ -204,8 +207,6 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   // Creates weights with add_weight; input shapes may have unknown sizes.
   virtual void build(const std::vector<Shape>& inputs);
   virtual Values call(Context& context, const CallArguments& arguments) = 0;
-  // Default: the first mask for every output where supports_masking(), else none.
-  virtual Values compute_masks(Context& context, const CallArguments& arguments, const Values& outputs);
 
   VariableRef add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options = {});
   VariableRef add_state(std::string name, Shape shape);  // of the compute dtype, zero
