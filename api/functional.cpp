@@ -39,7 +39,8 @@ Symbol rebase(const Symbol& symbol, const Replacements& replacements,
 }
 
 // The order of layers and calls, as Keras's `map_graph` finds it: a depth-first walk from the outputs numbers layers
-// when it first meets them; a layer's depth is its longest distance to an output; deeper layers come first.
+// when it first meets them; a layer's depth is its longest distance to an output; deeper layers come first. Calls are
+// made by depth too: that counts where a layer that carries something (statistics, states) is called several times.
 class Order {
  public:
   Order(const Symbols& inputs, const Symbols& outputs) : inputs_(inputs) {
@@ -55,7 +56,8 @@ class Order {
     });
   }
 
-  std::vector<std::shared_ptr<const LayerCall>> calls;  // operands first
+  std::vector<std::shared_ptr<const LayerCall>> walk;   // in the order of the walk, operands first
+  std::vector<std::shared_ptr<const LayerCall>> calls;  // in the order of execution
   std::vector<std::shared_ptr<Layer>> layers;
 
  private:
@@ -67,19 +69,27 @@ class Order {
     if (is_input(call) && std::find(inputs_.begin(), inputs_.end(), symbol) == inputs_.end())
       throw Error("the outputs depend on the input '{}', which is not among the model's inputs", call.layer->name()).usage();
     for (const Symbol& operand : operands(call)) visit(operand);
-    calls.push_back(symbol.share_call());
+    walk.push_back(symbol.share_call());
   }
 
   void find_depths() {
     std::map<const LayerCall*, int> call_depth;
-    for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
+    const auto depth_of = [&](const std::shared_ptr<const LayerCall>& call) -> int& {
+      const auto [found, is_new] = call_depth.emplace(call.get(), 0);
+      if (is_new) calls.push_back(call);
+      return found->second;
+    };
+    for (auto call = walk.rbegin(); call != walk.rend(); ++call) {
+      int& depth = depth_of(*call);
       int& layer_depth = layer_depth_[(*call)->layer.get()];
-      const int depth = layer_depth = std::max(call_depth[call->get()], layer_depth);
+      depth = layer_depth = std::max(depth, layer_depth);
       for (const Symbol& operand : operands(**call)) {
-        int& other = call_depth[&operand.call()];
+        int& other = depth_of(operand.share_call());
         other = std::max(other, depth + 1);
       }
     }
+    std::stable_sort(calls.begin(), calls.end(),
+                     [&](const auto& a, const auto& b) { return call_depth.at(a.get()) > call_depth.at(b.get()); });
   }
 
   const Symbols& inputs_;
@@ -195,7 +205,7 @@ void FunctionalLayer::connect(Symbols inputs, Symbols outputs) {
   auto add = [&](const std::shared_ptr<Layer>& layer) {
     if (std::find(created.begin(), created.end(), layer) == created.end()) created.push_back(layer);
   };
-  for (const auto& call : order.calls) add(call->layer);
+  for (const auto& call : order.walk) add(call->layer);
   for (const Symbol& input : inputs) add(input.call().layer);
   name_layers(created);
   inputs_ = std::move(inputs);

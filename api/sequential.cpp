@@ -44,14 +44,15 @@ std::shared_ptr<Layer> SequentialLayer::pop() {
 void SequentialLayer::reconnect() {
   if (!input_ || stack_.empty()) return;
   while (results_.size() < stack_.size()) {
-    Symbols outputs = call_layer(stack_[results_.size()], {results_.empty() ? input_ : results_.back()});
-    if (outputs.size() != 1)
-      throw Error("{} has {} outputs; layers of a Sequential have one", stack_[results_.size()]->label(), outputs.size())
+    const Symbols operands = results_.empty() ? Symbols{input_} : results_.back();
+    if (operands.size() != 1)
+      throw Error("{} has {} outputs; layers of a Sequential have one, but for the last",
+                  stack_[results_.size() - 1]->label(), operands.size())
           .hint("build the model from symbols instead")
           .usage();
-    results_.push_back(outputs.front());
+    results_.push_back(call_layer(stack_[results_.size()], operands));
   }
-  connect({input_}, {results_.back()});
+  connect({input_}, results_.back());
 }
 
 void SequentialLayer::build(const std::vector<Shape>& inputs) {

@@ -41,7 +41,7 @@ class SequentialLayer final : public FunctionalLayer {
 
   Symbol input_;
   std::vector<std::shared_ptr<Layer>> stack_;
-  Symbols results_;  // of the layers that are connected, after the input
+  std::vector<Symbols> results_;  // of the layers that are connected, after the input
 };
 
 }  // namespace nacre

@@ -146,7 +146,8 @@ Values RecurrentLayer::call(Context& context, const CallArguments& arguments) {
 
   Values states = states_of(arguments, "initial_state");
   if (states.empty()) {
-    for (const VariableRef& state : carried_) states.push_back(graph.latest(state));
+    // No gradient flows from batch to batch, nor from call to call.
+    for (const VariableRef& state : carried_) states.push_back(ops::stop_gradient(graph.latest(state)));
     if (!flags().stateful) states = zero_states(graph, *cell(), x.shape()[0], x.dtype());
   }
   need(states.size() == cell()->state_shapes().size(), "got {} initial states, wanted {}", states.size(),

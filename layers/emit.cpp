@@ -49,6 +49,7 @@ Value move_axis(Value x, int from, int to) {
   std::vector<std::int64_t> axes(static_cast<std::size_t>(x.shape().rank()));
   std::iota(axes.begin(), axes.end(), 0);
   from = x.shape().checked(from), to = x.shape().checked(to);
+  if (from == to) return x;
   axes.erase(axes.begin() + from);
   axes.insert(axes.begin() + to, from);
   return ops::transpose(x, std::move(axes));

@@ -210,6 +210,8 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
 
   VariableRef add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options = {});
   VariableRef add_state(std::string name, Shape shape);  // of the compute dtype, zero
+  // Lists a sublayer's weight among this layer's own too, as Keras does where two layers hold it.
+  void share_weight(const Weight& weight) { weights_.push_back(weight); }
   // The weight's value in the graph, cast to the compute dtype.
   Value value(Context& context, const VariableRef& weight) const;
   void tables_changed() { ++revision_; }

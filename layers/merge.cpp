@@ -143,29 +143,33 @@ class DotLayer final : public ConfiguredLayer<DotConfig> {
   void check(const std::vector<Shape>& inputs) const override {
     need(config_.axes.axes.size() == 1 || config_.axes.axes.size() == 2, "got {} axes, wanted one or two",
          config_.axes.axes.size());
-    for (const Shape& input : inputs)
-      need(input.rank() == 2 || input.rank() == 3, "got inputs {} and {}, wanted rank 2 or 3", inputs[0], inputs[1]);
+    for (const Shape& input : inputs) emit::want_rank_at_least(input, 2);
     const std::int64_t a = axis_of(inputs[0], 0), b = axis_of(inputs[1], 1);
     need(a > 0 && b > 0, "got the batch as axis of the products");
     need(same(inputs[0][static_cast<int>(a)], inputs[1][static_cast<int>(b)]),
          "got inputs {} and {}, wanted the same size in axes {} and {}", inputs[0], inputs[1], a, b);
   }
-  // (batch, others or 1, summed)
+  // The axis that is summed over comes last, and all others but the batch become one: (batch, others, summed).
   Value rows(Value x, std::size_t which) const {
     const std::int64_t axis = axis_of(x.shape(), which);
     if (config_.normalize) {
       const Value square = ops::sum(ops::square(x), {axis}, true);
       x = x * ops::rsqrt(ops::maximum(square, ops::scalar_like(square, 1e-12)));
     }
-    if (x.shape().rank() == 2) return ops::expand_dims(x, 1);
-    return axis == 1 ? ops::transpose(x, {0, 2, 1}) : x;
+    const Shape others = free_axes(x.shape(), which);
+    return emit::reshape(emit::move_axis(x, static_cast<int>(axis), -1),
+                         {x.shape()[0], others.known() ? others.elements() : unknown, x.shape()[static_cast<int>(axis)]});
+  }
+  // All sizes but those of the batch and of the axis that is summed over.
+  Shape free_axes(const Shape& shape, std::size_t which) const {
+    const auto axis = static_cast<int>(axis_of(shape, which));
+    return shape.first(axis).from(1) + shape.from(axis + 1);
   }
   Values call(Context&, const CallArguments& arguments) override {
     const Value a = arguments.inputs[0], b = arguments.inputs[1];
-    Value y = ops::matmul(rows(a, 0), rows(b, 1), false, true);
-    if (b.shape().rank() == 2) y = ops::squeeze(y, 2);
-    if (a.shape().rank() == 2) y = ops::squeeze(y, 1);
-    return {y.shape().rank() == 1 ? ops::expand_dims(y, 1) : y};
+    const Value y = ops::matmul(rows(a, 0), rows(b, 1), false, true);
+    const Shape sizes = free_axes(a.shape(), 0) + free_axes(b.shape(), 1);
+    return {emit::reshape(y, Shape{a.shape()[0]} + (sizes.rank() > 0 ? sizes : Shape{1}))};
   }
   Values compute_masks(Context&, const CallArguments&, const Values&) override { return {Value()}; }
 };

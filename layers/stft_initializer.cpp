@@ -12,18 +12,12 @@ namespace {
 enum class Side : std::uint8_t { real, imag };
 enum class Scaling : std::uint8_t { density, spectrum };
 
-// The name of a window, its values, or neither.
-struct Window {
-  std::string name;
-  std::vector<double> values;
-};
-
 struct StftConfig {
   static constexpr std::string_view class_name = "STFT";
   static constexpr std::string_view doc =
       "The cosine or sine waves of a short-time Fourier transform, under a window: shape (frame, 1, frequencies).";
   Side side = Side::real;
-  Window window{"hann", {}};
+  SignalWindow window{"hann"};
   std::optional<Scaling> scaling = Scaling::density;
   bool periodic = false;
   static void describe(auto&& field) {
@@ -36,19 +30,11 @@ struct StftConfig {
 
 class Stft final : public Configured<Initializer, StftConfig> {
  public:
-  explicit Stft(Config config) : Configured(std::move(config)) {
-    if (!config_.window.name.empty()) window_function(config_.window.name, 1, false);  // or the error
-  }
-
+  using Configured::Configured;
   Tensor operator()(const Shape& shape, DType dtype, RandomKey) const override {
     need(shape.rank() == 3 && shape[1] == 1, "the STFT initializer got shape {}, wanted (frame, 1, frequencies)", shape);
-    std::vector<double> window(static_cast<std::size_t>(shape[0]), 1.0);
-    if (!config_.window.name.empty()) window = window_function(config_.window.name, shape[0], config_.periodic);
-    else if (!config_.window.values.empty()) window = config_.window.values;
-    need(std::ssize(window) == shape[0], "the window of the STFT initializer has {} values for a frame of {}",
-         window.size(), shape[0]);
-    const bool windowed = !config_.window.name.empty() || !config_.window.values.empty();
-    const double scale = windowed && config_.scaling ? size_of(window) : 1;
+    const std::vector<double> window = config_.window.of_size(shape[0], config_.periodic);
+    const double scale = config_.window.given() && config_.scaling ? size_of(window) : 1;
 
     Tensor kernel = Tensor::uninitialised({dtype, shape});
     visit(dtype, [&]<class T>(T*) {
@@ -82,23 +68,6 @@ struct EnumNames<Side> {
 template <>
 struct EnumNames<Scaling> {
   static constexpr std::string_view names[] = {"density", "spectrum"};
-};
-template <>
-struct FieldKind<Window> {
-  static void read(const Tree& tree, Window& value) {
-    value = {};
-    if (tree.is_sequence()) FieldKind<std::vector<double>>::read(tree, value.values);
-    else if (!tree.is_null()) value.name = tree.as_string();
-  }
-  static Tree write(const Window& value, Style style) {
-    if (!value.values.empty()) return FieldKind<std::vector<double>>::write(value.values, style);
-    return value.name.empty() ? Tree() : Tree(value.name);
-  }
-  static Tree schema() {
-    Tree schema;
-    schema.set("anyOf", Tree::Sequence{schema_type("string"), FieldKind<std::vector<double>>::schema(), schema_type("null")});
-    return schema;
-  }
 };
 
 ClassInfo<Initializer> stft_initializer() {

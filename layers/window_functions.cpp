@@ -129,4 +129,32 @@ std::vector<double> window_function(std::string_view name, std::int64_t size, bo
   return values;
 }
 
+std::vector<double> SignalWindow::of_size(std::int64_t size, bool periodic) const {
+  if (!name.empty()) return window_function(name, size, periodic);
+  if (values.empty()) return std::vector<double>(static_cast<std::size_t>(size), 1.0);
+  need(std::ssize(values) == size, "got a window of {} values for a frame of {}", values.size(), size);
+  return values;
+}
+
+// Keras writes an array as {class_name: __numpy__, config: {value: […]}}.
+void FieldKind<SignalWindow>::read(const Tree& tree, SignalWindow& value) {
+  value = {};
+  const Tree& window = tree.is_mapping() ? tree["config"]["value"] : tree;
+  if (window.is_sequence()) FieldKind<std::vector<double>>::read(window, value.values);
+  else if (!window.is_null()) value.name = window.as_string();
+  if (!value.name.empty()) window_function(value.name, 1, false);  // or the error
+}
+
+Tree FieldKind<SignalWindow>::write(const SignalWindow& value, Style style) {
+  if (!value.values.empty()) return FieldKind<std::vector<double>>::write(value.values, style);
+  return value.name.empty() ? Tree() : Tree(value.name);
+}
+
+Tree FieldKind<SignalWindow>::schema() {
+  Tree schema;
+  schema.set("anyOf", Tree::Sequence{schema_type("string"), FieldKind<std::vector<double>>::schema(),
+                                     schema_type("null")});
+  return schema;
+}
+
 }  // namespace nacre

@@ -111,8 +111,8 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
   std::shared_ptr<RecurrentLayer> forward_, backward_;
 };
 
-// Steps become samples of one larger batch, but where a layer carries something from call to call (statistics, states):
-// such a one is called step by step, as Keras calls every layer.
+// Steps become samples of one larger batch, but where a layer carries something from call to call (statistics, states)
+// or is a model for batches of one size: such a one is called step by step, as Keras calls every layer.
 class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig> {
  public:
   explicit TimeDistributedLayer(TimeDistributedConfig config = {}, LayerOptions options = {})
@@ -125,6 +125,7 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
  protected:
   void check(const std::vector<Shape>& inputs) const override { emit::want_rank_at_least(inputs[0], 3); }
   void build(const std::vector<Shape>& inputs) override {
+    fixed_batch_ = config_.layer->built() && config_.layer->built_shapes().at(0)[0] != unknown;
     config_.layer->ensure_built({Shape{inputs[0][0]} + inputs[0].from(2)});
   }
   Values call(Context& context, const CallArguments& arguments) override {
@@ -140,7 +141,7 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
           context, {.inputs = {part(x)}, .masks = {inner}, .named = {}, .options = arguments.options});
     };
     Values outputs;
-    if (carries(context.training()) && steps[1] != unknown) {
+    if ((fixed_batch_ || carries(*config_.layer, context.training())) && steps[1] != unknown) {
       std::vector<Values> results;  // per output, of all steps
       for (std::int64_t step = 0; step < steps[1]; ++step) {
         const CallResult result =
@@ -158,12 +159,14 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
   }
 
  private:
-  bool carries(bool training) const {
-    const std::vector<Weight> weights = config_.layer->weights();
-    return !config_.layer->states().empty() ||
-           (training &&
-            std::ranges::any_of(weights, [](const Weight& weight) { return !weight.variable->trainable(); }));
+  // Whether calls change something that later ones read.
+  static bool carries(const Layer& layer, bool training) {
+    const auto changes = [](const Weight& weight) { return !weight.variable->trainable(); };
+    return !layer.states().empty() || (training && layer.trainable() && std::ranges::any_of(layer.own_weights(), changes)) ||
+           std::ranges::any_of(layer.sublayers(), [&](const auto& inner) { return carries(*inner, training); });
   }
+
+  bool fixed_batch_ = false;  // the layer is a model that was made for batches of one size
 };
 
 // Miyato et al., "Spectral normalization for generative adversarial networks" (2018). The kernel itself is replaced by
@@ -179,10 +182,13 @@ class SpectralNormalizationLayer final : public ConfiguredLayer<SpectralNormaliz
  protected:
   void build(const std::vector<Shape>& inputs) override {
     config_.layer->ensure_built(inputs);
-    for (const Weight& weight : config_.layer->own_weights())
-      if (const std::string& path = weight.variable->path(); path.ends_with("/kernel") || path.ends_with("/embeddings"))
-        kernel_ = weight.variable;
-    need(kernel_ != nullptr, "got {}, wanted a layer with a kernel or embeddings", config_.layer->label());
+    const std::vector<Weight>& weights = config_.layer->own_weights();
+    const auto kernel = std::ranges::find_if(weights, [](const Weight& weight) {
+      return weight.variable->path().ends_with("/kernel") || weight.variable->path().ends_with("/embeddings");
+    });
+    need(kernel != weights.end(), "got {}, wanted a layer with a kernel or embeddings", config_.layer->label());
+    kernel_ = kernel->variable;
+    share_weight(*kernel);
     Tree spread, initializer;
     spread.set("stddev", 0.02);
     initializer.set("TruncatedNormal", std::move(spread));

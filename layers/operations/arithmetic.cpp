@@ -41,14 +41,6 @@ Value hypot(Value a, Value b) {
   return large * ops::sqrt(ops::square(small / where(none, ops::scalar_like(large, 1), large)) + 1.0);
 }
 
-// The angle of the point (b, a).
-Value arctan2(Value a, Value b) {
-  const Value zero = equals(b, 0);
-  const Value slope = arctan(a / where(zero, ops::scalar_like(b, 1), b));
-  const Value left = slope + where(is_below(a, 0), ops::scalar_like(a, -std::numbers::pi), ops::scalar_like(a, std::numbers::pi));
-  return where(zero, ops::sign(a) * (std::numbers::pi / 2), where(is_below(b, 0), left, slope));
-}
-
 Value heaviside(Value a, Value b) {
   return where(equals(a, 0), b, ops::cast(ops::greater(a, ops::scalar_like(a, 0)), a.dtype()));
 }

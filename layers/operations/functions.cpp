@@ -102,6 +102,13 @@ Value arctan(Value x) {
   return sign * (offset + (reduced + reduced * z * series));
 }
 
+Value arctan2(Value a, Value b) {
+  const Value zero = equals(b, 0);
+  const Value slope = arctan(a / where(zero, ops::scalar_like(b, 1), b));
+  const Value left = slope + where(is_below(a, 0), ops::scalar_like(a, -std::numbers::pi), ops::scalar_like(a, std::numbers::pi));
+  return where(zero, ops::sign(a) * (std::numbers::pi / 2), where(is_below(b, 0), left, slope));
+}
+
 Rows functions() {
   return {
       numpy.unary("Negative", "-x", ops::negate, number),

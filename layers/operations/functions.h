@@ -13,6 +13,7 @@ inline Value is_nan(Value x) { return ops::not_equal(x, x); }
 inline Value truth(Value x) { return ops::cast(x, DType::boolean); }
 
 Value arctan(Value x);
+Value arctan2(Value a, Value b);  // the angle of the point (b, a)
 // A number, or nested lists of them, in x's dtype and graph.
 Value constant_like(Value x, const Tree& numbers);
 // The given axes, in their order, merged into one at the end. Sizes may be unknown.
