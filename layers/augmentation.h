@@ -1,5 +1,4 @@
-// Layers on pictures: resizing, and augmentation in training. Each family has
-// its own file.
+// Layers on pictures: resizing, and augmentation in training. Each family has its own file.
 #pragma once
 
 #include "layers/augmentation_colour.h"

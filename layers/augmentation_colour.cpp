@@ -8,19 +8,16 @@ namespace nacre {
 
 namespace {
 
-// --- colour spaces
-// ------------------------------------------------------------------------------------------------
+// --- colour spaces ---------------------------------------------------------------------------------------------------
 
-// The brightness that eyes see (ITU-R BT.601), (batch, height, width, 1); of
-// grey pictures they themselves.
+// The brightness that eyes see (ITU-R BT.601), (batch, height, width, 1); of grey pictures they themselves.
 Value grey(Value pictures) {
   if (pictures.shape()[3] == 1) return pictures;
   return 0.2989 * image::channel(pictures, 0) + 0.587 * image::channel(pictures, 1) +
          0.114 * image::channel(pictures, 2);
 }
 
-// Smith, "Color gamut transform pairs" (1978); each (batch, height, width, 1),
-// the hue in full turns.
+// Smith, "Color gamut transform pairs" (1978); each (batch, height, width, 1), the hue in full turns.
 struct Hsv {
   Value hue, saturation, value;
 };
@@ -49,8 +46,7 @@ Value to_rgb(const Hsv& hsv) {
   return ops::concat({part(ops::abs(h - 3.0) - 1.0), part(2.0 - ops::abs(h - 2.0)), part(2.0 - ops::abs(h - 4.0))}, 3);
 }
 
-// --- layers
-// -------------------------------------------------------------------------------------------------------
+// --- layers ----------------------------------------------------------------------------------------------------------
 
 template <class Config>
 class ColourLayer : public ImageLayer<Config> {

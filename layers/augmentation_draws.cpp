@@ -27,9 +27,9 @@ Value Draws::sign() const {
 
 Value Draws::chance(const Factor<0, 1>& factor) const { return ops::less(uniform(0, 1), uniform(factor)); }
 
-// Marsaglia and Tsang, "A simple method for generating gamma variables" (2000),
-// for the parameter plus 1, and from there by Γ(a) = Γ(a + 1) · U^(1/a). More
-// than 95 of 100 proposals are accepted, so that of eight none is once in 10¹⁰.
+// Marsaglia and Tsang, "A simple method for generating gamma variables" (2000), for the parameter plus 1, and from
+// there by Γ(a) = Γ(a + 1) · U^(1/a). More than 95 of 100 proposals are accepted, so that of eight none is once in
+// 10¹⁰.
 Value Draws::log_gamma(Value parameter, const Shape& shape) const {
   const Shape proposals = shape + Shape{8};
   const Value d = parameter + 2.0 / 3.0, c = ops::rsqrt(9.0 * d);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/graph/ops/branch.h"
 #include "backend/graph/ops/shape.h"
 #include "backend/graph/ops/softmax.h"
 #include "layers/augmentation_colour.h"
@@ -21,17 +22,16 @@ Value applied(Layer& layer, Context& context, Value pictures) {
   return layer(context, {.inputs = {pictures}}).outputs[0];
 }
 
-// The changes that RandAugment and AugMix choose from, with the strength and
-// the fields of `config`. Each has a stream of random numbers of its own.
+// The changes that RandAugment and AugMix choose from, with the strength and the fields of `config`. Each has a stream
+// of random numbers of its own.
 template <class Config>
 Layers changes(const Config& config, bool all) {
   const auto geometry = [&](auto change) {
-    change.interpolation = config.interpolation, change.seed = config.seed;
+    change.interpolation = config.interpolation;
     return change;
   };
   const auto colour = [&](auto change) {
     change.value_range = config.value_range;
-    if constexpr (requires { change.seed; }) change.seed = config.seed;
     return change;
   };
   const auto factor = [&](auto change) {
@@ -58,19 +58,27 @@ Layers changes(const Config& config, bool all) {
   return layers;
 }
 
-// The pictures after the change that `choice`, an int32 scalar, is the number
-// of; unchanged by numbers beyond the list.
-Value changed(const Layers& list, Value choice, Context& context, Value pictures) {
-  Value result = pictures;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const Value number = pictures.graph().constant(Tensor::scalar(static_cast<std::int32_t>(i)));
-    result = ops::select(ops::equal(choice, number), applied(*list[i], context, pictures), result);
-  }
-  return result;
+// The pictures after the change that `choice`, an int32 scalar, is the number of; unchanged by the number after the
+// last one. Only that one is computed. `place` tells apart the random numbers of the same change at several places of a
+// layer.
+Value changed(const Layers& list, Value choice, std::int64_t place, Context& context, Value seed, Value pictures) {
+  std::vector<ops::BranchBody> bodies;
+  for (const auto& change : list)
+    bodies.push_back([&context, &change](Graph& graph, const Values& in) {
+      Context inner(graph, context.training(), in[1], in[2]);
+      return Values{applied(*change, inner, in[0])};
+    });
+  bodies.push_back([](Graph&, const Values& in) { return Values{in[0]}; });
+  const Value place_seed = seed + pictures.graph().constant(Tensor::scalar(place));
+  return ops::branch(choice, {pictures, place_seed, context.step()}, bodies)[0];
 }
 
-// Cubuk et al., "RandAugment: practical automated data augmentation with a
-// reduced search space" (2019).
+// The layer's own seed, or that of the experiment.
+Value seed_of(Context& context, const std::optional<std::int64_t>& own) {
+  return own ? context.graph().constant(Tensor::scalar(*own)) : context.seed();
+}
+
+// Cubuk et al., "RandAugment: practical automated data augmentation with a reduced search space" (2019).
 class RandAugmentLayer final : public ImageLayer<RandAugmentConfig> {
  public:
   explicit RandAugmentLayer(RandAugmentConfig config = {}, LayerOptions options = {})
@@ -80,9 +88,10 @@ class RandAugmentLayer final : public ImageLayer<RandAugmentConfig> {
  protected:
   Value transform(Context& context, Value pictures) override {
     const Draws random(context, pictures, path(), config_.seed);
+    const Value seed = seed_of(context, config_.seed);
     for (std::int64_t i = 0; i < config_.num_ops; ++i) {
       const Value choice = random.integer(0, static_cast<std::int64_t>(changes_.size()), {});
-      pictures = changed(changes_, choice, context, pictures);
+      pictures = changed(changes_, choice, i, context, seed, pictures);
     }
     return pictures;
   }
@@ -91,8 +100,7 @@ class RandAugmentLayer final : public ImageLayer<RandAugmentConfig> {
   Layers changes_;
 };
 
-// Hendrycks et al., "AugMix: a simple data processing method to improve
-// robustness and uncertainty" (2019).
+// Hendrycks et al., "AugMix: a simple data processing method to improve robustness and uncertainty" (2019).
 class AugMixLayer final : public ImageLayer<AugMixConfig> {
  public:
   explicit AugMixLayer(AugMixConfig config = {}, LayerOptions options = {})
@@ -102,14 +110,16 @@ class AugMixLayer final : public ImageLayer<AugMixConfig> {
  protected:
   Value transform(Context& context, Value pictures) override {
     const Draws random(context, pictures, path(), config_.seed);
-    const Value alpha = random.scalar(config_.alpha);
+    const Value alpha = random.scalar(config_.alpha), seed = seed_of(context, config_.seed);
     const Value weights = ops::softmax(random.log_gamma(alpha, {config_.num_chains}));
     const Value share = random.beta(alpha, {});
     Value mixture;
     for (std::int64_t chain = 0; chain < config_.num_chains; ++chain) {
       Value x = pictures;
-      for (std::int64_t i = 0; i < config_.chain_depth; ++i)
-        x = changed(changes_, random.integer(0, static_cast<std::int64_t>(changes_.size()) + 1, {}), context, x);
+      for (std::int64_t i = 0; i < config_.chain_depth; ++i) {
+        const Value choice = random.integer(0, static_cast<std::int64_t>(changes_.size()) + 1, {});
+        x = changed(changes_, choice, chain * config_.chain_depth + i, context, seed, x);
+      }
       const Value part = x * ops::squeeze(ops::slice_axis(weights, 0, chain, chain + 1), 0);
       mixture = mixture ? mixture + part : part;
     }

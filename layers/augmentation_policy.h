@@ -1,5 +1,4 @@
-// Layers made of other augmentation layers: random ones of a list, mixtures of
-// chains of them, and one after the other.
+// Layers made of other augmentation layers: random ones of a list, mixtures of chains of them, and one after the other.
 #pragma once
 
 #include "backend/graph/ops/resample.h"
@@ -17,16 +16,12 @@ struct RandAugmentConfig : ImageConfig {
   Factor<0, 1> factor = 0.5;
   Sampling interpolation = Sampling::bilinear;
   std::optional<std::int64_t> seed;
-  static void describe(auto &&field) {
+  static void describe(auto&& field) {
     field("value_range", &RandAugmentConfig::value_range, "black and white");
-    field("num_ops", &RandAugmentConfig::num_ops, "number of changes",
-          at_least(1));
-    field("factor", &RandAugmentConfig::factor,
-          "strength of each: at most, or from … to");
-    field("interpolation", &RandAugmentConfig::interpolation,
-          "how elements between others are computed");
-    field("seed", &RandAugmentConfig::seed,
-          "own seed; null: that of the experiment");
+    field("num_ops", &RandAugmentConfig::num_ops, "number of changes", at_least(1));
+    field("factor", &RandAugmentConfig::factor, "strength of each: at most, or from … to");
+    field("interpolation", &RandAugmentConfig::interpolation, "how elements between others are computed");
+    field("seed", &RandAugmentConfig::seed, "own seed; null: that of the experiment");
     ImageConfig::describe(field);
   }
 };
@@ -43,23 +38,15 @@ struct AugMixConfig : ImageConfig {
   bool all_ops = true;
   Sampling interpolation = Sampling::bilinear;
   std::optional<std::int64_t> seed;
-  static void describe(auto &&field) {
+  static void describe(auto&& field) {
     field("value_range", &AugMixConfig::value_range, "black and white");
-    field("num_chains", &AugMixConfig::num_chains, "number of chains",
-          at_least(1));
-    field("chain_depth", &AugMixConfig::chain_depth,
-          "changes in a chain, of which each may be none", at_least(1));
-    field("factor", &AugMixConfig::factor,
-          "strength of each change: at most, or from … to");
-    field("alpha", &AugMixConfig::alpha,
-          "parameter of the beta and Dirichlet distributions of the weights",
-          above(0));
-    field("all_ops", &AugMixConfig::all_ops,
-          "also brightness, contrast, sharpness and fading");
-    field("interpolation", &AugMixConfig::interpolation,
-          "how elements between others are computed");
-    field("seed", &AugMixConfig::seed,
-          "own seed; null: that of the experiment");
+    field("num_chains", &AugMixConfig::num_chains, "number of chains", at_least(1));
+    field("chain_depth", &AugMixConfig::chain_depth, "changes in a chain, of which each may be none", at_least(1));
+    field("factor", &AugMixConfig::factor, "strength of each change: at most, or from … to");
+    field("alpha", &AugMixConfig::alpha, "parameter of the beta and Dirichlet distributions of the weights", above(0));
+    field("all_ops", &AugMixConfig::all_ops, "also brightness, contrast, sharpness and fading");
+    field("interpolation", &AugMixConfig::interpolation, "how elements between others are computed");
+    field("seed", &AugMixConfig::seed, "own seed; null: that of the experiment");
     ImageConfig::describe(field);
   }
 };
@@ -70,9 +57,7 @@ struct PipelineConfig {
       "Layers one after the other. A second input holds labels, for those of "
       "them that mix samples.";
   std::vector<Ref<Layer>> layers;
-  static void describe(auto &&field) {
-    field("layers", &PipelineConfig::layers, "in their order", required());
-  }
+  static void describe(auto&& field) { field("layers", &PipelineConfig::layers, "in their order", required()); }
 };
 
 LayerRef RandAugment(RandAugmentConfig config = {}, LayerOptions options = {});
@@ -81,4 +66,4 @@ LayerRef Pipeline(PipelineConfig config, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> policy_layers();
 
-} // namespace nacre
+}  // namespace nacre

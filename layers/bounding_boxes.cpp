@@ -7,36 +7,30 @@ namespace nacre {
 
 namespace {
 
-class MaxNumBoundingBoxesLayer final
-    : public PictureLayer<MaxNumBoundingBoxesConfig> {
-public:
+class MaxNumBoundingBoxesLayer final : public PictureLayer<MaxNumBoundingBoxesConfig> {
+ public:
   using PictureLayer::PictureLayer;
   int input_count() const override { return 0; }
 
-protected:
-  void check(const std::vector<Shape> &inputs) const override {
-    need(inputs.size() >= 1 && inputs.size() <= 3,
-         "got {} inputs, wanted pictures, boxes and labels, or all three",
+ protected:
+  void check(const std::vector<Shape>& inputs) const override {
+    need(inputs.size() >= 1 && inputs.size() <= 3, "got {} inputs, wanted pictures, boxes and labels, or all three",
          inputs.size());
-    if (inputs.size() != 2)
-      image::want_pictures(inputs[0]);
-    if (inputs.size() == 1)
-      return;
+    if (inputs.size() != 2) image::want_pictures(inputs[0]);
+    if (inputs.size() == 1) return;
     const Shape &boxes = inputs[inputs.size() - 2], &labels = inputs.back();
-    need(boxes.rank() == 3 && same(boxes[2], 4),
-         "got boxes {}, wanted (batch, boxes, 4)", boxes);
-    need(labels.rank() == 2 && same(labels, boxes.first(2)),
-         "got labels {} for boxes {}, wanted (batch, boxes)", labels, boxes);
+    need(boxes.rank() == 3 && same(boxes[2], 4), "got boxes {}, wanted (batch, boxes, 4)", boxes);
+    need(labels.rank() == 2 && same(labels, boxes.first(2)), "got labels {} for boxes {}, wanted (batch, boxes)",
+         labels, boxes);
   }
-  Values call(Context &, const CallArguments &arguments) override {
+  Values call(Context&, const CallArguments& arguments) override {
     Values results = arguments.inputs;
     if (results.size() > 1)
-      for (Value &listed : std::span(results).last(2))
-        listed = cut_or_filled(listed);
+      for (Value& listed : std::span(results).last(2)) listed = cut_or_filled(listed);
     return results;
   }
 
-private:
+ private:
   Value cut_or_filled(Value x) const {
     const std::int64_t size = x.shape()[1];
     if (size == unknown) {
@@ -44,26 +38,19 @@ private:
       shape.set(1, config_.max_number);
       return emit::zeros(x.graph(), {x.dtype(), shape});
     }
-    if (size >= config_.max_number)
-      return ops::slice_axis(x, 1, 0, config_.max_number);
-    std::vector<std::int64_t> before(static_cast<std::size_t>(x.shape().rank()),
-                                     0),
-        after = before;
+    if (size >= config_.max_number) return ops::slice_axis(x, 1, 0, config_.max_number);
+    std::vector<std::int64_t> before(static_cast<std::size_t>(x.shape().rank()), 0), after = before;
     after[1] = config_.max_number - size;
     return ops::pad(x, before, after, static_cast<double>(config_.fill_value));
   }
 };
 
-} // namespace
+}  // namespace
 
-LayerRef MaxNumBoundingBoxes(MaxNumBoundingBoxesConfig config,
-                             LayerOptions options) {
-  return std::make_shared<MaxNumBoundingBoxesLayer>(std::move(config),
-                                                    std::move(options));
+LayerRef MaxNumBoundingBoxes(MaxNumBoundingBoxesConfig config, LayerOptions options) {
+  return std::make_shared<MaxNumBoundingBoxesLayer>(std::move(config), std::move(options));
 }
 
-std::vector<ClassInfo<Layer>> box_layers() {
-  return {layer_info<MaxNumBoundingBoxesLayer>()};
-}
+std::vector<ClassInfo<Layer>> box_layers() { return {layer_info<MaxNumBoundingBoxesLayer>()}; }
 
-} // namespace nacre
+}  // namespace nacre

@@ -13,18 +13,15 @@ struct MaxNumBoundingBoxesConfig : ImageConfig {
       "are; or boxes (batch, boxes, 4) and their labels (batch, boxes); or all "
       "three.";
   std::int64_t max_number = 1, fill_value = -1;
-  static void describe(auto &&field) {
-    field("max_number", &MaxNumBoundingBoxesConfig::max_number,
-          "boxes of a picture", at_least(1), required());
-    field("fill_value", &MaxNumBoundingBoxesConfig::fill_value,
-          "of the numbers and labels of missing boxes");
+  static void describe(auto&& field) {
+    field("max_number", &MaxNumBoundingBoxesConfig::max_number, "boxes of a picture", at_least(1), required());
+    field("fill_value", &MaxNumBoundingBoxesConfig::fill_value, "of the numbers and labels of missing boxes");
     ImageConfig::describe(field);
   }
 };
 
-LayerRef MaxNumBoundingBoxes(MaxNumBoundingBoxesConfig config,
-                             LayerOptions options = {});
+LayerRef MaxNumBoundingBoxes(MaxNumBoundingBoxesConfig config, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> box_layers();
 
-} // namespace nacre
+}  // namespace nacre

@@ -40,6 +40,11 @@ std::int64_t flops_of(const Node& node) {
     const ScanAttrs& scan = node.attrs<ScanAttrs>();
     return flops_of(*scan.body) * node.in(static_cast<int>(scan.carries)).shape()[0];
   }
+  if (node.is(op::branch)) {  // as if the most expensive one were always chosen
+    std::int64_t most = 0;
+    for (const Subgraph& body : node.attrs<BranchAttrs>().bodies) most = std::max(most, flops_of(*body));
+    return most;
+  }
   if (is_any({&op::max_pool, &op::average_pool})) return results * product(node.attrs<PoolAttrs>().window);
   if (is_any({&op::softmax, &op::log_softmax})) return 5 * results;  // largest, difference, exp, sum, quotient
   if (is_any({&op::batch_norm, &op::layer_norm})) return 7 * results;

@@ -1,4 +1,5 @@
 // Which kernel builder serves which op. `borrow` marks what the reference backend computes.
+#include "backend/branch_kernel.h"
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/ops.h"
 #include "backend/onednn/elementwise/elementwise.h"
@@ -148,6 +149,7 @@ std::span<const KernelRow> table() {
       own(op::fused, fused),
 
       own(op::scan, scan_kernel),
+      own(op::branch, branch_kernel),
       {&op::recurrent, recurrent, recurrent_fits},
       {&op::recurrent_backward, recurrent_backward, recurrent_fits},
   };

@@ -1,4 +1,5 @@
 // Which kernel builder serves which op.
+#include "backend/branch_kernel.h"
 #include "backend/graph/ops/ops.h"
 #include "backend/reference/kernel.h"
 #include "backend/reference/kernels.h"
@@ -82,6 +83,7 @@ std::span<const KernelRow> table() {
       {&op::average_pool_backward, average_pool_backward},
 
       {&op::scan, scan_kernel},
+      {&op::branch, branch_kernel},
 
       {&op::batch_norm, batch_norm},
       {&op::batch_norm_backward, batch_norm_backward},

@@ -359,6 +359,32 @@ TEST(ImageLayers, SayWhatTheyWant) {
             "layer 'random_hue' (RandomHue): got 2 channels, wanted red, green and blue");
 }
 
+TEST(RandomHeight, IsRefusedInTrainingAlone) {
+  const Tensor x = pictures({2, 4, 4, 3});
+  EXPECT_TRUE(run("RandomHeight: {factor: 0.2}", x, {.training = false}).identical(x));
+  EXPECT_TRUE(message_of([&] {
+                run("RandomHeight: {factor: 0.2}", x);
+              }).ends_with("hint: use RandomZoom, which keeps the size"));
+}
+
+// What Keras 2 had and Keras 3 has not, against tf.image.resize.
+TEST(Resizing, HasTheFiltersOfKeras2) {
+  const Tensor x = Tensor::of<float>({1, 1, 5, 1}, {1, 5, 2, 8, 3});
+  const auto resized = [&](std::string interpolation, std::int64_t width) {
+    return run(fmt::format("Resizing: {{height: 1, width: {}, interpolation: {}}}", width, interpolation), x);
+  };
+  EXPECT_TRUE(close(resized("gaussian", 3), Tensor::of<float>({1, 1, 3, 1}, {2.356974F, 2.958563F, 4.696219F}), 1e-5));
+  EXPECT_TRUE(close(
+      resized("gaussian", 7),
+      Tensor::of<float>({1, 1, 7, 1}, {1.284F, 3.266167F, 4.014838F, 2.958563F, 6.117906F, 5.801828F, 3.355F}), 1e-5));
+  EXPECT_TRUE(
+      close(resized("mitchellcubic", 3), Tensor::of<float>({1, 1, 3, 1}, {2.316733F, 2.500001F, 4.69522F}), 1e-5));
+  EXPECT_TRUE(close(
+      resized("mitchellcubic", 7),
+      Tensor::of<float>({1, 1, 7, 1}, {1.000001F, 3.345434F, 4.178004F, 2.500001F, 6.43424F, 6.011001F, 3.000001F}),
+      1e-5));
+}
+
 // Gradients reach what comes before: the rotation's is the transposed rotation.
 TEST(RandomRotation, HandsGradientsBack) {
   const auto layer = layer_of("RandomRotation: {factor: [0.1, 0.1], fill_mode: constant}");

@@ -242,6 +242,8 @@ const std::vector<LayerSample>& layer_samples() {
       {"Resizing: {height: 4, width: 7, interpolation: area, pad_to_aspect_ratio: true, data_format: channels_first}",
        {index({2, 3, 6, 5})}},
       {"CenterCrop: {height: 4, width: 7}", {real({2, 6, 5, 3})}},
+      {"RandomHeight: {factor: 0.2, interpolation: gaussian}", {real({2, 6, 5, 3})}},
+      {"RandomWidth: {factor: [-0.1, 0.2], seed: 3}", {real({2, 6, 5, 3})}},
       {"RandomCrop: {height: 4, width: 3, seed: 5}", {real({2, 6, 5, 3})}},
       {"RandomFlip: {mode: vertical}", {real({2, 6, 5, 3})}},
       {"RandomRotation: {factor: 0.2, fill_mode: wrap, interpolation: nearest}", {real({2, 6, 5, 3})}},

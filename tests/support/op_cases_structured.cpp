@@ -155,6 +155,20 @@ OpCase scan(RandomStream& random, bool nested) {
   return result;
 }
 
+// One of three computations of two operands, of which none reaches both in every body; also by numbers beyond them.
+OpCase branch(RandomStream& random) {
+  const Shape shape = draw_shape(random, 0, 3);
+  return {{{{DType::int32, {}}, {-1, 4}}, real(shape), real(shape)}, [](const Values& x) {
+            return ops::branch(x[0], {x[1], x[2]},
+                               {[](Graph&, const Values& in) { return Values{in[0] * in[1], ops::sin(in[0])}; },
+                                [](Graph&, const Values& in) { return Values{ops::square(in[1]), in[1]}; },
+                                [](Graph& graph, const Values& in) {
+                                  const Value three = graph.scalar(3, in[0].dtype());
+                                  return Values{in[0] * three, ops::broadcast_like(three, in[1])};
+                                }});
+          }};
+}
+
 OpCase recurrent(RandomStream& random, CellKind cell) {
   const std::int64_t batch = draw(random, 1, 3), steps = draw(random, 1, 3), features = draw(random, 1, 3),
                      units = draw(random, 1, 3), width = gates(cell) * units;
@@ -201,6 +215,7 @@ std::vector<OpRecord> structured_records() {
       {"layer_norm", [](RandomStream& random) { return normalization(random, ops::layer_norm); }},
       {"scan", [](RandomStream& random) { return scan(random, false); }},
       {"scan_nested", [](RandomStream& random) { return scan(random, true); }},
+      {"branch", branch},
       recurrent_record("recurrent_simple", CellKind::simple),
       recurrent_record("recurrent_lstm", CellKind::lstm),
       recurrent_record("recurrent_gru", CellKind::gru),

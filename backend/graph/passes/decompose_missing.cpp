@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "backend/graph/ops/branch.h"
 #include "backend/graph/ops/scan.h"
 #include "backend/graph/passes/pipeline.h"
 
@@ -18,6 +19,14 @@ bool decompose(const Node& node, Rewriter& rewriter, const Backend& backend) {
     const Graph::Label label(rewriter.to(), node.label());
     const Node& scan = rewriter.to().add(op::scan, std::move(attrs), rewriter(node.inputs()));
     for (int i = 0; i < static_cast<int>(node.types().size()); ++i) rewriter.set(node.out(i), scan.out(i));
+    return true;
+  }
+  if (node.is(op::branch)) {
+    BranchAttrs attrs = node.attrs<BranchAttrs>();
+    for (Subgraph& body : attrs.bodies) body = decompose_missing(*body, backend);
+    const Graph::Label label(rewriter.to(), node.label());
+    const Node& branch = rewriter.to().add(op::branch, std::move(attrs), rewriter(node.inputs()));
+    for (int i = 0; i < static_cast<int>(node.types().size()); ++i) rewriter.set(node.out(i), branch.out(i));
     return true;
   }
   if (!missing(node, backend)) return false;
