@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "layers/constant_initializer.h"
 #include "layers/fields.h"
 #include "layers/stft_initializer.h"
 
@@ -53,20 +54,6 @@ class Ones final : public Configured<Initializer, OnesConfig> {
   using Configured::Configured;
   Tensor operator()(const Shape& shape, DType dtype, RandomKey) const override {
     return generate(shape, dtype, [] { return 1.0; });
-  }
-};
-
-struct ConstantConfig {
-  static constexpr std::string_view class_name = "Constant";
-  static constexpr std::string_view doc = "All elements are the same number.";
-  double value = 0;
-  static void describe(auto&& field) { field("value", &ConstantConfig::value, "of every element"); }
-};
-class Constant final : public Configured<Initializer, ConstantConfig> {
- public:
-  using Configured::Configured;
-  Tensor operator()(const Shape& shape, DType dtype, RandomKey) const override {
-    return generate(shape, dtype, [&] { return config_.value; });
   }
 };
 
@@ -345,7 +332,7 @@ Registry<Initializer>& registry<Initializer>() {
   static Registry<Initializer> all(
       "initializer",
       {class_info<Initializer, Zeros>(module, {"zero"}), class_info<Initializer, Ones>(module, {"one"}),
-       class_info<Initializer, Constant>(module), class_info<Initializer, Identity>(module, {"IdentityInitializer"}),
+       constant_initializer(), class_info<Initializer, Identity>(module, {"IdentityInitializer"}),
        class_info<Initializer, RandomNormal>(module, {"normal"}),
        class_info<Initializer, RandomUniform>(module, {"uniform"}), class_info<Initializer, TruncatedNormal>(module),
        class_info<Initializer, VarianceScaling>(module), class_info<Initializer, NamedScaling<Glorot, false>>(module),

@@ -35,6 +35,7 @@ const std::vector<std::pair<std::regex, std::vector<std::string>>> owners{
     {std::regex("(zlib|zip|jpeglib|png)\\.h"), {"formats/"}},
     {std::regex("(lua|lauxlib|lualib)\\.h(pp)?"), {"formats/", "scripting/"}},
     {std::regex("cairo.*"), {"api/"}},
+    {std::regex("curl/.*"), {"api/"}},
     {std::regex("CLI/.*"), {"cli/"}},
 };
 

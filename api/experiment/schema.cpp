@@ -48,13 +48,16 @@ void allow_expressions(Tree& schema) {
     for (Tree::Entry& property : properties->entries()) property.value = or_expression(std::move(property.value));
 }
 
-// {key: reference to its definition} for each property of a definition.
-void refer_to_properties(Tree& properties, const std::string& definition, const Tree& defined) {
+// Lets a class have the properties of a definition too: they are described there, and here only allowed.
+void extend(Tree& schema, const std::string& definition, const Tree& defined) {
+  if (!schema.find("allOf")) schema.set("allOf", Tree::sequence());
+  schema.find("allOf")->push(reference(definition));
+  Tree& properties = *schema.find("properties");
   for (const Tree::Entry& property : defined["properties"].entries())
-    properties.set(property.key, reference(fmt::format("{}/properties/{}", definition, property.key)));
+    if (!properties.find(property.key)) properties.set(property.key, Tree::mapping());
 }
 
-Tree properties_of(const FieldTable& fields) {
+Tree schema_of_fields(const FieldTable& fields) {
   const FieldTable* const tables[] = {&fields};
   Tree schema = schema_of(tables);
   allow_expressions(schema);
@@ -86,18 +89,20 @@ void define(Tree& definitions) {
   Tree names = Tree::sequence(), classes = Tree::mapping();
   for (const ClassInfo<Base>& info : registry<Base>().classes()) {
     const std::string definition = fmt::format("{}.{}", kind, info.spelling());
-    Tree fields = info.fields.empty() ? schema_of({}) : properties_of(*info.fields.back());
+    Tree fields = info.fields.empty() ? schema_of({}) : schema_of_fields(*info.fields.back());
     fields.set("type", Tree::Sequence{"object", "null"});
     fields.set("description", info.doc);
-    Tree properties = Tree::mapping();
     if (info.fields.size() == 2) {
       const std::string options = kind + "_options";
-      if (!definitions.find(options)) definitions.set(options, properties_of(*info.fields.front()));
-      refer_to_properties(properties, options, definitions[options]);
+      if (!definitions.find(options)) {
+        Tree common = schema_of_fields(*info.fields.front());
+        common.erase("additionalProperties");
+        common.erase("type");
+        definitions.set(options, std::move(common));
+      }
+      extend(fields, options, definitions[options]);
     }
-    for (Tree::Entry& own : fields.find("properties")->entries()) properties.set(own.key, std::move(own.value));
-    if constexpr (is_layer) refer_to_properties(properties, "layer_line", definitions["layer_line"]);
-    fields.set("properties", std::move(properties));
+    if constexpr (is_layer) extend(fields, "layer_line", definitions["layer_line"]);
     definitions.set(definition, std::move(fields));
     for (const std::string& spelling : spellings_of(info)) {
       names.push(spelling);

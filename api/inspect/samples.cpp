@@ -92,6 +92,12 @@ Cast: {dtype: float16}
 SaturateCast: {dtype: float16}
 Resize: {size: [4, 4]}
 Sequential: {layers: [{Dense: {units: 8}}]}
+Functional:
+  layers:
+    - {class_name: InputLayer, name: x, config: {batch_shape: [null, 4], name: x}, inbound_nodes: []}
+    - {class_name: Dense, name: y, config: {units: 2, name: y}, inbound_nodes: [[[x, 0, 0, {}]]]}
+  input_layers: [[x, 0, 0]]
+  output_layers: [[y, 0, 0]]
 )");
   return values;
 }

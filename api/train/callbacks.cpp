@@ -141,7 +141,8 @@ ModelCheckpoint::ModelCheckpoint(Config config)
   const std::string& path = config_.filepath;
   if (config_.save_weights_only && !path.ends_with(".weights.h5"))
     throw Error("with save_weights_only the filepath must end in .weights.h5, got '{}'", path).usage();
-  if (!config_.save_weights_only && !path.ends_with(".h5") && !path.ends_with(".keras"))
+  const bool whole = path.ends_with(".keras") || (path.ends_with(".h5") && !path.ends_with(".weights.h5"));
+  if (!config_.save_weights_only && !whole)
     throw Error("the filepath must end in .h5 or .keras, got '{}'", path).usage();
 }
 

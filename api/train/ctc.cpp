@@ -8,8 +8,8 @@ namespace nacre::losses {
 
 namespace {
 
-// Logarithms of probabilities that are 0: of transitions that do not exist, and (Keras's number on TensorFlow) of
-// starting or ending where an alignment does not.
+// Logarithms of probabilities that are 0: of transitions that do not exist, and (Keras's number on TensorFlow) of ending
+// where an alignment does not.
 constexpr double impossible = -1e30, improbable = -706.89362354;
 
 // log Σ exp over operands of one shape.
@@ -58,7 +58,7 @@ Value ctc(Value labels, Value logits) {
   const Value skips = ops::pad(ops::select(differ, float_number(0), float_number(impossible)), {0, 2}, {0, 0}, impossible);
 
   const Value state = ops::iota(graph, grid, 1);
-  const Value start = ops::select(ops::equal(state, number(0)), float_number(0), float_number(improbable));
+  const Value start = ops::select(ops::equal(state, number(0)), float_number(0), float_number(impossible));
   const Values last = ops::scan({start}, {observed}, {skips}, false,
                                 [](Graph&, const Values& carries, const Values& items, const Values& fixed) {
                                   const Value now = carries[0];

@@ -24,7 +24,7 @@ Value reduce(Value values, Value weights, Reduction reduction) {
 }  // namespace
 
 SampleLosses Loss::per_sample(Value y_true, Value y_pred) const {
-  y_pred = ops::cast(y_pred, computation_dtype(y_pred.dtype()));
+  y_pred = ops::cast(y_pred, options_.dtype.value_or(computation_dtype(y_pred.dtype())));
   if (!takes_labels() || is_floating(y_true.dtype())) y_true = ops::cast(y_true, y_pred.dtype());
   try {
     losses::match_ranks(y_true, y_pred);

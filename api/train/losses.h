@@ -20,9 +20,11 @@ struct EnumNames<Reduction> {
 struct LossOptions {
   std::string name{};  // "" becomes the class's
   Reduction reduction = Reduction::sum_over_batch_size;
+  std::optional<DType> dtype{};  // of computation
   static void describe(auto&& field) {
     field("name", &LossOptions::name, "shown in messages");
     field("reduction", &LossOptions::reduction, "how the losses of the samples become one");
+    field("dtype", &LossOptions::dtype, "of the computation; null: float32, or float64 for such predictions");
   }
 };
 
@@ -33,8 +35,8 @@ struct SampleLosses {
   SampleLosses(Value values_, Value counted_ = {}) : values(values_), counted(counted_) {}
 };
 
-// Immutable. Shapes are known when a loss is emitted. Computes in y_pred's dtype when that is float32 or float64, else
-// in float32.
+// Immutable. Shapes are known when a loss is emitted. Computes in the dtype of its options, else in y_pred's when that is
+// float32 or float64, else in float32.
 class Loss : public Configurable<Loss> {
  public:
   explicit Loss(LossOptions options) : options_(std::move(options)) {}
@@ -83,6 +85,7 @@ class LossOf final : public Loss {
   std::string_view class_name() const override { return Config::class_name; }
   Tree config_tree(Style style) const override {
     Tree tree = write_config(options_, config_, style);
+    if (!options_.dtype) tree.erase("dtype");  // as Keras, which never writes it
     if (style != Style::yaml) return tree;
     if (options_.name == Config::default_name) tree.erase("name");
     return without_defaults<LossOptions, Config>(std::move(tree));

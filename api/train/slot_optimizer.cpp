@@ -109,7 +109,7 @@ Value SlotOptimizer::learning_rate_in(Graph& graph) const {
 
 bool SlotOptimizer::decays(const Variable& variable) const {
   return std::ranges::none_of(no_decay_,
-                              [&](const std::string& text) { return variable.path().find(text) != std::string::npos; });
+                              [&](const std::regex& pattern) { return std::regex_search(variable.path(), pattern); });
 }
 
 void SlotOptimizer::clip(std::vector<Value>& gradients) const {

@@ -29,6 +29,11 @@ struct Tried {
 
 Tried tried(const LayerSample& sample) {
   const auto layer = read_object<Layer>(parse_yaml(sample.yaml));
+  if (const auto input = std::dynamic_pointer_cast<InputLayer>(layer)) {
+    const Symbol x = call_layer(input, {}).front();
+    Model model({x}, {x}, {.name = "sample"});
+    return {layer, model, sample_data(sample)};
+  }
   Symbols inputs;
   for (std::size_t i = 0; i < sample.inputs.size(); ++i)
     inputs.push_back(Input(sample.inputs[i].shape.from(1), fmt::format("input{}", i), sample.inputs[i].dtype));

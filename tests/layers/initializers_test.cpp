@@ -8,6 +8,7 @@
 #include "layers/initializer.h"
 #include "layers/regularizer.h"
 #include "tests/support/tensors.h"
+#include "tests/support/paths.h"
 
 namespace nacre {
 namespace {
@@ -33,6 +34,13 @@ TEST(Initializers, Constants) {
   EXPECT_EQ(initial("Zeros", {2}).to_doubles(), (std::vector<double>{0, 0}));
   EXPECT_EQ(initial("Ones", {2}).to_doubles(), (std::vector<double>{1, 1}));
   EXPECT_EQ(initial("Constant: {value: 0.5}", {2}).to_doubles(), (std::vector<double>{0.5, 0.5}));
+  EXPECT_EQ(initial("Constant: {value: [[1], [2]]}", {2, 3}).to_doubles(), (std::vector<double>{1, 1, 1, 2, 2, 2}));
+  EXPECT_EQ(initial("Constant: {value: {class_name: __numpy__, config: {value: [3, 4], dtype: float32}}}", {2, 2}).to_doubles(),
+            (std::vector<double>{3, 4, 3, 4}));
+  EXPECT_EQ(test::message_of([] { initial("Constant: {value: [1, 2]}", {3}); }),
+            "the Constant initializer has an array (2,) for a weight (3,)");
+  EXPECT_NE(test::message_of([] { initial("Constant: {value: [[1], [2, 3]]}", {2, 2}); })
+                .find("the lists of an array differ in size"), std::string::npos);
   EXPECT_EQ(initial("Identity: {gain: 2.0}", {2, 3}).to_doubles(), (std::vector<double>{2, 0, 0, 0, 2, 0}));
 }
 

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "api/train/backup_and_restore.h"
+#include "api/train/progbar_logger.h"
 #include "formats/json.h"
 #include "tests/support/paths.h"
 
@@ -269,6 +271,55 @@ TEST(TerminateOnNaN, StopsAtOnce) {
               failing.on_train_batch_end(training, 4, Logs{{"loss", INFINITY}});
             }),
             "the loss became inf at batch 4\n  hint: a lower learning rate or clipping may help");
+}
+
+// Not on a terminal: no line is rewritten.
+TEST(ProgbarLogger, PrintsALineForEachEpoch) {
+  FakeTraining training;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
+  ProgbarLogger callback({}, file.get());
+  EXPECT_FALSE(callback.reads_batch_logs());
+  training.run(callback, {0.5, 0.25});
+  std::string text(4096, '\0');
+  std::rewind(file.get());
+  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  EXPECT_TRUE(text.starts_with("Epoch 1/100\n10/10 ━━━━━━━━━━━━━━━━━━━━ ")) << text;
+  EXPECT_NE(text.find("/step - loss: 0.5 - val_loss: 0.5\nEpoch 2/100\n10/10 "), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("/step - loss: 0.25 - val_loss: 0.25\n")) << text;
+}
+
+TEST(BackupAndRestore, AsksForBackupsAndResumes) {
+  const TemporaryFolder folder;
+  FakeTraining training;
+  BackupAndRestore batches({.backup_dir = (folder / "b").string(), .save_freq = {.batches = 2}});
+  for (std::int64_t batch = 0; batch < 5; ++batch) batches.on_train_batch_end(training, batch, {});
+  EXPECT_EQ(training.backups, "latest.h5 latest.h5 ");
+  BackupAndRestore epochs({.backup_dir = (folder / "e").string()});
+  training.backups.clear();
+  training.run(epochs, {1, 2, 3});
+  EXPECT_EQ(training.backups, "latest.h5 latest.h5 latest.h5 ");
+  EXPECT_EQ(training.resumed, "");
+  EXPECT_EQ(message_of([] { BackupAndRestore empty({}); }), "backup_dir is empty");
+}
+
+TEST(SwapEMAWeights, ShowsAveragesWhileValidating) {
+  FakeTraining training;
+  SwapEMAWeights plain, swapping({.swap_on_epoch = true});
+  for (SwapEMAWeights* callback : {&plain, &swapping}) {
+    training.averages.clear();
+    Logs logs;
+    callback->on_epoch_begin(training, 0);
+    callback->on_test_begin(training);
+    callback->on_test_end(training, logs);
+    callback->on_epoch_end(training, 0, logs);
+    EXPECT_EQ(training.averages, callback == &plain ? "-+-" : "-+-+");
+  }
+}
+
+TEST(LambdaCallback, ConfigurationsCannotHoldIt) {
+  EXPECT_EQ(message_of([] { read_object<Callback>(parse_json(R"({"LambdaCallback": {}})", "c.json")); }),
+            "c.json:1:20: a LambdaCallback holds functions, which a configuration cannot give\n  hint: make it in C++, or "
+            "use a callback that has a name");
 }
 
 TEST(LambdaCallback, CallsWhatItIsGiven) {

@@ -131,7 +131,7 @@ TEST(Optimizers, AveragesReplaceTheWeightsInTheEnd) {
 
 TEST(Optimizers, ExcludedWeightsDoNotDecay) {
   optimizers::SGD optimizer({.learning_rate = 0.0, .weight_decay = 0.5});
-  optimizer.exclude_from_weight_decay({"b"});
+  optimizer.exclude_from_weight_decay({"^b$"});
   optimizers::SGD plain({.learning_rate = 0.0});
   const Weights weights, untouched;
   optimizer.set_learning_rate(0.1);
