@@ -44,7 +44,9 @@ void input_layer(Tree& config) {
   constexpr std::string_view nothing[] = {"trainable", "ragged_rank", "type_spec"};
   rename_keys(config, renames);
   erase_keys(config, nothing);
-  if (const Tree* dtype = config.find("dtype"); dtype && dtype->is_null()) config.erase("dtype");
+  Tree* dtype = config.find("dtype");
+  if (dtype && *dtype == Tree("float")) *dtype = "float32";
+  if (dtype && dtype->is_null()) config.erase("dtype");
 }
 
 void embedding(Tree& config) {
@@ -137,7 +139,8 @@ void zero_padding(Tree& config) {
 
 void recurrent(Tree& config) {
   if (const Tree* bias = config.find("forget_bias_init"); bias && *bias == Tree("one")) config.set("unit_forget_bias", true);
-  config.erase("num_constants");
+  constexpr std::string_view nothing[] = {"num_constants", "input_spec", "reverse_state_order"};
+  erase_keys(config, nothing);
 }
 
 // Before Keras 2.1.5 there was but one kind of GRU.
@@ -204,6 +207,8 @@ constexpr ClassRule rules[] = {
     {"GRU", gru},
     {"GRUCell", gru},
     {"RNN", recurrent},
+    {"StackedRNNCells", recurrent},
+    {"Bidirectional", recurrent},
     {"Attention", attention},
     {"AdditiveAttention", attention},
     {"MultiHeadAttention", attention},

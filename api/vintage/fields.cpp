@@ -92,7 +92,7 @@ void modernize_fields(Tree& layer) {
     const Tree* policy = dtype->is_mapping() ? dtype->find("config") : nullptr;
     const Tree* name = policy ? policy->find("name") : dtype;
     const bool floating = name && name->is_string() && name->as_string().find("float") != std::string::npos;
-    if (floating) *dtype = Tree(*name);
+    if (floating && *name != Tree("float")) *dtype = Tree(*name);
     else config->erase("dtype");
   }
 }

@@ -55,7 +55,7 @@ Tensor from_cudnn(const Tensor& kernel, std::int64_t gates, bool recurrent) {
 
 // Whether a bias has one part for the inputs and another for the state, flat as cuDNN has it.
 bool is_of_cudnn(const Arrays& arrays, std::int64_t gates) {
-  return arrays.size() == 3 && arrays[1].tensor.shape().rank() == 2 && arrays[2].tensor.shape() == Shape{2 * gates * arrays[1].tensor.shape()[0]};
+  return arrays.size() == 3 && arrays[0].tensor.shape().rank() == 2 && arrays[1].tensor.shape().rank() == 2 && arrays[2].tensor.shape() == Shape{2 * gates * arrays[1].tensor.shape()[0]};
 }
 
 void lstm(Saved& saved) {
@@ -118,7 +118,8 @@ void conv2d_transpose(Saved& saved) {
 
 void separable_conv2d(Saved& saved) {
   if (saved.vintage.major == 1 && saved.channels_first())
-    for (std::size_t i : {std::size_t{0}, std::size_t{1}}) saved.arrays.at(i).tensor = arrays::transposed(saved.arrays.at(i).tensor, channels_first_2d);
+    for (std::size_t i = 0; i < 2 && i < saved.arrays.size(); ++i)
+      saved.arrays[i].tensor = arrays::transposed(saved.arrays[i].tensor, channels_first_2d);
 }
 
 void conv_lstm2d(Saved& saved) {
@@ -143,6 +144,11 @@ void other_order(Saved& saved) {
 
 // --- the rest --------------------------------------------------------------------------------------------------------
 
+// Before Keras 1.2: kernel, bias, kernel and bias of the carry.
+void highway(Saved& saved) {
+  if (saved.arrays.size() == 4 && saved.arrays[1].tensor.shape().rank() == 1) std::swap(saved.arrays[1], saved.arrays[2]);
+}
+
 // tf.keras counts the samples that it has seen.
 void normalization(Saved& saved) {
   if (saved.arrays.size() == saved.layer.weights().size() + 1) saved.arrays.pop_back();
@@ -165,6 +171,7 @@ constexpr Rule rules[] = {
     {"Conv2DTranspose", conv2d_transpose},
     {"SeparableConv2D", separable_conv2d},
     {"Normalization", normalization},
+    {"Highway", highway},
 };
 
 const Rule* rule_of(const Layer& layer) {

@@ -78,8 +78,8 @@ Tree modern_initializer(const Tree& object) {
   Tree present = uniform_spelling(object, initializers);
   if (Tree* config = present.find("config")) {
     config->erase("dtype");
-    config->erase("partition_info");
     config->erase("verify_shape");
+    if (Tree* distribution = config->find("distribution"); distribution && *distribution == Tree("normal")) *distribution = "truncated_normal";
   }
   return present;
 }

@@ -9,6 +9,11 @@ namespace nacre::vintages {
 
 namespace {
 
+// [layer, call, output], maybe with a mapping of arguments behind it.
+bool is_reference(const Tree& tree) {
+  return tree.is_sequence() && tree.items().size() >= 3 && tree.items()[0].is_string() && tree.items()[1].is_integer() && tree.items()[2].is_integer();
+}
+
 bool is_input(const Tree& layer) { return layer["class_name"] == Tree("InputLayer"); }
 bool is_merge(const Tree& layer) { return layer["class_name"] == Tree("Merge"); }
 bool is_functional(const Tree& layer) {
@@ -85,7 +90,10 @@ class Branches {
       const Tree& config = branch["config"];
       for (const Tree& entry : config["layers"].items()) add(entry);
       for (const Tree& input : config["input_layers"].items()) add_input(input);
-      return config["output_layers"].items().at(0).items().at(0).as_string();
+      const Tree& end = config["output_layers"];
+      if (!end.is_sequence() || end.items().empty() || !is_reference(end.items()[0]))
+        throw Error("wanted [[layer, call, output]], got {}", end.text()).at(end.mark()).usage();
+      return end.items()[0].items()[0].as_string();
     }
     if (branch["class_name"] != Tree("Sequential")) return append_layer(branch, "");
     std::string end;
@@ -141,10 +149,6 @@ class Branches {
 
 // --- calls of nested models --------------------------------------------------------------------------------------------
 
-bool is_reference(const Tree& tree) {
-  return tree.is_sequence() && tree.items().size() >= 3 && tree.items()[0].is_string() && tree.items()[1].is_integer() && tree.items()[2].is_integer();
-}
-
 // Calls visit(reference) for all [layer, call, output] within a tree.
 template <class Visit>
 void for_each_reference(Tree& tree, Visit&& visit) {
@@ -158,6 +162,7 @@ void for_each_reference(Tree& tree, Visit&& visit) {
 // A model that knows its input has, before Keras 3, a call of its own with index 0 that is not written. The others count
 // from 1; here from 0, but for Functional models in the list of outputs, where Keras 3 does the same.
 void count_calls_from_zero(Tree& config) {
+  Tree outputs = config["output_layers"];
   for (const Tree& nested : config["layers"].items()) {
     const bool functional = nested["class_name"] == Tree("Functional");
     if (!functional && nested["class_name"] != Tree("Sequential")) continue;
@@ -170,13 +175,13 @@ void count_calls_from_zero(Tree& config) {
     const auto shift = [&](Tree& reference) {
       if (calls_it(reference)) reference.items()[1] = Tree(reference.items()[1].as_integer() - 1);
     };
-    Tree& outputs = *config.find("output_layers");
     for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), note);
     for_each_reference(outputs, note);
     if (lowest == 0) continue;
     for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), shift);
     if (!functional) for_each_reference(outputs, shift);
   }
+  config.set("output_layers", std::move(outputs));
 }
 
 }  // namespace
