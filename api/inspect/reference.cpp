@@ -136,30 +136,37 @@ std::string title_of(std::string_view kind) {
   return title + "s";
 }
 
-constexpr std::string_view operations_title = "Operations";
-
-// Layers stand below the titles of their families; operations have a page of their own.
+// A page for each family, and one that names them all and tells their common fields.
 void add_layers(std::map<std::string, std::string>& pages) {
+  struct Family {
+    std::string_view title;
+    std::vector<std::string> names;
+    std::string entries;
+  };
+  std::vector<Family> families;
   std::set<std::string_view> listed;
-  std::vector<std::pair<std::string_view, std::string>> sections;
-  std::string operations = "Keras's functions of tensors, `keras.ops`, as layers without weights.\n";
-  for (const LayerFamily& family : layer_families()) {
-    auto section = std::find_if(sections.begin(), sections.end(), [&](const auto& known) { return known.first == family.title; });
-    if (section == sections.end()) section = sections.insert(sections.end(), {family.title, ""});
+  const auto add = [&](std::string_view title, const ClassInfo<Layer>& info) {
+    auto family = std::find_if(families.begin(), families.end(), [&](const Family& known) { return known.title == title; });
+    if (family == families.end()) family = families.insert(families.end(), {title, {}, {}});
+    family->names.emplace_back(info.spelling());
+    family->entries += entry_of(info);
+  };
+  for (const LayerFamily& family : layer_families())
     for (const ClassInfo<Layer>& info : family.list()) {
       listed.insert(registry<Layer>().get(info.spelling()).spelling());
-      section->second += entry_of(info);
+      add(family.title, info);
     }
-  }
-  std::string models, text = common_fields<Layer>();
   for (const ClassInfo<Layer>& info : registry<Layer>().classes())
-    if (!listed.contains(info.spelling())) models += entry_of(info);
-  if (!models.empty()) sections.emplace_back("Models", std::move(models));
-  for (const auto& [title, entries] : sections)
-    if (title == operations_title) operations += entries;
-    else text += fmt::format("\n## {}\n{}", title, entries);
-  pages[page_of("layer")] = "# Layers\n" + text;
-  pages["operations.md"] = fmt::format("# {}\n\n{}", operations_title, operations);
+    if (!listed.contains(info.spelling())) add("Models", info);
+
+  std::string contents = "# Layers\n" + common_fields<Layer>();
+  for (const Family& family : families) {
+    std::string file = "layers_" + std::string(family.title) + ".md";
+    std::transform(file.begin(), file.end(), file.begin(), [](unsigned char c) { return c == ' ' ? '_' : std::tolower(c); });
+    contents += fmt::format("\n## [{}]({})\n\n{}\n", family.title, file, joined(family.names, ", "));
+    pages[file] = fmt::format("# {}\n{}", family.title, family.entries);
+  }
+  pages[page_of("layer")] = contents;
 }
 
 std::string experiment_page() {

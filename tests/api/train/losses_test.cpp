@@ -170,5 +170,17 @@ TEST(Losses, ConfigIsKerass) {
     EXPECT_EQ(read_object<Loss>(Tree(info.class_name))->name().empty(), false) << info.class_name;
 }
 
+TEST(Losses, ComputeInTheirDtype) {
+  const auto dtype_of = [](const char* config) {
+    const auto loss = read_object<Loss>(parse_json(config));
+    return test::evaluate({test::floats({2, 1}, {1, 2}), test::floats({2, 1}, {2, 4})},
+                          [&](const Values& in) { return Values{(*loss)(in[0], in[1])}; })[0].dtype();
+  };
+  EXPECT_EQ(dtype_of(R"({"MeanSquaredError": {}})"), DType::float32);
+  EXPECT_EQ(dtype_of(R"({"MeanSquaredError": {"dtype": "float64"}})"), DType::float64);
+  const auto plain = read_object<Loss>(Tree("mse"));
+  EXPECT_FALSE(plain->config_tree(Style::keras).find("dtype"));
+}
+
 }  // namespace
 }  // namespace nacre
