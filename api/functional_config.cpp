@@ -50,8 +50,9 @@ void read_named(const Tree& arguments, CallRecord& record) {
   for (const auto& [key, value, mark] : arguments.entries()) {
     std::vector<Reference> tensors;
     if (find_tensors(value, tensors)) record.named[key] = std::move(tensors);
-    // Keras 3 notes in which mode a model was built; what it runs in stands above that.
-    else if (!value.is_null() && !(key == "training" && value == Tree(false))) record.options.set(key, value);
+    // Keras 3 notes in which mode a model was built (for layers on pictures even training: true, the default of their
+    // call); what it runs in stands above that.
+    else if (!value.is_null() && key != "training") record.options.set(key, value);
   }
 }
 
