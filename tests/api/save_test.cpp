@@ -44,7 +44,10 @@ TEST(Save, WeightsGoIntoModelsOfTheSameForm) {
 }
 
 TEST(Save, OtherNamesAreRefused) {
-  EXPECT_EQ(message_of([] { classifier().save("model.txt"); }), "cannot tell the format of 'model.txt'\n  hint: the name of a model's file ends in .h5");
+  EXPECT_EQ(message_of([] { classifier().save("model.txt"); }),
+            "cannot tell the format of 'model.txt'\n  hint: the name of a model's file ends in .keras, .h5, .weights.h5, .weights.json, .json or .yaml");
+  EXPECT_NE(message_of([] { classifier().save("model.weights.h5"); }).find("the name of a file of weights alone"), std::string::npos);
+  EXPECT_NE(message_of([] { classifier().save_weights("model.keras"); }).find("no name of a file of weights"), std::string::npos);
   EXPECT_NE(message_of([] { load_model("/nowhere/model.h5"); }).find("/nowhere/model.h5"), std::string::npos);
 }
 
@@ -150,7 +153,7 @@ Model masked_model() {
       {"class_name": "LogicalOr", "name": "either", "config": {"name": "either"},
        "inbound_nodes": [{"args": [["not_equal", 0, 0], ["not_nine", 0, 0]], "kwargs": {}}]},
       {"class_name": "Dropout", "name": "dropout", "config": {"name": "dropout", "rate": 0.5},
-       "inbound_nodes": [{"args": [["words", 0, 0]], "kwargs": {"training": false}}]},
+       "inbound_nodes": [{"args": [["words", 0, 0]], "kwargs": {"training": true}}]},
       {"class_name": "LSTM", "name": "first", "config": {"name": "first", "units": 3, "return_sequences": true},
        "inbound_nodes": [{"args": [["dropout", 0, 0]], "kwargs": {"training": false, "mask": ["not_equal", 0, 0]}}]},
       {"class_name": "LSTM", "name": "second", "config": {"name": "second", "units": 2},
@@ -232,6 +235,20 @@ TEST(SaveForKeras, WritesModels) {
   write("text", Model({text}, {Dense({.units = 1, .activation = "sigmoid"})(GRU({.units = 3})(LSTM({.units = 5, .return_sequences = true})(embedded)))},
                       {.name = "text"}), {words});
   write("masked", masked_model(), {padded_words()});
+}
+
+// For keras_continues_test.py: goes on with the training of every model in "in" and puts it into "out".
+TEST(ContinueForKeras, TrainsModels) {
+  const char* folder = std::getenv("NACRE_KERAS_FOLDER");
+  if (!folder) GTEST_SKIP() << "skipped: run by keras_continues_test.py";
+  const std::filesystem::path root = folder;
+  const hdf5::Group data = hdf5::File::open(root / "data.h5").root();
+  const DatasetRef batches = array_dataset({.inputs = {data.tensor("x")}, .targets = {data.tensor("y")}});
+  for (const auto& entry : std::filesystem::directory_iterator(root / "in")) {
+    Model model = load_model(entry.path());
+    model.fit(batches, {.epochs = 1, .batch_size = 8, .shuffle = false});
+    model.save(root / "out" / entry.path().filename());
+  }
 }
 
 }  // namespace
