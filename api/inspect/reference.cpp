@@ -15,11 +15,13 @@ namespace nacre {
 
 namespace {
 
+std::string plural(std::string_view kind) { return std::string(kind) + (kind.ends_with('s') ? "es" : "s"); }
+
 // The page of a kind: "layer" → "layers.md".
 std::string page_of(std::string_view kind) {
-  std::string page(kind);
+  std::string page = plural(kind);
   std::replace(page.begin(), page.end(), ' ', '_');
-  return page + "s.md";
+  return page + ".md";
 }
 
 std::string in_line(const Tree& tree) {
@@ -44,41 +46,50 @@ std::string joined(const std::vector<std::string>& parts, std::string_view betwe
   return text;
 }
 
-// What a JSON Schema says in words: "integer, at least 1", "list of 2 integers or null".
-std::string words_of(const Tree& schema) {
-  if (const Tree* reference = schema.find("$ref")) {
-    std::string kind = reference->as_string().substr(std::string_view("#/$defs/").size());
-    const std::string page = page_of(kind);
-    std::replace(kind.begin(), kind.end(), '_', ' ');
-    return fmt::format("[{}]({})", kind, page);
-  }
-  if (const Tree* choices = schema.find("enum")) {
-    std::vector<std::string> words;
-    for (const Tree& choice : choices->items()) words.push_back(code(in_line(choice)));
-    return joined(words, ", ");
-  }
-  if (const Tree* either = schema.find("anyOf")) {
-    std::vector<std::string> parts;
-    for (const Tree& part : either->items())
-      if (const std::string words = words_of(part); std::find(parts.begin(), parts.end(), words) == parts.end())
-        parts.push_back(words);
-    return joined(parts, " or ");
-  }
+std::string words_of(const Tree& schema);
+
+// "list of 2 × integer", "mapping of text", "integer or text".
+std::string type_words(const Tree& schema) {
   const Tree* type = schema.find("type");
   if (!type) return "anything";
   std::vector<std::string> parts;
   for (const Tree& name : type->is_sequence() ? type->items() : Tree::Sequence{*type})
-    parts.push_back(name == Tree("string") ? "text" : name == Tree("array") ? "list" : name == Tree("object") ? "mapping" : name.as_string());
-  std::string words = joined(parts, " or ");
-  if (words == "list") {
-    if (const Tree* size = schema.find("minItems")) words += fmt::format(" of {}", size->as_integer());
-    if (const Tree* items = schema.find("items")) words += fmt::format("{} {}", schema.find("minItems") ? " ×" : " of", words_of(*items));
+    parts.push_back(name == Tree("string")   ? "text"
+                    : name == Tree("array")  ? "list"
+                    : name == Tree("object") ? "mapping"
+                                             : name.as_string());
+  const std::string words = joined(parts, " or ");
+  const Tree *items = schema.find("items"), *values = schema.find("additionalProperties");
+  if (words == "list" && items) {
+    const Tree* size = schema.find("minItems");
+    return size ? fmt::format("list of {} × {}", size->as_integer(), words_of(*items)) : "list of " + words_of(*items);
   }
-  if (words == "mapping")
-    if (const Tree* values = schema.find("additionalProperties"); values && values->is_mapping())
-      words += " of " + words_of(*values);
+  return words == "mapping" && values && values->is_mapping() ? "mapping of " + words_of(*values) : words;
+}
+
+// What a JSON Schema says: "integer, at least 1", "[initializer](initializers.md) or null".
+std::string words_of(const Tree& schema) {
+  std::string words;
+  if (const Tree* reference = schema.find("$ref")) {
+    std::string kind = reference->as_string().substr(std::string_view("#/$defs/").size());
+    const std::string page = page_of(kind);
+    std::replace(kind.begin(), kind.end(), '_', ' ');
+    words = fmt::format("[{}]({})", kind, page);
+  } else if (const Tree* choices = schema.find("enum")) {
+    std::vector<std::string> parts;
+    for (const Tree& choice : choices->items()) parts.push_back(code(in_line(choice)));
+    words = joined(parts, ", ");
+  } else if (const Tree* either = schema.find("anyOf")) {
+    std::vector<std::string> parts;
+    for (const Tree& part : either->items())
+      if (const std::string text = words_of(part); std::find(parts.begin(), parts.end(), text) == parts.end())
+        parts.push_back(text);
+    words = joined(parts, " or ");
+  } else {
+    words = type_words(schema);
+  }
   const auto bound = [&](std::string_view key, std::string_view text) {
-    if (const Tree* value = schema.find(key)) words += fmt::format(", {} {}", text, in_line(*value));
+    if (const Tree* value = schema.find(key)) words += fmt::format(", {} {:g}", text, value->as_number());
   };
   bound("minimum", "at least");
   bound("exclusiveMinimum", "above");
@@ -87,16 +98,38 @@ std::string words_of(const Tree& schema) {
   return words;
 }
 
+// What stands in a file when nothing is given; nothing for parts that have fields of their own.
+std::string default_of(const Field& field) {
+  if (field.constraint.required) return "required";
+  const std::string text = in_line(field.default_value);
+  return text.find('\n') == std::string::npos ? cell(code(text)) : "";
+}
+
 std::string table_of(const FieldTable& fields) {
   std::string text = "| field | type | default | meaning |\n|---|---|---|---|\n";
   for (const Field& field : fields) {
     Tree schema = field.schema();
     annotate_schema(schema, "", field.constraint, Tree());
     text += fmt::format("| {} | {} | {} | {} |\n", code(field.key), cell(words_of(schema)),
-                        field.constraint.required ? "required" : cell(code(in_line(field.default_value))),
-                        cell(std::string(field.help)));
+                        default_of(field), cell(std::string(field.help)));
   }
   return text;
+}
+
+// The fields that nearly all classes of a kind have, to be told once; null when there are none.
+template <class Base>
+const FieldTable* common_table() {
+  const FieldTable* common = nullptr;
+  std::size_t count = 0;
+  for (const ClassInfo<Base>& info : registry<Base>().classes())
+    if (info.fields.size() == 2) common = info.fields.front(), ++count;
+  return 2 * count > registry<Base>().classes().size() ? common : nullptr;
+}
+
+template <class Base>
+std::string common_fields() {
+  const FieldTable* common = common_table<Base>();
+  return common ? "\nFields that nearly all have besides their own:\n\n" + table_of(*common) : "";
 }
 
 template <class Base>
@@ -110,17 +143,10 @@ std::string entry_of(const ClassInfo<Base>& info) {
   if (info.module.empty()) text += "\nKeras has no such class.";
   else text += fmt::format("\nIn Keras: {}.", code(fmt::format("{}.{}", info.module, info.class_name)));
   text += "\n";
-  if (!info.fields.empty() && !info.fields.back()->empty()) text += "\n" + table_of(*info.fields.back());
+  for (const FieldTable* table : info.fields)
+    if (table != common_table<Base>() && !table->empty()) text += "\n" + table_of(*table);
   if (const auto example = example_of(info)) text += fmt::format("\n```yaml\n{}```\n", write_yaml(*example));
   return text;
-}
-
-// The fields that all classes of a kind have, told once.
-template <class Base>
-std::string common_fields() {
-  for (const ClassInfo<Base>& info : registry<Base>().classes())
-    if (info.fields.size() == 2) return "\nFields that nearly all have besides their own:\n\n" + table_of(*info.fields.front());
-  return "";
 }
 
 template <class Base>
@@ -131,9 +157,9 @@ std::string page() {
 }
 
 std::string title_of(std::string_view kind) {
-  std::string title(kind);
+  std::string title = plural(kind);
   title.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(title.front())));
-  return title + "s";
+  return title;
 }
 
 // A page for each family, and one that names them all and tells their common fields.
