@@ -4,6 +4,8 @@
 #include <set>
 
 #include "api/functional.h"
+#include "api/shared_layers.h"
+#include "layers/operations.h"
 
 namespace nacre {
 
@@ -104,7 +106,7 @@ class Reconnection {
       if (entry["class_name"].as_string() == "InputLayer") {
         node.calls.push_back({.done = true, .outputs = {Input(read_config<InputConfig>(layer_config))}});
       } else {
-        node.layer = read_object<Layer>(entry);
+        node.layer = read_layer(with_module(entry));
         node.layer->rename(name);
         for (const Tree& call : entry["inbound_nodes"].items()) node.calls.push_back({.record = read_call(call)});
       }

@@ -5,6 +5,7 @@
 
 #include "api/keras_file.h"
 #include "api/keras_places.h"
+#include "api/shared_layers.h"
 #include "layers/cell.h"
 
 namespace nacre {
@@ -135,10 +136,15 @@ void scale_gates(const Layer& layer, const Layer& copy, std::vector<std::string>
 // --- the copy ----------------------------------------------------------------------------------------------------
 
 std::shared_ptr<FunctionalLayer> copy_of(const FunctionalLayer& model, const Tree& config) {
-  auto copy = std::dynamic_pointer_cast<FunctionalLayer>(read_object<Layer>(config));
-  const std::vector<Weight> weights = model.weights(), copies = copy->weights();
-  ensure(weights.size() == copies.size(), "a copy of '{}' has {} weights instead of {}", model.title(), copies.size(), weights.size());
-  for (std::size_t i = 0; i < weights.size(); ++i) copies[i].variable->assign(weights[i].variable->value());
+  const SharedLayers shared;
+  auto copy = std::dynamic_pointer_cast<FunctionalLayer>(read_layer(config));
+  std::map<std::string, VariableRef> variables;  // by path, which a model has once
+  for (const Weight& weight : model.weights()) variables.emplace(weight.variable->path(), weight.variable);
+  for (const Weight& weight : copy->weights()) {
+    const auto found = variables.find(weight.variable->path());
+    ensure(found != variables.end(), "a copy of '{}' has a weight '{}' of its own", model.title(), weight.variable->path());
+    weight.variable->assign(found->second->value());
+  }
   return copy;
 }
 
@@ -169,7 +175,7 @@ ModelContents contents_for_keras(const Trainer& trainer, std::vector<std::string
   warn_of_unknown(model, warnings);
   const auto places = keras_places(model);
   const bool slashes = std::ranges::any_of(places, [](const KerasPlace& place) { return place.layer->own_name().find('/') != std::string::npos; });
-  Tree config = write_object<Layer>(model, Style::keras);
+  Tree config = describe_model(model);
   const bool gates = has_old_gates(config);
   if (!slashes && !gates) return contents;
   replace_old_gates(config);

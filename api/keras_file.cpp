@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "api/shared_layers.h"
+#include "api/vintage/optimizer_state.h"
 #include "api/vintage/weights.h"
 
 namespace nacre {
@@ -36,8 +38,9 @@ std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const 
   if (file.model_config.is_null())
     throw Error("the file holds weights alone, without a model").hint("build the model and load the weights into it").usage();
   Notes notes;
-  auto layer = read_object<Layer>(modern_layer(file.model_config, vintage_of(file), notes));
-  if (options.notes) std::move(notes.begin(), notes.end(), std::back_inserter(*options.notes));
+  const SharedLayers shared;
+  auto layer = read_layer(modern_layer(file.model_config, vintage_of(file), notes));
+  for (const std::string& line : notes) note(options, line);
   auto model = std::dynamic_pointer_cast<FunctionalLayer>(layer);
   if (!model) throw Error("the file holds a {}, no model", layer->class_name()).usage();
   return model;

@@ -2,6 +2,7 @@
 #include "api/keras_file.h"
 
 #include "api/keras_places.h"
+#include "api/shared_layers.h"
 
 namespace nacre {
 
@@ -13,6 +14,8 @@ Tree legacy_layer(Tree object) {
   if (const Tree* module = object.find("module"); !module || !module->is_string() || !module->as_string().starts_with("keras.src.ops"))
     object.erase("module");
   object.erase("registered_name");
+  // The one class whose name in Python is not its public one.
+  if (Tree* class_name = object.find("class_name"); class_name && *class_name == Tree("GroupQueryAttention")) *class_name = "GroupedQueryAttention";
   if (Tree* config = object.find("config"))
     if (Tree* layers = config->find("layers"))
       for (Tree& layer : layers->items()) layer = legacy_layer(std::move(layer));
@@ -81,7 +84,7 @@ KerasFile weights_file(const ModelContents& contents) {
 
 KerasFile model_file(const ModelContents& contents) {
   KerasFile file = weights_file(contents);
-  file.model_config = legacy_layer(write_object<Layer>(*contents.model, Style::keras));
+  file.model_config = legacy_layer(describe_model(*contents.model));
   if (contents.compile_config.is_null()) return file;
   file.training_config = training_config(contents.compile_config);
   file.optimizer_weights = named_values(contents.optimizer);

@@ -123,11 +123,6 @@ bool is_operation(const Layer& layer) {
 
 std::vector<VariableRef> own_variables(const Layer& layer) {
   std::vector<VariableRef> variables;
-  if (layer.class_name() == "SpectralNormalization")
-    for (const auto& wrapped : layer.sublayers())
-      for (const Weight& weight : wrapped->own_weights())
-        if (const std::string& path = weight.variable->path(); path.ends_with("/kernel") || path.ends_with("/embeddings"))
-          variables.push_back(weight.variable);
   for (const bool trainable : {true, false})
     for (const Weight& weight : layer.own_weights())
       if (weight.variable->trainable() == trainable) variables.push_back(weight.variable);

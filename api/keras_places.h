@@ -19,7 +19,7 @@ std::vector<KerasPlace> keras_places(FunctionalLayer& model, bool compact = fals
 // Operations stand among a functional model's layers; for Keras they are none.
 bool is_operation(const Layer& layer);
 
-// A layer's own variables in the order of the format; for SpectralNormalization also the kernel that it borrows.
+// A layer's own variables in the order of the format: trainable ones first.
 std::vector<VariableRef> own_variables(const Layer& layer);
 
 }  // namespace nacre

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/keras_places.h"
+#include "api/shared_layers.h"
 
 namespace nacre {
 
@@ -47,25 +48,12 @@ Tree build_config(const Layer& layer) {
   return config;
 }
 
-// Adds to an object what only archives have, and to the layers within it. Objects and layers are told apart by names.
+// Adds to a description what only archives have, and to those of the layers within.
 void complete(Tree& object, const Layer& layer) {
   if (Tree build = build_config(layer); !build.is_null()) object.set("build_config", std::move(build));
-  const bool is_model = dynamic_cast<const FunctionalLayer*>(&layer) != nullptr;
-  if (is_model) object.set("compile_config", Tree::mapping());
+  if (dynamic_cast<const FunctionalLayer*>(&layer)) object.set("compile_config", Tree::mapping());
   if (layer.class_name() == "Functional") object.set("registered_name", "Functional");
-  const std::vector<std::shared_ptr<Layer>> sublayers = layer.sublayers();
-  const auto descend = [&](Tree& value) {
-    const Tree* config = value.find("config");
-    const Tree* name = config ? config->find("name") : nullptr;
-    if (!name || !value.find("class_name")) return;
-    for (const auto& sublayer : sublayers)
-      if (Tree(sublayer->own_name()) == *name && Tree(sublayer->class_name()) == value["class_name"]) return complete(value, *sublayer);
-  };
-  for (Tree::Entry& entry : object.find("config")->entries()) {
-    if (entry.value.is_mapping()) descend(entry.value);
-    if (entry.value.is_sequence())
-      for (Tree& item : entry.value.items()) descend(item);
-  }
+  each_inner_object(object, layer, complete);
 }
 
 // The tensors of a layer's tables are named variables of its group; "_lookup_layer/idf_weights" is one of an object
@@ -137,7 +125,7 @@ WeightTree weight_tree(const ModelContents& contents) {
 }
 
 Tree archive_config(const ModelContents& contents) {
-  Tree config = write_object<Layer>(*contents.model, Style::keras);
+  Tree config = describe_model(*contents.model);
   complete(config, *contents.model);
   if (!contents.compile_config.is_null()) config.set("compile_config", contents.compile_config);
   return config;
@@ -207,12 +195,22 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
   }
 }
 
-void load_optimizer(Optimizer& optimizer, const WeightTree& tree) {
+void load_optimizer(Optimizer& optimizer, const WeightTree& tree, const LoadOptions& options) {
   const WeightGroup* group = tree.find(optimizer_path);
   if (!group) return;
-  KerasFile file;
-  for (const Tensor& tensor : group->variables) file.optimizer_weights.push_back({"", tensor});
-  load_optimizer(optimizer, file);
+  const std::vector<Tensor>& values = group->variables;
+  std::vector<VariableRef> variables = optimizer.variables();
+  const std::size_t counters = optimizer.scheduled() ? 1 : 2;  // iteration and learning rate
+  if (values.size() == counters && variables.size() > counters) variables.resize(counters);  // before the first step
+  // Keras 2 left the learning rate to the config.
+  if (counters == 2 && values.size() + 1 == variables.size()) variables.erase(variables.begin() + 1);
+  const bool fits = std::ranges::equal(values, variables, {}, &Tensor::shape, [](const VariableRef& variable) { return variable->shape(); });
+  if (!fits) {
+    if (options.notes)
+      options.notes->push_back(fmt::format("the optimizer starts anew: the file has {} tensors of its state, which are not those of '{}'", values.size(), optimizer.name()));
+    return;
+  }
+  for (std::size_t i = 0; i < values.size(); ++i) variables[i]->assign(values[i].cast(variables[i]->type().dtype));
 }
 
 }  // namespace nacre

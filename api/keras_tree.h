@@ -22,6 +22,6 @@ std::shared_ptr<FunctionalLayer> read_model(const KerasArchive& archive, const L
 // Throws an Error that names the layer when they do not fit.
 void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOptions& options = {});
 // Gives a built optimizer its state; as Keras does, it starts anew when the tree holds another optimizer's.
-void load_optimizer(Optimizer& optimizer, const WeightTree& tree);
+void load_optimizer(Optimizer& optimizer, const WeightTree& tree, const LoadOptions& options = {});
 
 }  // namespace nacre

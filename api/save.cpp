@@ -17,6 +17,8 @@ namespace {
 
 constexpr const char* endings = "the name of a model's file ends in .keras, .h5, .weights.h5, .weights.json, .json or .yaml";
 
+constexpr const char* joining_hint = "nacre convert ARCHITECTURE model.keras --weights WEIGHTS makes one model of both";
+
 // --- what a file is ----------------------------------------------------------------------------------------------
 
 struct Ending {
@@ -88,24 +90,25 @@ decltype(auto) in_file(const fs::path& path, Work&& work) {
   }
 }
 
-// Compiles as the file says and gives the optimizer its state, which `load_state` has.
+// Compiles as the file says and gives the optimizer its state, which `load_state` has. What cannot be understood is
+// noted and does not stop the model from predicting.
 void compile(Model& model, const KerasFile& description, const LoadOptions& options, const std::function<void(Optimizer&)>& load_state) {
   if (!options.compile || description.training_config.is_null()) return;
-  within([] { return "while reading how the model was compiled"; }, [&] {
+  const auto noting = [&](std::string_view consequence, auto&& work) {
     try {
-      model.compile(read_compile_options(description));
-    } catch (Error& error) {
-      if (options.notes) return options.notes->push_back("it is not compiled: " + error.message()), void();
-      error.hint("load it without compiling to predict only");
-      throw;
+      work();
+      return true;
+    } catch (const Error& error) {
+      note(options, fmt::format("{}: {}{}{}", consequence, error.subject(), error.subject().empty() ? "" : ": ", error.message()));
+      return false;
     }
-    if (!model.graph().connected()) return;
-    std::vector<VariableRef> variables;
-    for (const Weight& weight : model.graph().trainable_weights()) variables.push_back(weight.variable);
-    Optimizer& optimizer = model.trainer().optimizer();
-    optimizer.build(variables);
-    load_state(optimizer);
-  });
+  };
+  if (!noting("the model is not compiled", [&] { model.compile(read_compile_options(description)); }) || !model.graph().connected()) return;
+  std::vector<VariableRef> variables;
+  for (const Weight& weight : model.graph().trainable_weights()) variables.push_back(weight.variable);
+  Optimizer& optimizer = model.trainer().optimizer();
+  optimizer.build(variables);
+  noting("the optimizer starts anew", [&] { load_state(optimizer); });
 }
 
 ModelContents contents_with_warnings(const Trainer& trainer, const SaveOptions& options) {
@@ -157,7 +160,7 @@ void save_model(const Trainer& trainer, const fs::path& path, const SaveOptions&
     throw Error("'{}' is the name of a file of weights alone", path.filename().string())
         .hint("save_weights writes it; a whole model's name ends in .keras or .h5")
         .usage();
-  trainer.model().inputs();  // or the error that it is not built
+  if (kind == FileKind::archive || kind == FileKind::h5) trainer.model().inputs();  // or the error that it is not built
   const ModelContents contents = contents_with_warnings(trainer, options);
   if (kind == FileKind::archive) write_keras_archive(path, model_archive(contents));
   else if (kind == FileKind::h5) write_keras_h5(path, model_file(contents));
@@ -193,7 +196,7 @@ Model load_model(const fs::path& path, const LoadOptions& options) {
       case FileKind::archive: {
         const KerasArchive archive = read_keras_archive(path);
         Model model(read_model(archive, options));
-        compile(model, description_of(archive), options, [&](Optimizer& optimizer) { load_optimizer(optimizer, archive.weights); });
+        compile(model, description_of(archive), options, [&](Optimizer& optimizer) { load_optimizer(optimizer, archive.weights, options); });
         return model;
       }
       case FileKind::h5: {
@@ -204,12 +207,21 @@ Model load_model(const fs::path& path, const LoadOptions& options) {
         });
         return model;
       }
-      case FileKind::json: return Model(read_architecture(description_of(load_json(path)), options));
-      case FileKind::yaml: return Model(read_architecture(description_of(load_yaml(path)), options));
+      case FileKind::json:
+      case FileKind::yaml: throw Error("the file holds an architecture without weights").hint(joining_hint).usage();
       case FileKind::weights:
       case FileKind::sharded_weights: break;
     }
-    throw Error("the file holds weights alone, without a model").hint("build the model and load the weights into it").usage();
+    throw Error("the file holds weights alone, without a model").hint(joining_hint).usage();
+  });
+}
+
+Model load_architecture(const fs::path& path, const LoadOptions& options) {
+  register_models();
+  return in_file(path, [&] {
+    const FileKind kind = kind_of_file(path);
+    if (kind != FileKind::json && kind != FileKind::yaml) throw Error("this is no architecture").hint("those are .json and .yaml files").usage();
+    return Model(read_architecture(description_of(kind == FileKind::json ? load_json(path) : load_yaml(path)), options));
   });
 }
 

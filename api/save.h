@@ -35,9 +35,10 @@ std::uint64_t shard_bytes(const SaveOptions& options);
 void save_model(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {});
 void save_model(const Trainer& trainer, const std::filesystem::path& path, const SaveOptions& options = {});  // all weights have values
 
-// Throws an Error that names the file and, within it, the layer or class that cannot be read. The weights of a model
-// from an architecture file have no values yet.
+// Throws an Error that names the file and, within it, the layer or class that cannot be read.
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
+// A model of a .json or .yaml file; its weights have no values yet.
+Model load_architecture(const std::filesystem::path& path, const LoadOptions& options = {});
 
 // Weights alone, and in .weights.h5 and shards the optimizer's state of a compiled model.
 void save_weights(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {});

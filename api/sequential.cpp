@@ -1,5 +1,7 @@
 #include "api/sequential.h"
 
+#include "api/shared_layers.h"
+
 namespace nacre {
 
 namespace {
@@ -90,7 +92,7 @@ std::shared_ptr<SequentialLayer> SequentialLayer::from_config(const Tree& tree) 
           model->set_input(Input(read_config<InputConfig>(spelling.config)));
           continue;
         }
-        model->add(read_object<Layer>(entry));
+        model->add(read_layer(entry));
       } catch (Error& error) {
         error.at(spelling.mark);
         throw;

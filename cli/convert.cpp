@@ -4,7 +4,6 @@
 #include "api/save.h"
 #include "cli/verbs.h"
 #include "formats/keras_weights.h"
-#include "formats/yaml.h"
 
 namespace nacre::cli {
 
@@ -44,7 +43,9 @@ int convert(const ConvertArguments& arguments) {
     if (is_architecture(source) && !arguments.weights && !is_architecture(target))
       throw Error("the file holds an architecture without weights").at({arguments.input.string()}).hint("--weights names the file that has them").usage();
     LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch, .skipped = &skipped, .notes = &notes};
-    Model model = experiment ? Model(Experiment::load(arguments.input).build_model()) : load_model(arguments.input, options);
+    Model model = experiment                ? Model(Experiment::load(arguments.input).build_model())
+                  : is_architecture(source) ? load_architecture(arguments.input, options)
+                                            : load_model(arguments.input, options);
     if (arguments.weights) model.load_weights(*arguments.weights, options);
     for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
     for (const std::string& line : skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());

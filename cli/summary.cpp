@@ -20,7 +20,9 @@ Model model_of(const SummaryArguments& arguments) {
   if (!is_experiment(arguments.model)) {
     if (!arguments.overrides.empty()) throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
     std::vector<std::string> notes;
-    Model model = load_model(arguments.model, {.notes = &notes});
+    const FileKind kind = kind_of_file(arguments.model);
+    const LoadOptions options{.notes = &notes};
+    Model model = kind == FileKind::json || kind == FileKind::yaml ? load_architecture(arguments.model, options) : load_model(arguments.model, options);
     for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
     return model;
   }

@@ -94,6 +94,19 @@ FitOptions fit_options(const Experiment& experiment, const Experiment::Data& dat
   return options;
 }
 
+// As the configuration says, or without a loss there as the saved model was: it goes on with its own optimizer's state.
+Model compiled_model(const Experiment& experiment, const std::filesystem::path& config) {
+  const bool has_loss = !experiment.config().train.compile.loss.empty();
+  if (const auto saved = experiment.saved_model(); saved && !has_loss) {
+    Model model = load_model(*saved);
+    if (model.trainer().options()) return model;
+  }
+  if (!has_loss) throw Error("the key 'train.loss' is missing").at({config.string(), 0, 0}).hint("train: {loss: mse}").usage();
+  Model model(experiment.build_model());
+  model.compile(experiment.config().train.compile);
+  return model;
+}
+
 Tree json_report(const RunFolder& folder, const History& history) {
   Tree report, epochs = Tree::sequence();
   report.set("run", folder.path().string());
@@ -114,11 +127,8 @@ Tree json_report(const RunFolder& folder, const History& history) {
 int train(const TrainArguments& arguments) {
   const Experiment experiment = Experiment::load(arguments.config, arguments.overrides);
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
-  if (experiment.config().train.compile.loss.empty())
-    throw Error("the key 'train.loss' is missing").at({arguments.config.string(), 0, 0}).hint("train: {loss: mse}").usage();
-  Model model(experiment.build_model());
+  Model model = compiled_model(experiment, arguments.config);
   model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
-  model.compile(experiment.config().train.compile);
   const Experiment::Data data = experiment.open_data();
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 

@@ -96,6 +96,8 @@ Experiment Experiment::load(const std::filesystem::path& file, std::span<const s
   return Experiment(load_config(file, overrides), file.stem().string());
 }
 
+std::optional<std::filesystem::path> Experiment::saved_model() const { return saved_model_file(config_.model, variables_, folder_); }
+
 std::filesystem::path Experiment::output_folder() const {
   if (config_.output) return *config_.output;
   return std::filesystem::path("runs") / (config_.name.empty() ? "model" : config_.name);

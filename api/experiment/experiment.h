@@ -84,26 +84,33 @@ struct ExperimentConfig {
   }
 };
 
+// Whether a file is a configuration, and not an architecture of Keras in YAML, by its name and its keys.
+bool is_experiment(const std::filesystem::path& file);
+
 class Experiment {
  public:
   explicit Experiment(const ConfigFile& file, std::string default_name = "");
   static Experiment load(const std::filesystem::path& file, std::span<const std::string> overrides = {});
 
   const ExperimentConfig& config() const { return config_; }
-// Whether a file is a configuration, and not an architecture of Keras in YAML, by its name and its keys.
-bool is_experiment(const std::filesystem::path& file);
-
   const std::filesystem::path& folder() const { return folder_; }
   // Where the run's files go: `output` relative to the working folder, or runs/NAME.
   std::filesystem::path output_folder() const;
 
   std::shared_ptr<FunctionalLayer> build_model() const;
+  // The saved model that the configuration starts from, if it names one.
+  std::optional<std::filesystem::path> saved_model() const;
 
   struct Data {
     DatasetRef train, validation, test;  // null: not given
+    // Calls change(set) for each that is given.
+    void each(auto&& change) {
+      for (DatasetRef* set : {&train, &validation, &test})
+        if (*set) change(*set);
+    }
   };
-  // Opens what the file names, splits and normalises it.
-  Data open_data() const;
+  // Opens what the file names, splits it, augments the training data and normalises all of it.
+  Data open_data() const { return open(true); }
   // What `evaluate` measures on: test, else validation, else train; throws a usage Error when there is none.
   DatasetRef open_evaluation_data() const;
 
@@ -112,6 +119,8 @@ bool is_experiment(const std::filesystem::path& file);
   Tree render() const;
 
  private:
+  Data open(bool augmenting) const;
+
   ExperimentConfig config_;
   std::filesystem::path folder_;
   Variables variables_;

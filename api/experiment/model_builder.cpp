@@ -191,8 +191,10 @@ class Builder {
 std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std::filesystem::path& folder, const Variables& variables,
                                             const Tree& model) {
   try {
-    if (config.file) {
-      const Model loaded = load_model(folder / substitute(*config.file, variables).as_string(), {.compile = false});
+    if (const auto file = saved_model_file(model, variables, folder)) {
+      const FileKind kind = kind_of_file(*file);
+      const bool architecture = kind == FileKind::json || kind == FileKind::yaml;
+      const Model loaded = architecture ? load_architecture(*file) : load_model(*file, {.compile = false});
       return std::static_pointer_cast<FunctionalLayer>(loaded.share());
     }
     if (!zoo_opener()) throw Error("this build has no model zoo").usage();
@@ -257,17 +259,29 @@ ZooOpener& zoo_opener() {
   return opener;
 }
 
+std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder) {
+  const ModelConfig config = read_model(model);
+  if (!config.file) return std::nullopt;
+  return folder / substitute(*config.file, variables).as_string();
+}
+
 std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& variables,
                                              const std::filesystem::path& folder, const std::string& default_name) {
   const ModelConfig config = read_model(tree);
   const std::string name = config.name.empty() ? default_name : config.name;
-  if (config.file || config.zoo) return open_saved(config, folder, variables, tree);
   return within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); },
                 [&] {
-                  Builder builder(config, variables, folder);
-                  LayerOptions options{.name = name, .trainable = true, .dtype = {}};
-                  const bool stack = !config.sequential.is_null() && !builder.branches() && config.outputs.is_null();
-                  return stack ? builder.stack(std::move(options)) : builder.graph(std::move(options));
+                  std::shared_ptr<FunctionalLayer> model;
+                  if (config.file || config.zoo) {
+                    model = open_saved(config, folder, variables, tree);
+                  } else {
+                    Builder builder(config, variables, folder);
+                    LayerOptions options{.name = name, .trainable = true, .dtype = {}};
+                    const bool stack = !config.sequential.is_null() && !builder.branches() && config.outputs.is_null();
+                    model = stack ? builder.stack(std::move(options)) : builder.graph(std::move(options));
+                  }
+                  if (config.weights) Model(model).load_weights(folder / substitute(*config.weights, variables).as_string());
+                  return model;
                 });
 }
 
@@ -277,6 +291,7 @@ Tree render_model(const Tree& tree, const Variables& variables) {
   if (!config.name.empty()) rendered.set("name", config.name);
   if (config.file) rendered.set("file", *config.file);
   if (config.zoo) rendered.set("zoo", *config.zoo);
+  if (config.weights) rendered.set("weights", *config.weights);
   if (config.file || config.zoo) return rendered;
   const ExpandedModel expanded = expand(config, variables);
   const bool stack = !config.sequential.is_null() && !expanded.branches && config.outputs.is_null();

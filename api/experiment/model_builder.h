@@ -14,7 +14,7 @@ struct ModelConfig {
   static constexpr std::string_view doc = "The network: a stack, a graph, or one that was saved.";
   std::string name;
   Tree sequential, inputs, layers, outputs, blocks;
-  std::optional<std::string> file, zoo;
+  std::optional<std::string> file, zoo, weights;
   static void describe(auto&& field) {
     field("name", &ModelConfig::name, "of the model; default: the experiment's");
     field("sequential", &ModelConfig::sequential, "a list of layers, each fed by the one before");
@@ -22,8 +22,9 @@ struct ModelConfig {
     field("layers", &ModelConfig::layers, "of a graph: a list of layers, each with `from`");
     field("outputs", &ModelConfig::outputs, "of a graph: names of layers");
     field("blocks", &ModelConfig::blocks, "pieces with arguments, used like layers: {residual(filters): [...]}");
-    field("file", &ModelConfig::file, "a saved model");
+    field("file", &ModelConfig::file, "a saved model, or an architecture in JSON or YAML");
     field("zoo", &ModelConfig::zoo, "a model of the zoo, by name");
+    field("weights", &ModelConfig::weights, "a file whose weights the model begins with");
   }
 };
 
@@ -34,6 +35,9 @@ ZooOpener& zoo_opener();
 // Throws usage Errors with the line of the layer that does not fit.
 std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables,
                                              const std::filesystem::path& folder, const std::string& default_name = "");
+
+// Where the saved model lies that the `model:` part names, if it names one.
+std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder);
 
 // The `model:` part with blocks expanded, expressions evaluated and every default filled in.
 Tree render_model(const Tree& model, const Variables& variables);

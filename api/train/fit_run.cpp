@@ -184,7 +184,13 @@ void FitRun::set_weights(const std::vector<Tensor>& values) {
 }
 
 void FitRun::save(const std::string& file, bool weights_only) {
-  const SaveOptions options{.listener = &listener_};
+  // What a file cannot hold is said once, not with each one.
+  struct Once final : ProgressListener {
+    explicit Once(FitRun& fit) : run(fit) {}
+    void warn(std::string_view line) override { run.warn(line); }
+    FitRun& run;
+  } once(*this);
+  const SaveOptions options{.listener = &once};
   if (weights_only) save_weights(trainer_, file, options);
   else save_model(trainer_, file, options);
 }

@@ -1,0 +1,34 @@
+// Layers that belong to several models of one file, as an encoder's do to the autoencoder around it: Keras gives their
+// descriptions a common shared_object_id.
+#pragma once
+
+#include <functional>
+
+#include "api/functional.h"
+
+namespace nacre {
+
+// While one lives, read_layer() gives descriptions of one shared_object_id the same layer. Of the thread that made it;
+// they may nest.
+class SharedLayers {
+ public:
+  SharedLayers();
+  ~SharedLayers();
+  SharedLayers(const SharedLayers&) = delete;
+  SharedLayers& operator=(const SharedLayers&) = delete;
+
+ private:
+  friend std::shared_ptr<Layer> read_layer(const Tree& object);
+  std::map<std::int64_t, std::shared_ptr<Layer>> layers_;
+  SharedLayers* outer_;
+};
+
+std::shared_ptr<Layer> read_layer(const Tree& object);
+
+// Calls visit(description, layer) for the layers within a layer whose descriptions stand in that of the layer itself.
+void each_inner_object(Tree& object, const Layer& layer, const std::function<void(Tree&, Layer&)>& visit);
+
+// The description of a model, {module, class_name, config, registered_name}, with the ids of what is shared.
+Tree describe_model(const FunctionalLayer& model);
+
+}  // namespace nacre

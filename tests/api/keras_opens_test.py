@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Files of Keras go through nacre and come back: Keras opens what nacre makes of them and predicts the same.
+
+For every layer class of goldens/layers.h5, every model of goldens/models and every file of keras-models: Keras (or its
+older version, which made the file) gives the model, `nacre convert` writes it as .keras and .h5, Keras 3 predicts.
+Skipped (77) without Keras, nacre or the shared files. The interpreter that has Keras is $NACRE_KERAS_PYTHON, else the
+one that runs this file. Arguments choose cases by a part of their name; --table prints class × format.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ABSOLUTE, RELATIVE = 1e-4, 1e-3
+FORMATS = (".keras", ".h5")
+
+# What stops Keras itself, with its own file of the same model.
+KERAS_CANNOT = {
+    "STFTSpectrogram": "needs scipy",
+    "MelSpectrogram": "needs scipy",
+}
+
+
+def skip(reason):
+    print("skipped:", reason)
+    sys.exit(77)
+
+
+def as_list(value):
+    return list(value) if isinstance(value, (list, tuple)) else list(value.values()) if isinstance(value, dict) else [value]
+
+
+class Checker:
+    def __init__(self, binary, folder, words):
+        self.binary, self.folder, self.words = binary, folder, words
+        self.table, self.failures, self.excused = {}, [], []
+
+    def wanted(self, name):
+        return not self.words or any(word in name for word in self.words)
+
+    def convert(self, source, target, *options):
+        result = subprocess.run([self.binary, "convert", str(source), str(target), "--overwrite", *options], capture_output=True, text=True)
+        if result.returncode != 0:
+            raise RuntimeError("nacre: " + (result.stderr.strip() or f"exit code {result.returncode}"))
+        return result.stderr
+
+    def compare(self, name, path, inputs, expected):
+        """Keras opens the file and predicts; the largest difference beyond the tolerance is an error."""
+        import keras
+        import numpy as np
+
+        model = keras.models.load_model(path, compile=False)
+        got = as_list(model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0))
+        assert len(got) == len(expected), f"{len(got)} outputs instead of {len(expected)}"
+        for a, b in zip(got, expected):
+            a, b = np.asarray(a), np.asarray(b)
+            assert a.shape == b.shape, f"shape {a.shape} instead of {b.shape}"
+            if a.dtype.kind in "SUO":
+                assert (a == b).all(), "texts differ"
+            else:
+                np.testing.assert_allclose(a.astype("float64"), b.astype("float64"), rtol=RELATIVE, atol=ABSOLUTE)
+
+    def check(self, name, source, inputs, expected, own=None):
+        """own(format) opens Keras's own file of the model: what Keras cannot do itself is not asked of nacre's file."""
+        row = self.table.setdefault(name.rsplit("/", 1)[0] if own else name, {})
+        for ending in FORMATS:
+            target = self.folder / ("out" + ending)
+            try:
+                warnings = self.convert(source, target)
+                self.compare(name, target, inputs, expected)
+                outcome = "ok"
+            except Exception as error:  # noqa: BLE001: every kind is reported
+                reason = str(error).strip().replace("\n", " ")[:300]
+                if own and not own(ending):
+                    outcome = "Keras cannot"
+                    self.excused.append(f"{name} {ending}: {reason}")
+                elif "has no such layer" in locals().get("warnings", ""):
+                    outcome = "no such layer"
+                else:
+                    outcome = "FAILED"
+                    self.failures.append(f"{name} {ending}: {reason}")
+            if row.get(ending) != "FAILED":
+                row[ending] = outcome
+
+
+def layer_cases(checker, goldens):
+    import h5py
+    import keras
+    import numpy as np
+
+    with h5py.File(goldens / "layers.h5") as file:
+        for class_name in file:
+            for case in file[class_name]:
+                name = f"{class_name}/{case}"
+                if not checker.wanted(name):
+                    continue
+                group = file[name]
+                inputs = [group["inputs"][i][()] for i in sorted(group["inputs"], key=int)]
+                try:
+                    keras.backend.clear_session()
+                    layer = keras.saving.deserialize_keras_object(json.loads(group.attrs["config"]))
+                    symbols = [keras.Input(batch_shape=(None,) + x.shape[1:], dtype=x.dtype.name) for x in inputs]
+                    spread = class_name in ("MultiHeadAttention", "GroupQueryAttention")
+                    outputs = layer(*symbols) if spread else layer(symbols if len(symbols) > 1 else symbols[0])
+                    model = keras.Model(symbols, outputs)
+                    weights = [group["weights"][i][()] for i in sorted(group["weights"], key=int)] if "weights" in group else []
+                    if weights:
+                        layer.set_weights(weights)
+                    expected = as_list(model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0))
+                    source = checker.folder / "in.keras"
+                    model.save(source)
+                except Exception as error:  # noqa: BLE001
+                    reason = KERAS_CANNOT.get(class_name)
+                    (checker.excused if reason else checker.failures).append(f"{name}: Keras cannot make the model: {reason or str(error)[:200]}")
+                    continue
+
+                def own(ending, model=model, inputs=inputs, expected=expected):
+                    try:
+                        model.save(checker.folder / ("own" + ending))
+                        checker.compare(name, checker.folder / ("own" + ending), inputs, expected)
+                        return True
+                    except Exception:  # noqa: BLE001
+                        return False
+
+                checker.check(name, source, inputs, expected, own)
+
+
+def model_cases(checker, goldens):
+    import h5py
+
+    for path in sorted((goldens / "models").glob("*")):
+        if path.name.endswith((".io.h5", ".weights.h5")) or not checker.wanted("models/" + path.name):
+            continue
+        with h5py.File(path.with_suffix(".io.h5")) as io:
+            inputs = [io["inputs"][i][()] for i in sorted(io["inputs"], key=int)]
+            expected = [io["outputs"][i][()] for i in sorted(io["outputs"], key=int)]
+        checker.check("models/" + path.name, path, inputs, expected)
+        if path.suffix == ".keras":  # its weights alone, with the architecture
+            name = f"models/{path.stem}.weights.h5"
+            checker.convert(path, checker.folder / "a.json")
+            checker.convert(checker.folder / "a.json", checker.folder / "whole.keras", "--weights", str(path.with_suffix("")) + ".weights.h5")
+            checker.check(name, checker.folder / "whole.keras", inputs, expected)
+
+
+def collected_cases(checker, folder):
+    """Files of all vintages: what nacre makes of them is what it predicts itself, in the meaning of their own Keras."""
+    import numpy as np
+
+    for path in sorted(folder.rglob("*.npz")):
+        name = str(path.relative_to(folder).with_suffix(""))
+        sources = [path.with_suffix(ending) for ending in (".h5", ".hdf5", ".keras") if path.with_suffix(ending).exists()]
+        if not sources or not checker.wanted(name):
+            continue
+        arrays = np.load(path)
+        inputs = [arrays[f"in_{i}"] for i in range(len(arrays.files)) if f"in_{i}" in arrays.files]
+        summary = subprocess.run([checker.binary, "summary", str(sources[0]), "--json"], capture_output=True, text=True)
+        if summary.returncode != 0:
+            checker.failures.append(f"{name}: {summary.stderr.strip()[:200]}")
+            continue
+        summary = json.loads(summary.stdout)
+        if "weights" in summary:  # without a model
+            continue
+        words = []
+        for port, array in zip(summary["inputs"], inputs):
+            file = checker.folder / f"{len(words)}.npy"
+            np.save(file, array)
+            words.append(f"{port['name']}={file}")
+        result = checker.folder / "expected.npz"
+        answer = subprocess.run([checker.binary, "predict", str(sources[0]), *words, "-o", str(result)], capture_output=True, text=True)
+        if answer.returncode != 0:
+            checker.excused.append(f"{name}: nacre does not predict from these inputs: {answer.stderr.strip()[:200]}")
+            continue
+        outputs = np.load(result)
+        checker.check(name, sources[0], inputs, [outputs[port["name"]] for port in summary["outputs"]])
+
+
+def main():
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    python = os.environ.get("NACRE_KERAS_PYTHON", sys.executable)
+    quiet = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="", NACRE_KERAS_PYTHON=python)
+    if Path(python).resolve() != Path(sys.executable).resolve() or os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        if subprocess.run([python, "-c", "import keras, h5py"], env=quiet, capture_output=True).returncode != 0:
+            skip(f"{python} has no Keras; set NACRE_KERAS_PYTHON to one that has")
+        sys.exit(subprocess.run([python, __file__, *sys.argv[1:]], env=quiet).returncode)
+    binary = os.environ.get("NACRE_BINARY", "")
+    if not binary:
+        skip("NACRE_BINARY does not name the binary nacre")
+    shared = Path(os.environ.get("NACRE_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))
+    goldens = Path(os.environ.get("NACRE_GOLDENS", shared / "goldens"))
+    if not goldens.exists():
+        skip(f"there are no goldens at {goldens}")
+    with tempfile.TemporaryDirectory() as folder:
+        checker = Checker(binary, Path(folder), words)
+        layer_cases(checker, goldens)
+        model_cases(checker, goldens)
+        if (shared / "keras-models").exists():
+            collected_cases(checker, shared / "keras-models")
+    if "--table" in sys.argv:
+        for name, row in checker.table.items():
+            print(f"{name:60}", *(f"{row.get(ending, ''):14}" for ending in FORMATS))
+    for line in checker.excused:
+        print("excused:", line)
+    for line in checker.failures:
+        print("FAILED:", line)
+    print(f"{len(checker.table)} classes and models, {len(checker.failures)} failures")
+    sys.exit(1 if checker.failures else 0)
+
+
+if __name__ == "__main__":
+    main()
