@@ -90,9 +90,11 @@ class PReLULayer final : public ConfiguredLayer<PReLUConfig> {
   void build(const std::vector<Shape>& inputs) override {
     Shape shape = inputs[0].from(1);
     for (std::int64_t axis : config_.shared_axes.value_or(std::vector<std::int64_t>())) {
-      need(axis >= 1 && axis <= shape.rank(), "got input {}, which has no axis {} to share slopes along", inputs[0],
+      // Keras counts negative axes from the end of the alpha's shape, which has no batch, and takes 1 off all alike.
+      const std::int64_t place = axis - 1 + (axis < 1 ? shape.rank() : 0);
+      need(place >= 0 && place < shape.rank(), "got input {}, which has no axis {} to share slopes along", inputs[0],
            axis);
-      shape.set(static_cast<int>(axis) - 1, 1);
+      shape.set(static_cast<int>(place), 1);
     }
     alpha_ = add_weight("alpha", shape, config_.alpha_initializer,
                         {.regularizer = config_.alpha_regularizer, .constraint = config_.alpha_constraint});
