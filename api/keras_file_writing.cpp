@@ -1,6 +1,8 @@
 // Models as the contents of Keras's HDF5 files: what is written.
 #include "api/keras_file.h"
 
+#include <set>
+
 #include "api/keras_places.h"
 #include "api/shared_layers.h"
 
@@ -39,9 +41,15 @@ Losses with_whole_names(const Losses& losses, const Objective& objective) {
   return whole;
 }
 
+// Under their paths, which the state of some optimizers does not have for itself alone.
 std::vector<NamedTensor> named_values(const std::vector<VariableRef>& variables) {
   std::vector<NamedTensor> values;
-  for (const VariableRef& variable : variables) values.push_back({variable->path(), variable->value()});
+  std::set<std::string> taken;
+  for (const VariableRef& variable : variables) {
+    std::string name = variable->path();
+    for (int i = 1; !taken.insert(name).second; ++i) name = fmt::format("{}_{}", variable->path(), i);
+    values.push_back({std::move(name), variable->value()});
+  }
   return values;
 }
 

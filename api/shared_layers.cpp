@@ -1,5 +1,6 @@
 #include "api/shared_layers.h"
 
+#include <optional>
 #include <set>
 
 namespace nacre {
@@ -20,6 +21,17 @@ void count(const FunctionalLayer& model, std::set<const Layer*>& models, std::ma
   }
 }
 
+// Messages name the layer that could not be read; models name themselves.
+std::shared_ptr<Layer> read_named(const Tree& object) {
+  const Tree* config = object.find("config");
+  const Tree* name = config ? config->find("name") : nullptr;
+  const ObjectSpelling spelling = object_spelling(object, registry<Layer>().kind());
+  const ClassInfo<Layer>* info = registry<Layer>().find(spelling.name, spelling.module);
+  if (!name || !name->is_string() || (info && (info->class_name == "Functional" || info->class_name == "Sequential"))) return read_object<Layer>(object);
+  return within([&] { return fmt::format("while reading layer '{}' ({})", name->as_string(), spelling.name); },
+                [&] { return read_object<Layer>(object); });
+}
+
 }  // namespace
 
 SharedLayers::SharedLayers() : outer_(std::exchange(innermost(), this)) {}
@@ -27,11 +39,19 @@ SharedLayers::SharedLayers() : outer_(std::exchange(innermost(), this)) {}
 SharedLayers::~SharedLayers() { innermost() = outer_; }
 
 std::shared_ptr<Layer> read_layer(const Tree& object) {
-  const Tree* id = object.find("shared_object_id");
-  if (!id || !id->is_integer() || !innermost()) return read_object<Layer>(object);
-  std::map<std::int64_t, std::shared_ptr<Layer>>& known = innermost()->layers_;
-  if (const auto found = known.find(id->as_integer()); found != known.end()) return found->second;
-  return known[id->as_integer()] = read_object<Layer>(object);
+  SharedLayers* scope = innermost();
+  if (!scope) return read_object<Layer>(object);
+  const Tree *written = object.find("shared_object_id"), *config = object.find("config"), *name = config ? config->find("name") : nullptr;
+  const std::optional<std::int64_t> id = written && written->is_integer() ? std::optional(written->as_integer()) : std::nullopt;
+  if (id)
+    if (const auto known = scope->layers_.find(*id); known != scope->layers_.end()) return known->second;
+  const Tree* class_name = object.find("class_name");
+  const std::pair key(class_name && class_name->is_string() ? class_name->as_string() : "", name && name->is_string() ? name->as_string() : "");
+  const auto first = id ? scope->unmarked_.find(key) : scope->unmarked_.end();
+  const std::shared_ptr<Layer> layer = first == scope->unmarked_.end() ? read_object<Layer>(object) : first->second;
+  if (id) scope->layers_.emplace(*id, layer);
+  else scope->unmarked_.emplace(key, layer);
+  return layer;
 }
 
 void each_inner_object(Tree& object, const Layer& layer, const std::function<void(Tree&, Layer&)>& visit) {

@@ -8,8 +8,8 @@
 
 namespace nacre {
 
-// While one lives, read_layer() gives descriptions of one shared_object_id the same layer. Of the thread that made it;
-// they may nest.
+// While one lives, read_layer() gives descriptions of one shared_object_id the same layer. Keras often loses the id of
+// the first one, which is then the one of the same class and name. Of the thread that made it; they may nest.
 class SharedLayers {
  public:
   SharedLayers();
@@ -20,6 +20,7 @@ class SharedLayers {
  private:
   friend std::shared_ptr<Layer> read_layer(const Tree& object);
   std::map<std::int64_t, std::shared_ptr<Layer>> layers_;
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<Layer>> unmarked_;  // by class and name
   SharedLayers* outer_;
 };
 

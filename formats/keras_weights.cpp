@@ -226,9 +226,9 @@ void write_sharded_keras_weights(const fs::path& path, const WeightTree& tree, s
       filled += size, total += size;
       shards.back().root().write(fmt::format("{}/{}", vars, key), tensor);
       Tree* holders = map.find("/" + vars);
-      if (!holders) map.set("/" + vars, shard);
-      else if (holders->is_string() && *holders != Tree(shard)) *holders = Tree::Sequence{*holders, Tree(shard)};
-      else if (holders->is_sequence() && holders->items().back() != Tree(shard)) holders->push(shard);
+      if (!holders) return void(map.set("/" + vars, shard));  // a list as soon as there are two variables
+      if (holders->is_string()) *holders = Tree::Sequence{*holders};
+      if (holders->items().back() != Tree(shard)) holders->push(shard);
     });
   }
   Tree index, metadata;

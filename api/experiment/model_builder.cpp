@@ -14,6 +14,8 @@ ModelConfig read_model(const Tree& tree) {
   if (tree.is_null()) throw Error("the key 'model' is missing").at(tree.mark()).hint("model: {sequential: [...]}").usage();
   ModelConfig config = read_config<ModelConfig>(tree);
   const int ways = !config.sequential.is_null() + !config.layers.is_null() + config.file.has_value() + config.zoo.has_value();
+  if (!config.trainable.is_null() && !config.file && !config.zoo)
+    throw Error("'trainable' is for models of 'file' and 'zoo'").at(config.trainable.mark()).hint("say it at the layers").usage();
   if (ways != 1)
     throw Error("wanted one of 'sequential', 'layers', 'file', 'zoo', got {} of them", ways).at(tree.mark()).about("'model'").usage();
   if (const Tree& lines = config.layers.is_null() ? config.sequential : config.layers; lines.is_sequence() && lines.items().empty())
@@ -49,6 +51,16 @@ Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesy
     tokens.push(class_name == IntegerLookupConfig::class_name ? parse_yaml(token, file) : Tree(std::move(token)));
   *vocabulary = std::move(tokens).at(vocabulary->mark());
   return config;
+}
+
+// The number behind a name: "lstm:1" is the second output.
+std::pair<std::string, std::size_t> split_reference(const std::string& reference, const Mark& mark) {
+  const std::size_t colon = reference.rfind(':');
+  if (colon == std::string::npos) return {reference, 0};
+  const std::string digits = reference.substr(colon + 1);
+  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
+    throw Error("cannot read '{}'", reference).at(mark).hint("the second output of a layer is written name:1").usage();
+  return {reference.substr(0, colon), std::stoul(digits)};
 }
 
 // Builds the lines of an expanded model one after the other.
@@ -139,24 +151,16 @@ class Builder {
     if (!config_.blocks.is_null())
       for (const Tree::Entry& entry : config_.blocks.entries()) blocks.push_back(parse_signature(entry.key, entry.mark).name);
     known.insert(known.end(), blocks.begin(), blocks.end());
-    for (const auto& info : registry<Layer>().classes()) known.push_back(info.class_name);
+    for (const auto& info : registry<Layer>().classes()) known.push_back(info.spelling());
     return Error("unknown layer '{}'", name).hint(suggestion(name, known)).usage();
   }
 
   Symbol symbol(const std::string& reference, const Mark& mark) const {
-    const std::size_t colon = reference.rfind(':');
-    const std::string name = reference.substr(0, colon);
-    std::size_t output = 0;
-    if (colon != std::string::npos) {
-      const std::string digits = reference.substr(colon + 1);
-      if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
-        throw Error("cannot read '{}'", reference).at(mark).hint("the second output of a layer is written name:1").usage();
-      output = std::stoul(digits);
-    }
+    const auto [name, output] = split_reference(reference, mark);
     const auto found = values_.find(name);
     if (found == values_.end()) {
       if (const auto alias = expanded_.aliases.find(name); alias != expanded_.aliases.end() && alias->second != name)
-        return symbol(alias->second + (colon == std::string::npos ? "" : reference.substr(colon)), mark);
+        return symbol(alias->second + reference.substr(name.size()), mark);
       std::vector<std::string_view> known;
       for (const auto& [candidate, value] : values_) known.push_back(candidate);
       throw Error("there is no layer '{}'", name).at(mark).hint(suggestion(name, known)).usage();
@@ -205,6 +209,44 @@ std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std
   }
 }
 
+// A saved model as far as the layers in `outputs`, and frozen as `trainable` says.
+std::shared_ptr<FunctionalLayer> chosen_part(const ModelConfig& config, const Variables& variables,
+                                             std::shared_ptr<FunctionalLayer> model, const std::string& name) {
+  const auto names = [&](const Tree& tree) {
+    const Tree written = substitute(tree, variables);
+    return written.is_sequence() ? written.items() : Tree::Sequence{written};
+  };
+  const auto marked = [](const Mark& mark, auto&& work) {
+    try {
+      return work();
+    } catch (Error& error) {
+      error.at(mark).usage();
+      throw;
+    }
+  };
+  if (!config.outputs.is_null()) {
+    Symbols outputs;
+    for (const Tree& reference : names(config.outputs)) {
+      const auto [layer, index] = split_reference(reference.as_string(), reference.mark());
+      const Symbols all = marked(reference.mark(), [&] { return model->outputs_of(layer); });
+      if (index >= all.size())
+        throw Error("layer '{}' has {} output(s), got '{}'", layer, all.size(), reference.as_string()).at(reference.mark()).usage();
+      outputs.push_back(all[index]);
+    }
+    model = std::make_shared<FunctionalLayer>(model->inputs(), outputs, LayerOptions{.name = name, .trainable = true, .dtype = {}});
+  }
+  if (config.trainable.is_null()) return model;
+  const Tree trainable = substitute(config.trainable, variables);
+  if (trainable.is_bool()) {
+    model->set_trainable(trainable.as_bool());
+    return model;
+  }
+  for (const auto& layer : model->layers()) layer->set_trainable(false);
+  for (const Tree& layer : names(config.trainable))
+    marked(layer.mark(), [&] { return model->layer(layer.as_string())->set_trainable(true); });
+  return model;
+}
+
 // The line that a name stands for once blocks are expanded.
 std::string line_name(const ExpandedModel& expanded, const std::string& name) {
   const auto alias = expanded.aliases.find(name);
@@ -233,7 +275,7 @@ Tree render_line(const LayerLine& line) {
     const Tree file = vocabulary && vocabulary->is_string() ? std::exchange(*vocabulary, Tree()) : Tree();
     fields = info->make(config)->config_tree(Style::full);
     if (!file.is_null()) fields.set("vocabulary", file);
-    head = info->class_name;
+    head = info->spelling();
   }
   if (!line.from.empty()) {
     Tree from = Tree::sequence();
@@ -269,20 +311,18 @@ std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& 
                                              const std::filesystem::path& folder, const std::string& default_name) {
   const ModelConfig config = read_model(tree);
   const std::string name = config.name.empty() ? default_name : config.name;
-  return within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); },
-                [&] {
-                  std::shared_ptr<FunctionalLayer> model;
-                  if (config.file || config.zoo) {
-                    model = open_saved(config, folder, variables, tree);
-                  } else {
-                    Builder builder(config, variables, folder);
-                    LayerOptions options{.name = name, .trainable = true, .dtype = {}};
-                    const bool stack = !config.sequential.is_null() && !builder.branches() && config.outputs.is_null();
-                    model = stack ? builder.stack(std::move(options)) : builder.graph(std::move(options));
-                  }
-                  if (config.weights) Model(model).load_weights(folder / substitute(*config.weights, variables).as_string());
-                  return model;
-                });
+  const auto described = [&] {
+    Builder builder(config, variables, folder);
+    LayerOptions options{.name = name, .trainable = true, .dtype = {}};
+    const bool stack = !config.sequential.is_null() && !builder.branches() && config.outputs.is_null();
+    return stack ? builder.stack(std::move(options)) : builder.graph(std::move(options));
+  };
+  const std::shared_ptr<FunctionalLayer> model =
+      config.file || config.zoo
+          ? open_saved(config, folder, variables, tree)
+          : within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); }, described);
+  if (config.weights) Model(model).load_weights(folder / substitute(*config.weights, variables).as_string());
+  return config.file || config.zoo ? chosen_part(config, variables, model, name) : model;
 }
 
 Tree render_model(const Tree& tree, const Variables& variables) {
@@ -292,6 +332,8 @@ Tree render_model(const Tree& tree, const Variables& variables) {
   if (config.file) rendered.set("file", *config.file);
   if (config.zoo) rendered.set("zoo", *config.zoo);
   if (config.weights) rendered.set("weights", *config.weights);
+  if (!config.trainable.is_null()) rendered.set("trainable", config.trainable);
+  if ((config.file || config.zoo) && !config.outputs.is_null()) rendered.set("outputs", config.outputs);
   if (config.file || config.zoo) return rendered;
   const ExpandedModel expanded = expand(config, variables);
   const bool stack = !config.sequential.is_null() && !expanded.branches && config.outputs.is_null();

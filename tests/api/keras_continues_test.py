@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Training goes on across the border: some steps in Keras, some in nacre, some in Keras again, against all in Keras.
 
-For every optimizer, in .keras and .h5. Skipped (77) where Keras or the binary of the tests is missing. The interpreter
+For every optimizer, in .keras and .h5. From .h5 files Keras itself cannot go on: it builds the optimizer for no variables
+at all. So what nacre made of such a file returns to Keras as .keras, and the state in nacre's .h5 must stand under the
+same names in the same order as in Keras's. Skipped (77) where Keras or the binary of the tests is missing. The interpreter
 that has Keras is $NACRE_KERAS_PYTHON, else the one that runs this file. Arguments choose optimizers by a part of their
 name; --table prints the largest differences.
 """
@@ -75,6 +77,15 @@ def train(model, data, phase):
     model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
 
 
+def optimizer_state(path):
+    """Names and shapes, in order."""
+    import h5py
+
+    with h5py.File(path) as file:
+        group = file["optimizer_weights"]
+        return [(name, group[name].shape) for name in group.attrs["weight_names"]]
+
+
 def run(folder, words):
     import h5py
     import keras
@@ -110,8 +121,13 @@ def run(folder, words):
             if not (folder / "in" / (name + ending)).exists():
                 row.append(f"{'-':>12} ")
                 continue
+            if ending == ".h5":
+                states = [optimizer_state(folder / place / (name + ending)) for place in ("in", "out")]
+                if states[0] != states[1]:
+                    failures += 1
+                    print(f"{name}{ending}: the optimizer's state is {states[1]}, Keras's is {states[0]}")
             keras.backend.clear_session()
-            model = keras.models.load_model(folder / "out" / (name + ending))
+            model = keras.models.load_model(folder / "out" / (name + {".h5": ".h5.keras"}.get(ending, ending)))
             train(model, data, 2)
             difference = max(float(np.max(np.abs(a.numpy() - b))) for a, b in zip(model.weights, weights, strict=True))
             failures += not difference <= 2e-5

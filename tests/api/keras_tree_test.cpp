@@ -2,6 +2,7 @@
 #include "api/keras_tree.h"
 
 #include "api/keras_places.h"
+#include "api/shared_layers.h"
 #include "formats/file.h"
 #include "formats/hdf5.h"
 #include "formats/json.h"
@@ -84,6 +85,20 @@ TEST_P(EveryFormat, LayersThatTwoModelsShareStayOne) {
   EXPECT_EQ(loaded.layer("shared"), loaded.layer("inner/shared"));
   EXPECT_EQ(loaded.weights().size(), 2u);
   expect_identical(values(loaded), values(model));
+}
+
+// Keras marks a layer as shared from its second description on.
+TEST(SharedLayers, AreFoundThoughTheFirstIsNotMarked) {
+  register_models();
+  const Tree dense = parse_json(R"({"class_name": "Dense", "config": {"name": "d", "units": 3}})");
+  Tree marked = dense;
+  marked.set("shared_object_id", 77);
+  EXPECT_NE(read_layer(marked), read_layer(marked));  // outside of a scope each is a layer of its own
+  const SharedLayers scope;
+  const std::shared_ptr<Layer> first = read_layer(dense);
+  EXPECT_EQ(read_layer(marked), first);
+  EXPECT_EQ(read_layer(marked), first);
+  EXPECT_NE(read_layer(dense), first);
 }
 
 TEST(SaveWeights, GoIntoOneFileOrShardsAndComeBack) {

@@ -248,6 +248,7 @@ TEST(ContinueForKeras, TrainsModels) {
     Model model = load_model(entry.path());
     model.fit(batches, {.epochs = 1, .batch_size = 8, .shuffle = false});
     model.save(root / "out" / entry.path().filename());
+    if (entry.path().extension() == ".h5") model.save(root / "out" / (entry.path().filename().string() + ".keras"));
   }
 }
 

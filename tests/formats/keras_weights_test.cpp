@@ -83,7 +83,7 @@ TEST(KerasWeights, GoIntoShardsAndComeBack) {
   const Tree index = load_json(folder / "net.weights.json");
   EXPECT_EQ(index["metadata"]["total_size"], Tree(64.0));
   // The bytes are: 16 + 8 | 12 + 4 + 8 | 16.
-  EXPECT_EQ(index["weight_map"]["/layers/dense/vars"], Tree("net_00000.weights.h5"));
+  EXPECT_EQ(index["weight_map"]["/layers/dense/vars"], Tree(Tree::Sequence{"net_00000.weights.h5"}));
   EXPECT_EQ(index["weight_map"]["/layers/dense_10/vars"], Tree("net_00001.weights.h5"));
   EXPECT_EQ(index["weight_map"]["/optimizer/vars"], Tree(Tree::Sequence{"net_00001.weights.h5", "net_00002.weights.h5"}));
   expect_same(read_keras_weights(folder / "net.weights.json"), small());
