@@ -40,7 +40,7 @@ SharedLayers::~SharedLayers() { innermost() = outer_; }
 
 std::shared_ptr<Layer> read_layer(const Tree& object) {
   SharedLayers* scope = innermost();
-  if (!scope) return read_object<Layer>(object);
+  if (!scope) return read_named(object);
   const Tree *written = object.find("shared_object_id"), *config = object.find("config"), *name = config ? config->find("name") : nullptr;
   const std::optional<std::int64_t> id = written && written->is_integer() ? std::optional(written->as_integer()) : std::nullopt;
   if (id)
@@ -48,7 +48,7 @@ std::shared_ptr<Layer> read_layer(const Tree& object) {
   const Tree* class_name = object.find("class_name");
   const std::pair key(class_name && class_name->is_string() ? class_name->as_string() : "", name && name->is_string() ? name->as_string() : "");
   const auto first = id ? scope->unmarked_.find(key) : scope->unmarked_.end();
-  const std::shared_ptr<Layer> layer = first == scope->unmarked_.end() ? read_object<Layer>(object) : first->second;
+  const std::shared_ptr<Layer> layer = first == scope->unmarked_.end() ? read_named(object) : first->second;
   if (id) scope->layers_.emplace(*id, layer);
   else scope->unmarked_.emplace(key, layer);
   return layer;
