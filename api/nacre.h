@@ -1,6 +1,8 @@
 // Everything a program needs to build, train, save and use models.
 #pragma once
 
+#include "api/adapt.h"
+#include "api/data/augment.h"
 #include "api/data/digits.h"
 #include "api/data/source.h"
 #include "api/inspect/summary.h"

@@ -52,6 +52,16 @@ std::vector<Tensor> evaluate_node(const Node& node, std::span<const Tensor> inpu
 
 namespace {
 
+// The results of a function of the host. Its errors are about the layer that called it.
+std::vector<Tensor> call(const Node& node, std::span<const Tensor> operands) {
+  try {
+    return node.attrs<HostAttrs>().function->run(operands);
+  } catch (Error& error) {
+    if (!node.label().empty()) error.about(node.label());
+    throw;
+  }
+}
+
 // The same also for operands some of whose sizes the node does not know.
 std::vector<Tensor> evaluate(const Node& node, std::span<const Tensor> inputs, const Backend& backend) {
   bool known = true;
@@ -90,7 +100,7 @@ std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs
     } else {
       std::vector<Tensor> operands;
       for (Value value : node->inputs()) operands.push_back(of(value));
-      results = node->is(op::host) ? node->attrs<HostAttrs>().function->run(operands) : evaluate(*node, operands, backend);
+      results = node->is(op::host) ? call(*node, operands) : evaluate(*node, operands, backend);
     }
   }
   std::vector<Tensor> outputs;

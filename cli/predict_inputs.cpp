@@ -96,7 +96,7 @@ NamedArrays columns_of(const Csv& table, const std::vector<Port>& ports) {
     if (column.numeric) numbers.push_back(column.name);
     else if (!named || is_wanted(column)) arrays.emplace_back(named ? column.name : "", texts_of(column.texts));
   }
-  if (wanted.size() < ports.size()) arrays.emplace_back("", table.numbers(numbers));
+  if (wanted.size() < ports.size() && !numbers.empty()) arrays.emplace_back("", table.numbers(numbers));
   return arrays;
 }
 
@@ -238,7 +238,10 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
       file = word.substr(equals + 1);
     }
     if (!is_image_name(file)) {
-      for (auto& [array_name, tensor] : read_arrays(file, ports)) arrays.emplace_back(name.empty() ? array_name : name, std::move(tensor));
+      std::vector<Port> takers;
+      std::ranges::copy_if(ports, std::back_inserter(takers), [&](const Port& port) { return port.name == name; });
+      if (takers.empty()) takers = ports;
+      for (auto& [array_name, tensor] : read_arrays(file, takers)) arrays.emplace_back(name.empty() ? array_name : name, std::move(tensor));
       continue;
     }
     const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });

@@ -72,8 +72,10 @@ Tensor encode_categories(CategoryMode mode, const Tensor& numbers, std::int64_t 
     else value = 1;
   }
   if (mode == CategoryMode::tf_idf) {
-    ensure(static_cast<std::int64_t>(factors.size()) == depth, "{} factors for {} categories", factors.size(), depth);
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] *= factors[i % factors.size()];
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t category = i % static_cast<std::size_t>(depth);
+      values[i] *= category < factors.size() ? factors[category] : 0;
+    }
   }
   return rows;
 }

@@ -30,7 +30,7 @@ Shape encoded_shape(CategoryMode mode, const Shape& numbers, std::int64_t depth)
 // the numbers' shape) may be null; they count instead of ones.
 Value encode_categories(CategoryMode mode, Value numbers, std::int64_t depth, DType dtype, Value weights = {});
 
-// The same on the host, in float32 (integer: int64 as they are). `factors`: one per category, for tf_idf.
+// The same on the host, in float32 (integer: int64 as they are). `factors` of the categories are for tf_idf; 0 where there is none.
 Tensor encode_categories(CategoryMode mode, const Tensor& numbers, std::int64_t depth, std::span<const float> factors = {});
 
 }  // namespace nacre

@@ -58,12 +58,13 @@ class InverseLookupFunction final : public HostFunction {
 };
 
 template <class Item>
-class LookupLayer final : public ConfiguredLayer<LookupConfig<Item>> {
+class LookupLayer final : public ConfiguredLayer<LookupConfig<Item>>, public VocabularyHolder {
  public:
   explicit LookupLayer(LookupConfig<Item> config = {}, LayerOptions options = {})
       : ConfiguredLayer<LookupConfig<Item>>(config, std::move(options)), vocabulary_(config) {
     changed();
   }
+  std::vector<std::string> vocabulary() const override { return vocabulary_.tokens(); }
   bool runs_on_host() const override { return true; }
   bool casts_inputs() const override { return false; }
   Assets assets() const override { return vocabulary_.assets(); }

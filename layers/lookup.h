@@ -77,7 +77,7 @@ class LookupTable {
   // The tokens by number, special ones first; oov_token for numbers of unknown tokens.
   std::vector<Item> vocabulary() const;
   std::int64_t size() const { return first_ + static_cast<std::int64_t>(tokens_.size()); }
-  const std::vector<float>& idf() const { return idf_; }  // per element of a row
+  const std::vector<float>& idf() const { return idf_; }  // by number; empty unless the mode is tf_idf
 
  private:
   LookupConfig<Item> rules_;      // without vocabulary
@@ -101,6 +101,7 @@ class Vocabulary {
   void set(std::vector<Item> tokens, std::vector<double> idf);
   const LookupTableRef<Item>& table() const { return table_; }  // null: there is none yet
   const LookupConfig<Item>& config() const { return config_; }  // with the present tokens
+  std::vector<std::string> tokens() const;  // by number, special ones first; none without a table
   // The number of elements of a row. Throws a usage Error where it depends on a vocabulary that is not there.
   std::int64_t depth() const;
 
@@ -131,6 +132,16 @@ class TokenCounts {
 };
 extern template class TokenCounts<std::string>;
 extern template class TokenCounts<std::int64_t>;
+
+// A layer that has a vocabulary.
+class VocabularyHolder {
+ public:
+  virtual ~VocabularyHolder() = default;
+  virtual std::vector<std::string> vocabulary() const = 0;  // see vocabulary_of
+};
+// The tokens of a StringLookup, IntegerLookup or TextVectorization by number, special ones first: Keras's
+// get_vocabulary(). Integers are written out. Throws a usage Error where there is no vocabulary.
+std::vector<std::string> vocabulary_of(const Layer& layer);
 
 LayerRef StringLookup(StringLookupConfig config = {}, LayerOptions options = {});
 LayerRef IntegerLookup(IntegerLookupConfig config = {}, LayerOptions options = {});

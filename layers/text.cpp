@@ -13,7 +13,10 @@ NgramLengths::NgramLengths(std::int64_t largest) : lengths(static_cast<std::size
 
 void FieldKind<NgramLengths>::read(const Tree& tree, NgramLengths& value) {
   if (!tree.is_sequence()) {
-    value = NgramLengths(tree.as_integer());
+    constexpr std::int64_t longest = 1000;
+    const std::int64_t largest = tree.as_integer();
+    if (largest > longest) throw Error("got {}, wanted at most {}", largest, longest).at(tree.mark()).usage();
+    value = NgramLengths(largest);
   } else {
     std::vector<std::int64_t> lengths;
     FieldKind<std::vector<std::int64_t>>::read(tree, lengths);
@@ -126,7 +129,7 @@ class TextFunction final : public HostFunction {
   LookupTableRef<std::string> table_;
 };
 
-class TextVectorizationLayer final : public ConfiguredLayer<TextVectorizationConfig> {
+class TextVectorizationLayer final : public ConfiguredLayer<TextVectorizationConfig>, public VocabularyHolder {
  public:
   explicit TextVectorizationLayer(TextVectorizationConfig config = {}, LayerOptions options = {})
       : ConfiguredLayer(config, std::move(options)),
@@ -142,6 +145,7 @@ class TextVectorizationLayer final : public ConfiguredLayer<TextVectorizationCon
       throw Error("'output_sequence_length' goes with output_mode int").usage();
     changed();
   }
+  std::vector<std::string> vocabulary() const override { return vocabulary_.tokens(); }
   bool runs_on_host() const override { return true; }
   bool casts_inputs() const override { return false; }
   // Keras keeps the table in a layer of its own inside this one.

@@ -71,7 +71,6 @@ LookupTable<Item>::LookupTable(const LookupConfig<Item>& rules, std::vector<Item
   const double average = std::accumulate(idf.begin(), idf.end(), 0.0) / static_cast<double>(idf.size());
   if (!special) idf_.assign(first, static_cast<float>(average));
   for (double weight : idf) idf_.push_back(static_cast<float>(weight));
-  if (rules.pad_to_max_tokens) idf_.resize(static_cast<std::size_t>(*rules.max_tokens));
 }
 
 template <class Item>
@@ -140,10 +139,27 @@ std::int64_t Vocabulary<Item>::depth() const {
 }
 
 template <class Item>
+std::vector<std::string> Vocabulary<Item>::tokens() const {
+  if (!table_) return {};
+  if constexpr (std::is_same_v<Item, std::string>) return table_->vocabulary();
+  std::vector<std::string> texts;
+  for (const Item& token : table_->vocabulary()) texts.push_back(fmt::format("{}", token));
+  return texts;
+}
+
+std::vector<std::string> vocabulary_of(const Layer& layer) {
+  const auto* holder = dynamic_cast<const VocabularyHolder*>(&layer);
+  std::vector<std::string> tokens = holder ? holder->vocabulary() : std::vector<std::string>();
+  if (tokens.empty()) throw Error("{} has no vocabulary", layer.label()).usage();
+  return tokens;
+}
+
+template <class Item>
 Assets Vocabulary<Item>::assets() const {
   Assets assets;
   if (!table_ || config_.output_mode != CategoryMode::tf_idf) return assets;
-  const std::vector<float>& idf = table_->idf();
+  std::vector<float> idf = table_->idf();
+  if (config_.pad_to_max_tokens) idf.resize(static_cast<std::size_t>(*config_.max_tokens));
   assets.tensors.emplace("idf_weights", Tensor::of<float>({static_cast<std::int64_t>(idf.size())}, idf));
   return assets;
 }

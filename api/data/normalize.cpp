@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -7,10 +8,13 @@ namespace nacre {
 
 namespace {
 
+bool is_text(const Column& column) { return column.type.dtype == DType::string; }
+
 class Normalized final : public Dataset {
  public:
   Normalized(DatasetRef raw, NormalizeConfig config) : raw_(std::move(raw)), config_(std::move(config)), inputs_(raw_->inputs()) {
     for (Column& column : inputs_) {
+      if (is_text(column)) continue;
       const std::int64_t last = column.type.shape.rank() ? column.type.shape[-1] : 1;
       for (const auto* values : {&config_.mean, &config_.deviation})
         if (values->size() > 1 && static_cast<std::int64_t>(values->size()) != last)
@@ -28,6 +32,7 @@ class Normalized final : public Dataset {
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     raw_->read(indices, batch);
     for (Tensor& input : batch.inputs) {
+      if (input.dtype() == DType::string) continue;
       input = input.cast(DType::float32);
       const std::span<float> values = input.writable<float>();
       const std::size_t period = std::max({config_.mean.size(), config_.deviation.size(), std::size_t{1}});
@@ -61,9 +66,11 @@ void check_one_way(const NormalizeConfig& config) {
 NormalizeConfig measured(const NormalizeConfig& config, const Dataset& train) {
   check_one_way(config);
   if (!config.standard) return config;
-  if (train.inputs().size() != 1)
-    throw Error("'standard' wants one input, the data has {}", train.inputs().size()).hint("give mean and deviation").usage();
-  const Shape& shape = train.inputs()[0].type.shape;
+  const std::vector<Column>& columns = train.inputs();
+  if (const auto count = columns.size() - static_cast<std::size_t>(std::ranges::count_if(columns, is_text)); count != 1)
+    throw Error("'standard' wants one input of numbers, the data has {}", count).hint("give mean and deviation").usage();
+  const auto numbers = static_cast<std::size_t>(std::ranges::find_if_not(columns, is_text) - columns.begin());
+  const Shape& shape = columns[numbers].type.shape;
   const auto period = static_cast<std::size_t>(shape.rank() ? shape[-1] : 1);
   std::vector<double> sum(period), squares(period);
   std::vector<std::int64_t> indices;
@@ -72,7 +79,7 @@ NormalizeConfig measured(const NormalizeConfig& config, const Dataset& train) {
     indices.resize(static_cast<std::size_t>(std::min<std::int64_t>(1024, train.size() - begin)));
     std::iota(indices.begin(), indices.end(), begin);
     train.read(indices, batch);
-    const std::vector<double> values = batch.inputs[0].to_doubles();
+    const std::vector<double> values = batch.inputs[numbers].to_doubles();
     for (std::size_t i = 0; i < values.size(); ++i) {
       sum[i % period] += values[i];
       squares[i % period] += values[i] * values[i];

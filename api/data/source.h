@@ -40,7 +40,7 @@ struct NormalizeConfig {
 };
 // Mean and deviation filled in, from `train` where they are to be measured.
 NormalizeConfig measured(const NormalizeConfig& config, const Dataset& train);
-// The same samples with normalised float32 inputs.
+// The same samples with normalised float32 inputs; texts stay as they are.
 DatasetRef normalized(DatasetRef dataset, const NormalizeConfig& config);
 
 }  // namespace nacre

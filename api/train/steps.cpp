@@ -90,6 +90,26 @@ std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomStat
   return graph;
 }
 
+namespace {
+
+// No vocabulary gives numbers beyond the rows of the table that it leads to.
+void check_vocabularies(const FunctionalLayer& model) {
+  for (const auto& call : model.calls()) {
+    if (const auto* inner = dynamic_cast<const FunctionalLayer*>(call->layer.get())) check_vocabularies(*inner);
+    if (call->layer->class_name() != "Embedding") continue;
+    const Layer& lookup = *call->inputs.at(0).call().layer;
+    const Tree config = lookup.runs_on_host() ? lookup.config_tree(Style::keras) : Tree();
+    const Tree* tokens = config.find("vocabulary_size");
+    const std::int64_t rows = call->layer->own_weights().at(0).variable->shape()[0];
+    if (tokens && tokens->is_integer() && tokens->as_integer() > rows)
+      throw Error("{} has {} tokens, {} has {} rows", lookup.label(), tokens->as_integer(), call->layer->label(), rows)
+          .hint("input_dim is the number of tokens with the special ones; max_tokens bounds it")
+          .usage();
+  }
+}
+
+}  // namespace
+
 Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend)
     : model_(std::move(model)), random_(std::move(random)), backend_(backend), workspace_(std::make_shared<Workspace>(backend)) {}
 
@@ -107,6 +127,7 @@ void Steps::refresh() {
   };
   collect(collect, model_);
   if (layers == layers_) return;
+  check_vocabularies(*model_);
   forget();
   layers_ = std::move(layers);
   on_host_ = on_host;

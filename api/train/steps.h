@@ -63,7 +63,8 @@ class Steps {
   void recompile() { steps_.clear(); }
   void forget() { steps_.clear(), predictions_.clear(), host_parts_.clear(); }
   // Forgets all graphs when layers were frozen, thawed, added, taken away or given other tables since they were made;
-  // called before batches are run. Throws a usage Error for layers that have no tables yet.
+  // called before batches are run. Throws a usage Error for layers that have no tables yet, or tables too large for what
+  // follows.
   void refresh();
   // Graphs compiled so far.
   std::size_t compilations() const { return steps_.misses() + predictions_.misses(); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/sequential.h"
 #include "api/train/fit_run.h"
 
 namespace nacre {
@@ -63,6 +64,10 @@ Objective& Trainer::objective() const {
 }
 
 void Trainer::build_for(const std::vector<Column>& inputs) {
+  // What texts look like is not the layers' to choose: a Sequential without Input is given one for them.
+  auto* const stack = dynamic_cast<SequentialLayer*>(model_.get());
+  if (stack && !stack->connected() && inputs.size() == 1 && inputs[0].type.dtype == DType::string)
+    stack->set_input(Input(InputConfig{.shape = inputs[0].type.shape, .dtype = DType::string}));
   std::vector<Shape> shapes;
   for (const Column& column : inputs) shapes.push_back(Shape{unknown} + column.type.shape);
   model_->ensure_built(shapes);
@@ -150,6 +155,11 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
           shape.set(0, data->size());
           results.push_back(Tensor::uninitialised({outputs[i].dtype(), shape}));
         }
+        if (results[i].shape().from(1) != outputs[i].shape().from(1))
+          throw Error("the output '{}' has rows of shape {} in one batch, of {} in another", model_->output_names()[i],
+                      results[i].shape().from(1), outputs[i].shape().from(1))
+              .hint("fix their length (output_sequence_length), or predict in one batch")
+              .usage();
         copy_elements(outputs[i], 0, outputs[i].size(), results[i], samples * (outputs[i].size() / feed.size));
       }
       samples += feed.size;

@@ -2,6 +2,8 @@
 // adapted to, inputs and Keras's outputs.
 #include <gtest/gtest.h>
 
+#include <fmt/ranges.h>
+
 #include <limits>
 
 #include "formats/file.h"
@@ -107,11 +109,11 @@ TEST_P(Tables, AreTheSameWhenReadBack) {
 // Keras's archives hold what was learned in vocabulary.txt, special tokens first.
 TEST_P(Tables, ReadKerasAssets) {
   if (!golden().find("vocabulary")) GTEST_SKIP() << "the layer learned no vocabulary";
-  std::string lines;
+  std::vector<std::string> tokens;
   for (const Tree& token : golden()["vocabulary"].items())
-    lines += (lines.empty() ? "" : "\n") + (token.is_string() ? token.as_string() : std::to_string(token.as_integer()));
-  // An empty first token is an empty first line.
-  if (const Tree& first = golden()["vocabulary"].items().front(); first.is_string() && first.as_string().empty()) lines = "\n" + lines;
+    tokens.push_back(token.is_string() ? token.as_string() : std::to_string(token.as_integer()));
+  EXPECT_EQ(vocabulary_of(*layer()), tokens);
+  const std::string lines = fmt::format("{}", fmt::join(tokens, "\n"));
   Assets assets{.files = {{"vocabulary.txt", lines}}, .tensors = layer()->assets().tensors};
   const auto tested = read_object<Layer>(golden()["layer"]);
   EXPECT_FALSE(tested->adapted());

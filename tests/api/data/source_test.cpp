@@ -60,10 +60,39 @@ TEST_F(Sources, CsvMissingValues) {
   EXPECT_EQ(error("csv: {file: t.csv, target: b, drop: a}"), "t.csv: column 'b' misses 1 of 2 values\n  hint: rows without a target cannot be learned from");
 }
 
+TEST_F(Sources, CsvColumnsOfTextsAreInputsOfTheirOwn) {
+  table("a,title,b,zip,label\n1,\"x, y\",2,00123,no\n3,z,4,7,yes\n");
+  const DatasetRef data = open("csv: {file: t.csv, text: [title, zip], target: label}");
+  ASSERT_EQ(data->inputs().size(), 3u);
+  EXPECT_EQ(data->inputs()[1].name, "title");
+  EXPECT_EQ(data->inputs()[2].type, (Type{DType::string, {}}));
+  const Batch batch = read(subset(data, {1, 0}), {0, 1});
+  EXPECT_EQ(batch.inputs[0].to_doubles(), (std::vector<double>{3, 4, 1, 2}));
+  EXPECT_TRUE(batch.inputs[1].identical(Tensor::of<std::string>({2}, {"z", "x, y"})));
+  EXPECT_TRUE(batch.inputs[2].identical(Tensor::of<std::string>({2}, {"7", "00123"})));
+  EXPECT_EQ(batch.targets[0].to_doubles(), (std::vector<double>{1, 0}));
+  const DatasetRef normal = normalized(data, measured({.standard = true}, *data));
+  EXPECT_EQ(read(normal, {0}).inputs[0].to_doubles(), (std::vector<double>{-1, -1}));
+  EXPECT_TRUE(read(normal, {0}).inputs[1].identical(Tensor::of<std::string>({1}, {"x, y"})));
+  const DatasetRef only = open("csv: {file: t.csv, text: title, target: label, drop: [a, b, zip]}");
+  EXPECT_EQ(only->inputs().size(), 1u);
+}
+
+TEST_F(Sources, LinesOfTextWithLabels) {
+  write_plainly(folder_ / "t.txt", "one, two\n\nthree\n");
+  write_plainly(folder_ / "labels.txt", "b\na\nb\n");
+  const Batch batch = read(open("lines: {file: t.txt, labels: labels.txt}"), {2, 0, 1});
+  EXPECT_TRUE(batch.inputs[0].identical(Tensor::of<std::string>({3}, {"three", "one, two", ""})));
+  EXPECT_EQ(batch.targets[0].to_doubles(), (std::vector<double>{1, 1, 0}));
+  EXPECT_EQ(source_kind_of("a.txt.gz"), "lines");
+  write_plainly(folder_ / "labels.txt", "b\n");
+  EXPECT_EQ(error("lines: {file: t.txt, labels: labels.txt}"), "labels.txt: 1 labels for 3 texts");
+}
+
 TEST_F(Sources, CsvMistakes) {
   table("a,kind\n1,x\n2,y\n");
   EXPECT_EQ(error("csv: {file: t.csv}"), "t.csv:2:3: column 'kind' holds texts, wanted numbers\n"
-                                         "  hint: drop: [kind] leaves it out, target: kind makes it what is predicted");
+                                         "  hint: text: [kind] makes its texts an input, drop: [kind] leaves it out, target: kind makes it what is predicted");
   EXPECT_EQ(error("csv: {file: t.csv, target: kin}"), "t.csv: there is no column 'kin'\n  hint: did you mean 'kind'?");
   EXPECT_EQ(error("csv: {file: t.csv, target: kind, delimiter: ab}"), "the delimiter 'ab', wanted one character");
 }
