@@ -2,7 +2,6 @@
 #pragma once
 
 #include "api/adapt.h"
-#include "api/data/augment.h"
 #include "api/data/digits.h"
 #include "api/data/source.h"
 #include "api/inspect/summary.h"
