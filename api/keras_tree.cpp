@@ -23,8 +23,8 @@ std::vector<Tensor> values_of(const std::vector<VariableRef>& variables) {
 
 Tree shape_tree(const Shape& shape) { return FieldKind<Shape>::write(shape, Style::keras); }
 
-// With which shapes Keras calls build(); null where it does not. Layers whose arguments are several tensors are built by
-// their call.
+// With which shapes Keras calls build(); null where it does not: operations have none, and layers whose arguments are
+// several tensors are built by their call.
 Tree build_config(const Layer& layer) {
   Tree config;
   const std::vector<Shape>& shapes = layer.built_shapes();
@@ -32,7 +32,7 @@ Tree build_config(const Layer& layer) {
     if (model->connected()) config.set("input_shape", layer.class_name() == "Sequential" ? shape_tree(model->inputs().front().shape()) : Tree());
     return config;
   }
-  if (!layer.built() || shapes.empty()) return config;
+  if (!layer.built() || shapes.empty() || is_operation(layer)) return config;
   const std::vector<std::string_view> names = layer.argument_names();
   if (shapes.size() == 1) {
     if (!layer.weights().empty()) config.set("input_shape", shape_tree(shapes.front()));

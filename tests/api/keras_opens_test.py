@@ -182,6 +182,35 @@ def other_cases(checker):
         checker.check("others/" + name, source, run, expected)
 
 
+def operation_cases(checker):
+    """Arithmetic, slices and keras.ops between the layers of a functional model."""
+    import keras
+    import numpy as np
+
+    layers, ops = keras.layers, keras.ops
+
+    def attention(x):
+        y = layers.Dense(4)(x)
+        return ops.mean(ops.matmul(ops.softmax(ops.matmul(y, ops.transpose(y, (0, 2, 1))) / 2.0), x), axis=1)
+
+    cases = {
+        "arithmetic": lambda x: layers.Dense(2)(layers.Flatten()(x * 2.0 + 1.0)),
+        "slice": lambda x: ops.relu(x[:, 1:3] - 0.5),
+        "concatenate": lambda x: layers.Dense(3)(ops.concatenate([x, ops.square(x)], axis=-1)),
+        "where": lambda x: ops.where(x > 0, x, -0.1 * x),
+        "attention": attention,
+    }
+    data = np.random.default_rng(5).standard_normal((3, 5, 4)).astype("float32")
+    for name, build in cases.items():
+        if not checker.wanted("operations/" + name):
+            continue
+        source = keras.Input((5, 4))
+        model = keras.Model(source, build(source))
+        expected = [model.predict(data, verbose=0)]
+        model.save(checker.folder / "in.keras")
+        checker.check("operations/" + name, checker.folder / "in.keras", [data], expected)
+
+
 def model_cases(checker, goldens):
     import h5py
 
@@ -250,6 +279,7 @@ def main():
         checker = Checker(binary, Path(folder), words)
         layer_cases(checker, goldens)
         other_cases(checker)
+        operation_cases(checker)
         model_cases(checker, goldens)
         if (shared / "keras-models").exists():
             collected_cases(checker, shared / "keras-models")
