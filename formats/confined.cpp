@@ -129,6 +129,7 @@ void restrict_paths(const std::vector<fs::path>& files) {
     const Descriptor file(open(path.c_str(), O_PATH | O_CLOEXEC));
     landlock_path_beneath_attr rule{};
     rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
+    if (std::error_code error; fs::is_directory(path, error)) rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
     rule.parent_fd = file.number;
     if (file.number >= 0) syscall(SYS_landlock_add_rule, rules.number, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
   }
@@ -161,7 +162,7 @@ void restrict_system_calls() {
     program.push_back(result(SECCOMP_RET_ALLOW));
   };
   for (const long call :
-       {SYS_read, SYS_pread64, SYS_readv, SYS_write, SYS_lseek, SYS_close, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fcntl,
+       {SYS_read, SYS_pread64, SYS_readv, SYS_write, SYS_lseek, SYS_close, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_getdents64, SYS_fcntl,
         SYS_flock, SYS_readlinkat, SYS_faccessat, SYS_munmap, SYS_mremap, SYS_brk, SYS_madvise, SYS_futex, SYS_exit,
         SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_sigaltstack, SYS_clock_gettime,
         SYS_gettimeofday, SYS_getrandom, SYS_getpid, SYS_gettid, SYS_tgkill, SYS_sched_getaffinity, SYS_sched_yield})
@@ -280,9 +281,16 @@ std::string confined_bytes(const Confinement& limits, const std::function<std::s
 
 Confinement Confinement::for_files(std::vector<fs::path> files) {
   std::uint64_t size = 0;
-  for (const fs::path& path : files) {
+  const auto add = [&](const fs::path& path) {
     std::error_code error;
     if (const std::uintmax_t bytes = fs::file_size(path, error); !error) size += bytes;
+  };
+  for (const fs::path& path : files) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) add(path);
+    else
+      for (auto entry = fs::recursive_directory_iterator(path, error); !error && entry != fs::recursive_directory_iterator(); entry.increment(error))
+        add(entry->path());
   }
   Confinement limits{std::move(files)};
   limits.memory += 16 * size;

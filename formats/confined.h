@@ -16,7 +16,7 @@
 namespace nacre {
 
 struct Confinement {
-  std::vector<std::filesystem::path> files;          // that may be opened for reading
+  std::vector<std::filesystem::path> files;          // that may be opened for reading, and folders with all in them
   std::uint64_t memory = std::uint64_t{1} << 30;     // bytes, beyond what the process has already
   std::uint64_t result = std::uint64_t{1} << 30;     // bytes handed back
   int seconds = 60;                                  // of processor time; twice as many by the clock

@@ -21,6 +21,10 @@ struct KerasArchive {
   std::vector<KerasAsset> assets;
 };
 
+// See formats/wire.h.
+void carry(auto& wire, KerasAsset& asset) { wire(asset.path, asset.bytes); }
+void carry(auto& wire, KerasArchive& archive) { wire(archive.metadata, archive.config, archive.weights, archive.assets); }
+
 KerasArchive read_keras_archive(const std::filesystem::path& path);
 // Whole or not at all.
 void write_keras_archive(const std::filesystem::path& path, const KerasArchive& archive);

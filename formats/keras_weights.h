@@ -37,6 +37,10 @@ struct WeightTree {
   const WeightGroup* find(std::string_view path) const;  // null when there is none with variables
 };
 
+// See formats/wire.h.
+void carry(auto& wire, WeightGroup& group) { wire(group.path, group.name, group.variables, group.named); }
+void carry(auto& wire, WeightTree& tree) { wire(tree.groups, tree.compact); }
+
 // Files of Keras 2.12 and 2.13 have other names for the list of layers; they come back as "layers".
 WeightTree read_weight_tree(const hdf5::Group& root);
 // The bytes are those that Keras writes.

@@ -19,7 +19,9 @@ void WireWriter::write(const Tensor& tensor) {
   write(std::string(name_of(tensor.dtype())));
   write(static_cast<std::uint64_t>(tensor.shape().rank()));
   for (const std::int64_t size : tensor.shape()) write(static_cast<std::uint64_t>(size));
-  bytes_.append(static_cast<const char*>(tensor.raw()), tensor.bytes());
+  if (tensor.dtype() == DType::string)
+    for (const std::string& text : tensor.data<std::string>()) write(text);
+  else bytes_.append(static_cast<const char*>(tensor.raw()), tensor.bytes());
 }
 
 std::string_view WireReader::take(std::uint64_t size) {
@@ -60,9 +62,14 @@ void WireReader::read(Tensor& tensor) {
     shape.append(static_cast<std::int64_t>(size));
   }
   const Type type{dtype_named(dtype), shape};
-  // Compared before anything is allocated; elements() checks the product.
-  need(static_cast<std::uint64_t>(shape.elements()) <= rest_.size() / size_of(type.dtype), "the data ends within a tensor");
+  // Compared before anything is allocated; elements() checks the product. A text takes its length at least.
+  const std::size_t smallest = type.dtype == DType::string ? sizeof(std::uint64_t) : size_of(type.dtype);
+  need(static_cast<std::uint64_t>(shape.elements()) <= rest_.size() / smallest, "the data ends within a tensor");
   tensor = Tensor::uninitialised(type);
+  if (type.dtype == DType::string) {
+    for (std::string& text : tensor.writable<std::string>()) read(text);
+    return;
+  }
   const std::string_view bytes = take(tensor.bytes());
   if (!bytes.empty()) std::memcpy(tensor.raw_writable(), bytes.data(), bytes.size());
 }

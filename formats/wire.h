@@ -5,6 +5,8 @@
 #pragma once
 
 #include <concepts>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +31,16 @@ class WireWriter {
   void write(std::vector<T>& values) {
     write(std::uint64_t{values.size()});
     for (T& value : values) write(value);
+  }
+  template <class T>
+  void write(std::optional<T>& value) {
+    write(value.has_value());
+    if (value) write(*value);
+  }
+  template <class T>
+  void write(std::map<std::string, T>& values) {
+    write(std::uint64_t{values.size()});
+    for (auto& [key, value] : values) write(key), write(value);
   }
   template <class T>
   void write(T& structure)
@@ -57,6 +69,22 @@ class WireReader {
   void read(std::vector<T>& values) {
     values.clear();
     for (std::uint64_t count = count_left(); count > 0; --count) read(values.emplace_back());
+  }
+  template <class T>
+  void read(std::optional<T>& value) {
+    bool present = false;
+    read(present);
+    value.reset();
+    if (present) read(value.emplace());
+  }
+  template <class T>
+  void read(std::map<std::string, T>& values) {
+    values.clear();
+    for (std::uint64_t count = count_left(); count > 0; --count) {
+      std::string key;
+      read(key);
+      read(values[key]);
+    }
   }
   template <class T>
   void read(T& structure)

@@ -11,6 +11,7 @@
 
 #include "formats/file.h"
 #include "formats/keras_h5.h"
+#include "formats/keras_weights.h"
 #include "tests/support/paths.h"
 
 namespace nacre {
@@ -30,7 +31,7 @@ KerasFile small_file() {
   KerasFile file;
   file.model_config.set("class_name", "Sequential");
   file.layers = {{"dense", {{"kernel", Tensor::of<float>({2, 1}, {1.0f, 2.0f})}, {"count", Tensor::scalar<std::int64_t>(7)}}}, {"flatten", {}}};
-  file.state_tensors = {{"none", Tensor(DType::float32, {0, 3})}};
+  file.state_tensors = {{"none", Tensor(DType::float32, {0, 3})}, {"words", Tensor::of<std::string>({2}, {"a", ""})}};
   return file;
 }
 
@@ -43,7 +44,18 @@ TEST(Wire, CarriesStructures) {
   EXPECT_TRUE(file.layers[0].weights[0].tensor.identical(small_file().layers[0].weights[0].tensor));
   EXPECT_EQ(file.layers[0].weights[1].tensor.item(), 7);
   EXPECT_EQ(file.state_tensors[0].tensor.shape(), Shape({0, 3}));
+  EXPECT_TRUE(file.state_tensors[1].tensor.identical(small_file().state_tensors[1].tensor));
   EXPECT_EQ(file.keras_version, "3.15.0");
+}
+
+TEST(Wire, CarriesWhatMayBeAbsent) {
+  const WeightTree tree{{{"layers/a", "first", {Tensor::scalar(1.0f)}, {{"idf", Tensor::scalar(2.0f)}}}, {"", {}}}, true};
+  const WeightTree carried = from_wire<WeightTree>(to_wire(tree));
+  ASSERT_EQ(carried.groups.size(), 2u);
+  EXPECT_EQ(carried.groups[0].name, "first");
+  EXPECT_EQ(carried.groups[0].named.at("idf").item(), 2);
+  EXPECT_FALSE(carried.groups[1].name);
+  EXPECT_TRUE(carried.compact);
 }
 
 TEST(Wire, RefusesWhatIsDamaged) {
