@@ -186,14 +186,14 @@ TEST(Save, TheModeAKerasModelWasBuiltInIsNotPartOfIt) {
   for (const auto& call : model.trainer().model().calls()) EXPECT_FALSE(call->options.find("training"));
 }
 
-// Models with what they predict, for keras_reads_h5_test.py, which runs this test with a folder to write into.
+// Models with what they predict, for keras_reads_models_test.py, which runs this test with a folder to write into.
 TEST(SaveForKeras, WritesModels) {
   const char* folder = std::getenv("NACRE_KERAS_FOLDER");
-  if (!folder) GTEST_SKIP() << "skipped: run by keras_reads_h5_test.py";
+  if (!folder) GTEST_SKIP() << "skipped: run by keras_reads_models_test.py";
   const auto write = [&](const std::string& name, Model model, const std::vector<Tensor>& inputs) {
     model.initialize(4);
     const std::vector<Tensor> outputs = model.predict(array_dataset({.inputs = inputs}));
-    model.save(std::filesystem::path(folder) / (name + ".h5"));
+    for (const char* ending : {".h5", ".keras"}) model.save(std::filesystem::path(folder) / (name + ending));
     hdf5::File file = hdf5::File::create(std::filesystem::path(folder) / (name + ".io.h5"));
     hdf5::Group root = file.root();
     for (std::size_t i = 0; i < inputs.size(); ++i) root.write(fmt::format("inputs/{}", i), inputs[i]);

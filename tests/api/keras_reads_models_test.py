@@ -20,7 +20,7 @@ def compare(folder):
     import keras
     import numpy as np
 
-    models = sorted(path for path in folder.glob("*.h5") if not path.name.endswith(".io.h5"))
+    models = sorted(path for path in folder.iterdir() if path.suffix in (".h5", ".keras") and not path.name.endswith(".io.h5"))
     assert models, "nacre wrote no models"
     for path in models:
         model = keras.models.load_model(path)
@@ -31,8 +31,8 @@ def compare(folder):
         got = got if isinstance(got, list) else [got]
         difference = max(float(np.max(np.abs(a - b))) for a, b in zip(got, wanted, strict=True))
         optimizer = getattr(model, "optimizer", None)
-        print(f"{path.stem}: largest difference {difference:.2g}, optimizer {type(optimizer).__name__ if optimizer else None}")
-        assert difference <= 1e-5, f"{path.stem}: predictions differ by {difference}"
+        print(f"{path.name}: largest difference {difference:.2g}, optimizer {type(optimizer).__name__ if optimizer else None}")
+        assert difference <= 1e-5, f"{path.name}: predictions differ by {difference}"
         if path.stem == "cnn":
             assert int(optimizer.iterations.numpy()) == 2, "the optimizer's state was not loaded"
 
