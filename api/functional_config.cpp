@@ -43,8 +43,12 @@ bool find_tensors(const Tree& tree, std::vector<Reference>& found) {
   if (const Tree* class_name = tree.find("class_name"); class_name && *class_name == Tree("__keras_tensor__"))
     return found.push_back(read_reference(tree["config"]["keras_history"])), true;
   if (!tree.is_sequence()) return false;
-  bool any = false;
-  for (const Tree& item : tree.items()) any = find_tensors(item, found) || any;
+  bool any = false, gaps = false;
+  for (const Tree& item : tree.items()) {
+    any = find_tensors(item, found) || any;
+    gaps = gaps || item.is_null();
+  }
+  if (any && gaps) throw Error("tensors and nulls in one list are not supported, got {}", tree.text()).at(tree.mark());
   return any;
 }
 
@@ -58,16 +62,60 @@ void read_named(const Tree& arguments, CallRecord& record) {
   }
 }
 
-CallRecord read_call(const Tree& node) {
+// An argument of an operation, its tensors replaced by their numbers among the inputs.
+Tree numbered(const Tree& tree, std::vector<Reference>& inputs) {
+  std::vector<Reference> tensor;
+  if (!tree.is_sequence() || is_reference(tree)) {
+    if (!find_tensors(tree, tensor)) return tree;
+    inputs.push_back(tensor.front());
+    return tensor_reference(inputs.size() - 1);
+  }
+  Tree list = Tree::sequence();
+  for (const Tree& item : tree.items()) list.push(numbered(item, inputs));
+  return std::move(list).at(tree.mark());
+}
+
+// Operations take tensors and constants in any place.
+CallRecord read_operation_call(const Tree& node, const OperationArguments& signature) {
+  using Kind = OperationArgument::Kind;
+  CallRecord record;
+  const Tree::Sequence& positional = node["args"].items();
+  for (std::size_t i = 0; i < positional.size(); ++i) {
+    const std::size_t place = std::min(i, signature.size() - 1);
+    const OperationArgument& argument = signature[place];
+    Tree given = numbered(positional[i], record.inputs);
+    if (argument.kind == Kind::spread) {
+      Tree all = Tree::sequence();
+      if (const Tree* before = record.options.find(argument.name)) all = *before;
+      all.push(std::move(given));
+      record.options.set(argument.name, std::move(all));
+    } else if (i != place) {
+      throw Error("the call has {} arguments, wanted at most {}", positional.size(), signature.size()).at(node.mark());
+    } else if (!given.is_null()) {
+      record.options.set(argument.name, std::move(given));
+    }
+  }
+  for (const auto& [key, value, mark] : node["kwargs"].entries())
+    if (!value.is_null()) record.options.set(key, numbered(value, record.inputs));
+  return record;
+}
+
+CallRecord read_call(const Tree& node, const Layer& layer) {
   CallRecord record;
   if (node.is_mapping()) {
+    if (const auto* operation = dynamic_cast<const OperationLayer*>(&layer)) return read_operation_call(node, operation->arguments());
+    const std::vector<std::string_view> names = layer.argument_names();
     const Tree::Sequence& positional = node["args"].items();
     for (std::size_t i = 0; i < positional.size(); ++i) {
       const Tree& argument = positional[i];
-      if (find_tensors(argument, record.inputs) || argument.is_null()) continue;
-      // The second operand of an operation.
-      if (i == 1 && (argument.is_number() || argument.is_bool())) record.options.set("x2", argument);
-      else throw Error("cannot read the call argument {}", argument.text()).at(argument.mark());
+      if (argument.is_null()) continue;
+      std::vector<Reference> tensors;
+      if (!find_tensors(argument, tensors))
+        throw Error("cannot read the call argument {}", argument.text()).at(argument.mark());
+      // Behind an argument that is left out, the others go by their names.
+      const bool named = record.inputs.size() < i && i < names.size();
+      std::vector<Reference>& place = named ? record.named[std::string(names[i])] : record.inputs;
+      place.insert(place.end(), tensors.begin(), tensors.end());
     }
     read_named(node["kwargs"], record);
     return record;
@@ -78,6 +126,17 @@ CallRecord read_call(const Tree& node) {
     if (entry.items().size() > 3) read_named(entry.items()[3], record);
   }
   return record;
+}
+
+// Keras 3 leaves modules out of .h5 files, where an operation and a layer may have one name: the layer's config has the
+// options of all layers.
+Tree with_module(Tree entry) {
+  const Tree &config = entry["config"], &nodes = entry["inbound_nodes"];
+  const bool recent = !nodes.items().empty() && nodes.items().front().is_mapping();
+  if (!recent || entry.find("module") || config.find("trainable") || config.find("dtype")) return entry;
+  constexpr std::string_view module = "keras.src.ops.numpy";  // any of the package
+  if (registry<Layer>().find(entry["class_name"].as_string(), module)) entry.set("module", module);
+  return entry;
 }
 
 // ["x", 0, 0], a list of such, or a mapping of such (which Keras orders by key)
@@ -108,7 +167,7 @@ class Reconnection {
       } else {
         node.layer = read_layer(with_module(entry));
         node.layer->rename(name);
-        for (const Tree& call : entry["inbound_nodes"].items()) node.calls.push_back({.record = read_call(call)});
+        for (const Tree& call : entry["inbound_nodes"].items()) node.calls.push_back({.record = read_call(call, *node.layer)});
       }
       nodes_.emplace(name, std::move(node));
     }
@@ -224,7 +283,35 @@ class CallNumbers {
     for (const Symbol& symbol : symbols) list.push(history(symbol, as_output));
     return list;
   }
+  // An argument of an operation with the tensors that it refers to.
+  Tree filled(const Tree& argument, const Symbols& inputs) const {
+    if (const auto input = referred_tensor(argument)) return tensor(inputs.at(*input));
+    if (!argument.is_sequence()) return argument;
+    Tree list = Tree::sequence();
+    for (const Tree& item : argument.items()) list.push(filled(item, inputs));
+    return list;
+  }
+  Tree operation_call(const LayerCall& call, const OperationArguments& signature) const {
+    using Kind = OperationArgument::Kind;
+    const std::vector<Tree> given = given_arguments(signature, call.inputs.size(), call.options);
+    std::size_t count = given.size();
+    while (count > 0 && (given[count - 1].is_null() || signature[count - 1].kind == Kind::keywords)) --count;
+    Tree node, positional = Tree::sequence(), keywords = Tree::mapping();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Tree argument = filled(signature[i].kind == Kind::key ? keras_key(given[i]) : given[i], call.inputs);
+      if (signature[i].kind != Kind::spread) positional.push(argument);
+      else
+        for (const Tree& item : argument.items()) positional.push(item);
+    }
+    for (std::size_t i = count; i < given.size(); ++i)
+      if (signature[i].kind == Kind::keywords) keywords = given[i];
+    node.set("args", std::move(positional));
+    node.set("kwargs", std::move(keywords));
+    return node;
+  }
   Tree call(const LayerCall& call) const {
+    if (const auto* operation = dynamic_cast<const OperationLayer*>(call.layer.get()))
+      return operation_call(call, operation->arguments());
     Tree keywords = call.options.is_null() ? Tree::mapping() : call.options, node;
     for (const auto& [key, symbols] : call.named) keywords.set(key, tensors(symbols));
     Tree positional = Tree::sequence();

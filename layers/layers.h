@@ -27,6 +27,7 @@
 #include "layers/residual.h"
 #include "layers/reversible_embedding.h"
 #include "layers/spectrogram.h"
+#include "layers/symbolic_ops.h"
 #include "layers/tabular.h"
 #include "layers/text.h"
 #include "layers/transformer.h"

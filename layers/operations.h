@@ -14,6 +14,7 @@ struct OperationArgument {
   enum class Kind : std::uint8_t {
     one,
     list,      // a list of tensors
+    key,       // indices and slices: 3, null, '1:3', '...', or Keras's {class_name: __slice__, …}
     spread,    // all further positional arguments
     keywords,  // all further named arguments: constants
   };
@@ -27,6 +28,11 @@ using OperationArguments = std::vector<OperationArgument>;
 // within the options, also deep in lists, {tensor: k} stands for input k.
 Tree tensor_reference(std::size_t input);
 std::optional<std::size_t> referred_tensor(const Tree& tree);
+// What a call with so many inputs gives for each argument: constants, {tensor: k}, lists of both, null. Throws a usage Error
+// when the options give what is no argument.
+std::vector<Tree> given_arguments(const OperationArguments& signature, std::size_t inputs, const Tree& options);
+// The same key in Keras's spelling.
+Tree keras_key(const Tree& key);
 
 class OperationLayer : public Layer {
  public:

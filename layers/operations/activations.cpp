@@ -47,10 +47,10 @@ struct SoftmaxFields {
 };
 
 // The activation of that name.
-Row named(std::string_view class_name, std::string_view activation) {
+Row named(std::string_view class_name, std::string_view activation, Value (*prepare)(Value) = real) {
   const ClassInfo<Activation>& info = registry<Activation>().get(activation);
-  return neural.plain(class_name, "x", info.doc, [&info](const Operands& in) {
-    return (*info.make(Tree::mapping()))(real(in[0]));
+  return neural.plain(class_name, "x", info.doc, [&info, prepare](const Operands& in) {
+    return (*info.make(Tree::mapping()))(prepare(in[0]));
   });
 }
 
@@ -81,8 +81,8 @@ Value over_axes(Value x, const std::optional<Axes>& wanted, Value (*function)(Va
 
 Rows activations() {
   return {
-      named("Relu", "relu"),
-      named("Relu6", "relu6"),
+      named("Relu", "relu", number),
+      named("Relu6", "relu6", number),
       named("Sigmoid", "sigmoid"),
       named("SparseSigmoid", "sparse_sigmoid"),
       named("Softplus", "softplus"),

@@ -62,7 +62,7 @@ Value erfinv(Value x) {
                                 {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
                                  0.00943887047, 1.00167406, 2.83297682});
   const Value y = where(is_below(w, 5), middle, ends) * x;
-  return where(equals(ops::abs(x), 1), x * std::numeric_limits<double>::infinity(), y);
+  return where(equals(ops::abs(x), 1), ops::stop_gradient(x) * std::numeric_limits<double>::infinity(), y);
 }
 
 // The modified Bessel function of order 0; Abramowitz and Stegun, 9.8.1 and 9.8.2.

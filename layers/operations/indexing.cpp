@@ -227,6 +227,13 @@ Row segments(std::string_view name, std::string_view doc, double start, Value (*
   });
 }
 
+Tree spelled(std::string_view class_name, Tree config) {
+  Tree tree;
+  tree.set("class_name", class_name);
+  tree.set("config", std::move(config));
+  return tree;
+}
+
 }  // namespace
 
 Value take(Value x, Value indices, int axis) {
@@ -260,7 +267,7 @@ Value take_along_axis(Value x, Value indices, int axis) {
 
 Rows indexing() {
   return {
-      numpy.plain("GetItem", "x, key", "x[key]: integers, slices ('1:3', '::2'), '...' for all axes between, null for a new one.", get_item),
+      numpy.plain("GetItem", "x, :key", "x[key]: integers, slices ('1:3', '::2'), '...' for all axes between, null for a new one.", get_item),
       numpy.operation<AxisField>("Take", "x, indices", "Elements along an axis by their places.",
                                  [](const AxisField& f, const Operands& in) {
                                    const Value x = f.axis ? in[0] : emit::reshape(in[0], {unknown});
@@ -303,3 +310,25 @@ Rows indexing() {
 }
 
 }  // namespace nacre::operations
+
+namespace nacre {
+
+Tree keras_key(const Tree& key) {
+  using namespace operations;
+  if (key.is_sequence()) {
+    Tree list = Tree::sequence();
+    for (const Tree& item : key.items()) list.push(keras_key(item));
+    return list;
+  }
+  if (!key.is_string()) return key;
+  if (is_ellipsis(key)) return spelled("__ellipsis__", Tree::mapping());
+  const Range range = parse_range(key);
+  Tree config;
+  const auto set = [&](std::string_view name, std::optional<std::int64_t> value) { config.set(name, value ? Tree(*value) : Tree()); };
+  set("start", range.start);
+  set("stop", range.stop);
+  set("step", range.step);
+  return spelled("__slice__", std::move(config));
+}
+
+}  // namespace nacre

@@ -20,6 +20,63 @@ std::optional<std::size_t> referred_tensor(const Tree& tree) {
   return static_cast<std::size_t>(index->as_integer());
 }
 
+namespace {
+
+// Marks the inputs that the options refer to.
+void note_references(const Tree& tree, std::vector<bool>& used) {
+  if (tree.is_mapping()) {
+    if (const auto index = referred_tensor(tree)) {
+      if (*index >= used.size())
+        throw Error("got {}, but there are {} inputs", tree.text(), used.size()).at(tree.mark()).usage();
+      used[*index] = true;
+      return;
+    }
+    for (const Tree::Entry& entry : tree.entries()) note_references(entry.value, used);
+  } else if (tree.is_sequence()) {
+    for (const Tree& item : tree.items()) note_references(item, used);
+  }
+}
+
+}  // namespace
+
+std::vector<Tree> given_arguments(const OperationArguments& signature, std::size_t inputs, const Tree& options) {
+  using Kind = OperationArgument::Kind;
+  std::vector<bool> used(inputs, false);
+  Tree others = Tree::mapping();
+  if (!options.is_null()) {
+    note_references(options, used);
+    for (const Tree::Entry& entry : options.entries())
+      if (std::none_of(signature.begin(), signature.end(), [&](const auto& argument) { return argument.name == entry.key; }))
+        others.entries().push_back(entry);
+  }
+  std::size_t next = 0;
+  const auto free = [&] {
+    while (next < inputs && used[next]) ++next;
+    return next < inputs;
+  };
+  std::vector<Tree> given;
+  for (const OperationArgument& argument : signature) {
+    if (argument.kind == Kind::keywords) {
+      given.push_back(std::exchange(others, Tree::mapping()));
+    } else if (const Tree* constant = options.find(argument.name)) {
+      given.push_back(*constant);
+    } else if (argument.kind == Kind::list || argument.kind == Kind::spread) {
+      given.push_back(Tree::sequence());
+      while (free()) given.back().push(tensor_reference(next++));
+    } else {
+      given.push_back(free() ? tensor_reference(next++) : Tree());
+    }
+  }
+  need(!free(), "got {} inputs, wanted fewer", inputs);
+  if (!others.entries().empty()) {
+    std::vector<std::string_view> known;
+    for (const OperationArgument& argument : signature) known.push_back(argument.name);
+    const Tree::Entry& first = others.entries().front();
+    throw Error("the call has no argument '{}'", first.key).at(first.mark).hint(suggestion(first.key, known)).usage();
+  }
+  return given;
+}
+
 namespace operations {
 
 // --- dtypes -------------------------------------------------------------------------------------------------------
@@ -66,21 +123,6 @@ std::vector<std::int64_t> axes_of(const std::optional<Axes>& axes, Value x) {
 
 namespace {
 
-// The number of tensors that the options refer to by {tensor: k}.
-void note_references(const Tree& tree, std::vector<bool>& used) {
-  if (tree.is_mapping()) {
-    if (const auto index = referred_tensor(tree)) {
-      if (*index >= used.size())
-        throw Error("got {}, but there are {} inputs", tree.text(), used.size()).at(tree.mark()).usage();
-      used[*index] = true;
-      return;
-    }
-    for (const Tree::Entry& entry : tree.entries()) note_references(entry.value, used);
-  } else if (tree.is_sequence()) {
-    for (const Tree& item : tree.items()) note_references(item, used);
-  }
-}
-
 bool holds_tensors(const Tree& tree) {
   if (tree.is_mapping()) return referred_tensor(tree).has_value();
   return tree.is_sequence() && std::any_of(tree.items().begin(), tree.items().end(), holds_tensors);
@@ -118,35 +160,8 @@ Tensor tensor_of(const Tree& tree, std::optional<DType> dtype) {
 }  // namespace
 
 Operands::Operands(Graph& graph, const OperationArguments& signature, const CallArguments& arguments)
-    : graph_(graph), signature_(signature), inputs_(arguments.inputs) {
-  std::vector<bool> used(inputs_.size(), false);
-  if (!arguments.options.is_null()) note_references(arguments.options, used);
-  std::size_t next = 0;
-  const auto free = [&] {
-    while (next < used.size() && used[next]) ++next;
-    return next < used.size();
-  };
-  const auto declared = [&](std::string_view name) {
-    return std::any_of(signature.begin(), signature.end(), [&](const auto& argument) { return argument.name == name; });
-  };
-  Tree others = Tree::mapping();
-  if (!arguments.options.is_null())
-    for (const Tree::Entry& entry : arguments.options.entries())
-      if (!declared(entry.key)) others.entries().push_back(entry);
-  for (const OperationArgument& argument : signature) {
-    if (argument.kind == OperationArgument::Kind::keywords) arguments_.push_back(std::exchange(others, Tree::mapping()));
-    else if (const Tree* given = arguments.options.find(argument.name)) arguments_.push_back(*given);
-    else if (argument.kind == OperationArgument::Kind::one) arguments_.push_back(free() ? tensor_reference(next++) : Tree());
-    else {
-      Tree list = Tree::sequence();
-      while (free()) list.push(tensor_reference(next++));
-      arguments_.push_back(std::move(list));
-    }
-  }
-  need(!free(), "got {} inputs, wanted fewer", inputs_.size());
-  if (!others.entries().empty())
-    throw Error("the call has no argument '{}'", others.entries().front().key).at(others.entries().front().mark).usage();
-}
+    : graph_(graph), signature_(signature), inputs_(arguments.inputs),
+      arguments_(given_arguments(signature, arguments.inputs.size(), arguments.options)) {}
 
 Operand Operands::convert(const Tree& tree) const {
   if (const auto index = referred_tensor(tree)) return {inputs_.at(*index)};
@@ -214,6 +229,7 @@ OperationArguments parse_arguments(std::string_view text) {
     text.remove_prefix(std::min(text.size(), word.size() + 2));
     auto kind = OperationArgument::Kind::one;
     if (word.starts_with('[')) kind = OperationArgument::Kind::list, word = word.substr(1, word.size() - 2);
+    if (word.starts_with(':')) kind = OperationArgument::Kind::key, word.remove_prefix(1);
     if (word.starts_with("**")) kind = OperationArgument::Kind::keywords, word.remove_prefix(2);
     if (word.starts_with('*')) kind = OperationArgument::Kind::spread, word.remove_prefix(1);
     arguments.push_back({std::string(word), kind});

@@ -99,7 +99,7 @@ class OperationOf final : public OperationLayer {
   Config config_;
 };
 
-// "x1, x2", "[xs]" (a list), "indices, *operands" (spread).
+// "x1, x2", "[xs]" (a list), "x, :key" (a key), "*operands" (spread), "pattern, **lengths" (keywords).
 OperationArguments parse_arguments(std::string_view text);
 Row make_row(Operation operation, std::vector<const FieldTable*> fields);
 

@@ -122,7 +122,9 @@ Value nan_mean(Value x, std::vector<std::int64_t> axes, bool keepdims) {
 }
 Value nan_variance(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   x = real(x);
-  return nan_mean(ops::square(x - nan_mean(x, axes, true)), axes, keepdims);
+  const Value present = ops::equal(x, x), zero = ops::scalar_like(x, 0);
+  const Value apart = where(present, filled(x, 0) - nan_mean(x, axes, true), zero);  // no NaN, for the gradient's sake
+  return ops::sum(ops::square(apart), axes, keepdims) / ops::sum(ops::cast(present, x.dtype()), axes, keepdims);
 }
 Value nan_deviation(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::sqrt(nan_variance(x, std::move(axes), keepdims)); }
 

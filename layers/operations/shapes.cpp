@@ -368,8 +368,6 @@ Rows shapes() {
                     return shape.known() ? in.graph().scalar(static_cast<double>(shape.elements()), DType::int32)
                                          : emit::zeros(in.graph(), {DType::int32, {}});
                   }),
-      numpy.plain("Ndim", "x", "The number of axes.",
-                  [](const Operands& in) { return in.graph().scalar(in[0].shape().rank(), DType::int32); }),
   };
 }
 

@@ -71,15 +71,6 @@ struct BincountFields {
     field("sparse", &BincountFields::sparse, "sparse tensors are not supported");
   }
 };
-struct HistogramFields {
-  std::int64_t bins = 10;
-  std::optional<std::vector<double>> range;
-  static void describe(auto&& field) {
-    field("bins", &HistogramFields::bins, "how many", at_least(1));
-    field("range", &HistogramFields::range, "[lowest, highest]; null: those of x");
-  }
-};
-
 // The quantiles of x along its last axis as they stand in `levels`, on new leading axes when it is a list.
 Value quantile_along(Value x, const Tree& levels, const std::string& method) {
   if (levels.is_sequence()) {
@@ -178,18 +169,6 @@ Value bincount(const BincountFields& f, const Operands& in) {
   return counted(x, ops::broadcast_like(weights, x), f.minlength);
 }
 
-Values histogram(const HistogramFields& f, const Operands& in) {
-  const Value x = emit::reshape(real(in[0]), {unknown});
-  const Value low = f.range ? ops::scalar_like(x, f.range->at(0)) : ops::min(x, {0});
-  const Value high = f.range ? ops::scalar_like(x, f.range->at(1)) : ops::max(x, {0});
-  const auto bins = static_cast<double>(f.bins);
-  const Value steps = ops::iota(in.graph(), {x.dtype(), {f.bins + 1}}, 0);
-  const Value edges = low + steps * ((high - low) / bins);
-  const Value inside = ops::logical_and(ops::greater_equal(x, low), ops::less_equal(x, high));
-  const Value number = ops::minimum(ops::floor((x - low) / (high - low) * bins), ops::scalar_like(x, bins - 1));
-  return {counted(ops::cast(number, DType::int32), ops::cast(inside, DType::int32), f.bins), edges};
-}
-
 }  // namespace
 
 Value order(Value x, int axis, bool descending) {
@@ -243,7 +222,6 @@ Rows statistics() {
                                    return places_among(bounds, x, f.side == "right");
                                  }),
       numpy.operation<BincountFields>("Bincount", "x", "How often each number occurs along the last axis.", bincount),
-      numpy.operation<HistogramFields>("Histogram", "x", "How many elements are in each of the bins, and the bins' edges.", histogram),
   };
 }
 

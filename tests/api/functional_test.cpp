@@ -28,7 +28,7 @@ TEST(Functional, LayersWithoutNamesGetKerasNames) {
 
 TEST(Functional, PredictionsHaveARowForEachSample) {
   const Symbol x = Input({4}, "x");
-  Model model({x}, {LayerRef(read_object<Layer>(parse_json(R"({"Any": {"axis": 0, "name": "any"}})")))(x)});
+  Model model({x}, {LayerRef(read_object<Layer>(parse_json(R"({"ops.Any": {"axis": 0, "name": "any"}})")))(x)});
   EXPECT_EQ(message_of([&] { model.predict(Tensor(DType::float32, {3, 4})); }),
             "the output 'any' is (4,) for 3 samples, wanted a row for each\n  while predicting with model 'functional'");
 }

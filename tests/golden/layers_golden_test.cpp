@@ -2,6 +2,8 @@
 // and calls with masks, named arguments and options (calls.h5; see make_calls.py).
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "api/model.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/elementwise.h"
@@ -45,6 +47,14 @@ CallArguments arguments_of(const Case& golden, Graph& graph, std::vector<Tensor>
   return arguments;
 }
 
+// Where the file tells dtypes they must be right too.
+void check_output(const Case& golden, const std::string& name, const Tensor& got, const Tensor& want) {
+  expect_close(name, got, want, for_outputs);
+  const hdf5::Dataset stored = golden.data.dataset(name);
+  if (stored.has_attribute("dtype") && stored.text_attribute("dtype") != name_of(got.dtype()))
+    throw Error("{} is {}, wanted {}", name, got.dtype(), stored.text_attribute("dtype"));
+}
+
 // Runs one mode of a case, `prefix` being "" or "train_".
 void check_mode(const Case& golden, const Backend& backend, Layer& layer, const std::string& prefix) {
   const std::vector<Tensor> cotangents = tensors(golden, prefix + "cotangent");
@@ -85,7 +95,7 @@ void check_mode(const Case& golden, const Backend& backend, Layer& layer, const 
   const std::vector<Tensor> want = tensors(golden, prefix + "output");
   if (outputs.size() != want.size()) throw Error("{} outputs, wanted {}", outputs.size(), want.size());
   for (std::size_t i = 0; i < want.size(); ++i)
-    expect_close(fmt::format("{}output/{}", prefix, i), got[i], want[i], for_outputs);
+    check_output(golden, fmt::format("{}output/{}", prefix, i), got[i], want[i]);
   for (std::size_t i = 0; i < found.size(); ++i)
     expect_close(wanted[i].first, got[want.size() + i], golden.tensor(wanted[i].first), for_gradients);
 }
@@ -125,6 +135,42 @@ void check_layer(const Case& golden, const Backend& backend) {
 TEST(Golden, Layers) {
   register_models();
   check_all("layers", check_layer);
+}
+
+// A model of operations is written as it is read: reading what was written gives the same again.
+void check_round_trip(const Case& golden) {
+  const auto layer = make<Layer>(golden);
+  const Tree written = write_object<Layer>(*layer, Style::keras);
+  const Tree again = write_object<Layer>(*read_object<Layer>(parse_json(write_json(written))), Style::keras);
+  if (!(again == written)) throw Error("written as {}\nand then as {}", write_json(written), write_json(again));
+}
+
+TEST(Golden, Operations) {
+  register_models();
+  check_all("operations", [](const Case& golden, const Backend& backend) {
+    check_layer(golden, backend);
+    check_round_trip(golden);
+  });
+}
+
+// The names of the operations in all models of the file.
+void collect_operations(const hdf5::Group& group, std::set<std::string>& names) {
+  if (!group.has_attribute("config")) {
+    for (const std::string& name : group.names()) collect_operations(group.group(name), names);
+    return;
+  }
+  const Tree model = parse_json(group.text_attribute("config"));
+  for (const Tree& layer : model["config"]["layers"].items()) names.insert(layer["class_name"].as_string());
+}
+
+TEST(Golden, HasEveryOperation) {
+  const hdf5::File file = hdf5::File::open(std::filesystem::path(NACRE_SOURCE_DIR) / "tests" / "golden" / "operations.h5");
+  std::set<std::string> names;
+  collect_operations(file.root(), names);
+  for (const auto& info : registry<Layer>().classes()) {
+    const bool found = !info.qualified || names.contains(std::string(info.class_name));
+    EXPECT_TRUE(found) << info.class_name;
+  }
 }
 
 TEST(Golden, Calls) { check_all("calls", check_layer); }
