@@ -68,6 +68,12 @@ class AttentionBase : public ConfiguredLayer<Config> {
 class AttentionLayer final : public AttentionBase<AttentionConfig> {
  public:
   using AttentionBase::AttentionBase;
+  Tree config_tree(Style style) const override {
+    Tree tree = AttentionBase::config_tree(style);
+    // Reading .h5 files, Keras takes the word "dot" for its function of that name; without the key it is the default.
+    if (style == Style::keras && config_.score_mode == ScoreMode::dot) tree.erase("score_mode");
+    return tree;
+  }
 
  protected:
   void build(const std::vector<Shape>&) override {
