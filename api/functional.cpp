@@ -221,7 +221,7 @@ void FunctionalLayer::connect(Symbols inputs, Symbols outputs) {
 }
 
 void FunctionalLayer::disconnect() {
-  inputs_.clear(), outputs_.clear(), calls_.clear(), layers_.clear();
+  inputs_.clear(), outputs_.clear(), calls_.clear(), layers_.clear(), opened_.clear();
 }
 
 const Symbols& FunctionalLayer::inputs() const {
@@ -256,6 +256,45 @@ std::shared_ptr<Layer> FunctionalLayer::layer(std::string_view wanted) const {
     known.push_back(layer->name());
   }
   throw Error("the model '{}' has no layer '{}'", title(), wanted).hint(suggestion(wanted, known)).usage();
+}
+
+std::shared_ptr<const LayerCall> FunctionalLayer::call_of(std::string_view wanted, std::optional<std::size_t> number) const {
+  const std::size_t slash = wanted.find('/');
+  const auto named = [&](std::string_view name) {
+    return std::any_of(layers().begin(), layers().end(), [&](const auto& layer) { return layer->name() == name; });
+  };
+  if (slash != std::string_view::npos && !named(wanted)) {
+    const std::shared_ptr<const LayerCall> outer = call_of(wanted.substr(0, slash), {});
+    const auto* inner = dynamic_cast<const FunctionalLayer*>(outer->layer.get());
+    if (!inner) throw Error("{} has no layers inside, got '{}'", outer->layer->label(), wanted).usage();
+    Replacements replacements;
+    for (std::size_t i = 0; i < inner->inputs().size(); ++i) replacements.emplace_back(inner->inputs()[i], outer->inputs.at(i));
+    const std::shared_ptr<const LayerCall> call = inner->call_of(wanted.substr(slash + 1), number);
+    if (is_input(*call)) return outer->inputs.at(0).share_call();
+    return rebase({call, 0}, replacements, opened_[outer.get()]).share_call();
+  }
+  const std::shared_ptr<Layer> found = layer(wanted);
+  inputs();  // says when the model does not know its shapes yet
+  std::vector<std::shared_ptr<const LayerCall>> own;
+  for (const auto& call : calls_)
+    if (call->layer == found) own.push_back(call);
+  if (!number && own.size() != 1)
+    throw Error("{} is called {} times in the model '{}'", found->label(), own.size(), title()).hint("say which call is meant, counted from 0").usage();
+  if (number.value_or(0) >= own.size())
+    throw Error("{} has no call {} in the model '{}'", found->label(), *number, title()).usage();
+  return own[number.value_or(0)];
+}
+
+Symbols FunctionalLayer::outputs_of(std::string_view layer, std::optional<std::size_t> number) const {
+  const std::shared_ptr<const LayerCall> call = call_of(layer, number);
+  Symbols symbols;
+  for (std::size_t i = 0; i < call->types.size(); ++i) symbols.emplace_back(call, static_cast<int>(i));
+  return symbols;
+}
+
+Symbols FunctionalLayer::inputs_of(std::string_view layer, std::optional<std::size_t> number) const {
+  const std::shared_ptr<const LayerCall> call = call_of(layer, number);
+  return is_input(*call) ? Symbols{{call, 0}} : call->inputs;
 }
 
 FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Values inputs, const Values& masks,

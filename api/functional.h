@@ -1,6 +1,9 @@
 // A graph of layer calls that is itself a layer: Keras's Functional model, without training.
 #pragma once
 
+#include <map>
+#include <optional>
+
 #include "layers/symbol.h"
 
 namespace nacre {
@@ -42,6 +45,11 @@ class FunctionalLayer : public Layer {
   virtual const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
   // The layer of that name, also "outer/inner" in nested models; throws a usage Error with the nearest name.
   std::shared_ptr<Layer> layer(std::string_view name) const;
+  // What the layer of that name takes and gives within this model: where another model can begin or end. Of a layer in a
+  // nested model ("outer/inner") the calls on the way are recorded again, so that the symbols belong to this model. A layer
+  // that is called several times needs the number of the call; throws a usage Error otherwise.
+  Symbols inputs_of(std::string_view layer, std::optional<std::size_t> call = {}) const;
+  Symbols outputs_of(std::string_view layer, std::optional<std::size_t> call = {}) const;
   // Operands first.
   const std::vector<std::shared_ptr<const LayerCall>>& calls() const { return calls_; }
 
@@ -67,6 +75,8 @@ class FunctionalLayer : public Layer {
   bool prefixes_sublayers() const override { return nested_ || path().find('/') != std::string::npos; }
 
  private:
+  std::shared_ptr<const LayerCall> call_of(std::string_view layer, std::optional<std::size_t> call) const;
+
   // The results of the calls before `last`; null: of all.
   using CallResults = std::map<const LayerCall*, CallResult>;
   CallResults emit_calls(Context& context, Values inputs, const Values& masks, const LayerCall* last);
@@ -76,6 +86,8 @@ class FunctionalLayer : public Layer {
   std::vector<std::shared_ptr<Layer>> layers_;
   Values output_masks_;  // of the call in progress
   bool nested_ = false;  // it is a layer of another model
+  // By calls of nested models: the calls in them, recorded again for this one.
+  mutable std::map<const LayerCall*, std::map<const LayerCall*, std::shared_ptr<const LayerCall>>> opened_;
 };
 
 // Gives names to the layers that have none, unique among all of them, and checks that the others are.

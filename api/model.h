@@ -13,6 +13,23 @@
 
 namespace nacre {
 
+// A layer where it stands in a model; LayerRef's own calls add calls outside of it.
+//   Model features(model.inputs(), {model.layer("block5_pool").output()});
+class PlacedLayer : public LayerRef {
+ public:
+  PlacedLayer(std::shared_ptr<FunctionalLayer> model, std::string name)
+      : LayerRef(model->layer(name)), model_(std::move(model)), name_(std::move(name)) {}
+  // Of its only call, or of the given one; see FunctionalLayer::outputs_of. The first of several.
+  Symbol input(std::optional<std::size_t> call = {}) const { return inputs(call).front(); }
+  Symbol output(std::optional<std::size_t> call = {}) const { return outputs(call).front(); }
+  Symbols inputs(std::optional<std::size_t> call = {}) const { return model_->inputs_of(name_, call); }
+  Symbols outputs(std::optional<std::size_t> call = {}) const { return model_->outputs_of(name_, call); }
+
+ private:
+  std::shared_ptr<FunctionalLayer> model_;
+  std::string name_;
+};
+
 // A handle to a model: copies are the same model. It is a layer too, so it can be called on symbols, be shared, and be
 // part of other models. Not synchronised.
 class Model : public LayerRef {
@@ -24,7 +41,9 @@ class Model : public LayerRef {
   const std::string& name() const { return graph_->name(); }
   FunctionalLayer& graph() const { return *graph_; }  // inputs, outputs, layers, calls
   const std::vector<std::shared_ptr<Layer>>& layers() const { return graph_->layers(); }
-  LayerRef layer(std::string_view name) const { return LayerRef(graph_->layer(name)); }  // also "outer/inner"
+  const Symbols& inputs() const { return graph_->inputs(); }
+  const Symbols& outputs() const { return graph_->outputs(); }
+  PlacedLayer layer(std::string_view name) const { return {graph_, std::string(name)}; }  // also "outer/inner"
   std::vector<Weight> weights() const { return graph_->weights(); }
   void set_trainable(bool trainable) { graph_->set_trainable(trainable); }
 

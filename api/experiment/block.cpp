@@ -5,6 +5,7 @@
 
 #include "formats/config.h"
 #include "formats/yaml.h"
+#include "layers/operations.h"
 
 namespace nacre {
 
@@ -22,6 +23,13 @@ std::string_view trimmed(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   return text;
+}
+
+// Whether a key beside `from` is an argument of the operation's call: a constant, or {tensor: 1} for the second input.
+bool is_argument(const OperationArguments& arguments, std::string_view key) {
+  return std::any_of(arguments.begin(), arguments.end(), [&](const OperationArgument& argument) {
+    return argument.name == key || argument.kind == OperationArgument::Kind::keywords;
+  });
 }
 
 // What a name or a list of names holds.
@@ -92,6 +100,7 @@ class Expansion {
   void one(const std::string& head, const Tree& fields, const Mark& mark, Scope& scope, const Variables& variables,
            std::optional<std::int64_t> index, int depth) {
     const bool nested = head == "model";
+    const OperationArguments* operation = operation_arguments(head);
     LayerLine line;
     line.mark = mark;
     line.from = scope.previous;
@@ -111,6 +120,8 @@ class Expansion {
         given_name = substitute(entry.value, variables).as_string();
       } else if (key == "when") {
         used = substitute(entry.value, variables).as_bool();
+      } else if (operation && is_argument(*operation, key)) {
+        line.options.set(key, substitute(entry.value, variables));
       } else if (contains(value_arguments, key)) {
         line.named_inputs[entry.key] = resolved(substitute(entry.value, variables), scope);
       } else if (contains(option_arguments, key)) {
@@ -139,7 +150,8 @@ class Expansion {
       result = instance(block->second, config, line, given_name, scope, variables, depth);
     } else {
       line.named = !given_name.empty();
-      line.name = unique(line.named ? scope.prefix + given_name : numbered(snake_case(head)), mark);
+      const std::string_view plain = std::string_view(head).substr(operation ? head.find('.') + 1 : 0);
+      line.name = unique(line.named ? scope.prefix + given_name : numbered(snake_case(plain)), mark);
       if (head == "share") {
         const Tree& layer = config["layer"];
         line.shares = split_output(resolved(layer, scope).front()).first;

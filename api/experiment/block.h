@@ -69,7 +69,10 @@ struct ExpandedModel {
 //   when: condition         false leaves the line out: its name then stands for its input
 //   repeat: n               that many times in a row; `index` counts from 0 in its expressions
 //   mask, initial_state, query_mask, … , use_causal_mask, training: arguments of the call
-// {share: {layer: NAME, from: …, name: …}} calls an earlier layer again; {model: {…}} nests a whole model. Inside a block `input` is the block's input
+// An operation of Keras's (ops.NAME) has the constants among the arguments of its call beside `from`, whose tensors take
+// the other arguments in order: {ops.Multiply: {x2: 2}}, {ops.Subtract: {x1: 3, from: y}}, {ops.GetItem: {key: [":", "1:3"]}}.
+// {share: {layer: NAME, from: …, name: …}} calls an earlier layer again; {model: {…}} nests a whole model, also one that
+// was saved, and of that as far as a layer inside: {model: {file: base.h5, outputs: conv5, trainable: false}}. Inside a block `input` is the block's input
 // (`input1`, … when it is used with several), and the block's result is its last line.
 ExpandedModel expand_blocks(const Tree& lines, const Tree& blocks, const std::vector<std::string>& inputs,
                             const Variables& variables);

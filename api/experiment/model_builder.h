@@ -15,16 +15,18 @@ struct ModelConfig {
   std::string name;
   Tree sequential, inputs, layers, outputs, blocks;
   std::optional<std::string> file, zoo, weights;
+  Tree trainable;
   static void describe(auto&& field) {
     field("name", &ModelConfig::name, "of the model; default: the experiment's");
     field("sequential", &ModelConfig::sequential, "a list of layers, each fed by the one before");
     field("inputs", &ModelConfig::inputs, "of a graph: {name: {shape: […]}}");
     field("layers", &ModelConfig::layers, "of a graph: a list of layers, each with `from`");
-    field("outputs", &ModelConfig::outputs, "of a graph: names of layers");
+    field("outputs", &ModelConfig::outputs, "names of layers: of a graph's own, or of those in `file` or `zoo` ('inner', 'outer/inner', 'lstm:1')");
     field("blocks", &ModelConfig::blocks, "pieces with arguments, used like layers: {residual(filters): [...]}");
     field("file", &ModelConfig::file, "a saved model, or an architecture in JSON or YAML");
     field("zoo", &ModelConfig::zoo, "a model of the zoo, by name");
     field("weights", &ModelConfig::weights, "a file whose weights the model begins with");
+    field("trainable", &ModelConfig::trainable, "of `file` or `zoo`: false freezes all layers, a list of names all others");
   }
 };
 

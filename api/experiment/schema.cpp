@@ -2,6 +2,7 @@
 
 #include "api/experiment/experiment.h"
 #include "api/experiment/kinds.h"
+#include "layers/operations.h"
 
 namespace nacre {
 
@@ -79,6 +80,14 @@ Tree line_properties() {
   return schema;
 }
 
+// The constants among the arguments of an operation's call, which stand in its line too.
+void add_arguments(Tree& fields, const OperationArguments& arguments) {
+  for (const OperationArgument& argument : arguments) {
+    if (argument.kind == OperationArgument::Kind::keywords) fields.set("additionalProperties", true);
+    else fields.find("properties")->set(argument.name, described(Tree::mapping(), "argument of the call: a constant, or {tensor: k} for input k"));
+  }
+}
+
 // Defines each class of a kind once ("layer.Conv2D"), their common fields ("layer_options"), their names ("layer_names"),
 // and the kind itself: a bare name, or {Name: {fields…}}. In an open kind there are also names that only the file knows:
 // blocks, and metrics such as "accuracy".
@@ -93,7 +102,7 @@ void define(Tree& definitions) {
     fields.set("type", Tree::Sequence{"object", "null"});
     fields.set("description", info.doc);
     if (info.fields.size() == 2) {
-      const std::string options = kind + "_options";
+      const std::string options = info.qualified ? "operation_options" : kind + "_options";
       if (!definitions.find(options)) {
         Tree common = schema_of_fields(*info.fields.front());
         common.erase("additionalProperties");
@@ -102,7 +111,10 @@ void define(Tree& definitions) {
       }
       extend(fields, options, definitions[options]);
     }
-    if constexpr (is_layer) extend(fields, "layer_line", definitions["layer_line"]);
+    if constexpr (is_layer) {
+      extend(fields, "layer_line", definitions["layer_line"]);
+      if (const OperationArguments* arguments = operation_arguments(info.spelling())) add_arguments(fields, *arguments);
+    }
     definitions.set(definition, std::move(fields));
     for (const std::string& spelling : spellings_of(info)) {
       names.push(spelling);
