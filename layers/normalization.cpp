@@ -32,6 +32,22 @@ Value filled(Graph& graph, std::int64_t size, double value, DType dtype) {
   return ops::broadcast_to(graph.scalar(value, dtype), {size});
 }
 
+// The shape of a parameter of these axes, as Keras has it: in the order of the axes' numbers, negative ones first. It is
+// read as if it had the order of the input's axes.
+Shape sizes_along(const Axes& axes, const Shape& x) {
+  std::vector<std::int64_t> ordered = axes.axes;
+  std::ranges::sort(ordered);
+  Shape sizes;
+  for (std::int64_t axis : ordered) sizes.append(emit::known_size(x, static_cast<int>(axis)));
+  return sizes;
+}
+
+// Keras writes the axes of these layers as a list, also when there is one.
+Tree with_listed_axes(Tree config, Style style) {
+  if (style == Style::keras && !config["axis"].is_sequence()) config.set("axis", Tree::Sequence{config["axis"]});
+  return config;
+}
+
 // (x - mean) / sqrt(variance + epsilon), statistics over the axes.
 Value standardised(Value x, const std::vector<std::int64_t>& axes, double epsilon) {
   const Value centred = x - ops::mean(x, axes, true);
@@ -217,13 +233,14 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
 class LayerNormalizationLayer final : public Affine<LayerNormalizationConfig> {
  public:
   using Affine::Affine;
+  Tree config_tree(Style style) const override {
+    return with_listed_axes(Affine::config_tree(style), style);
+  }
 
  protected:
   void check(const std::vector<Shape>& inputs) const override { config_.axis.in(inputs[0]); }
   void build(const std::vector<Shape>& inputs) override {
-    Shape features;
-    for (std::int64_t axis : config_.axis.in(inputs[0]))
-      features.append(emit::known_size(inputs[0], static_cast<int>(axis)));
+    const Shape features = sizes_along(config_.axis, inputs[0]);
     if (config_.scale || config_.rms_scaling) add_gamma(features);
     if (config_.center && !config_.rms_scaling) add_beta(features);
   }
@@ -283,13 +300,14 @@ class GroupNormalizationLayer final : public Affine<GroupNormalizationConfig> {
 class RMSNormalizationLayer final : public ConfiguredLayer<RMSNormalizationConfig> {
  public:
   using ConfiguredLayer::ConfiguredLayer;
+  Tree config_tree(Style style) const override {
+    return with_listed_axes(ConfiguredLayer::config_tree(style), style);
+  }
 
  protected:
   void check(const std::vector<Shape>& inputs) const override { config_.axis.in(inputs[0]); }
   void build(const std::vector<Shape>& inputs) override {
-    Shape features;
-    for (std::int64_t axis : config_.axis.in(inputs[0]))
-      features.append(emit::known_size(inputs[0], static_cast<int>(axis)));
+    const Shape features = sizes_along(config_.axis, inputs[0]);
     scale_ = add_weight("scale", features, "Ones");
   }
   Values call(Context& context, const CallArguments& arguments) override {

@@ -114,7 +114,6 @@ class MelSpectrogramLayer final : public ConfiguredLayer<MelSpectrogramConfig> {
           .about("'window'")
           .usage();
   }
-  bool casts_inputs() const override { return false; }
 
  protected:
   void check(const std::vector<Shape>& inputs) const override {
