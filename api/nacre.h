@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/adapt.h"
+#include "api/data/augment.h"
 #include "api/data/digits.h"
 #include "api/data/source.h"
 #include "api/inspect/summary.h"

@@ -16,6 +16,7 @@ struct Batch {
   std::vector<Tensor> inputs, targets;
   std::vector<Tensor> weights;  // sample weights, float32 (size,): none, one for all targets, or one per target
   std::int64_t size = 0;
+  std::int64_t step = 0;  // counts the batches of all epochs: what random changes of the samples draw from
   std::optional<std::vector<Tensor>> hosted;  // what the model's host part made of the inputs, when it ran already
 };
 

@@ -42,7 +42,8 @@ struct Loader::Implementation {
     return natural;
   }
 
-  void read(const std::vector<std::int64_t>& from, std::int64_t index, Batch& batch) const {
+  void read(const std::vector<std::int64_t>& from, std::int64_t of_epoch, std::int64_t index, Batch& batch) const {
+    batch.step = of_epoch * batches() + index;
     const auto begin = static_cast<std::size_t>(index * options.batch_size);
     const std::size_t end = std::min(begin + static_cast<std::size_t>(options.batch_size), from.size());
     dataset->read(std::span(from).subspan(begin, end - begin), batch);
@@ -68,7 +69,7 @@ struct Loader::Implementation {
       std::exception_ptr failed;
       try {
         if (fresh) present = order_of(of_epoch);
-        read(present, index, batch);
+        read(present, of_epoch, index, batch);
       } catch (...) {
         failed = std::current_exception();
       }
@@ -86,7 +87,7 @@ struct Loader::Implementation {
   std::thread reader;
   std::mutex mutex;
   std::condition_variable changed;
-  // guarded by mutex
+  // guarded by mutex where there is a reader thread
   std::deque<Batch> ready;
   std::vector<Batch> free;
   std::exception_ptr failure;
@@ -110,6 +111,7 @@ void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   Implementation& self = *implementation_;
   self.delivered = first_batch;
   if (self.options.prefetch <= 0) {
+    self.epoch = epoch;
     self.order = self.order_of(epoch);
     return;
   }
@@ -130,7 +132,7 @@ const Batch* Loader::next() {
   if (self.delivered >= self.batches()) return nullptr;
   if (self.options.prefetch <= 0) {
     ensure(!self.order.empty(), "a loader was read before start()");
-    self.read(self.order, self.delivered++, self.current);
+    self.read(self.order, self.epoch, self.delivered++, self.current);
     return &self.current;
   }
   std::unique_lock lock(self.mutex);

@@ -107,7 +107,7 @@ std::shared_ptr<FunctionalLayer> Experiment::build_model() const {
   return nacre::build_model(config_.model, variables_, folder_, config_.name);
 }
 
-Experiment::Data Experiment::open_data() const {
+Experiment::Data Experiment::open(bool augmenting) const {
   Data data{opened(config_.data.train, folder_, "training"), opened(config_.data.validation, folder_, "validation"),
             opened(config_.data.test, folder_, "test")};
   if (const auto& fraction = config_.train.fit.validation_split; fraction && *fraction > 0 && data.train) {
@@ -117,18 +117,23 @@ Experiment::Data Experiment::open_data() const {
     data.train = split.train;
     data.validation = split.validation;
   }
+  if (config_.data.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config_.data.one_hot); });
+  const DatasetRef unchanged = data.train;  // is what normalisation measures
+  if (augmenting && !config_.data.augment.empty() && data.train)
+    data.train = within([] { return std::string("in 'data.augment'"); }, [&] {
+      return augmented(data.train, config_.data.augment, static_cast<std::uint64_t>(config_.seed));
+    });
   if (normalizes(config_.data.normalize)) {
     if (config_.data.normalize.standard && !data.train)
       throw Error("'data.normalize.standard' measures training data, but 'data.train' is missing").usage();
-    const NormalizeConfig normalize = data.train ? measured(config_.data.normalize, *data.train) : config_.data.normalize;
-    for (DatasetRef* set : {&data.train, &data.validation, &data.test})
-      if (*set) *set = normalized(*set, normalize);
+    const NormalizeConfig normalize = unchanged ? measured(config_.data.normalize, *unchanged) : config_.data.normalize;
+    data.each([&](DatasetRef& set) { set = normalized(set, normalize); });
   }
   return data;
 }
 
 DatasetRef Experiment::open_evaluation_data() const {
-  const Data data = open_data();
+  const Data data = open(false);
   for (const DatasetRef& set : {data.test, data.validation, data.train})
     if (set) return set;
   throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();

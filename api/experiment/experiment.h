@@ -14,11 +14,17 @@ namespace nacre {
 struct DataConfig {
   Ref<Source> train, validation, test;
   NormalizeConfig normalize;
+  std::optional<std::int64_t> one_hot;
+  std::vector<Ref<Layer>> augment;
   static void describe(auto&& field) {
     field("train", &DataConfig::train, "what is learned from");
     field("validation", &DataConfig::validation, "what is measured after each epoch");
     field("test", &DataConfig::test, "what `nacre evaluate` measures first of all");
     field("normalize", &DataConfig::normalize, "of inputs, before they reach the model");
+    field("one_hot", &DataConfig::one_hot, "number of classes: class numbers of targets become vectors", at_least(2));
+    field("augment", &DataConfig::augment,
+          "layers that change the pictures of training batches (RandomFlip, …), before they are normalised; CutMix and MixUp "
+          "mix the targets too");
   }
 };
 

@@ -1,0 +1,137 @@
+#include "api/data/augment.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "backend/executable.h"
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/passes/pipeline.h"
+#include "layers/augmentation_mixing.h"
+
+namespace nacre {
+
+namespace {
+
+// A data set that gives another's samples in another form.
+class Changed : public Dataset {
+ public:
+  explicit Changed(DatasetRef raw) : raw_(std::move(raw)), inputs_(raw_->inputs()), targets_(raw_->targets()) {}
+  std::int64_t size() const override { return raw_->size(); }
+  const std::vector<Column>& inputs() const override { return inputs_; }
+  const std::vector<Column>& targets() const override { return targets_; }
+  bool weighted() const override { return raw_->weighted(); }
+
+ protected:
+  DatasetRef raw_;
+  std::vector<Column> inputs_, targets_;
+};
+
+class Augmented final : public Changed {
+ public:
+  Augmented(DatasetRef raw, std::vector<Ref<Layer>> layers, std::uint64_t seed)
+      : Changed(std::move(raw)), layers_(std::move(layers)), seed_(seed) {
+    mixes_ = std::any_of(layers_.begin(), layers_.end(), [](const Ref<Layer>& layer) { return mixes_labels(*layer); });
+    if (inputs_.size() != 1 || inputs_[0].type.shape.rank() != 3)
+      throw Error("samples have {}, wanted one input, a picture (height, width, channels)",
+                  inputs_.size() == 1 ? fmt::format("inputs of shape {}", inputs_[0].type.shape)
+                                      : fmt::format("{} inputs", inputs_.size()))
+          .usage();
+    if (mixes_ && (targets_.size() != 1 || targets_[0].type.shape.rank() != 1))
+      throw Error("layers that mix samples want one target, a vector for each sample")
+          .hint("data: {one_hot: CLASSES} makes vectors of class numbers; the loss is then categorical_crossentropy")
+          .usage();
+    const Types results = program(1)->output_types();
+    if (const Shape shape = results[0].shape.from(1); shape != inputs_[0].type.shape)
+      throw Error("the layers make {} of pictures {}, wanted the same shape", shape, inputs_[0].type.shape)
+          .hint("put layers that change sizes into the model")
+          .usage();
+    inputs_[0].type.dtype = DType::float32;
+    if (mixes_) targets_[0].type.dtype = DType::float32;
+  }
+
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read(indices, batch);
+    std::vector<Tensor> values{Tensor::scalar(batch.step), batch.inputs[0]};
+    if (mixes_) values.push_back(batch.targets[0]);
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<Executable>& executable = programs_[batch.size];
+    if (!executable) executable = program(batch.size);
+    std::vector<Tensor> results = executable->run(values);
+    batch.inputs[0] = std::move(results[0]);
+    if (mixes_) batch.targets[0] = std::move(results[1]);
+  }
+  std::string description() const override { return raw_->description() + ", augmented"; }
+
+ private:
+  std::unique_ptr<Executable> program(std::int64_t size) const {
+    Graph graph;
+    Context context(graph, true, graph.constant(Tensor::scalar(static_cast<std::int64_t>(seed_))),
+                    graph.input("step", {DType::int64, {}}));
+    const auto column = [&](std::string name, const Type& type) {
+      return graph.input(std::move(name), {type.dtype, Shape{size} + type.shape});
+    };
+    Values values = {column("pictures", raw_->inputs()[0].type)};
+    if (mixes_) values.push_back(column("labels", raw_->targets()[0].type));
+    for (const Ref<Layer>& layer : layers_) {
+      const bool all = mixes_labels(*layer);
+      CallResult result = (*layer)(context, {all ? values : Values{values[0]}, {}, {}, {}});
+      std::copy(result.outputs.begin(), result.outputs.end(), values.begin());
+    }
+    for (std::size_t i = 0; i < values.size(); ++i)
+      graph.output(fmt::format("output{}", i), ops::cast(values[i], DType::float32));
+    const Backend& backend = backend_for("cpu");
+    return std::make_unique<Executable>(*decompose_missing(graph, backend), backend);
+  }
+
+  std::vector<Ref<Layer>> layers_;
+  std::uint64_t seed_;
+  bool mixes_ = false;
+  mutable std::mutex mutex_;
+  mutable std::map<std::int64_t, std::unique_ptr<Executable>> programs_;  // by size of the batch
+};
+
+class OneHot final : public Changed {
+ public:
+  OneHot(DatasetRef raw, std::int64_t classes) : Changed(std::move(raw)), classes_(classes) {
+    for (Column& target : targets_) {
+      const Shape& shape = target.type.shape;
+      if (is_floating(target.type.dtype) || !(shape.rank() == 0 || (shape.rank() == 1 && shape[0] == 1)))
+        throw Error("targets are {}, wanted class numbers", target.type).about("'one_hot'").usage();
+      target.type = {DType::float32, {classes_}};
+    }
+  }
+
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read(indices, batch);
+    for (Tensor& target : batch.targets) {
+      Tensor shares(Type{DType::float32, {batch.size, classes_}});
+      const std::span<float> values = shares.writable<float>();
+      for (std::int64_t i = 0; i < batch.size; ++i) {
+        const auto number = static_cast<std::int64_t>(target.at(i));
+        if (number < 0 || number >= classes_)
+          throw Error("sample {} has class {}, wanted 0 … {}", indices[static_cast<std::size_t>(i)], number,
+                      classes_ - 1)
+              .about("'one_hot'")
+              .usage();
+        values[static_cast<std::size_t>(i * classes_ + number)] = 1;
+      }
+      target = std::move(shares);
+    }
+  }
+  std::string description() const override { return raw_->description(); }
+
+ private:
+  std::int64_t classes_;
+};
+
+}  // namespace
+
+DatasetRef augmented(DatasetRef dataset, std::vector<Ref<Layer>> layers, std::uint64_t seed) {
+  return std::make_shared<Augmented>(std::move(dataset), std::move(layers), seed);
+}
+
+DatasetRef one_hot(DatasetRef dataset, std::int64_t classes) {
+  return std::make_shared<OneHot>(std::move(dataset), classes);
+}
+
+}  // namespace nacre
