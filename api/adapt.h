@@ -2,6 +2,8 @@
 //
 //   LayerRef words = TextVectorization({.max_tokens = 10000});
 //   adapt(words, reviews);   // a data set, or texts in a tensor
+//
+// Model::fit lets layers that have not learned yet do so from its training data.
 #pragma once
 
 #include "api/data/dataset.h"

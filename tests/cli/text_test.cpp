@@ -1,0 +1,82 @@
+// Texts from the command line: training on a column of a table, predicting lines, tables and standard input.
+#include <gtest/gtest.h>
+
+#include "formats/csv.h"
+#include "formats/json.h"
+#include "tests/cli/run_nacre.h"
+#include "tests/support/paths.h"
+
+namespace nacre::test {
+namespace {
+
+class TextVerbs : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<TemporaryFolder>();
+    write_plainly(*folder_ / "reviews.csv",
+                  "review,stars,label\n\"A wonderful film, great acting!\",5,good\n\"Terrible. I hated every minute\",1,bad\n"
+                  "great story,4,good\n\"awful\",2,bad\n\"I loved it, wonderful!\",5,good\n\"boring, terrible\",1,bad\n");
+    write_plainly(*folder_ / "words.txt", "great\nwonderful\nawful\nterrible\nboring\n");
+    write_plainly(*folder_ / "lines.txt", "wonderful story\nawful, boring\n");
+    write_plainly(*folder_ / "text.yaml", R"(name: text
+data: {train: {csv: {file: reviews.csv, text: review, target: label, drop: stars}}}
+model:
+  sequential:
+    - Input: {shape: [], dtype: string, name: review}
+    - TextVectorization: {max_tokens: 20, output_sequence_length: 6, name: words}
+    - Embedding: {input_dim: 20, output_dim: 4}
+    - GlobalAveragePooling1D
+    - Dense: {units: 2, activation: softmax}
+train: {optimizer: {Adam: {learning_rate: 0.1}}, loss: sparse_categorical_crossentropy, batch_size: 4, epochs: 20}
+)");
+    trained_ = nacre({"train", "text.yaml", "--output", "run"});
+  }
+  static void TearDownTestSuite() { folder_.reset(); }
+  static Outcome nacre(const std::vector<std::string>& words, const std::string& input = "") {
+    return run_nacre(words, folder_->path(), input);
+  }
+  // Whether each sample is more likely good than bad.
+  static std::vector<bool> good(const Outcome& outcome) {
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    std::vector<bool> answers;
+    if (outcome.status == 0)
+      for (const Tree& row : parse_json(outcome.out).items()) answers.push_back(row.items()[1].as_number() > 0.5);
+    return answers;
+  }
+
+  inline static std::unique_ptr<TemporaryFolder> folder_;
+  inline static Outcome trained_;
+};
+
+TEST_F(TextVerbs, TrainingSaysWhichLayersLearnFromTheData) {
+  ASSERT_EQ(trained_.status, 0) << trained_.err;
+  EXPECT_NE(trained_.out.find("layer 'words' (TextVectorization) learns from the training data"), std::string::npos) << trained_.out;
+}
+
+TEST_F(TextVerbs, PredictTakesLinesTablesAndStandardInput) {
+  const std::vector<bool> expected{true, false};
+  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "lines.txt"})), expected);
+  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "-"}, "wonderful story\nawful, boring\n")), expected);
+  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "-"}, "[\"wonderful story\"]\n[\"awful, boring\"]\n")), expected);
+  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "reviews.csv"})), (std::vector<bool>{true, false, true, false, true, false}));
+}
+
+TEST_F(TextVerbs, SummaryAndEvaluateKnowModelsOfTexts) {
+  const Outcome summary = nacre({"summary", "run/model.h5"});
+  EXPECT_EQ(summary.status, 0) << summary.err;
+  EXPECT_NE(summary.out.find("string(None,)"), std::string::npos) << summary.out;
+  const Outcome tested = nacre({"evaluate", "run/model.h5", "--data", "csv:reviews.csv,target=label,text=review,drop=stars"});
+  EXPECT_EQ(tested.status, 0) << tested.err;
+}
+
+TEST_F(TextVerbs, AVocabularyMayBeAFile) {
+  const Outcome outcome = nacre({"train", "text.yaml", "model.sequential.1.TextVectorization.vocabulary=words.txt",
+                                 "train.epochs=1", "--output", "file"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out.find("learns"), std::string::npos) << outcome.out;
+  const Outcome again = nacre({"train", "file/config.yaml", "--output", "again"});  // the run's own description
+  EXPECT_EQ(again.status, 0) << again.err;
+}
+
+}  // namespace
+}  // namespace nacre::test
