@@ -81,10 +81,10 @@ std::string class_in_path(const Layer& layer) {
 
 class Walk {
  public:
-  explicit Walk(bool compact) : compact_(compact) {}
+  explicit Walk(const WalkOptions& options) : options_(options) {}
 
   void visit(Layer& layer, const std::string& path) {
-    if (!visited_.insert(&layer).second) return;
+    if (!visited_.insert(&layer).second && !options_.repeat) return;
     places.push_back({path, &layer});
     const std::string below = path.empty() ? "" : path + "/";
     for (const Child& child : children_of(layer)) {
@@ -93,7 +93,7 @@ class Walk {
         std::string place = below + child.attribute;
         if (child.list) {
           const std::string name = class_in_path(*each);
-          const int count = compact_ && each->weights().empty() ? 0 : used[name]++;
+          const int count = options_.compact && each->weights().empty() ? 0 : used[name]++;
           place += "/" + (count ? fmt::format("{}_{}", name, count) : name);
         }
         visit(*each, place);
@@ -104,14 +104,14 @@ class Walk {
   std::vector<KerasPlace> places;
 
  private:
-  bool compact_;
+  WalkOptions options_;
   std::set<const Layer*> visited_;
 };
 
 }  // namespace
 
-std::vector<KerasPlace> keras_places(FunctionalLayer& model, bool compact) {
-  Walk walk(compact);
+std::vector<KerasPlace> keras_places(FunctionalLayer& model, const WalkOptions& options) {
+  Walk walk(options);
   walk.visit(model, "");
   return std::move(walk.places);
 }

@@ -12,9 +12,12 @@ struct KerasPlace {
   Layer* layer;
 };
 
-// The model and all layers within it, each once, where the walk meets it first; in the order of the walk, parents first.
-// With `compact` the numbers count layers with weights alone (see WeightTree).
-std::vector<KerasPlace> keras_places(FunctionalLayer& model, bool compact = false);
+struct WalkOptions {
+  bool compact = false;  // the numbers count layers with weights alone (see WeightTree)
+  bool repeat = false;   // a layer that is reached in several ways comes each time, not only the first
+};
+// The model and all layers within it, in the order of the walk, parents first.
+std::vector<KerasPlace> keras_places(FunctionalLayer& model, const WalkOptions& options = {});
 
 // Operations stand among a functional model's layers; for Keras they are none.
 bool is_operation(const Layer& layer);

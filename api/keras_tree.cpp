@@ -115,7 +115,7 @@ void check(const Layer& layer, const std::vector<VariableRef>& variables, const 
 WeightTree weight_tree(const ModelContents& contents) {
   contents.model->inputs();  // or the error that it is not built
   WeightTree tree;
-  for (const auto& [path, layer] : keras_places(*contents.model)) {
+  for (const auto& [path, layer] : keras_places(*contents.model, {.repeat = true})) {
     const std::string name = path.empty() ? contents.model->title() : layer->own_name();
     tree.groups.push_back({path, name, values_of(own_variables(*layer))});
     add_tables(tree, path, layer->assets().tensors);
@@ -137,7 +137,7 @@ KerasArchive model_archive(const ModelContents& contents) {
   archive.metadata.set("date_saved", present_time());
   archive.weights = weight_tree(contents);
   archive.config = archive_config(contents);
-  for (const auto& [path, layer] : keras_places(*contents.model))
+  for (const auto& [path, layer] : keras_places(*contents.model, {.repeat = true}))
     for (auto& [file, bytes] : layer->assets().files) archive.assets.push_back({path.empty() ? file : path + "/" + file, bytes});
   return archive;
 }
@@ -170,7 +170,7 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
     if (options.skipped) options.skipped->emplace_back(reason);
   };
   std::string replaced, replacement;  // the places of the present top-level layer, in the model and in the file
-  for (const auto& [place, layer] : keras_places(model, tree.compact)) {
+  for (const auto& [place, layer] : keras_places(model, {.compact = tree.compact})) {
     const std::vector<VariableRef> variables = own_variables(*layer);
     std::string path = place;
     if (options.by_name && place.starts_with("layers/")) {

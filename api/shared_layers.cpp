@@ -7,6 +7,8 @@ namespace nacre {
 
 namespace {
 
+constexpr std::string_view our_key = "nacre_shared_object_id", key_of_keras = "shared_object_id";
+
 SharedLayers*& innermost() {
   thread_local SharedLayers* scope = nullptr;
   return scope;
@@ -41,13 +43,16 @@ SharedLayers::~SharedLayers() { innermost() = outer_; }
 std::shared_ptr<Layer> read_layer(const Tree& object) {
   SharedLayers* scope = innermost();
   if (!scope) return read_named(object);
-  const Tree *written = object.find("shared_object_id"), *config = object.find("config"), *name = config ? config->find("name") : nullptr;
+  const Tree* written = object.find(our_key);
+  const bool ours = written != nullptr;  // then the first one has it too
+  if (!ours) written = object.find(key_of_keras);
+  const Tree *config = object.find("config"), *name = config ? config->find("name") : nullptr;
   const std::optional<std::int64_t> id = written && written->is_integer() ? std::optional(written->as_integer()) : std::nullopt;
   if (id)
     if (const auto known = scope->layers_.find(*id); known != scope->layers_.end()) return known->second;
   const Tree* class_name = object.find("class_name");
   const std::pair key(class_name && class_name->is_string() ? class_name->as_string() : "", name && name->is_string() ? name->as_string() : "");
-  const auto first = id ? scope->unmarked_.find(key) : scope->unmarked_.end();
+  const auto first = id && !ours ? scope->unmarked_.find(key) : scope->unmarked_.end();
   const std::shared_ptr<Layer> layer = first == scope->unmarked_.end() ? read_named(object) : first->second;
   if (id) scope->layers_.emplace(*id, layer);
   else scope->unmarked_.emplace(key, layer);
@@ -77,7 +82,7 @@ Tree describe_model(const FunctionalLayer& model) {
   count(model, models, counts);
   std::map<const Layer*, std::int64_t> ids;
   const std::function<void(Tree&, Layer&)> mark = [&](Tree& object, Layer& layer) {
-    if (counts[&layer] > 1) object.set("shared_object_id", ids.try_emplace(&layer, static_cast<std::int64_t>(ids.size()) + 1).first->second);
+    if (counts[&layer] > 1) object.set(our_key, ids.try_emplace(&layer, static_cast<std::int64_t>(ids.size()) + 1).first->second);
     each_inner_object(object, layer, mark);
   };
   Tree object = write_object<Layer>(model, Style::keras);

@@ -1,5 +1,6 @@
-// Layers that belong to several models of one file, as an encoder's do to the autoencoder around it: Keras gives their
-// descriptions a common shared_object_id.
+// Layers that belong to several models of one file: Keras gives their descriptions a common shared_object_id, and then
+// cannot open the file. What is written here has an id that Keras passes over: it makes layers of their own, with the
+// same weights.
 #pragma once
 
 #include <functional>
@@ -29,7 +30,7 @@ std::shared_ptr<Layer> read_layer(const Tree& object);
 // Calls visit(description, layer) for the layers within a layer whose descriptions stand in that of the layer itself.
 void each_inner_object(Tree& object, const Layer& layer, const std::function<void(Tree&, Layer&)>& visit);
 
-// The description of a model, {module, class_name, config, registered_name}, with the ids of what is shared.
+// The description of a model, {module, class_name, config, registered_name}, with our ids of what is shared.
 Tree describe_model(const FunctionalLayer& model);
 
 }  // namespace nacre

@@ -183,7 +183,7 @@ def other_cases(checker):
 
 
 def operation_cases(checker):
-    """Arithmetic, slices and keras.ops between the layers of a functional model."""
+    """Functional models: arithmetic, slices and keras.ops between the layers, layers that models share."""
     import keras
     import numpy as np
 
@@ -200,6 +200,11 @@ def operation_cases(checker):
         "where": lambda x: ops.where(x > 0, x, -0.1 * x),
         "attention": attention,
     }
+    # A layer of two models. Keras cannot open its own file of this.
+    shared = layers.Dense(4)
+    inner_source = keras.Input((5, 4))
+    inner = keras.Model(inner_source, shared(inner_source))
+    cases["shared"] = lambda x: layers.Add()([inner(x), shared(x)])
     data = np.random.default_rng(5).standard_normal((3, 5, 4)).astype("float32")
     for name, build in cases.items():
         if not checker.wanted("operations/" + name):
