@@ -32,7 +32,7 @@ class AttentionModels : public testing::TestWithParam<const char*> {
     return std::filesystem::path(NACRE_SOURCE_DIR) / "tests" / "golden" / "attention" / fmt::format("{}{}", GetParam(), extension);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Keras, AttentionModels, testing::Values("blocks", "scores_first", "attention_first", "arguments", "half"),
+INSTANTIATE_TEST_SUITE_P(Keras, AttentionModels, testing::Values("blocks", "scores_first", "attention_first", "arguments", "half", "hub"),
                          [](const auto& row) { return std::string(row.param); });
 
 TEST_P(AttentionModels, PredictWhatKerasPredictsAlsoWhenSavedAgain) {
@@ -79,6 +79,20 @@ TEST(Attention, MasksOfAModelMadeHereAreThoseOfKeras) {
   }
   expect_close(model.predict(array_dataset({.inputs = read_all(io.root().group("inputs"))})),
                read_all(io.root().group("outputs")));
+}
+
+// Lengths may differ from call to call, and what comes later changes nothing before it.
+TEST(Attention, CausalAttentionOfALongerSequenceBeginsAsThatOfAShorterOne) {
+  const Symbol x = Input({unknown, 4}, "x");
+  const LayerRef self = MultiHeadAttention({.num_heads = 2, .key_dim = 3, .sliding_window = 3});
+  Model model({x}, {TransformerDecoder({.intermediate_dim = 5, .num_heads = 2})(
+                       self.all({x, x}, {}, parse_json(R"({"use_causal_mask": true})"))[0])});
+  const Tensor longer = blobs(6).features.reshaped({1, 6, 4});
+  Tensor shorter(DType::float32, {1, 3, 4});
+  std::ranges::copy(longer.data<float>().first(12), shorter.writable<float>().begin());
+  const Tensor all = model.predict(longer), first = model.predict(shorter);
+  ASSERT_EQ(all.shape(), (Shape{1, 6, 4}));
+  for (std::size_t i = 0; i < 12; ++i) EXPECT_NEAR(all.data<float>()[i], first.data<float>()[i], 1e-5);
 }
 
 TEST(Attention, ArgumentsByNameTakeTheirPlaces) {

@@ -1,4 +1,5 @@
-"""Writes attention/NAME.h5 and NAME.io.h5: functional models whose masks meet attention, and what they predict."""
+"""Writes attention/NAME.h5 and NAME.io.h5: functional models whose masks meet attention, and what they predict; "hub" only
+where KerasHub is installed."""
 import os
 import sys
 
@@ -60,9 +61,38 @@ def half():
     return keras.Model([q, v], [x, weights])
 
 
+def hub():
+    from keras.src.applications.convnext import LayerScale, StochasticDepth
+    from keras_hub.src.layers.modeling.position_embedding import PositionEmbedding
+    from keras_hub.src.layers.modeling.rotary_embedding import RotaryEmbedding
+    from keras_hub.src.layers.modeling.sine_position_encoding import SinePositionEncoding
+    from keras_hub.src.layers.modeling.transformer_decoder import TransformerDecoder as Decoder
+    from keras_hub.src.layers.modeling.transformer_encoder import TransformerEncoder as Encoder
+    a, b = (keras.Input((n,), dtype="int32", name=name) for n, name in ((5, "a"), (4, "b")))
+    seen = keras.Input((5, 5), dtype="bool", name="seen")
+    embed = L.Embedding(7, 6, mask_zero=True, name="embedding")
+    x, other = embed(a), embed(b)
+    x = L.Add(name="learned")([PositionEmbedding(5, name="rows")(x, start_index=0), x])
+    x = L.Add(name="waves")([SinePositionEncoding(name="sine")(x), x])
+    x = Encoder(8, 2, name="encoder_1")(x)
+    x = Encoder(8, 3, normalize_first=True, name="encoder_2")(x, attention_mask=seen)
+    x = Encoder(8, 3, name="encoder_3")(x, None, seen)
+    x = Decoder(8, 2, name="decoder_1")(x, encoder_sequence=other)
+    x = Decoder(8, 2, dropout=0.1, normalize_first=True, name="decoder_2")(x, use_causal_mask=False)
+    x = LayerScale(0.1, 6, name="scale")(RotaryEmbedding(name="rotary")(x))
+    return keras.Model([a, b, seen], StochasticDepth(0.2, name="depth")(x))
+
+
 if __name__ == "__main__":
-    for name, model in (("blocks", blocks()), ("scores_first", siblings(False)), ("attention_first", siblings(True)),
-                        ("arguments", arguments()), ("half", half())):
+    models = {"blocks": blocks, "scores_first": lambda: siblings(False), "attention_first": lambda: siblings(True),
+              "arguments": arguments, "half": half}
+    try:
+        import keras_hub  # noqa: F401
+        models["hub"] = hub
+    except ImportError:
+        pass
+    for name, make in models.items():
+        model = make()
         for weight in model.weights:
             weight.assign(0.7 * rng.standard_normal(weight.shape))
         data = []
