@@ -34,6 +34,11 @@ std::vector<Assignment> match_layer(const Layer& layer, const LayerWeights* save
 
 }  // namespace
 
+void note(const LoadOptions& options, const std::string& line) {
+  if (options.notes) options.notes->push_back(line);
+  else PlainProgress(stderr).warn(line);
+}
+
 std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options) {
   if (file.model_config.is_null())
     throw Error("the file holds weights alone, without a model").hint("build the model and load the weights into it").usage();
@@ -53,7 +58,7 @@ std::shared_ptr<FunctionalLayer> read_model(const KerasFile& file, const LoadOpt
 }
 
 CompileOptions read_compile_options(const KerasFile& file) {
-  Tree config = file.training_config;
+  Tree config = modern_training_config(file.training_config, vintage_of(file));
   config.set("optimizer", Tree(config["optimizer_config"]));
   CompileOptions options;
   const FieldTarget target{&fields_of<CompileOptions>(), &options};
@@ -93,6 +98,7 @@ void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptio
 }
 
 void load_optimizer(Optimizer& optimizer, const KerasFile& file) {
+  if (vintage_of(file).major < 3) return restore_old_state(optimizer, file.optimizer_weights);
   std::vector<Tensor> values;
   for (const NamedTensor& saved : file.optimizer_weights) values.push_back(saved.tensor);
   std::vector<VariableRef> variables = optimizer.variables();

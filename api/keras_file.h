@@ -16,6 +16,9 @@ Tree compile_config(const Trainer& trainer);
 // A layer's variables in the order of the format: trainable ones first.
 std::vector<VariableRef> file_order(const Layer& layer);
 
+// Keeps or prints a line; see LoadOptions::notes.
+void note(const LoadOptions& options, const std::string& line);
+
 // The model that the config describes, of any vintage; without weights and not compiled.
 std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options = {});
 // With the weights of the file.

@@ -13,7 +13,7 @@ struct LoadOptions {
   // Gets a line for each layer that was left as it was, with the reason: "layer 'fc' (Dense): the file has …".
   std::vector<std::string>* skipped = nullptr;
   // Gets a line for each thing of the file that does not stop the model from predicting and could not be carried over:
-  // how it was compiled, a regularizer that nobody knows, the state of an optimizer.
+  // how it was compiled, a regularizer that nobody knows, the state of an optimizer. Null: they go to standard error.
   std::vector<std::string>* notes = nullptr;
 };
 

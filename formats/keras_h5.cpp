@@ -41,6 +41,29 @@ std::vector<NamedTensor> read_weights(const Group& group) {
   return weights;
 }
 
+// Before version 1 layers and weights had numbers: the attribute nb_layers, layer_0 with its nb_params, param_0, ….
+std::vector<LayerWeights> read_numbered_layers(const Group& root) {
+  const auto count = [](const Group& group, const std::string& name) {
+    const Tensor number = group.has_attribute(name) ? group.tensor_attribute(name) : Tensor::scalar<std::int64_t>(0);
+    if (number.size() != 1 || !(number.at(0) >= 0 && number.at(0) <= static_cast<double>(most_names)))
+      throw Error("'{}' is no number of layers or weights", name).about(fmt::format("'{}'", group.path()));
+    return static_cast<std::size_t>(number.at(0));
+  };
+  std::vector<LayerWeights> layers;
+  const std::size_t all = count(root, "nb_layers");
+  for (std::size_t i = 0; i < all; ++i) {
+    LayerWeights& layer = layers.emplace_back(LayerWeights{fmt::format("layer_{}", i), {}});
+    const Group group = root.group(layer.layer);
+    const std::size_t params = count(group, "nb_params");
+    for (std::size_t k = 0; k < params; ++k) {
+      std::string name = fmt::format("param_{}", k);
+      Tensor tensor = group.tensor(name);
+      layer.weights.push_back({std::move(name), std::move(tensor)});
+    }
+  }
+  return layers;
+}
+
 Tree read_config(const Group& root, const std::string& name, const std::string& file) {
   if (!root.has_attribute(name)) return {};
   const std::string text = root.text_attribute(name);
@@ -102,7 +125,8 @@ KerasFile read_keras_h5(const std::filesystem::path& path) {
   const Group root = hdf5::File::open(path).root();
   const std::string name = path.string();
   const Group weights = root.has_group("model_weights") ? root.group("model_weights") : root;
-  if (!weights.has_attribute("layer_names") && !weights.has_attribute("layer_names0")) {
+  const bool numbered = weights.has_attribute("nb_layers");
+  if (!numbered && !weights.has_attribute("layer_names") && !weights.has_attribute("layer_names0")) {
     Error error("the file holds no Keras model: there are no 'layer_names'");
     if (root.has_group("layers") || root.has_group("_layer_checkpoint_dependencies")) error.hint("these are weights in the layout of Keras 3 (.weights.h5), without a model");
     throw std::move(error).at(Mark{name});
@@ -113,6 +137,7 @@ KerasFile read_keras_h5(const std::filesystem::path& path) {
   file.model_config = read_config(root, "model_config", name);
   file.training_config = read_config(root, "training_config", name);
   try {
+    if (numbered) file.layers = read_numbered_layers(weights);
     for (std::string& layer : read_list(weights, "layer_names")) {
       std::vector<NamedTensor> tensors = read_weights(weights.group(layer));
       file.layers.push_back({std::move(layer), std::move(tensors)});

@@ -56,16 +56,14 @@ void embedding(Tree& config) {
   erase_keys(config, nothing);
 }
 
-// Of Keras 1, which had three modes, and of tf.keras, which had batch renormalization, an axis in a list and a choice of
-// kernels.
+// Of Keras 1, which had three modes, and of tf.keras, which has the axis in a list and had a choice of kernels.
 void batch_normalization(Tree& config) {
-  constexpr std::string_view nothing[] = {"fused", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "mode"};
+  constexpr std::string_view nothing[] = {"fused", "virtual_batch_size", "adjustment", "mode"};
   const Tree* mode = config.find("mode");
   if (mode && mode->is_integer() && mode->as_integer() != 0)
     throw Error("Keras 1's mode {} normalizes with the statistics of the data at hand, which the present layer does not do", mode->as_integer()).usage();
-  if (const Tree* renorm = config.find("renorm"); renorm && *renorm == Tree(true))
-    throw Error("batch renormalization (renorm) is not supported").usage();
   erase_keys(config, nothing);
+  if (const Tree* momentum = config.find("renorm_momentum"); momentum && momentum->is_null()) config.erase("renorm_momentum");
   if (Tree* axis = config.find("axis"); axis && axis->is_sequence() && axis->items().size() == 1) *axis = Tree(axis->items()[0]);
   constexpr Rename initial[] = {{"beta_init", "beta_initializer"}, {"gamma_init", "gamma_initializer"}};
   rename_keys(config, initial);
@@ -163,6 +161,10 @@ void category_encoding(Tree& config) {
   if (Tree* mode = config.find("output_mode"); mode && *mode == Tree("binary")) *mode = "multi_hot";
 }
 
+void lambda(Tree&) {
+  throw Error("it holds Python code, which nacre does not run").hint("save the model without it, with a layer or an operation that does the same").usage();
+}
+
 // Keras 1's Dense over the steps of a sequence.
 void time_distributed_dense(Tree& layer) {
   Tree inner, wrapper, config = *layer.find("config");
@@ -213,6 +215,7 @@ constexpr ClassRule rules[] = {
     {"AdditiveAttention", attention},
     {"MultiHeadAttention", attention},
     {"CategoryEncoding", category_encoding},
+    {"Lambda", lambda},
 };
 
 }  // namespace

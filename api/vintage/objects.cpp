@@ -34,16 +34,16 @@ constexpr Alias constraints[] = {
 };
 
 std::string present_name(std::string name, std::span<const Alias> aliases) {
-  for (std::string_view prefix : {"Custom>", "Addons>", "builtins>"})
-    if (name.starts_with(prefix)) name.erase(0, prefix.size());
-  if (const std::size_t dot = name.rfind('.'); dot != std::string::npos) name.erase(0, dot + 1);  // "tf.nn.relu6"
   for (const auto& [old, present] : aliases)
     if (name == old) return std::string(present);
   return name;
 }
 
-// TensorFlow 1 had two of some classes.
-std::string without_version(std::string name) {
+// Without the package that it is from ("Addons>", "tf.nn.") and the version: TensorFlow 1 had two of some classes.
+std::string plain_name(std::string name) {
+  for (std::string_view prefix : {"Custom>", "Addons>", "builtins>"})
+    if (name.starts_with(prefix)) name.erase(0, prefix.size());
+  if (const std::size_t dot = name.rfind('.'); dot != std::string::npos) name.erase(0, dot + 1);
   if (name.ends_with("V1") || name.ends_with("V2")) name.erase(name.size() - 2);
   return name;
 }
@@ -69,7 +69,7 @@ Tree uniform_spelling(const Tree& object, std::span<const Alias> aliases) {
   } else {
     return object;
   }
-  result.set("class_name", without_version(present_name(std::move(name), aliases)));
+  result.set("class_name", present_name(plain_name(std::move(name)), aliases));
   result.set("config", std::move(config));
   return std::move(result).at(object.mark());
 }
@@ -93,14 +93,14 @@ Tree modern_constraint(const Tree& object) {
   return present;
 }
 
-// Before Keras 3 hard_sigmoid was clip(x/5 + 1/2, 0, 1).
-Tree modern_activation(const Tree& object, const Vintage& vintage) {
-  Tree present = uniform_spelling(object, activations);
+// Keras's own hard_sigmoid was, before Keras 3, clip(x/5 + 1/2, 0, 1); that of other packages always was today's.
+Tree modern_activation(const Tree& object) {
+  Tree present = uniform_spelling(object, {});
   Tree* config = present.find("config");
   if (!config) return present;
   constexpr Rename leaky[] = {{"alpha", "negative_slope"}};
   Tree& name = *present.find("class_name");
-  if (name == Tree("hard_sigmoid") && vintage.major < 3) name = "hard_sigmoid_keras2";
+  name = name == Tree("hard_sigmoid") ? "hard_sigmoid_keras2" : present_name(name.as_string(), activations);
   if (name == Tree("LeakyReLU")) rename_keys(*config, leaky);
   return config->entries().empty() ? Tree(name) : present;
 }
@@ -113,14 +113,14 @@ bool known(const Tree& object) {
 
 }  // namespace
 
-void modernize_objects(Tree& layer, const Vintage& vintage, Notes& notes) {
+void modernize_objects(Tree& layer, Notes& notes) {
   Tree* config = layer.find("config");
   if (!config || !config->is_mapping()) return;
   std::vector<std::string> unknown;
   for (auto& [key, value, mark] : config->entries()) {
     if (value.is_null()) continue;
     if (key == "activation" || key == "recurrent_activation") {
-      value = modern_activation(value, vintage);
+      value = modern_activation(value);
     } else if (key.ends_with("_initializer")) {
       // The weights come from the file, so what nobody knows is as good as the default.
       value = modern_initializer(value);

@@ -24,7 +24,7 @@ void modernize_class(Tree& layer);
 void modernize_fields(Tree& layer);
 
 // --- objects.cpp: activations, initializers, regularizers, constraints ------------------------------------------------
-void modernize_objects(Tree& layer, const Vintage& vintage, Notes& notes);
+void modernize_objects(Tree& layer, Notes& notes);
 
 // --- topology.cpp: how layers are joined -------------------------------------------------------------------------------
 // A Sequential as {name, layers}, its input on top; one that begins with a Merge of branches becomes a Functional.

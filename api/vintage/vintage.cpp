@@ -81,7 +81,7 @@ Tree modern_layer(Tree layer, const Vintage& vintage, Notes& notes) {
       if (Tree* inner = config.find(key); inner && inner->is_sequence())
         for (Tree& each : inner->items()) recurse(each);
     modernize_fields(layer);
-    modernize_objects(layer, vintage, notes);
+    modernize_objects(layer, notes);
     return layer;
   } catch (Error& error) {
     error.about(label_of(layer));

@@ -129,6 +129,25 @@ TEST(KerasH5, ReadsOldFiles) {
   EXPECT_EQ(file.layers[0].weights[0].tensor.shape(), (Shape{2, 3}));
 }
 
+TEST(KerasH5, ReadsLayersThatHaveNumbersForNames) {
+  const TemporaryFolder folder;
+  hdf5::File made = hdf5::File::create(folder / "old.h5");
+  hdf5::Group root = made.root();
+  root.set_attribute("nb_layers", Tensor::scalar<std::int64_t>(2));
+  for (const auto& [layer, count] : {std::pair("layer_0", 0), std::pair("layer_1", 2)}) {
+    hdf5::Group group = root.make_group(layer);
+    group.set_attribute("nb_params", Tensor::scalar<std::int64_t>(count));
+    for (int i = 0; i < count; ++i) group.write(fmt::format("param_{}", i), Tensor::of<float>({2}, {1.0f, static_cast<float>(i)}));
+  }
+  made.commit();
+  const KerasFile file = read_keras_h5(folder / "old.h5");
+  ASSERT_EQ(file.layers.size(), 2u);
+  EXPECT_TRUE(file.layers[0].weights.empty());
+  ASSERT_EQ(file.layers[1].weights.size(), 2u);
+  EXPECT_EQ(file.layers[1].weights[1].tensor.at(1), 1);
+  EXPECT_EQ(file.keras_version, "");
+}
+
 TEST(KerasH5, SaysWhatIsWrong) {
   const TemporaryFolder folder;
   const std::string path = folder / "x.h5";
