@@ -143,5 +143,43 @@ TEST(Golden, UnusualLayers) {
   check_all("unusual_layers", check_layer);
 }
 
+// A model of operations is written as it is read: reading what was written gives the same again.
+void check_round_trip(const Case& golden) {
+  const auto layer = make<Layer>(golden);
+  const Tree written = write_object<Layer>(*layer, Style::keras);
+  const Tree again = write_object<Layer>(*read_object<Layer>(parse_json(write_json(written))), Style::keras);
+  if (!(again == written)) throw Error("written as {}\nand then as {}", write_json(written), write_json(again));
+}
+
+TEST(Golden, Operations) {
+  register_models();
+  check_all("operations", [](const Case& golden, const Backend& backend) {
+    check_layer(golden, backend);
+    check_round_trip(golden);
+  });
+}
+
+// The names of the operations in all models of the file.
+void collect_operations(const hdf5::Group& group, std::set<std::string>& names) {
+  if (!group.has_attribute("config")) {
+    for (const std::string& name : group.names()) collect_operations(group.group(name), names);
+    return;
+  }
+  const Tree model = parse_json(group.text_attribute("config"));
+  for (const Tree& layer : model["config"]["layers"].items()) names.insert(layer["class_name"].as_string());
+}
+
+TEST(Golden, HasEveryOperation) {
+  const hdf5::File file = hdf5::File::open(std::filesystem::path(NACRE_SOURCE_DIR) / "tests" / "golden" / "operations.h5");
+  std::set<std::string> names;
+  collect_operations(file.root(), names);
+  for (const auto& info : registry<Layer>().classes()) {
+    const bool found = !info.qualified || names.contains(std::string(info.class_name));
+    EXPECT_TRUE(found) << info.class_name;
+  }
+}
+
+TEST(Golden, Calls) { check_all("calls", check_layer); }
+
 }  // namespace
 }  // namespace nacre::golden
