@@ -31,12 +31,14 @@ KerasFile small_file() {
   KerasFile file;
   file.model_config.set("class_name", "Sequential");
   file.layers = {{"dense", {{"kernel", Tensor::of<float>({2, 1}, {1.0f, 2.0f})}, {"count", Tensor::scalar<std::int64_t>(7)}}}, {"flatten", {}}};
-  file.state_tensors = {{"none", Tensor(DType::float32, {0, 3})}, {"words", Tensor::of<std::string>({2}, {"a", ""})}};
+  file.state_tensors = {{"none", Tensor(DType::float32, {0, 3})}};
   return file;
 }
 
 TEST(Wire, CarriesStructures) {
-  const KerasFile file = from_wire<KerasFile>(to_wire(small_file()));
+  KerasFile original = small_file();
+  original.state_tensors.push_back({"words", Tensor::of<std::string>({2}, {"a", ""})});
+  const KerasFile file = from_wire<KerasFile>(to_wire(original));
   EXPECT_EQ(file.model_config, small_file().model_config);
   EXPECT_TRUE(file.training_config.is_null());
   ASSERT_EQ(file.layers.size(), 2u);
@@ -44,7 +46,7 @@ TEST(Wire, CarriesStructures) {
   EXPECT_TRUE(file.layers[0].weights[0].tensor.identical(small_file().layers[0].weights[0].tensor));
   EXPECT_EQ(file.layers[0].weights[1].tensor.item(), 7);
   EXPECT_EQ(file.state_tensors[0].tensor.shape(), Shape({0, 3}));
-  EXPECT_TRUE(file.state_tensors[1].tensor.identical(small_file().state_tensors[1].tensor));
+  EXPECT_TRUE(file.state_tensors[1].tensor.identical(original.state_tensors[1].tensor));
   EXPECT_EQ(file.keras_version, "3.15.0");
 }
 
