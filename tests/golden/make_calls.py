@@ -168,6 +168,25 @@ def reversible(add):
         add(R(7, 4, tie_weights=tied, logit_soft_cap=1.5), [real(2, 4)], options={"reverse": True})
 
 
+def others(add):
+    """Merging with masks, products along any axes, and masks that are given by name."""
+    a, b = real(2, 3, 4), real(2, 3, 4)
+    masks = {0: mask([1, 1, 0], [1, 0, 0]), 1: mask([1, 0, 1], [1, 1, 0])}
+    for layer in (L.Add, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Subtract):
+        add(layer(), [a, b], masks=masks, spread=False)
+        add(layer(), [a, real(2, 4)], masks={0: masks[0]}, spread=False)
+    for axes, left, right in ((1, (2, 4), (2, 4)), ((2, 1), (2, 3, 4), (2, 4, 5)), (-1, (2, 3, 4), (2, 5, 4)),
+                              ((1, 1), (2, 4), (2, 4, 5)), ((3, 2), (2, 3, 4, 5), (2, 6, 5)),
+                              (-1, (2, 3, 4, 5), (2, 3, 6, 5))):
+        add(L.Dot(axes, normalize=len(left) % 2 == 1), [real(*left), real(*right)], spread=False)
+    add(L.Concatenate(axis=1), [a, real(2, 2, 4)], masks={0: masks[0]}, spread=False)
+    add(L.Concatenate(), [a, b], masks=masks, spread=False)
+    add(L.Softmax(), [real(2, 3)], named={"mask": mask([1, 1, 0], [0, 0, 0])})
+    add(L.Softmax(axis=(1, 2)), [a], named={"mask": rng.random((2, 3, 4)) < 0.5})
+    add(L.PReLU(shared_axes=[-1]), [a])
+    add(L.Dense(3, activation="gelu"), [a], masks={0: masks[0]})
+
+
 def residual(add):
     from keras.src.applications.convnext import LayerScale, StochasticDepth
     add(LayerScale(0.1, 4), [real(2, 3, 3, 4)])
@@ -216,6 +235,6 @@ def hub(add):
 if __name__ == "__main__":
     with h5py.File(sys.argv[1], "w", libver=("v108", "v108")) as file:
         counts = {}
-        for family in [attention, multi_head, einsum, reversible, residual] + ([hub] if len(sys.argv) > 2 else []):
+        for family in [attention, multi_head, einsum, reversible, others, residual] + ([hub] if len(sys.argv) > 2 else []):
             family(lambda layer, inputs, **more: case(file, counts, layer, inputs, **more))
         print(counts)
