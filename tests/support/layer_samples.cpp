@@ -226,7 +226,7 @@ const std::vector<LayerSample>& layer_samples() {
        {"conv_lstm3d/conv_lstm_cell/kernel", "conv_lstm3d/conv_lstm_cell/recurrent_kernel"}},
       {"SpectralNormalization: {layer: {Dense: {units: 3}}, power_iterations: 2}",
        {real({2, 5})},
-       {"spectral_normalization/vector_u", "spectral_normalization/dense/kernel", "spectral_normalization/dense/bias"}},
+       {"spectral_normalization/dense/kernel", "spectral_normalization/vector_u", "spectral_normalization/dense/bias"}},
       {"TimeDistributed: {layer: {Dense: {units: 3}}}",
        {real({2, 5, 4})},
        {"time_distributed/dense/kernel", "time_distributed/dense/bias"}},
