@@ -43,6 +43,20 @@ TEST_P(Fit, AStepIsTheFormula) {
   expect_near(values(model)[0], Tensor::of<float>({2, 1}, {1 - 0.1f * (2 * 1 + 6 * 3), 1 - 0.1f * (2 * 2 + 6 * 4)}), 1e-5);
 }
 
+// The kernel diag(3, 1) becomes its quotient by 3, from which the step departs: w = diag(1, 1/3) - rate · xᵀ (x · w).
+TEST_P(Fit, AStepDepartsFromTheNormalisedKernel) {
+  const LayerRef layer = SpectralNormalization({.layer = Dense({.units = 2, .use_bias = false})});
+  Sequential model({Input({2}), layer});
+  model.set_device(GetParam());
+  const std::vector<Weight> weights = layer->weights();
+  weights[0].variable->assign(Tensor::of<float>({2, 2}, {3, 0, 0, 1}));
+  weights[1].variable->assign(Tensor::of<float>({1, 2}, {1, 0}));
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0.1}), .loss = "mse"});
+  model.train_on_batch({.inputs = {Tensor::of<float>({1, 2}, {1, 2})}, .targets = {Tensor::of<float>({1, 2}, {0, 0})}, .weights = {}, .size = 1});
+  const float y = 2.0f / 3;  // the second output; the first is 1
+  expect_near(values(model)[0], Tensor::of<float>({2, 2}, {1 - 0.1f, -0.1f * y, -0.2f, 1.0f / 3 - 0.2f * y}), 1e-5);
+}
+
 TEST_P(Fit, SampleAndClassWeightsCount) {
   const auto loss = [&](std::vector<Tensor> weights, std::map<std::int64_t, double> class_weight) {
     Sequential model({Input({1}), Dense({.units = 1, .use_bias = false, .kernel_initializer = "zeros"})});
