@@ -97,8 +97,7 @@ void RecurrentLayer::build(const std::vector<Shape>& inputs) {
   if (inputs[0][0] == unknown)
     throw Error("got input {}, wanted a known batch size, as the layer is stateful", inputs[0])
         .hint("give the Input layer a batch_shape");
-  for (const Shape& shape : cell()->state_shapes())
-    carried_.push_back(add_state("state", Shape{inputs[0][0]} + shape));
+  for (const Shape& shape : cell()->state_shapes()) carried_.push_back(add_state("state", Shape{inputs[0][0]} + shape));
 }
 
 std::optional<Walked> RecurrentLayer::fused(const CellConstants&, Value, const Values&) const { return {}; }

@@ -50,8 +50,7 @@ class ConvLSTMCell final : public ConfiguredLayer<ConvLSTMConfig<rank>, Cell> {
   }
   Value project(Value x, const CellConstants& constants) const override {
     const auto& c = this->config_;
-    const ConvAttrs attrs{
-        .strides = sizes_of(c.strides), .dilations = sizes_of(c.dilation_rate), .padding = c.padding};
+    const ConvAttrs attrs{.strides = sizes_of(c.strides), .dilations = sizes_of(c.dilation_rate), .padding = c.padding};
     // The leading axes of x become one batch, and the masks, the same at each step, are repeated along it.
     const Shape leading = x.shape().first(x.shape().rank() - static_cast<int>(rank) - 1);
     const std::int64_t batch = leading.known() ? leading.elements() : unknown;
@@ -85,9 +84,9 @@ class ConvLSTMCell final : public ConfiguredLayer<ConvLSTMConfig<rank>, Cell> {
                                {.regularizer = c.bias_regularizer, .constraint = c.bias_constraint});
     state_ = Shape();
     for (std::size_t i = 0; i < rank; ++i)
-      state_.append(window_axis(inputs[0][static_cast<int>(i) + 1], c.kernel_size[i], c.strides[i], c.dilation_rate[i],
-                                c.padding)
-                        .output);
+      state_.append(
+          window_axis(inputs[0][static_cast<int>(i) + 1], c.kernel_size[i], c.strides[i], c.dilation_rate[i], c.padding)
+              .output);
     state_.append(c.filters);
   }
 

@@ -121,13 +121,12 @@ class LocallyConnectedLayer final : public ConfiguredLayer<LocallyConnectedConfi
       matrix = ops::transpose(whole, {1, 0});
     }
     const Value y = ops::matmul(emit::reshape(x, {x.shape()[0], rows}), matrix);
-    const Value placed =
-        emit::reshape(y, Shape{x.shape()[0]} + with_channels(output_, this->config_.filters));
+    const Value placed = emit::reshape(y, Shape{x.shape()[0]} + with_channels(output_, this->config_.filters));
     return channels_first() ? emit::channels_last(placed) : placed;
   }
 
-  // Row-major (output, input): whether the output element sees the input element. With "same", a window reaches half its
-  // size, rounded down, before its place.
+  // Row-major (output, input): whether the output element sees the input element. With "same", a window reaches half
+  // its size, rounded down, before its place.
   std::vector<bool> connections() const {
     const auto& c = this->config_;
     const Shape from = with_channels(input_, channels_), to = with_channels(output_, c.filters);

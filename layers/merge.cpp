@@ -157,8 +157,9 @@ class DotLayer final : public ConfiguredLayer<DotConfig> {
       x = x * ops::rsqrt(ops::maximum(square, ops::scalar_like(square, 1e-12)));
     }
     const Shape others = free_axes(x.shape(), which);
-    return emit::reshape(emit::move_axis(x, static_cast<int>(axis), -1),
-                         {x.shape()[0], others.known() ? others.elements() : unknown, x.shape()[static_cast<int>(axis)]});
+    return emit::reshape(
+        emit::move_axis(x, static_cast<int>(axis), -1),
+        {x.shape()[0], others.known() ? others.elements() : unknown, x.shape()[static_cast<int>(axis)]});
   }
   // All sizes but those of the batch and of the axis that is summed over.
   Shape free_axes(const Shape& shape, std::size_t which) const {

@@ -32,8 +32,8 @@ Value filled(Graph& graph, std::int64_t size, double value, DType dtype) {
   return ops::broadcast_to(graph.scalar(value, dtype), {size});
 }
 
-// The shape of a parameter of these axes, as Keras has it: in the order of the axes' numbers, negative ones first. It is
-// read as if it had the order of the input's axes.
+// The shape of a parameter of these axes, as Keras has it: in the order of the axes' numbers, negative ones first. It
+// is read as if it had the order of the input's axes.
 Shape sizes_along(const Axes& axes, const Shape& x) {
   std::vector<std::int64_t> ordered = axes.axes;
   std::ranges::sort(ordered);
@@ -233,9 +233,7 @@ class BatchNormalizationLayer final : public Affine<BatchNormalizationConfig> {
 class LayerNormalizationLayer final : public Affine<LayerNormalizationConfig> {
  public:
   using Affine::Affine;
-  Tree config_tree(Style style) const override {
-    return with_listed_axes(Affine::config_tree(style), style);
-  }
+  Tree config_tree(Style style) const override { return with_listed_axes(Affine::config_tree(style), style); }
 
  protected:
   void check(const std::vector<Shape>& inputs) const override { config_.axis.in(inputs[0]); }
@@ -300,9 +298,7 @@ class GroupNormalizationLayer final : public Affine<GroupNormalizationConfig> {
 class RMSNormalizationLayer final : public ConfiguredLayer<RMSNormalizationConfig> {
  public:
   using ConfiguredLayer::ConfiguredLayer;
-  Tree config_tree(Style style) const override {
-    return with_listed_axes(ConfiguredLayer::config_tree(style), style);
-  }
+  Tree config_tree(Style style) const override { return with_listed_axes(ConfiguredLayer::config_tree(style), style); }
 
  protected:
   void check(const std::vector<Shape>& inputs) const override { config_.axis.in(inputs[0]); }

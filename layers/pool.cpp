@@ -30,9 +30,9 @@ class PoolingLayer final : public ConfiguredLayer<PoolingConfig<kind, rank>> {
     const auto& c = this->config_;
     const bool first = c.data_format == DataFormat::channels_first;
     const Value x = first ? emit::channels_last(arguments.inputs[0]) : arguments.inputs[0];
-    const Value y = pooled<kind>(x, {.window = sizes_of(c.pool_size),
-                                     .strides = sizes_of(c.strides.value_or(c.pool_size)),
-                                     .padding = c.padding});
+    const Value y = pooled<kind>(
+        x,
+        {.window = sizes_of(c.pool_size), .strides = sizes_of(c.strides.value_or(c.pool_size)), .padding = c.padding});
     return {first ? emit::channels_first(y) : y};
   }
 };

@@ -12,7 +12,7 @@ enum class Pooling : std::uint8_t { max, average };
 template <Pooling kind, std::size_t rank>
 struct PoolingConfig {
   static constexpr std::string_view class_names[2][3] = {{"MaxPooling1D", "MaxPooling2D", "MaxPooling3D"},
-                                                        {"AveragePooling1D", "AveragePooling2D", "AveragePooling3D"}};
+                                                         {"AveragePooling1D", "AveragePooling2D", "AveragePooling3D"}};
   static constexpr std::string_view class_name = class_names[static_cast<int>(kind)][rank - 1];
   static constexpr std::string_view doc =
       kind == Pooling::max ? "The largest element of each window." : "The mean of each window; padding does not count.";

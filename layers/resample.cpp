@@ -47,7 +47,8 @@ Kernel kernel_of(Interpolation interpolation) {
 // (from, to): each column holds the weights of the old elements in a new one.
 Tensor weights(std::int64_t from, std::int64_t to, Interpolation interpolation, bool antialias) {
   const Kernel kernel = kernel_of(interpolation);
-  const double scale = static_cast<double>(from) / static_cast<double>(to), width = antialias ? std::max(scale, 1.0) : 1;
+  const double scale = static_cast<double>(from) / static_cast<double>(to),
+               width = antialias ? std::max(scale, 1.0) : 1;
   Tensor matrix(Type{DType::float64, {from, to}});
   const std::span<double> values = matrix.writable<double>();
   for (std::int64_t i = 0; i < to; ++i) {

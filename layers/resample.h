@@ -6,8 +6,8 @@
 
 namespace nacre {
 
-// How the elements of a resized axis follow from those of the old one. The centres of the outermost elements' places stay
-// where they are relative to the ends; what lies outside has no weight.
+// How the elements of a resized axis follow from those of the old one. The centres of the outermost elements' places
+// stay where they are relative to the ends; what lies outside has no weight.
 enum class Interpolation : std::uint8_t { nearest, bilinear, bicubic, lanczos3, lanczos5 };
 template <>
 struct EnumNames<Interpolation> {

@@ -157,8 +157,8 @@ class MelSpectrogramLayer final : public ConfiguredLayer<MelSpectrogramConfig> {
   Value spectrum(Value x) const {
     const Value both = ops::conv(ops::expand_dims(x, 2), x.graph().constant(waves().cast(x.dtype())),
                                  {.strides = {config_.sequence_stride}, .dilations = {1}});
-    const Value power = ops::square(ops::slice_axis(both, -1, 0, bins())) +
-                        ops::square(ops::slice_axis(both, -1, bins(), 2 * bins()));
+    const Value power =
+        ops::square(ops::slice_axis(both, -1, 0, bins())) + ops::square(ops::slice_axis(both, -1, bins(), 2 * bins()));
     if (config_.mag_exp == 2) return power;
     return ops::power(power, ops::scalar_like(power, config_.mag_exp / 2));
   }
@@ -214,8 +214,7 @@ class MelSpectrogramLayer final : public ConfiguredLayer<MelSpectrogramConfig> {
   Value decibels(Value power) const {
     const double scale = 10 / std::numbers::ln10;
     const double reference = 10 * std::log10(std::max(std::abs(config_.ref_power), config_.min_power));
-    const Value y =
-        ops::log(ops::maximum(power, ops::scalar_like(power, config_.min_power))) * scale - reference;
+    const Value y = ops::log(ops::maximum(power, ops::scalar_like(power, config_.min_power))) * scale - reference;
     return ops::maximum(y, ops::max(y) - config_.top_db);
   }
 };

@@ -137,8 +137,8 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
     const auto applied = [&](const auto& part) {
       // A mask of whole steps says nothing about the places inside a step.
       const Value inner = mask && mask.shape().rank() > 2 ? part(mask) : Value();
-      return (*config_.layer)(
-          context, {.inputs = {part(x)}, .masks = {inner}, .named = {}, .options = arguments.options});
+      return (*config_.layer)(context,
+                              {.inputs = {part(x)}, .masks = {inner}, .named = {}, .options = arguments.options});
     };
     Values outputs;
     if ((fixed_batch_ || carries(*config_.layer, context.training())) && steps[1] != unknown) {
@@ -162,7 +162,8 @@ class TimeDistributedLayer final : public ConfiguredLayer<TimeDistributedConfig>
   // Whether calls change something that later ones read.
   static bool carries(const Layer& layer, bool training) {
     const auto changes = [](const Weight& weight) { return !weight.variable->trainable(); };
-    return !layer.states().empty() || (training && layer.trainable() && std::ranges::any_of(layer.own_weights(), changes)) ||
+    return !layer.states().empty() ||
+           (training && layer.trainable() && std::ranges::any_of(layer.own_weights(), changes)) ||
            std::ranges::any_of(layer.sublayers(), [&](const auto& inner) { return carries(*inner, training); });
   }
 

@@ -21,7 +21,8 @@ Tensor numbers(const Shape& shape) {
 
 std::vector<Tensor> results_of(const LayerRef& layer, const Tensor& x, bool training = false, std::int64_t seed = 1) {
   Graph graph;
-  Context context(graph, training, graph.constant(Tensor::scalar(seed)), graph.constant(Tensor::scalar(std::int64_t{0})));
+  Context context(graph, training, graph.constant(Tensor::scalar(seed)),
+                  graph.constant(Tensor::scalar(std::int64_t{0})));
   const Values outputs = (*layer)(context, {.inputs = {graph.constant(x)}}).outputs;
   layer->initialize(3);
   for (std::size_t i = 0; i < outputs.size(); ++i) graph.output(fmt::format("output{}", i), outputs[i]);
@@ -36,8 +37,8 @@ Tensor steps(const Tensor& x, std::int64_t begin, std::int64_t end) {
 }
 
 TEST(ConvLSTM, TakesSequencesOfAnyLength) {
-  const LayerRef layer = ConvLSTM2D({.filters = 3, .kernel_size = 2, .strides = 2, .return_sequences = true,
-                                     .return_state = true});
+  const LayerRef layer =
+      ConvLSTM2D({.filters = 3, .kernel_size = 2, .strides = 2, .return_sequences = true, .return_state = true});
   const Symbols outputs = layer.all({Input({unknown, 7, 5, 2})});
   EXPECT_EQ(outputs[0].shape(), (Shape{unknown, unknown, 3, 2, 3}));
   EXPECT_EQ(outputs[1].shape(), (Shape{unknown, 3, 2, 3}));
@@ -45,10 +46,14 @@ TEST(ConvLSTM, TakesSequencesOfAnyLength) {
 }
 
 TEST(ConvLSTM, SaysWhatItWants) {
-  EXPECT_EQ(test::message_of([] { ConvLSTM1D({.filters = 1, .kernel_size = 2})(Input({3, 5})); }),
+  EXPECT_EQ(test::message_of([] {
+              ConvLSTM1D({.filters = 1, .kernel_size = 2})(Input({3, 5}));
+            }),
             "layer 'conv_lstm1d' (ConvLSTM1D): got input (None, 3, 5), wanted rank 4\n"
             "  hint: put a Reshape layer before it that adds the missing axes");
-  EXPECT_EQ(test::message_of([] { ConvLSTM1D({.filters = 1, .kernel_size = 2})(Input({3, unknown, 5})); }),
+  EXPECT_EQ(test::message_of([] {
+              ConvLSTM1D({.filters = 1, .kernel_size = 2})(Input({3, unknown, 5}));
+            }),
             "layer 'conv_lstm1d' (ConvLSTM1D): got input (None, 3, None, 5), wanted a known size in axis 2");
   EXPECT_EQ(test::message_of([] { ConvLSTM1D({.filters = 1, .kernel_size = 2, .strides = 2, .dilation_rate = 2}); }),
             "'dilation_rate': got strides and a dilation_rate above 1, wanted one of them to be 1");

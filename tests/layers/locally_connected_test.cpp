@@ -72,8 +72,15 @@ class LocallyConnected : public testing::TestWithParam<std::tuple<bool, bool, in
 
 TEST_P(LocallyConnected, ComputesItsDefinition) {
   const auto [same, channels_first, implementation] = GetParam();
-  const Geometry g{.rows = 5, .columns = 6, .channels = 3, .height = 3, .width = 2, .row_stride = 1,
-                   .column_stride = 2, .same = same, .channels_first = channels_first};
+  const Geometry g{.rows = 5,
+                   .columns = 6,
+                   .channels = 3,
+                   .height = 3,
+                   .width = 2,
+                   .row_stride = 1,
+                   .column_stride = 2,
+                   .same = same,
+                   .channels_first = channels_first};
   LocallyConnectedConfig<2> config{.filters = filters, .kernel_size = {{g.height, g.width}}};
   config.strides = {{g.row_stride, g.column_stride}};
   config.padding = same ? Padding::same : Padding::valid;
@@ -101,8 +108,7 @@ TEST_P(LocallyConnected, ComputesItsDefinition) {
   if (implementation == 1) {
     EXPECT_EQ(kernel.shape(), (Shape{rows * columns, g.height * g.width * g.channels, filters}));
     want = expected(g, x, bias, [&](auto r, auto c, auto i, auto j, auto k, auto f) {
-      const std::int64_t seen =
-          channels_first ? (k * g.height + i) * g.width + j : (i * g.width + j) * g.channels + k;
+      const std::int64_t seen = channels_first ? (k * g.height + i) * g.width + j : (i * g.width + j) * g.channels + k;
       return w.at(((r * columns + c) * g.height * g.width * g.channels + seen) * filters + f);
     });
   } else if (implementation == 2) {
