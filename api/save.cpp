@@ -44,8 +44,7 @@ void refuse_foreign(const fs::path& path, std::string_view start) {
     throw Error("this is {}, no model of Keras", what).at(Mark{path.string()}).hint(std::string(hint)).usage();
   };
   const std::string extension = path.extension().string();
-  if (start.substr(0, 8).ends_with("TFL3")) refuse("a TensorFlow Lite model", "convert the Keras model that it was made from");
-  if (extension == ".tflite") refuse("a TensorFlow Lite model", "convert the Keras model that it was made from");
+  if (start.substr(0, 8).ends_with("TFL3") || extension == ".tflite") refuse("a TensorFlow Lite model", "convert the Keras model that it was made from");
   if (extension == ".onnx") refuse("an ONNX model", "nacre cannot read ONNX");
   if (extension == ".pb" || extension == ".pbtxt") refuse("a TensorFlow graph", "save the model in Keras: model.save('model.keras')");
   if (extension == ".pt" || extension == ".pth") refuse("a PyTorch model", "PyTorch's files hold Python code");
