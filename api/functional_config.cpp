@@ -128,12 +128,12 @@ CallRecord read_call(const Tree& node, const Layer& layer) {
   return record;
 }
 
-// Keras 3 leaves modules out of .h5 files, where an operation and a layer may have one name: the layer's config has the
-// options of all layers.
+// Keras 3 leaves modules out of .h5 files, where an operation and a layer may have one name: only the layer's config says
+// whether it is trainable.
 Tree with_module(Tree entry) {
   const Tree &config = entry["config"], &nodes = entry["inbound_nodes"];
   const bool recent = !nodes.items().empty() && nodes.items().front().is_mapping();
-  if (!recent || entry.find("module") || config.find("trainable") || config.find("dtype")) return entry;
+  if (!recent || entry.find("module") || config.find("trainable")) return entry;
   constexpr std::string_view module = "keras.src.ops.numpy";  // any of the package
   if (registry<Layer>().find(entry["class_name"].as_string(), module)) entry.set("module", module);
   return entry;
