@@ -167,10 +167,12 @@ class UpSamplingLayer final : public MarginLayer<Config, rank> {
     Value x = arguments.inputs[0];
     for (std::size_t i = 0; i < rank; ++i) {
       const int axis = static_cast<int>(this->first_axis() + i);
-      Interpolation interpolation = Interpolation::nearest;
+      Resampling interpolation = Resampling::nearest;
       if constexpr (rank == 2) interpolation = this->config_.interpolation;
       const std::int64_t size = x.shape()[axis];
-      x = resampled(x, axis, size == unknown ? unknown : size * factor(i), interpolation);
+      x = interpolation == Resampling::nearest || size == unknown
+              ? emit::repeat(x, axis, factor(i))
+              : image::resized_axis(x, axis, size * factor(i), interpolation);
     }
     return {x};
   }

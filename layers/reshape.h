@@ -2,7 +2,7 @@
 #pragma once
 
 #include "layers/fields.h"
-#include "layers/resample.h"
+#include "layers/image_resize.h"
 #include "layers/symbol.h"
 
 namespace nacre {
@@ -94,7 +94,7 @@ struct UpSampling2DConfig {
   static constexpr std::string_view doc = "Enlarges pictures by whole factors.";
   Extent<2> size = 2;
   DataFormat data_format = DataFormat::channels_last;
-  Interpolation interpolation = Interpolation::nearest;
+  Resampling interpolation = Resampling::nearest;
   static void describe(auto&& field) {
     field("size", &UpSampling2DConfig::size, "factor per axis", at_least(1));
     field("data_format", &UpSampling2DConfig::data_format, "where the channels are");
