@@ -28,12 +28,12 @@ struct Tried {
 };
 
 Tried tried(const LayerSample& sample) {
-  const auto layer = read_object<Layer>(parse_yaml(sample.yaml));
-  if (const auto input = std::dynamic_pointer_cast<InputLayer>(layer)) {
-    const Symbol x = call_layer(input, {}).front();
-    Model model({x}, {x}, {.name = "sample"});
-    return {layer, model, sample_data(sample)};
+  const Tree yaml = parse_yaml(sample.yaml);
+  if (const Tree* config = yaml.find(InputConfig::class_name)) {
+    const Symbol x = Input(read_config<InputConfig>(*config));
+    return {x.call().layer, Model({x}, {x}, {.name = "sample"}), sample_data(sample)};
   }
+  const auto layer = read_object<Layer>(yaml);
   Symbols inputs;
   for (std::size_t i = 0; i < sample.inputs.size(); ++i)
     inputs.push_back(Input(sample.inputs[i].shape.from(1), fmt::format("input{}", i), sample.inputs[i].dtype));
