@@ -107,27 +107,36 @@ Value mask_of(const Symbol& symbol, const CallResults& results) {
 }
 
 // Keras works out masks twice: when a model is made, and again when it runs, where attention takes the masks off its
-// inputs for all calls that come later. Calls of one input use the masks of the first kind, which are those of the
-// results, calls of several the second, which are these.
+// inputs for all calls that come later, and where models within it hand on masks. Calls of one input use a mask of the
+// first kind where there is one (those are kept in the results), all others the masks of the second kind: these.
 class PresentMasks {
  public:
   void set(const LayerCall& call, Values masks) { masks_[&call] = std::move(masks); }
+  const Values& of(const LayerCall& call) const { return masks_.at(&call); }
 
-  // Calls the layer; the arguments have the masks of the results.
+  // Calls the layer; the arguments and the result have masks of the first kind.
   CallResult call(Context& context, const LayerCall& call, CallArguments arguments) {
+    const Values made = arguments.masks;
     Values present;
     for (const Symbol& operand : call.inputs)
-      present.push_back(masks_.at(&operand.call()).at(static_cast<std::size_t>(operand.index())));
-    const bool differ = present != arguments.masks && !arguments.named.contains("mask"), several = call.inputs.size() > 1;
-    CallArguments others = arguments;  // with the masks that the call itself does not see
-    (several ? arguments : others).masks = std::move(present);
-    CallResult result = (*call.layer)(context, std::move(arguments));
-    Values& own = masks_[&call] = result.masks;
-    if (!differ) return result;
-    const Graph::Label label(context.graph(), call.layer->label());
-    Values& computed = several ? result.masks : own;
-    computed = call.layer->compute_masks(context, others, result.outputs);
-    computed.resize(result.outputs.size());
+      present.push_back(of(operand.call()).at(static_cast<std::size_t>(operand.index())));
+    if (call.inputs.size() != 1 || !made[0]) arguments.masks = present;
+    CallResult result = (*call.layer)(context, arguments);
+    if (dynamic_cast<const FunctionalLayer*>(call.layer.get())) {
+      set(call, std::exchange(result.masks, Values(result.outputs.size())));
+      return result;
+    }
+    const auto masks_for = [&](const Values& masks) {
+      if (masks == arguments.masks || arguments.named.contains("mask")) return result.masks;
+      const Graph::Label label(context.graph(), call.layer->label());
+      CallArguments others = arguments;
+      others.masks = masks;
+      Values computed = call.layer->compute_masks(context, others, result.outputs);
+      computed.resize(result.outputs.size());
+      return computed;
+    };
+    set(call, masks_for(present));
+    result.masks = masks_for(made);
     return result;
   }
 
@@ -304,7 +313,7 @@ FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Value
   CallResults results;
   PresentMasks present;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    results[&inputs_[i].call()] = {{standardized(context, inputs[i], inputs_[i])}, {masks[i]}};
+    results[&inputs_[i].call()] = {{standardized(context, inputs[i], inputs_[i])}, {Value()}};
     present.set(inputs_[i].call(), {masks[i]});
   }
   for (const auto& call : calls_) {
@@ -322,6 +331,7 @@ FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Value
     if (call->layer->removes_masks())
       for (const Symbol& operand : call->inputs) present.remove(value_of(operand, results), results);
   }
+  for (auto& [call, result] : results) result.masks = present.of(*call);
   return results;
 }
 
