@@ -32,7 +32,7 @@ class AttentionModels : public testing::TestWithParam<const char*> {
     return std::filesystem::path(NACRE_SOURCE_DIR) / "tests" / "golden" / "attention" / fmt::format("{}{}", GetParam(), extension);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Keras, AttentionModels, testing::Values("blocks", "scores_first", "attention_first", "arguments", "half", "hub"),
+INSTANTIATE_TEST_SUITE_P(Keras, AttentionModels, testing::Values("blocks", "nested", "scores_first", "attention_first", "arguments", "half", "hub"),
                          [](const auto& row) { return std::string(row.param); });
 
 TEST_P(AttentionModels, PredictWhatKerasPredictsAlsoWhenSavedAgain) {

@@ -30,6 +30,16 @@ def blocks():
     return keras.Model(tokens, L.Dense(3, activation="softmax", name="classes")(x))
 
 
+def nested():
+    inner = keras.Input((6, 4), name="inner_input")
+    x = L.Add(name="inner_sum")([inner, L.MultiHeadAttention(2, 3, name="inner_attention")(inner, inner)])
+    encoder = keras.Model(inner, L.LayerNormalization(name="inner_norm")(x), name="encoder")
+    tokens = keras.Input((6,), dtype="int32", name="tokens")
+    x = encoder(L.Embedding(9, 4, mask_zero=True, name="embedding")(tokens))
+    x = L.MultiHeadAttention(1, 4, dropout=0.1, name="attention")(x, x)
+    return keras.Model(tokens, L.GlobalAveragePooling1D(name="pool")(x))
+
+
 def siblings(attention_first):
     tokens = keras.Input((4,), dtype="int32", name="tokens")
     x = L.Embedding(6, 3, mask_zero=True, name="embedding")(tokens)
@@ -84,8 +94,8 @@ def hub():
 
 
 if __name__ == "__main__":
-    models = {"blocks": blocks, "scores_first": lambda: siblings(False), "attention_first": lambda: siblings(True),
-              "arguments": arguments, "half": half}
+    models = {"blocks": blocks, "nested": nested, "scores_first": lambda: siblings(False),
+              "attention_first": lambda: siblings(True), "arguments": arguments, "half": half}
     try:
         import keras_hub  # noqa: F401
         models["hub"] = hub
