@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "api/keras_tree.h"
 #include "formats/file.h"
 #include "formats/hdf5.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
+#include "layers/lambda.h"
 
 namespace nacre {
 
@@ -190,6 +192,8 @@ void save_weights(const Model& model, const fs::path& path, const SaveOptions& o
 
 Model load_model(const fs::path& path, const LoadOptions& options) {
   register_models();
+  std::optional<ScriptsRefused> refused;
+  if (!options.allow_lua) refused.emplace();
   return in_file(path, [&] {
     switch (kind_of_file(path)) {
       case FileKind::archive: {
@@ -217,6 +221,8 @@ Model load_model(const fs::path& path, const LoadOptions& options) {
 
 Model load_architecture(const fs::path& path, const LoadOptions& options) {
   register_models();
+  std::optional<ScriptsRefused> refused;
+  if (!options.allow_lua) refused.emplace();
   return in_file(path, [&] {
     const FileKind kind = kind_of_file(path);
     if (kind != FileKind::json && kind != FileKind::yaml) throw Error("this is no architecture").hint("those are .json and .yaml files").usage();

@@ -9,17 +9,28 @@
 #include "api/version.h"
 #include "backend/core/error.h"
 #include "cli/verbs.h"
+#include "layers/lambda.h"
+#include "scripting/lambda.h"
 
 namespace nacre::cli {
 namespace {
 
 constexpr int failed = 1, wrong_usage = 2;
 
+void add_allow_lua(CLI::App& verb) {
+  verb.add_flag_callback("--allow-lua", allow_scripts, "run the Lua functions that a model file holds");
+}
+
 void add_run_options(CLI::App& verb, RunArguments& arguments) {
+  add_allow_lua(verb);
   verb.add_option("--device", arguments.device, "cpu, gpu or reference")->type_name("DEVICE");
   verb.add_option("--threads", arguments.threads, "threads of kernels (default: all cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
+}
+
+void add_untrusted(CLI::App& verb, bool& untrusted) {
+  verb.add_flag("--untrusted", untrusted, "the file is from somewhere else: read it in a process that can do nothing else");
 }
 
 void add_json(CLI::App& verb, bool& json) { verb.add_flag("--json", json, "print JSON for programs"); }
@@ -38,6 +49,7 @@ void limit_spinning(char** words) {
 
 // Declares the verbs, parses, and runs the one that was asked for.
 int run(int count, char** words) {
+  enable_lua();
   CLI::App app("nacre: describe, train and serve neural networks.", "nacre");
   app.set_version_flag("--version", std::string("nacre ") + std::string(version()));
   app.require_subcommand(1);
@@ -61,6 +73,7 @@ int run(int count, char** words) {
 
   EvaluateArguments evaluate_arguments;
   verb = app.add_subcommand("evaluate", "loss and metrics of a saved model on data");
+  add_untrusted(*verb, evaluate_arguments.untrusted);
   verb->add_option("model", evaluate_arguments.model, "saved model")->required()->type_name("MODEL");
   verb->add_option("--data", evaluate_arguments.data, "YAML file with `data:`, a file, a folder, or e.g. digits:1000")
       ->required()
@@ -75,6 +88,7 @@ int run(int count, char** words) {
 
   PredictArguments predict_arguments;
   verb = app.add_subcommand("predict", "what a saved model makes of inputs");
+  add_untrusted(*verb, predict_arguments.untrusted);
   verb->add_option("model", predict_arguments.model, "saved model")->required()->type_name("MODEL");
   verb->add_option("inputs", predict_arguments.inputs,
                    ".npy .npz .csv .h5 .idx .png .jpg files, one or NAME=FILE for each input of the model; several "
@@ -89,8 +103,10 @@ int run(int count, char** words) {
 
   SummaryArguments summary_arguments;
   verb = app.add_subcommand("summary", "layers, parameters, work and memory of a model");
+  add_untrusted(*verb, summary_arguments.untrusted);
   verb->add_option("model", summary_arguments.model, "saved model, or YAML file of an experiment")->required()->type_name("MODEL_OR_CONFIG");
   add_overrides(*verb, summary_arguments.overrides);
+  add_allow_lua(*verb);
   add_json(*verb, summary_arguments.json);
   verb->callback([&] { status = summary(summary_arguments); });
 
@@ -100,12 +116,14 @@ int run(int count, char** words) {
                    "a model (.keras .h5), an architecture (.json .yaml, or an experiment) or weights (.weights.h5 .weights.json)")
       ->required()
       ->type_name("IN");
+  add_allow_lua(*verb);
   verb->add_option("output", convert_arguments.output, "file to write: .keras .h5 .weights.h5 .weights.json .json .yaml")
       ->required()
       ->type_name("OUT");
   verb->add_option("--weights", convert_arguments.weights, "file whose weights the model gets")->type_name("FILE");
   verb->add_flag("--by-name", convert_arguments.by_name, "weights go to the layers of the same names");
   verb->add_flag("--skip-mismatch", convert_arguments.skip_mismatch, "pass over layers that weights do not fit, and say which");
+  add_untrusted(*verb, convert_arguments.untrusted);
   verb->add_flag("--overwrite", convert_arguments.overwrite, "replace a file that exists");
   verb->add_option("--max-shard-size", convert_arguments.save.max_shard_size, "GiB of weights in each file beside a .weights.json (default: 5)")
       ->type_name("GIB");

@@ -12,6 +12,7 @@
 #include "layers/einsum_dense.h"
 #include "layers/hashing.h"
 #include "layers/keras1_layers.h"
+#include "layers/lambda.h"
 #include "layers/locally_connected.h"
 #include "layers/lookup.h"
 #include "layers/merge.h"

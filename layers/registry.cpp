@@ -7,6 +7,7 @@ namespace {
 
 constexpr LayerFamily families[] = {
     {"Core", core_layers},
+    {"Core", lambda_layers},
     {"Activation layers", activation_layers},
     {"Core", einsum_dense_layers},
     {"Core", reversible_embedding_layers},

@@ -161,8 +161,10 @@ void category_encoding(Tree& config) {
   if (Tree* mode = config.find("output_mode"); mode && *mode == Tree("binary")) *mode = "multi_hot";
 }
 
-void lambda(Tree&) {
-  throw Error("it holds Python code, which nacre does not run").hint("save the model without it, with a layer or an operation that does the same").usage();
+// A function by its name; code is refused where the field is read.
+void lambda(Tree& config) {
+  for (std::string_view key : {"function_type", "module", "output_shape_type", "output_shape_module"}) config.erase(key);
+  if (const Tree* shape = config.find("output_shape"); shape && !shape->is_sequence()) config.erase("output_shape");
 }
 
 // Keras 1's Dense over the steps of a sequence.

@@ -20,6 +20,7 @@ const std::vector<LayerSample>& layer_samples() {
       {"Embedding: {input_dim: 7, output_dim: 3, mask_zero: true}", {index({2, 4})}, {"embedding/embeddings"}},
       {"Masking: {mask_value: 2.0}", {real({2, 3, 4})}},
       {"Identity", {real({2, 3})}},
+      {"Lambda: {function: relu, output_shape: [3]}", {real({2, 3})}},
       {"ops.NotEqual", {real({2, 3}), real({2, 3})}},
       {"ops.LogicalOr", {real({2, 3, 1}), real({2, 3, 4})}},
       {"ops.Any: {axis: -1}", {real({2, 3, 4})}},

@@ -1,0 +1,111 @@
+// Lambda layers with functions of Lua.
+#include "scripting/lambda.h"
+
+#include <gtest/gtest.h>
+
+#include "api/experiment/model_builder.h"
+#include "api/nacre.h"
+#include "formats/yaml.h"
+#include "layers/symbolic_ops.h"
+#include "tests/support/paths.h"
+
+namespace nacre {
+namespace {
+
+class LambdaOfLua : public testing::Test {
+ protected:
+  void SetUp() override { enable_lua(); }
+  static Model model(const std::string& function, Shape shape = {3}) {
+    const Symbol x = Input(std::move(shape));
+    return Model({x}, {Lambda({.function = {function}})(x)});
+  }
+  static Tensor result(const std::string& function) { return model(function).predict(numbers()); }
+  static Tensor numbers() { return Tensor::of<float>({2, 3}, {-1, 0, 1, 2, 3, 4}); }
+  static std::string refusal(const std::string& function) {
+    return test::message_of([&] { result(function); });
+  }
+};
+
+TEST_F(LambdaOfLua, ComputesWithTensorsAndNumbers) {
+  const auto expect = [&](const std::string& function, const std::vector<double>& wanted) {
+    EXPECT_EQ(result(function).to_doubles(), wanted) << function;
+  };
+  expect("function(x) return x * 2 + nacre.ops.relu(x) end", {-2, 0, 3, 6, 9, 12});
+  expect("function(x) return 1 - x // 2 end", {2, 1, 1, 0, 0, -1});
+  expect("function(x) return (-x) ^ 2 % 3 end", {1, 0, 1, 1, 0, 1});
+  expect("function(x) return nacre.ops.sum(x, 1) end", {0, 9});
+  expect("function(x) return x:sum({axis = 1}) / x.shape[2] end", {0, 3});
+  expect("function(x) return nacre.ops.where(nacre.ops.greater(x, 1), x, 0) end", {0, 0, 0, 2, 3, 4});
+  expect("function(x) return nacre.ops.concatenate({x, x}, 1):get_item({':', '4:'}) end", {0, 1, 3, 4});
+  expect("function(x) local y = x for i = 1, 3 do y = y + x end return y end", {-4, 0, 4, 8, 12, 16});
+}
+
+TEST_F(LambdaOfLua, TakesSeveralInputsAndArgumentsAndGivesSeveralOutputs) {
+  const Symbol a = Input({3}), b = Input({3});
+  const LayerRef layer = Lambda({.function = {"function(inputs, arguments) return {inputs[1] - inputs[2], inputs[1] * arguments.scale} end"},
+                                 .arguments = Tree(Tree::Mapping{{"scale", 10, {}}})});
+  Model model({a, b}, layer.all({a, b}));
+  const auto results = model.predict(array_dataset({.inputs = {numbers(), numbers()}}));
+  EXPECT_EQ(results.at(0).to_doubles(), (std::vector<double>(6, 0)));
+  EXPECT_EQ(results.at(1).at(5), 40);
+}
+
+TEST_F(LambdaOfLua, SaysWhatIsWrongWithTheFunction) {
+  EXPECT_NE(refusal("function(x) return x + end").find("in the Lua function"), std::string::npos);
+  EXPECT_NE(refusal("function(x) return 3 end").find("wanted a tensor"), std::string::npos);
+  EXPECT_NE(refusal("function(x) return nacre.ops.rellu(x) end").find("did you mean"), std::string::npos);
+  EXPECT_NE(refusal("function(x) if x > 0 then return x end end").find("nacre.ops.greater"), std::string::npos);
+  EXPECT_NE(refusal("function(x) return nacre.ops.reshape(x, {7, 7}) end").find("layer 'lambda' (Lambda)"), std::string::npos);
+}
+
+TEST_F(LambdaOfLua, ReachesNothingOutsideAndEnds) {
+  for (const char* name : {"io", "os", "load", "require", "dofile", "debug", "string", "pcall", "setmetatable"})
+    EXPECT_NE(refusal(fmt::format("function(x) return {}.x end", name)).find("nil value"), std::string::npos) << name;
+  EXPECT_NE(refusal("function(x) while true do end end").find("too many steps"), std::string::npos);
+  EXPECT_NE(refusal("function(x) local t = {} for i = 1, 1e9 do t[i] = i end end").find("memory"), std::string::npos);
+}
+
+TEST_F(LambdaOfLua, HasGradients) {
+  Sequential trained({Input({3}), Dense({.units = 2}), Lambda({.function = {"function(x) return nacre.ops.square(x) end"}})});
+  trained.initialize(1);
+  trained.compile({.optimizer = "adam", .loss = "mse"});
+  const Batch batch{.inputs = {numbers()}, .targets = {Tensor(DType::float32, {2, 2})}, .weights = {}, .size = 2};
+  const auto loss = [&] {
+    const Logs logs = trained.train_on_batch(batch);
+    return *logs.find("loss");
+  };
+  const double first = loss();
+  double last = first;
+  for (int i = 0; i < 20; ++i) last = loss();
+  EXPECT_LT(last, first);
+}
+
+TEST_F(LambdaOfLua, RunsFromFilesOnlyWhereThatIsAllowed) {
+  const test::TemporaryFolder folder;
+  const Model saved = model("function(x) return x * 3 end");
+  for (const char* name : {"model.h5", "model.keras"}) {
+    saved.save(folder / name);
+    const std::string message = test::message_of([&] { load_model(folder / name); });
+    EXPECT_NE(message.find("--allow-lua"), std::string::npos) << message;
+    EXPECT_NE(message.find("'lambda'"), std::string::npos) << message;
+    EXPECT_TRUE(load_model(folder / name, {.allow_lua = true}).predict(numbers()).identical(Model(saved).predict(numbers()))) << name;
+  }
+}
+
+TEST_F(LambdaOfLua, StandsInYaml) {
+  const auto built = build_model(parse_yaml("sequential:\n- Input: {shape: [3]}\n- Lambda: {function: 'function(x) return x + 1 end'}\n"), {}, ".");
+  EXPECT_EQ(Model(built).predict(numbers()).at(0), 0);
+}
+
+TEST(Lambda, KnowsKerasFunctionsByName) {
+  const auto layer = read_object<Layer>(parse_yaml("{class_name: Lambda, config: {function: {class_name: function, config: relu, module: keras.activations, registered_name: relu}}}"));
+  const Symbol x = Input({2});
+  EXPECT_EQ(Model({x}, {LayerRef(layer)(x)}).predict(Tensor::of<float>({1, 2}, {-1, 2})).to_doubles(), (std::vector<double>{0, 2}));
+  for (const char* python : {"{class_name: __lambda__, config: {code: abc}}", "[abc, null, null]", "my_function"}) {
+    const std::string message = test::message_of([&] { read_object<Layer>(parse_yaml(fmt::format("{{Lambda: {{function: {}}}}}", python))); });
+    EXPECT_NE(message.find("Python code"), std::string::npos) << message;
+  }
+}
+
+}  // namespace
+}  // namespace nacre
