@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <list>
 #include <map>
+#include <set>
 
+#include "api/inspect/samples.h"
 #include "api/nacre.h"
 #include "backend/executable.h"
 #include "backend/graph/grad.h"
@@ -138,9 +141,38 @@ struct Line {
   std::string reference = none, onednn = none, gradient = none, read = none, written = none;
 };
 
+// Operations without a row of their own are tried on small matrices, with their required fields alone; those that want
+// other data are left out.
+std::vector<LayerSample> samples_of_operations(std::list<std::string>& texts) {
+  std::vector<LayerSample> samples;
+  std::set<std::string_view> have;
+  for (const LayerSample& sample : layer_samples())
+    have.insert(registry<Layer>().get(object_spelling(parse_yaml(sample.yaml), "layer").name).spelling());
+  for (const ClassInfo<Layer>& info : registry<Layer>().classes()) {
+    const auto example = example_of(info);
+    if (have.contains(info.spelling()) || !info.qualified || !example) continue;
+    const std::string& text = texts.emplace_back(write_yaml(*example));
+    for (std::size_t count = 1; count <= 3; ++count) {
+      const LayerSample sample{text.c_str(), std::vector<Type>(count, Type{DType::float32, {2, 3}})};
+      try {
+        const Tried made = tried(sample);
+        runs_on(made, reference_backend());
+      } catch (const std::exception&) {
+        continue;
+      }
+      samples.push_back(sample);
+      break;
+    }
+  }
+  return samples;
+}
+
 std::string page() {
   std::map<std::string, Line> lines;
-  for (const LayerSample& sample : layer_samples()) {
+  std::list<std::string> texts;
+  std::vector<LayerSample> samples = samples_of_operations(texts);
+  samples.insert(samples.begin(), layer_samples().begin(), layer_samples().end());
+  for (const LayerSample& sample : samples) {
     const auto& info = registry<Layer>().get(object_spelling(parse_yaml(sample.yaml), "layer").name);
     Line& line = lines[std::string(info.spelling())];
     const auto add = [](std::string& cell, const std::string& word) { cell = least(cell, word); };
@@ -154,10 +186,11 @@ std::string page() {
     add(line.written, files.written);
   }
   std::string text =
-      "# Status\n\nWhat runs where, as found by running a small instance of every layer: on each backend, its gradient, and as "
-      "a model in a `.keras` file.\n\n"
+      "# Status\n\nWhat runs where, as found by running a small instance of every layer, and of the operations that take "
+      "matrices: on each backend, its gradient, and as a model in a `.keras` file.\n\n"
       "*in part*: some kernels are those of the reference backend. *host*: tables and texts, outside of the compiled graph. "
-      "*nacre only*: Keras has no such class, and saving says so. *–*: there is nothing to do.\n\n"
+      "*nacre only*: Keras has no such class, and saving says so. *–*: there is nothing to do. "
+      "*no* under gradient: none flows back.\n\n"
       "| layer | reference | oneDNN | cuDNN | gradient | Keras file read | written |\n|---|---|---|---|---|---|---|\n";
   for (const auto& [name, line] : lines)
     text += fmt::format("| {} | {} | {} | not built | {} | {} | {} |\n", name, line.reference, line.onednn, line.gradient,
