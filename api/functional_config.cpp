@@ -298,7 +298,7 @@ class CallNumbers {
     while (count > 0 && (given[count - 1].is_null() || signature[count - 1].kind == Kind::keywords)) --count;
     Tree node, positional = Tree::sequence(), keywords = Tree::mapping();
     for (std::size_t i = 0; i < count; ++i) {
-      const Tree argument = filled(signature[i].kind == Kind::key ? keras_key(given[i]) : given[i], call.inputs);
+      const Tree argument = filled(signature[i].kind == Kind::key ? keras_key(given[i], call.inputs.at(0).shape().rank()) : given[i], call.inputs);
       if (signature[i].kind != Kind::spread) positional.push(argument);
       else
         for (const Tree& item : argument.items()) positional.push(item);

@@ -31,8 +31,8 @@ std::optional<std::size_t> referred_tensor(const Tree& tree);
 // What a call with so many inputs gives for each argument: constants, {tensor: k}, lists of both, null. Throws a usage Error
 // when the options give what is no argument.
 std::vector<Tree> given_arguments(const OperationArguments& signature, std::size_t inputs, const Tree& options);
-// The same key in Keras's spelling.
-Tree keras_key(const Tree& key);
+// The same key for a tensor of that rank in Keras's spelling. Slices stand for "...", which Keras cannot read from .h5.
+Tree keras_key(const Tree& key, int rank);
 
 class OperationLayer : public Layer {
  public:

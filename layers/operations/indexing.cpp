@@ -313,15 +313,20 @@ Rows indexing() {
 
 namespace nacre {
 
-Tree keras_key(const Tree& key) {
+Tree keras_key(const Tree& key, int rank) {
   using namespace operations;
-  if (key.is_sequence()) {
+  if (key.is_sequence() || is_ellipsis(key)) {
+    const Tree::Sequence items = key.is_sequence() ? key.items() : Tree::Sequence{key};
+    const auto consumed = std::count_if(items.begin(), items.end(), [](const Tree& item) { return !item.is_null() && !is_ellipsis(item); });
     Tree list = Tree::sequence();
-    for (const Tree& item : key.items()) list.push(keras_key(item));
+    for (const Tree& item : items) {
+      if (!is_ellipsis(item)) list.push(keras_key(item, rank));
+      else
+        for (auto axis = consumed; axis < rank; ++axis) list.push(keras_key(":", rank));
+    }
     return list;
   }
   if (!key.is_string()) return key;
-  if (is_ellipsis(key)) return spelled("__ellipsis__", Tree::mapping());
   const Range range = parse_range(key);
   Tree config;
   const auto set = [&](std::string_view name, std::optional<std::int64_t> value) { config.set(name, value ? Tree(*value) : Tree()); };

@@ -198,6 +198,10 @@ def operation_cases(checker):
         "slice": lambda x: ops.relu(x[:, 1:3] - 0.5),
         "concatenate": lambda x: layers.Dense(3)(ops.concatenate([x, ops.square(x)], axis=-1)),
         "where": lambda x: ops.where(x > 0, x, -0.1 * x),
+        "ellipsis": lambda x: x[..., ::-1, None][:, 0] * 2 - x[:, 1:2, :, None],
+        "constants": lambda x: ops.pad(3 - x, ((0, 0), (1, 0), (0, 2)), constant_values=1) @ np.ones((6, 2), "float32"),
+        "lists": lambda x: ops.select([x > 1, x < 0], [x, ops.exp(x)], 0.5),
+        "outputs": lambda x: ops.concatenate([ops.top_k(x, 2)[0], ops.split(x, 2, axis=-1)[1]], axis=1),
         "attention": attention,
     }
     # A layer of two models. Keras cannot open its own file of this.
