@@ -98,7 +98,7 @@ void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptio
 }
 
 void load_optimizer(Optimizer& optimizer, const KerasFile& file) {
-  if (vintage_of(file).major < 3) return restore_old_state(optimizer, file.optimizer_weights);
+  if (vintage_of(file).major < 3) return restore_old_state(optimizer, file);
   std::vector<Tensor> values;
   for (const NamedTensor& saved : file.optimizer_weights) values.push_back(saved.tensor);
   std::vector<VariableRef> variables = optimizer.variables();

@@ -1,6 +1,7 @@
 #include "api/vintage/optimizer_state.h"
 
 #include <algorithm>
+#include <map>
 
 namespace nacre {
 
@@ -22,9 +23,41 @@ std::vector<VariableRef> by_kind(const std::vector<VariableRef>& slots) {
   return sorted;
 }
 
+// The same, but of each kind in the order of the names that the weights have in the file; none when a name is not there.
+std::vector<VariableRef> by_name(const std::vector<VariableRef>& slots, const KerasFile& file) {
+  std::map<std::string, std::string> names;  // "fc1_kernel" → "fc1/kernel:0"
+  for (const LayerWeights& layer : file.layers)
+    for (const NamedTensor& weight : layer.weights) {
+      std::string flat = weight.name.substr(0, weight.name.rfind(':'));
+      std::replace(flat.begin(), flat.end(), '/', '_');
+      names.emplace(std::move(flat), weight.name);
+    }
+  std::vector<std::pair<std::string, VariableRef>> keyed;
+  for (const VariableRef& slot : slots) {
+    const std::size_t begin = slot->path().find('/') + 1, end = slot->path().rfind('_');
+    const auto name = names.find(slot->path().substr(begin, end - begin));
+    if (name == names.end()) return {};
+    keyed.emplace_back(name->second, slot);
+  }
+  std::vector<VariableRef> sorted;
+  for (auto first = keyed.begin(); first != keyed.end();) {
+    const auto last = std::find_if(first, keyed.end(), [&](const auto& each) { return kind_of(*each.second) != kind_of(*first->second); });
+    std::sort(first, last, [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (; first != last; ++first) sorted.push_back(first->second);
+  }
+  return sorted;
+}
+
+// Throws an Error that tells the first difference.
+void check(const std::vector<VariableRef>& slots, const std::vector<Tensor>& values) {
+  need(values.size() == slots.size(), "the file has {} arrays, the optimizer {}", values.size(), slots.size());
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    need(values[i].shape() == slots[i]->shape(), "'{}' is {} in the file, wanted {}", slots[i]->path(), values[i].shape(), slots[i]->shape());
+}
+
 }  // namespace
 
-void restore_old_state(Optimizer& optimizer, const std::vector<NamedTensor>& saved) {
+void restore_old_state(Optimizer& optimizer, const KerasFile& file) {
   std::vector<VariableRef> slots = optimizer.variables();
   const VariableRef iteration = slots.at(0);
   slots.erase(slots.begin(), slots.begin() + (optimizer.scheduled() ? 1 : 2));
@@ -32,7 +65,7 @@ void restore_old_state(Optimizer& optimizer, const std::vector<NamedTensor>& sav
   std::vector<Tensor> values;
   const NamedTensor* steps = nullptr;
   std::size_t counters = 0;
-  for (const NamedTensor& each : saved) {
+  for (const NamedTensor& each : file.optimizer_weights) {
     if (!is_scalar(each.tensor)) values.push_back(each.tensor);
     else if (++counters == 1) steps = &each;
   }
@@ -42,9 +75,14 @@ void restore_old_state(Optimizer& optimizer, const std::vector<NamedTensor>& sav
   if (counters < 2) slots = by_kind(slots);  // the newer ones save the learning rate too
   if (slots.empty()) values.clear();         // SGD had moments without momentum too
 
-  need(values.size() == slots.size(), "the file has {} arrays, the optimizer {}", values.size(), slots.size());
-  for (std::size_t i = 0; i < slots.size(); ++i)
-    need(values[i].shape() == slots[i]->shape(), "'{}' is {} in the file, wanted {}", slots[i]->path(), values[i].shape(), slots[i]->shape());
+  try {
+    check(slots, values);
+  } catch (const Error&) {
+    std::vector<VariableRef> renamed = by_name(slots, file);
+    if (renamed.empty()) throw;
+    check(renamed, values);
+    slots = std::move(renamed);
+  }
   for (std::size_t i = 0; i < slots.size(); ++i) slots[i]->assign(values[i].cast(slots[i]->type().dtype));
   if (steps) iteration->assign(steps->tensor.cast(iteration->type().dtype));
 }

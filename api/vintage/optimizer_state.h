@@ -6,8 +6,9 @@
 
 namespace nacre {
 
-// Gives a built optimizer the saved state: the counter of steps, then the slots, of one kind after another for all
-// weights, or weight by weight (tf.keras from 2.11 on). Throws an Error, and changes nothing, when they do not fit.
-void restore_old_state(Optimizer& optimizer, const std::vector<NamedTensor>& saved);
+// Gives a built optimizer the state of a file: the counter of steps, then the slots, of one kind after another for all
+// weights, or weight by weight (tf.keras from 2.11 on). Weights are in the model's order, in early Keras 2 in that of
+// their names. Throws an Error, and changes nothing, when they do not fit.
+void restore_old_state(Optimizer& optimizer, const KerasFile& file);
 
 }  // namespace nacre

@@ -411,6 +411,31 @@ TEST(VintageTraining, StatesOfOldOptimizersGoOn) {
   }
 }
 
+// Early Keras 2 sorted the weights by their names.
+TEST(VintageTraining, StatesInTheOrderOfNames) {
+  Sequential model({Input({2}), Dense({.units = 1}, {.name = "d"})});
+  model.compile({.optimizer = "adam", .loss = "mse"});
+  std::vector<VariableRef> weights;
+  for (const Weight& weight : model.weights()) weights.push_back(weight.variable);
+  Optimizer& optimizer = model.trainer().optimizer();
+  optimizer.build(weights);
+  const KerasFile file{.layers = {{"d", {{"d/kernel:0", ramp({2, 1})}, {"d/bias:0", ramp({1})}}}},
+                       .optimizer_weights = {{"iterations:0", Tensor::scalar(3.0f)}, {"Variable:0", floats({1}, {3})}, {"Variable_1:0", floats({2, 1}, {1, 2})},
+                                             {"Variable_2:0", floats({1}, {6})}, {"Variable_3:0", floats({2, 1}, {4, 5})}},
+                       .keras_version = "2.0.5"};
+  load_optimizer(optimizer, file);
+  EXPECT_EQ(optimizer.iterations(), 3);
+  const auto slot = [&](std::string_view end) {
+    for (const VariableRef& variable : optimizer.variables())
+      if (variable->path().ends_with(end)) return variable->value();
+    throw Error("no slot {}", end);
+  };
+  EXPECT_TRUE(slot("kernel_momentum").identical(floats({2, 1}, {1, 2})));
+  EXPECT_TRUE(slot("bias_momentum").identical(floats({1}, {3})));
+  EXPECT_TRUE(slot("kernel_velocity").identical(floats({2, 1}, {4, 5})));
+  EXPECT_TRUE(slot("bias_velocity").identical(floats({1}, {6})));
+}
+
 // --- operations of TensorFlow --------------------------------------------------------------------------------------------
 
 std::string with_operations(std::string_view entries, std::string_view end) {
