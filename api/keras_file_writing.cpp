@@ -10,14 +10,16 @@ namespace nacre {
 
 namespace {
 
-// Layers as the HDF5 format has them: without the module that newer files name. Operations keep theirs: Keras leaves it
-// out there too, and then cannot open its own file.
+// Layers as the HDF5 format has them: without the module that newer files name, but with the package of those that are
+// not Keras's own. Operations keep their module: Keras leaves it out there too, and then cannot open its own file.
 Tree legacy_layer(Tree object) {
-  if (const Tree* module = object.find("module"); !module || !module->is_string() || !module->as_string().starts_with("keras.src.ops"))
-    object.erase("module");
-  object.erase("registered_name");
+  const Tree *module = object.find("module"), *class_name = object.find("class_name"), *registered = object.find("registered_name");
+  const std::string place = module && module->is_string() ? module->as_string() : "";
+  if (registered && registered->is_string() && place.starts_with("keras_hub")) object.set("class_name", Tree(*registered));
   // The one class whose name in Python is not its public one.
-  if (Tree* class_name = object.find("class_name"); class_name && *class_name == Tree("GroupQueryAttention")) *class_name = "GroupedQueryAttention";
+  else if (class_name && *class_name == Tree("GroupQueryAttention")) object.set("class_name", "GroupedQueryAttention");
+  if (!place.starts_with("keras.src.ops")) object.erase("module");
+  object.erase("registered_name");
   if (Tree* config = object.find("config"))
     if (Tree* layers = config->find("layers"))
       for (Tree& layer : layers->items()) layer = legacy_layer(std::move(layer));

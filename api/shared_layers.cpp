@@ -83,6 +83,8 @@ Tree describe_model(const FunctionalLayer& model) {
   std::map<const Layer*, std::int64_t> ids;
   const std::function<void(Tree&, Layer&)> mark = [&](Tree& object, Layer& layer) {
     if (counts[&layer] > 1) object.set(our_key, ids.try_emplace(&layer, static_cast<std::int64_t>(ids.size()) + 1).first->second);
+    const Tree* module = object.find("module");
+    if (module && module->is_string() && module->as_string().starts_with("keras_hub")) object.set("registered_name", fmt::format("keras_hub>{}", layer.class_name()));
     each_inner_object(object, layer, mark);
   };
   Tree object = write_object<Layer>(model, Style::keras);
