@@ -2,8 +2,8 @@
 """Training goes on across the border: some steps in Keras, some in nacre, some in Keras again, against all in Keras.
 
 For every optimizer, in .keras and .h5. From .h5 files Keras itself cannot go on: it builds the optimizer for no variables
-at all. So what nacre made of such a file returns to Keras as .keras, and the state in nacre's .h5 must stand under the
-same names in the same order as in Keras's. Skipped (77) where Keras or the binary of the tests is missing. The interpreter
+at all. So what nacre made of such a file returns to Keras as .keras, and the state in nacre's .h5 must be the same
+variables in the same order as in Keras's, which is how Keras reads it. Skipped (77) where Keras or the binary of the tests is missing. The interpreter
 that has Keras is $NACRE_KERAS_PYTHON, else the one that runs this file. Arguments choose optimizers by a part of their
 name; --table prints the largest differences.
 """
@@ -78,12 +78,13 @@ def train(model, data, phase):
 
 
 def optimizer_state(path):
-    """Names and shapes, in order."""
+    """What each variable is (the end of its name: "momentum") and its shape, in order."""
     import h5py
 
     with h5py.File(path) as file:
         group = file["optimizer_weights"]
-        return [(name, group[name].shape) for name in group.attrs["weight_names"]]
+        shapes = [(name, group[name].shape) for name in group.attrs["weight_names"]]
+        return [(name.rsplit("_", 1)[-1] if shape else "", shape) for name, shape in shapes]
 
 
 def run(folder, words):
