@@ -142,6 +142,12 @@ std::string entry_of(const ClassInfo<Base>& info) {
   if (!names.empty()) text += fmt::format("\nAlso written {}.", joined(names, ", "));
   if (info.module.empty()) text += "\nKeras has no such class.";
   else text += fmt::format("\nIn Keras: {}.", code(fmt::format("{}.{}", info.module, info.class_name)));
+  if constexpr (std::is_same_v<Base, Layer>)
+    if (const OperationArguments* arguments = operation_arguments(info.spelling())) {
+      std::vector<std::string> words;
+      for (const OperationArgument& argument : *arguments) words.push_back(code(argument.name));
+      text += fmt::format(" Arguments of the call: {}.", joined(words, ", "));
+    }
   text += "\n";
   for (const FieldTable* table : info.fields)
     if (table != common_table<Base>() && !table->empty()) text += "\n" + table_of(*table);
