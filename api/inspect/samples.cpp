@@ -87,7 +87,6 @@ const Tree& own_values() {
 InputLayer: {shape: [28, 28, 1]}
 Bidirectional: {layer: {LSTM: {units: 8}}}
 Discretization: {bin_boundaries: [0.0, 1.0]}
-Lambda: {function: "function(x) return x * 2 end"}
 RandomPosterization: {factor: 4}
 Lambda: {function: "function(x) return x * 2 + nacre.ops.relu(x) end"}
 Cast: {dtype: float16}
