@@ -23,8 +23,8 @@ struct RandomBrightnessConfig : ImageConfig {
 struct RandomContrastConfig : ImageConfig {
   static constexpr std::string_view class_name = "RandomContrast";
   static constexpr std::string_view doc =
-      "In training the distance of elements from their channel's mean is "
-      "multiplied by a number from 1 - low to 1 + high.";
+      "In training the distance of elements from their channel's mean is multiplied by a number from 1 - low to 1 + "
+      "high.";
   Factor<0, 1> factor;
   ValueRange value_range;
   std::optional<std::int64_t> seed;
@@ -53,8 +53,7 @@ struct RandomHueConfig : ImageConfig {
 struct RandomSaturationConfig : ImageConfig {
   static constexpr std::string_view class_name = "RandomSaturation";
   static constexpr std::string_view doc =
-      "In training the saturation of colours is multiplied by f / (1 - f): 0.5 "
-      "changes nothing, 0 gives grey.";
+      "In training the saturation of colours is multiplied by f / (1 - f): 0.5 changes nothing, 0 gives grey.";
   Factor<-1, 1> factor;
   ValueRange value_range;
   std::optional<std::int64_t> seed;
@@ -108,9 +107,7 @@ struct RandomInvertConfig : ImageConfig {
 
 struct RandomColorJitterConfig : ImageConfig {
   static constexpr std::string_view class_name = "RandomColorJitter";
-  static constexpr std::string_view doc =
-      "In training brightness, contrast, saturation and hue change, in this "
-      "order.";
+  static constexpr std::string_view doc = "In training brightness, contrast, saturation and hue change, in this order.";
   ValueRange value_range;
   std::optional<Factor<-1, 1>> brightness_factor;
   std::optional<Factor<0, 1>> contrast_factor;

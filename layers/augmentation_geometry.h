@@ -150,8 +150,7 @@ struct RandomElasticTransformConfig : ImageConfig {
 struct RandomCropConfig : ImageConfig {
   static constexpr std::string_view class_name = "RandomCrop";
   static constexpr std::string_view doc =
-      "In training a piece of the pictures, the same place for the whole "
-      "batch; else, and of smaller pictures, the "
+      "In training a piece of the pictures, the same place for the whole batch; else, and of smaller pictures, the "
       "largest piece of these proportions from the middle, resized.";
   std::int64_t height = 1, width = 1;
   std::optional<std::int64_t> seed;

@@ -215,14 +215,6 @@ class SolarizationLayer final : public ImageLayer<SolarizationConfig> {
 class RandomPosterizationLayer final : public ImageLayer<RandomPosterizationConfig> {
  public:
   using ImageLayer::ImageLayer;
-  Tree config_tree(Style style) const override {
-    Tree tree = ImageLayer::config_tree(style);
-    // Keras cannot compute with 4.0 bits.
-    const auto whole = [](Tree& bits) { bits = bits.as_integer(); };
-    if (Tree& factor = *tree.find("factor"); factor.is_sequence()) std::ranges::for_each(factor.items(), whole);
-    else whole(factor);
-    return tree;
-  }
 
  protected:
   Value transform(Context& context, Value pictures) override {

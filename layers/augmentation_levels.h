@@ -8,8 +8,7 @@ namespace nacre {
 struct AutoContrastConfig : ImageConfig {
   static constexpr std::string_view class_name = "AutoContrast";
   static constexpr std::string_view doc =
-      "Each channel of each picture stretched over the whole value range; in "
-      "inference too.";
+      "Each channel of each picture stretched over the whole value range; in inference too.";
   ValueRange value_range;
   static void describe(auto&& field) {
     field("value_range", &AutoContrastConfig::value_range, "black and white");
@@ -20,8 +19,7 @@ struct AutoContrastConfig : ImageConfig {
 struct EqualizationConfig : ImageConfig {
   static constexpr std::string_view class_name = "Equalization";
   static constexpr std::string_view doc =
-      "In training the levels of each channel, over the whole batch, become "
-      "about equally frequent.";
+      "In training the levels of each channel, over the whole batch, become about equally frequent.";
   ValueRange value_range;
   std::int64_t bins = 256;
   static void describe(auto&& field) {
@@ -34,8 +32,7 @@ struct EqualizationConfig : ImageConfig {
 struct ContrastLimitedAdaptiveHistogramEqualizationConfig : ImageConfig {
   static constexpr std::string_view class_name = "ContrastLimitedAdaptiveHistogramEqualization";
   static constexpr std::string_view doc =
-      "Levels equalized by the histograms of the tiles around, whose peaks are "
-      "cut; in inference too.";
+      "Levels equalized by the histograms of the tiles around, whose peaks are cut; in inference too.";
   ValueRange value_range;
   double clip_limit = 4;
   Extent<2> tile_grid_size = 8;
@@ -51,15 +48,13 @@ struct ContrastLimitedAdaptiveHistogramEqualizationConfig : ImageConfig {
 struct SolarizationConfig : ImageConfig {
   static constexpr std::string_view class_name = "Solarization";
   static constexpr std::string_view doc =
-      "In training a number is added to the levels, and those that reach a "
-      "threshold are inverted.";
+      "In training a number is added to the levels, and those that reach a threshold are inverted.";
   Factor<0, 1> addition_factor, threshold_factor;
   ValueRange value_range;
   std::optional<std::int64_t> seed;
   static void describe(auto&& field) {
     field("addition_factor", &SolarizationConfig::addition_factor,
-          "[low, high]: the number is drawn from low to 255 · high; one number "
-          "is high");
+          "[low, high]: the number is drawn from low to 255 · high; one number is high");
     field("threshold_factor", &SolarizationConfig::threshold_factor, "likewise the threshold");
     field("value_range", &SolarizationConfig::value_range, "black and white");
     field("seed", &SolarizationConfig::seed, "own seed; null: that of the experiment");
@@ -75,9 +70,7 @@ struct RandomPosterizationConfig : ImageConfig {
   std::optional<std::int64_t> seed;
   static void describe(auto&& field) {
     field("factor", &RandomPosterizationConfig::factor,
-          "bits: [low, high) or, if they are the same, that number; one number "
-          "is high, and low is 1",
-          required());
+          "bits: [low, high) or, if they are the same, that number; one number is high, and low is 1", required());
     field("value_range", &RandomPosterizationConfig::value_range, "black and white");
     field("seed", &RandomPosterizationConfig::seed, "own seed; null: that of the experiment");
     ImageConfig::describe(field);

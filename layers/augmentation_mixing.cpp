@@ -76,9 +76,7 @@ class MixingLayer : public PictureLayer<Config>, public LabelMixing {
     need(inputs[0].rank() == 4, "got one picture {}, wanted a batch of them with their labels", inputs[0]);
     if (inputs[1].rank() != 2 || !same(inputs[0][0], inputs[1][0]))
       throw Error("got labels {} for pictures {}, wanted (batch, classes)", inputs[1], inputs[0])
-          .hint(
-              "mixed labels are shares of classes: turn class numbers into "
-              "one-hot vectors first");
+          .hint("mixed labels are shares of classes: turn class numbers into one-hot vectors first");
   }
   Values call(Context& context, const CallArguments& arguments) override {
     const DType result = this->dtype().compute();

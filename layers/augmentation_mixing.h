@@ -27,8 +27,7 @@ struct RandomErasingConfig : ImageConfig {
   static void describe(auto&& field) {
     field("factor", &RandomErasingConfig::factor, "share of the pictures: at most, or from … to");
     field("scale", &RandomErasingConfig::scale,
-          "square of the box's share of width and of height: at most, or from "
-          "… to");
+          "square of the box's share of width and of height: at most, or from … to");
     field("fill_value", &RandomErasingConfig::fill_value, "put into the box: a number or three; null: noise");
     field("value_range", &RandomErasingConfig::value_range, "black and white: what is put in stays within it");
     field("seed", &RandomErasingConfig::seed, "own seed; null: that of the experiment");
@@ -39,15 +38,13 @@ struct RandomErasingConfig : ImageConfig {
 struct CutMixConfig : ImageConfig {
   static constexpr std::string_view class_name = "CutMix";
   static constexpr std::string_view doc =
-      "In training a box of another picture of the batch is put into each. "
-      "Inputs: the pictures, or they and their labels "
-      "(batch, classes), which are mixed in proportion.";
+      "In training a box of another picture of the batch is put into each. Inputs: the pictures, or they and their "
+      "labels (batch, classes), which are mixed in proportion.";
   Factor<0, 1> factor = 1;
   std::optional<std::int64_t> seed;
   static void describe(auto&& field) {
     field("factor", &CutMixConfig::factor,
-          "parameter of the beta distribution of the share that stays: at "
-          "most, or from … to");
+          "parameter of the beta distribution of the share that stays: at most, or from … to");
     field("seed", &CutMixConfig::seed, "own seed; null: that of the experiment");
     ImageConfig::describe(field);
   }
@@ -56,8 +53,7 @@ struct CutMixConfig : ImageConfig {
 struct MixUpConfig : ImageConfig {
   static constexpr std::string_view class_name = "MixUp";
   static constexpr std::string_view doc =
-      "In training each picture is blended with another of the batch. Inputs: "
-      "the pictures, or they and their labels "
+      "In training each picture is blended with another of the batch. Inputs: the pictures, or they and their labels "
       "(batch, classes), which are blended alike.";
   double alpha = 0.2;
   std::optional<std::int64_t> seed;

@@ -9,8 +9,8 @@ namespace nacre {
 struct RandAugmentConfig : ImageConfig {
   static constexpr std::string_view class_name = "RandAugment";
   static constexpr std::string_view doc =
-      "In training some of eleven changes of shape, colour and contrast, "
-      "chosen anew for each batch, one after the other.";
+      "In training some of eleven changes of shape, colour and contrast, chosen anew for each batch, one after the "
+      "other.";
   ValueRange value_range;
   std::int64_t num_ops = 2;
   Factor<0, 1> factor = 0.5;
@@ -29,8 +29,7 @@ struct RandAugmentConfig : ImageConfig {
 struct AugMixConfig : ImageConfig {
   static constexpr std::string_view class_name = "AugMix";
   static constexpr std::string_view doc =
-      "In training a mixture of the pictures with several chains of changes of "
-      "them, chosen anew for each batch.";
+      "In training a mixture of the pictures with several chains of changes of them, chosen anew for each batch.";
   ValueRange value_range;
   std::int64_t num_chains = 3, chain_depth = 3;
   Factor<0, 1> factor = 0.3;
@@ -54,8 +53,7 @@ struct AugMixConfig : ImageConfig {
 struct PipelineConfig {
   static constexpr std::string_view class_name = "Pipeline";
   static constexpr std::string_view doc =
-      "Layers one after the other. A second input holds labels, for those of "
-      "them that mix samples.";
+      "Layers one after the other. A second input holds labels, for those of them that mix samples.";
   std::vector<Ref<Layer>> layers;
   static void describe(auto&& field) { field("layers", &PipelineConfig::layers, "in their order", required()); }
 };

@@ -58,9 +58,7 @@ namespace image {
 
 void want_pictures(const Shape& shape) {
   need(shape.rank() == 3 || shape.rank() == 4,
-       "got input {}, wanted one picture (height, width, channels) or a batch "
-       "of them",
-       shape);
+       "got input {}, wanted one picture (height, width, channels) or a batch of them", shape);
 }
 
 Value batched(Value pictures, DataFormat format) {

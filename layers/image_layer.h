@@ -29,10 +29,14 @@ struct FieldKind<Factor<lowest, highest>> {
     value = given.size() == 1 ? Value(given[0]) : Value(given[0], given[1]);
   }
   static Tree write(const Value& value, Style) {
-    if (value == Value(value.high)) return value.high;
-    return Tree::Sequence{value.low, value.high};
+    if (value == Value(value.high)) return number(value.high);
+    return Tree::Sequence{number(value.low), number(value.high)};
   }
   static Tree schema() { return factor_schema(); }
+
+ private:
+  // Factors from 1 up count bits: Keras wants them whole.
+  static Tree number(double value) { return lowest >= 1 ? Tree(static_cast<std::int64_t>(value)) : Tree(value); }
 };
 
 // The numbers that stand for black and white: [0, 255].
@@ -73,8 +77,7 @@ struct ImageConfig {
   static void describe(auto&& field) {
     field("data_format", &ImageConfig::data_format, "where the channels are");
     field("bounding_box_format", &ImageConfig::bounding_box_format,
-          "how Keras's data pipelines write the boxes that travel with the "
-          "pictures; kept for them");
+          "how Keras's data pipelines write the boxes that travel with the pictures; kept for them");
   }
 };
 

@@ -226,10 +226,7 @@ class ResizingLayer final : public ImageLayer<ResizingConfig, Active::always> {
   explicit ResizingLayer(ResizingConfig config = {}, LayerOptions options = {})
       : ImageLayer(std::move(config), std::move(options)) {
     if (config_.crop_to_aspect_ratio && config_.pad_to_aspect_ratio)
-      throw Error(
-          "both 'crop_to_aspect_ratio' and 'pad_to_aspect_ratio' are "
-          "set, wanted one of them")
-          .usage();
+      throw Error("both 'crop_to_aspect_ratio' and 'pad_to_aspect_ratio' are set, wanted one of them").usage();
   }
 
  protected:

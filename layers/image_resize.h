@@ -28,8 +28,7 @@ struct ResizingConfig : ImageConfig {
     field("width", &ResizingConfig::width, "of the result", at_least(1), required());
     field("interpolation", &ResizingConfig::interpolation, "how elements between others are computed");
     field("crop_to_aspect_ratio", &ResizingConfig::crop_to_aspect_ratio,
-          "keep proportions: only the largest piece of the result's "
-          "proportions, from the middle, is used");
+          "keep proportions: only the largest piece of the result's proportions, from the middle, is used");
     field("pad_to_aspect_ratio", &ResizingConfig::pad_to_aspect_ratio,
           "keep proportions: the picture gets margins first");
     field("fill_mode", &ResizingConfig::fill_mode, "what the margins are; Keras has this one way",
@@ -43,8 +42,7 @@ struct ResizingConfig : ImageConfig {
 struct CenterCropConfig : ImageConfig {
   static constexpr std::string_view class_name = "CenterCrop";
   static constexpr std::string_view doc =
-      "The middle of pictures; of smaller ones the largest piece of these "
-      "proportions, enlarged.";
+      "The middle of pictures; of smaller ones the largest piece of these proportions, enlarged.";
   std::int64_t height = 1, width = 1;
   static void describe(auto&& field) {
     field("height", &CenterCropConfig::height, "of the result", at_least(1), required());
