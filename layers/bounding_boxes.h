@@ -8,10 +8,8 @@ namespace nacre {
 struct MaxNumBoundingBoxesConfig : ImageConfig {
   static constexpr std::string_view class_name = "MaxNumBoundingBoxes";
   static constexpr std::string_view doc =
-      "As many boxes for each picture: more are left out, missing ones filled "
-      "in. Inputs: pictures, which stay as they "
-      "are; or boxes (batch, boxes, 4) and their labels (batch, boxes); or all "
-      "three.";
+      "As many boxes for each picture: more are left out, missing ones filled in. Inputs: pictures, which stay as they "
+      "are; or boxes (batch, boxes, 4) and their labels (batch, boxes); or all three.";
   std::int64_t max_number = 1, fill_value = -1;
   static void describe(auto&& field) {
     field("max_number", &MaxNumBoundingBoxesConfig::max_number, "boxes of a picture", at_least(1), required());
