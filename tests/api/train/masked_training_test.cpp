@@ -54,7 +54,7 @@ TEST_P(MaskedTraining, GivesTheNumbersOfKeras) {
   EXPECT_NEAR(measured(model.evaluate(data), "loss"), GetParam().loss_after, 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, MaskedTraining, testing::ValuesIn(cases), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Layers, MaskedTraining, testing::ValuesIn(cases), [](const auto& row) { return row.param.name; });
 
 }  // namespace
 }  // namespace nacre
