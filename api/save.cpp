@@ -1,12 +1,9 @@
 #include "api/save.h"
 
-#include <algorithm>
-#include <array>
 #include <optional>
 
 #include "api/keras_tree.h"
 #include "formats/file.h"
-#include "formats/hdf5.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
 #include "layers/lambda.h"
@@ -17,57 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* endings = "the name of a model's file ends in .keras, .h5, .weights.h5, .weights.json, .json or .yaml";
-
 constexpr const char* joining_hint = "nacre convert ARCHITECTURE model.keras --weights WEIGHTS makes one model of both";
-
-// --- what a file is ----------------------------------------------------------------------------------------------
-
-struct Ending {
-  std::string_view text;
-  FileKind kind;
-};
-constexpr Ending known_endings[] = {
-    {".keras", FileKind::archive},          {".weights.h5", FileKind::weights}, {".weights.json", FileKind::sharded_weights},
-    {".h5", FileKind::h5},                  {".hdf5", FileKind::h5},            {".json", FileKind::json},
-    {".yaml", FileKind::yaml},              {".yml", FileKind::yaml},
-};
-
-std::optional<FileKind> kind_by_ending(const fs::path& path) {
-  const std::string name = path.filename().string();
-  for (const Ending& ending : known_endings)
-    if (name.ends_with(ending.text)) return ending.kind;
-  return std::nullopt;
-}
-
-// Models of other programs, by what their files begin with or are called.
-void refuse_foreign(const fs::path& path, std::string_view start) {
-  const auto refuse = [&](std::string_view what, std::string_view hint) {
-    throw Error("this is {}, no model of Keras", what).at(Mark{path.string()}).hint(std::string(hint)).usage();
-  };
-  const std::string extension = path.extension().string();
-  if (start.substr(0, 8).ends_with("TFL3") || extension == ".tflite") refuse("a TensorFlow Lite model", "convert the Keras model that it was made from");
-  if (extension == ".onnx") refuse("an ONNX model", "nacre cannot read ONNX");
-  if (extension == ".pb" || extension == ".pbtxt") refuse("a TensorFlow graph", "save the model in Keras: model.save('model.keras')");
-  if (extension == ".pt" || extension == ".pth") refuse("a PyTorch model", "PyTorch's files hold Python code");
-  if (extension == ".pkl" || extension == ".pickle" || extension == ".joblib" || start.starts_with("\x80\x04") || start.starts_with("\x80\x02"))
-    refuse("a pickled Python object", "save the model in Keras: model.save('model.keras')");
-  if (extension == ".safetensors") refuse("a file of safetensors", "save the weights in Keras: model.save_weights('model.weights.h5')");
-}
-
-FileKind kind_of_folder(const fs::path& path) {
-  if (fs::exists(path / "config.json")) return FileKind::archive;
-  if (fs::exists(path / "saved_model.pb") || fs::exists(path / "saved_model.pbtxt"))
-    throw Error("this is a SavedModel folder of TensorFlow, no model of Keras")
-        .at(Mark{path.string()})
-        .hint("save the model in Keras: model.save('model.keras')")
-        .usage();
-  throw Error("this folder holds no model: there is no 'config.json'").at(Mark{path.string()}).usage();
-}
-
-FileKind kind_of_hdf5(const fs::path& path) {
-  return holds_weight_tree(hdf5::File::open(path).root()) ? FileKind::weights : FileKind::h5;
-}
 
 // --- architecture ------------------------------------------------------------------------------------------------
 
@@ -123,32 +70,6 @@ ModelContents contents_with_warnings(const Trainer& trainer, const SaveOptions& 
 
 }  // namespace
 
-FileKind kind_of_name(const fs::path& path) {
-  if (const auto kind = kind_by_ending(path)) return *kind;
-  throw Error("cannot tell the format of '{}'", path.filename().string()).hint(endings).usage();
-}
-
-FileKind kind_of_file(const fs::path& path) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) return kind_of_folder(path);
-  std::array<std::byte, 512> bytes{};
-  const std::size_t got = FileReader(path).read(bytes);
-  const std::string_view start(reinterpret_cast<const char*>(bytes.data()), got);
-  const std::optional<FileKind> named = kind_by_ending(path);
-  if (start.starts_with("\x89HDF\r\n\x1a\n")) return kind_of_hdf5(path);
-  refuse_foreign(path, start);
-  if (start.starts_with("PK\x03\x04")) return FileKind::archive;
-  const std::size_t first = start.find_first_not_of(" \t\r\n");
-  if (first != std::string_view::npos && (start[first] == '{' || start[first] == '['))
-    return load_json(path).find("weight_map") ? FileKind::sharded_weights : FileKind::json;
-  if (named == FileKind::yaml || start.find("class_name:") != std::string_view::npos) return FileKind::yaml;
-  if (got == 0) throw Error("the file is empty, wanted a model").at(Mark{path.string()});
-  if (named == FileKind::h5 || named == FileKind::weights) return kind_of_hdf5(path);  // behind a user block, or none at all
-  if (named == FileKind::archive)
-    throw Error("this is no zip archive, as .keras files are, or its beginning is damaged").at(Mark{path.string()}).hint("copy or download it again");
-  throw Error("this is no model").at(Mark{path.string()}).hint(endings).usage();
-}
-
 std::uint64_t shard_bytes(const SaveOptions& options) {
   constexpr double gibibyte = 1 << 30;
   if (!(options.max_shard_size * gibibyte >= 1 && options.max_shard_size <= 1e6)) throw Error("got {} GiB for the size of a shard", options.max_shard_size).usage();
@@ -190,23 +111,21 @@ void save_weights(const Model& model, const fs::path& path, const SaveOptions& o
   save_weights(model.trainer(), path, options);
 }
 
-Model load_model(const fs::path& path, const LoadOptions& options) {
+Model load_model(const ModelFile& file, const LoadOptions& options) {
   register_models();
   std::optional<ScriptsRefused> refused;
   if (!options.allow_lua) refused.emplace();
-  return in_file(path, [&] {
-    switch (kind_of_file(path)) {
+  return in_file(file.path, [&] {
+    switch (file.kind) {
       case FileKind::archive: {
-        const KerasArchive archive = read_keras_archive(path);
-        Model model(read_model(archive, options));
-        compile(model, description_of(archive), options, [&](Optimizer& optimizer) { load_optimizer(optimizer, archive.weights, options); });
+        Model model(read_model(file.archive, options));
+        compile(model, description_of(file.archive), options, [&](Optimizer& optimizer) { load_optimizer(optimizer, file.archive.weights, options); });
         return model;
       }
       case FileKind::h5: {
-        const KerasFile file = read_keras_h5(path);
-        Model model(read_model(file, options));
-        compile(model, file, options, [&](Optimizer& optimizer) {
-          if (!file.optimizer_weights.empty()) load_optimizer(optimizer, file);
+        Model model(read_model(file.h5, options));
+        compile(model, file.h5, options, [&](Optimizer& optimizer) {
+          if (!file.h5.optimizer_weights.empty()) load_optimizer(optimizer, file.h5);
         });
         return model;
       }
@@ -219,25 +138,33 @@ Model load_model(const fs::path& path, const LoadOptions& options) {
   });
 }
 
-Model load_architecture(const fs::path& path, const LoadOptions& options) {
+Model load_architecture(const ModelFile& file, const LoadOptions& options) {
   register_models();
   std::optional<ScriptsRefused> refused;
   if (!options.allow_lua) refused.emplace();
-  return in_file(path, [&] {
-    const FileKind kind = kind_of_file(path);
-    if (kind != FileKind::json && kind != FileKind::yaml) throw Error("this is no architecture").hint("those are .json and .yaml files").usage();
-    return Model(read_architecture(description_of(kind == FileKind::json ? load_json(path) : load_yaml(path)), options));
+  return in_file(file.path, [&] {
+    if (!file.holds_architecture_alone()) throw Error("this is no architecture").hint("those are .json and .yaml files").usage();
+    return Model(read_architecture(description_of(file.architecture), options));
   });
+}
+
+Model load_model(const fs::path& path, const LoadOptions& options) {
+  return load_model(read_model_file(path, options.untrusted), options);
+}
+
+Model load_architecture(const fs::path& path, const LoadOptions& options) {
+  return load_architecture(read_model_file(path, options.untrusted), options);
 }
 
 void load_weights(const Model& model, const fs::path& path, const LoadOptions& options) {
   model.graph().inputs();
+  const ModelFile file = read_model_file(path, options.untrusted);
   in_file(path, [&] {
-    switch (kind_of_file(path)) {
-      case FileKind::archive: return load_weights(model.graph(), read_keras_archive(path).weights, options);
-      case FileKind::h5: return load_weights(model.graph(), read_keras_h5(path), options);
+    switch (file.kind) {
+      case FileKind::archive: return load_weights(model.graph(), file.archive.weights, options);
+      case FileKind::h5: return load_weights(model.graph(), file.h5, options);
       case FileKind::weights:
-      case FileKind::sharded_weights: return load_weights(model.graph(), read_keras_weights(path), options);
+      case FileKind::sharded_weights: return load_weights(model.graph(), file.weights, options);
       case FileKind::json:
       case FileKind::yaml: break;
     }

@@ -1,27 +1,15 @@
 // Models as files. What nacre writes Keras opens, and the other way round. Files are written whole or not at all.
-//
-//   .keras                 Keras 3's archive: architecture, weights, assets and how the model was compiled
-//   .h5 .hdf5              Keras's older layout, of whole models or of weights alone
-//   .weights.h5            Keras 3's weights alone; .weights.json beside several such files: the same in shards
-//   .json .yaml .yml       the architecture alone
-//
-// What is read is told by the file's contents; its name decides only what is written.
+// The formats stand in api/model_file.h.
 #pragma once
 
 #include <filesystem>
 
 #include "api/load_options.h"
 #include "api/model.h"
+#include "api/model_file.h"
 #include "api/train/progress.h"
 
 namespace nacre {
-
-enum class FileKind : std::uint8_t { archive, h5, weights, sharded_weights, json, yaml };
-
-// What a file holds. Throws an Error that says what else it seems to be (SavedModel, ONNX, TensorFlow Lite, …).
-FileKind kind_of_file(const std::filesystem::path& path);
-// What a file of this name would hold; throws a usage Error for other names.
-FileKind kind_of_name(const std::filesystem::path& path);
 
 struct SaveOptions {
   double max_shard_size = 5;           // of .weights.json, in GiB of weights for each file
@@ -39,6 +27,10 @@ void save_model(const Trainer& trainer, const std::filesystem::path& path, const
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 // A model of a .json or .yaml file; its weights have no values yet.
 Model load_architecture(const std::filesystem::path& path, const LoadOptions& options = {});
+
+// The same of files that were read already.
+Model load_model(const ModelFile& file, const LoadOptions& options = {});
+Model load_architecture(const ModelFile& file, const LoadOptions& options = {});
 
 // Weights alone, and in .weights.h5 and shards the optimizer's state of a compiled model.
 void save_weights(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {});

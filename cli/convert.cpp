@@ -18,13 +18,12 @@ void refuse_existing(const ConvertArguments& arguments) {
 }
 
 // Between one file and shards; this needs no model.
-void convert_weights(const ConvertArguments& arguments, FileKind target) {
+void convert_weights(const ConvertArguments& arguments, const WeightTree& tree, FileKind target) {
   if (!is_weights(target))
     throw Error("the file holds weights alone, without a model")
         .at({arguments.input.string()})
         .hint(fmt::format("nacre convert ARCHITECTURE {} --weights {}", arguments.output.string(), arguments.input.string()))
         .usage();
-  const WeightTree tree = read_keras_weights(arguments.input);
   if (target == FileKind::weights) write_keras_weights(arguments.output, tree);
   else write_sharded_keras_weights(arguments.output, tree, shard_bytes(arguments.save));
 }
@@ -35,17 +34,19 @@ int convert(const ConvertArguments& arguments) {
   const FileKind target = kind_of_name(arguments.output);
   refuse_existing(arguments);
   const bool experiment = is_experiment(arguments.input);
-  const FileKind source = experiment ? FileKind::yaml : kind_of_file(arguments.input);
+  const ModelFile file = experiment ? ModelFile{.kind = FileKind::yaml} : read_model_file(arguments.input, arguments.untrusted);
+  const FileKind source = file.kind;
   std::vector<std::string> skipped, notes;
   if (is_weights(source) && !arguments.weights) {
-    convert_weights(arguments, target);
+    convert_weights(arguments, file.weights, target);
   } else {
     if (is_architecture(source) && !arguments.weights && !is_architecture(target))
       throw Error("the file holds an architecture without weights").at({arguments.input.string()}).hint("--weights names the file that has them").usage();
-    LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch, .skipped = &skipped, .notes = &notes};
+    const LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch,
+                        .untrusted = arguments.untrusted, .skipped = &skipped, .notes = &notes};
     Model model = experiment                ? Model(Experiment::load(arguments.input).build_model())
-                  : is_architecture(source) ? load_architecture(arguments.input, options)
-                                            : load_model(arguments.input, options);
+                  : is_architecture(source) ? load_architecture(file, options)
+                                            : load_model(file, options);
     if (arguments.weights) model.load_weights(*arguments.weights, options);
     for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
     for (const std::string& line : skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());

@@ -23,7 +23,7 @@ DatasetRef open_data(const std::string& text) {
 
 int evaluate(const EvaluateArguments& arguments) {
   set_threads(arguments.threads);
-  Model model = load_model(arguments.model);
+  Model model = load_model(arguments.model, {.untrusted = arguments.untrusted});
   if (!model.trainer().options())
     throw Error("the model was saved without loss and metrics, so there is nothing to measure")
         .at({arguments.model.string(), 0, 0})

@@ -71,7 +71,7 @@ void write_outputs(const std::filesystem::path& path, const std::vector<std::str
 
 int predict(const PredictArguments& arguments) {
   set_threads(arguments.threads);
-  Model model = load_model(arguments.model, {.compile = false});
+  Model model = load_model(arguments.model, {.compile = false, .untrusted = arguments.untrusted});
   if (!arguments.device.empty()) model.set_device(arguments.device);
   const ModelSummary shape = summarize(model, {.measure_memory = false});
   std::vector<std::string> names;

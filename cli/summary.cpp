@@ -9,26 +9,23 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/json.h"
-#include "formats/keras_h5.h"
-#include "formats/keras_weights.h"
 
 namespace nacre::cli {
 
 namespace {
 
-Model model_of(const SummaryArguments& arguments) {
-  if (!is_experiment(arguments.model)) {
-    if (!arguments.overrides.empty()) throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
-    std::vector<std::string> notes;
-    const FileKind kind = kind_of_file(arguments.model);
-    const LoadOptions options{.notes = &notes};
-    Model model = kind == FileKind::json || kind == FileKind::yaml ? load_architecture(arguments.model, options) : load_model(arguments.model, options);
-    for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
-    return model;
-  }
+Model configured_model(const SummaryArguments& arguments) {
   const Experiment experiment = Experiment::load(arguments.model, arguments.overrides);
   Model model(experiment.build_model());
   if (!experiment.config().train.compile.loss.empty()) model.compile(experiment.config().train.compile);
+  return model;
+}
+
+Model saved_model(const ModelFile& file) {
+  std::vector<std::string> notes;
+  const LoadOptions options{.notes = &notes};
+  Model model = file.holds_architecture_alone() ? load_architecture(file, options) : load_model(file, options);
+  for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
   return model;
 }
 
@@ -60,18 +57,9 @@ std::vector<WeightRow> rows_of(const KerasFile& file) {
 }
 
 // The rows of a file of weights alone; none for other files.
-std::optional<std::vector<WeightRow>> weights_alone(const std::filesystem::path& path) {
-  if (is_experiment(path)) return std::nullopt;
-  switch (kind_of_file(path)) {
-    case FileKind::weights:
-    case FileKind::sharded_weights: return rows_of(read_keras_weights(path));
-    case FileKind::h5:
-      if (const KerasFile file = read_keras_h5(path); file.model_config.is_null()) return rows_of(file);
-      return std::nullopt;
-    case FileKind::archive:
-    case FileKind::json:
-    case FileKind::yaml: break;
-  }
+std::optional<std::vector<WeightRow>> weights_alone(const ModelFile& file) {
+  if (file.kind == FileKind::weights || file.kind == FileKind::sharded_weights) return rows_of(file.weights);
+  if (file.kind == FileKind::h5 && file.h5.model_config.is_null()) return rows_of(file.h5);
   return std::nullopt;
 }
 
@@ -108,17 +96,26 @@ Tree tree_of(const std::vector<WeightRow>& rows) {
   return tree;
 }
 
+void print(const SummaryArguments& arguments, const ModelSummary& summary) {
+  if (arguments.json) std::puts(write_json(summary.tree(), 2).c_str());
+  else std::fputs(summary.text(std::min(terminal_width(STDOUT_FILENO), 120)).c_str(), stdout);
+}
+
 }  // namespace
 
 int summary(const SummaryArguments& arguments) {
-  if (const auto rows = weights_alone(arguments.model)) {
-    if (arguments.json) std::puts(write_json(tree_of(*rows), 2).c_str());
-    else std::fputs(text_of(*rows).c_str(), stdout);
+  if (is_experiment(arguments.model)) {
+    print(arguments, summarize(configured_model(arguments)));
     return 0;
   }
-  const ModelSummary summary = summarize(model_of(arguments));
-  if (arguments.json) std::puts(write_json(summary.tree(), 2).c_str());
-  else std::fputs(summary.text(std::min(terminal_width(STDOUT_FILENO), 120)).c_str(), stdout);
+  if (!arguments.overrides.empty()) throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
+  const ModelFile file = read_model_file(arguments.model, arguments.untrusted);
+  if (const auto rows = weights_alone(file)) {
+    if (arguments.json) std::puts(write_json(tree_of(*rows), 2).c_str());
+    else std::fputs(text_of(*rows).c_str(), stdout);
+  } else {
+    print(arguments, summarize(saved_model(file)));
+  }
   return 0;
 }
 

@@ -27,6 +27,7 @@ int train(const TrainArguments& arguments);
 
 struct EvaluateArguments : RunArguments {
   std::filesystem::path model;
+  bool untrusted = false;  // the model's file is read in a confined process; so below
   std::string data;  // a YAML file with `data:`, or a source
   std::int64_t batch_size = 0;
   bool json = false;
@@ -35,6 +36,7 @@ int evaluate(const EvaluateArguments& arguments);
 
 struct PredictArguments : RunArguments {
   std::filesystem::path model;
+  bool untrusted = false;
   std::vector<std::string> inputs;
   std::optional<std::filesystem::path> output;
   std::int64_t batch_size = 32;
@@ -43,6 +45,7 @@ int predict(const PredictArguments& arguments);
 
 struct SummaryArguments {
   std::filesystem::path model;  // or a configuration
+  bool untrusted = false;
   std::vector<std::string> overrides;
   bool json = false;
 };
@@ -51,7 +54,7 @@ int summary(const SummaryArguments& arguments);
 struct ConvertArguments {
   std::filesystem::path input, output;
   std::optional<std::filesystem::path> weights;
-  bool by_name = false, skip_mismatch = false, overwrite = false;
+  bool by_name = false, skip_mismatch = false, overwrite = false, untrusted = false;
   SaveOptions save;
 };
 int convert(const ConvertArguments& arguments);
