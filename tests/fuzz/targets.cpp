@@ -45,16 +45,17 @@ std::vector<std::string> models(std::string_view name) {
 }
 
 constexpr std::string_view small_experiment = R"(variables: {width: 4}
-blocks:
-  body(units=8):
-    - Dense: {units: "${units}", activation: relu}
-    - Dropout: 0.5
 model:
-  - Input: [6]
-  - body: {units: "${width * 2}"}
-  - Dense: {units: 2, activation: {LeakyReLU: {negative_slope: 0.1}}}
+  blocks:
+    body(units=8):
+      - Dense: {units: "${units}", activation: relu}
+      - Dropout: {rate: 0.5}
+  inputs: {x: {shape: [6]}}
+  layers:
+    - body: {units: "${width * 2}"}
+    - Dense: {units: 2, activation: {LeakyReLU: {negative_slope: 0.1}}}
 data:
-  train: {csv: train.csv, target: label}
+  train: {csv: {file: train.csv, target: label}}
 train: {optimizer: {SGD: {learning_rate: 1e-2, momentum: 0.9}}, loss: mse, epochs: 2}
 )";
 

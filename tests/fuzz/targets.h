@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@ struct FuzzTarget {
   void (*read)(const std::filesystem::path& file);
   std::vector<std::string> (*seeds)();  // good files, small ones
 };
+
+inline void PrintTo(const FuzzTarget& target, std::ostream* out) { *out << target.name; }
 
 std::span<const FuzzTarget> fuzz_targets();
 const FuzzTarget& fuzz_target(std::string_view name);
