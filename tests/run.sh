@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds nacre and runs its tests.
 #   bash tests/run.sh            release build, the tests of every day
-#   bash tests/run.sh --long     also the long tests and the sanitizers' builds
+#   bash tests/run.sh --long     also the long tests, the sanitizers' builds and a minute of fuzzing for each reader
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-}" in
@@ -27,7 +27,7 @@ check() {
   ctest --preset "$preset" -j "$jobs" "$@" || fail "tests of '$preset' failed"
 }
 
-bash tests/setup.sh || fail "the set-up failed"
+NACRE_SETUP_FUZZ=$long bash tests/setup.sh || fail "the set-up failed"
 if [ -z "$long" ]; then
   check release -LE long
 else
@@ -35,4 +35,5 @@ else
   # libgomp is not instrumented: one OpenMP thread, so that only our own threads are judged.
   OMP_NUM_THREADS=1 check tsan -LE long -R '[Tt]hread|[Pp]arallel|[Pp]ipeline|[Pp]refetch|[Cc]allback|[Dd]ataset|[Ll]oader'
   check release
+  bash tests/fuzz/run.sh 60 || fail "the fuzzers found something"
 fi
