@@ -6,6 +6,7 @@
 #include "api/keras_file.h"
 #include "api/keras_places.h"
 #include "api/shared_layers.h"
+#include "layers/lambda.h"
 #include "layers/cell.h"
 
 namespace nacre {
@@ -148,10 +149,11 @@ std::shared_ptr<FunctionalLayer> copy_of(const FunctionalLayer& model, const Tre
   return copy;
 }
 
-// What Keras 3 has no class for, once per class.
+// What Keras 3 has no class for, once per class, and functions in Lua.
 void warn_of_unknown(FunctionalLayer& model, std::vector<std::string>& warnings) {
   std::set<std::string_view> said;
   for (const auto& [path, layer] : keras_places(model)) {
+    if (holds_script(*layer)) warnings.push_back(fmt::format("{}: its function is Lua, so Keras will not open the file", layer->label()));
     const auto* info = registry<Layer>().find(layer->class_name(), layer->module());
     const std::string_view module = info ? info->module : "";
     if (module == "keras" || module.starts_with("keras.") || !said.insert(layer->class_name()).second) continue;

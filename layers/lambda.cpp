@@ -80,6 +80,11 @@ Tree FieldKind<LambdaFunction>::write(const LambdaFunction& value, Style style) 
   return tree;
 }
 
+bool holds_script(const Layer& layer) {
+  const auto* lambda = dynamic_cast<const LambdaLayer*>(&layer);
+  return lambda && lambda->config().function.is_source();
+}
+
 LayerRef Lambda(LambdaConfig config, LayerOptions options) {
   return std::make_shared<LambdaLayer>(std::move(config), std::move(options));
 }

@@ -39,6 +39,9 @@ struct LambdaConfig {
 
 LayerRef Lambda(LambdaConfig config, LayerOptions options = {});
 
+// Whether it is a Lambda with a function in Lua.
+bool holds_script(const Layer& layer);
+
 // How Lua is traced: null until the folder that knows Lua fills it in. Throws Error with the script's own message.
 using LambdaTracer = Values (*)(Context& context, const std::string& source, const Values& inputs, const Tree& arguments);
 LambdaTracer& lambda_tracer();

@@ -63,6 +63,8 @@ TEST_F(LambdaOfLua, ReachesNothingOutsideAndEnds) {
     EXPECT_NE(refusal(fmt::format("function(x) return {}.x end", name)).find("nil value"), std::string::npos) << name;
   EXPECT_NE(refusal("function(x) while true do end end").find("too many steps"), std::string::npos);
   EXPECT_NE(refusal("function(x) local t = {} for i = 1, 1e9 do t[i] = i end end").find("memory"), std::string::npos);
+  for (const char* body : {"for i = 1, 1e6 do x = x + 1 end return x", "local t = {1} for i = 1, 30 do t = {t, t} end return nacre.ops.add(x, t)"})
+    EXPECT_NE(refusal(fmt::format("function(x) {} end", body)).find("handed more than"), std::string::npos) << body;
 }
 
 TEST_F(LambdaOfLua, HasGradients) {
@@ -90,6 +92,19 @@ TEST_F(LambdaOfLua, RunsFromFilesOnlyWhereThatIsAllowed) {
     EXPECT_NE(message.find("'lambda'"), std::string::npos) << message;
     EXPECT_TRUE(load_model(folder / name, {.allow_lua = true}).predict(numbers()).identical(Model(saved).predict(numbers()))) << name;
   }
+}
+
+TEST_F(LambdaOfLua, SavingSaysThatKerasWillNotOpenTheFile) {
+  struct KeepsWarnings : ProgressListener {
+    std::vector<std::string> lines;
+    void warn(std::string_view line) override { lines.emplace_back(line); }
+  } said;
+  const test::TemporaryFolder folder;
+  save_model(model("function(x) return x * 3 end"), folder / "m.keras", {.listener = &said});
+  EXPECT_EQ(said.lines, (std::vector<std::string>{"layer 'lambda' (Lambda): its function is Lua, so Keras will not open the file"}));
+  said.lines.clear();
+  save_model(model("relu"), folder / "n.keras", {.listener = &said});
+  EXPECT_TRUE(said.lines.empty());
 }
 
 TEST_F(LambdaOfLua, StandsInYaml) {
