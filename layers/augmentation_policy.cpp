@@ -18,6 +18,12 @@ namespace {
 
 using Layers = std::vector<std::shared_ptr<Layer>>;
 
+// Each is a part of the graph.
+void want_few(std::int64_t count, std::string_view field) {
+  constexpr std::int64_t most = 100;
+  if (count > most) throw Error("got {}, wanted at most {}", count, most).about(fmt::format("'{}'", field)).usage();
+}
+
 Value applied(Layer& layer, Context& context, Value pictures) {
   return layer(context, {.inputs = {pictures}}).outputs[0];
 }
@@ -82,7 +88,9 @@ Value seed_of(Context& context, const std::optional<std::int64_t>& own) {
 class RandAugmentLayer final : public ImageLayer<RandAugmentConfig> {
  public:
   explicit RandAugmentLayer(RandAugmentConfig config = {}, LayerOptions options = {})
-      : ImageLayer(std::move(config), std::move(options)), changes_(changes(config_, true)) {}
+      : ImageLayer(std::move(config), std::move(options)), changes_(changes(config_, true)) {
+    want_few(config_.num_ops, "num_ops");
+  }
   Layers sublayers() const override { return changes_; }
 
  protected:
@@ -104,7 +112,10 @@ class RandAugmentLayer final : public ImageLayer<RandAugmentConfig> {
 class AugMixLayer final : public ImageLayer<AugMixConfig> {
  public:
   explicit AugMixLayer(AugMixConfig config = {}, LayerOptions options = {})
-      : ImageLayer(std::move(config), std::move(options)), changes_(changes(config_, config_.all_ops)) {}
+      : ImageLayer(std::move(config), std::move(options)), changes_(changes(config_, config_.all_ops)) {
+    want_few(config_.num_chains, "num_chains");
+    want_few(config_.chain_depth, "chain_depth");
+  }
   Layers sublayers() const override { return changes_; }
 
  protected:

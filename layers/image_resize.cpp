@@ -155,6 +155,13 @@ std::vector<std::int64_t> nearest_elements(std::int64_t from, std::int64_t to) {
   return elements;
 }
 
+// Pictures without elements cannot be resized, and products of sizes must be countable.
+void want_sizes(std::int64_t from, std::int64_t to) {
+  constexpr std::int64_t longest = 1 << 24;
+  need(from != 0 && to >= 1, "got {} elements for {}, wanted at least 1", from, to);
+  need(from <= longest && to <= longest, "got {} elements for {}, wanted at most {}", from, to, longest);
+}
+
 // width · height / other, as Keras rounds it.
 std::int64_t proportional(std::int64_t width, std::int64_t height, std::int64_t other) {
   return static_cast<std::int64_t>(static_cast<float>(width * height) / static_cast<float>(other));
@@ -172,6 +179,7 @@ Value resized_axis(Value x, int axis, std::int64_t size, Resampling interpolatio
     shape.set(axis, size);
     return emit::zeros(x.graph(), {x.dtype(), shape});
   }
+  want_sizes(from, size);
   if (interpolation == Resampling::nearest) return taken(x, axis, nearest_elements(from, size));
   // (to, from) · (…, from, inner): what comes before the axis are matrices of their own, what comes after it their
   // columns.
@@ -192,6 +200,7 @@ Value piece(Value pictures, std::int64_t top, std::int64_t left, std::int64_t he
 
 Value smart_resized(Value pictures, std::int64_t height, std::int64_t width, Resampling interpolation, bool antialias) {
   const std::int64_t from_height = pictures.shape()[1], from_width = pictures.shape()[2];
+  want_sizes(from_height, height), want_sizes(from_width, width);
   if (from_height != unknown && from_width != unknown) {
     const std::int64_t crop_height =
         std::max<std::int64_t>(std::min(from_height, proportional(from_width, height, width)), 1);
@@ -208,6 +217,7 @@ namespace {
 Value padded(Value pictures, std::int64_t height, std::int64_t width, double fill) {
   const std::int64_t from_height = pictures.shape()[1], from_width = pictures.shape()[2];
   if (from_height == unknown || from_width == unknown) return pictures;
+  want_sizes(from_height, height), want_sizes(from_width, width);
   const std::int64_t top = (std::max(from_height, proportional(from_width, height, width)) - from_height) / 2;
   const std::int64_t left = (std::max(from_width, proportional(from_height, width, height)) - from_width) / 2;
   return ops::pad(pictures, {0, top, left, 0}, {0, top, left, 0}, fill);

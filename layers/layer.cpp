@@ -102,6 +102,8 @@ void Layer::ensure_built(const std::vector<Shape>& inputs) {
 VariableRef Layer::add_weight(std::string name, Shape shape, Ref<Initializer> initializer, WeightOptions options) {
   for (std::int64_t size : shape)
     need(size != unknown, "the weight '{}' would have the shape {}, whose sizes must be known", name, shape);
+  for (std::int64_t size : shape) need(size >= 0, "the weight '{}' would be too large", name);
+  shape.elements();  // or its error
   const Type type{options.dtype.value_or(options_.dtype.variable()), std::move(shape)};
   auto variable = std::make_shared<Variable>(path_ + "/" + name, type, options.trainable);
   weights_.push_back({variable, std::move(initializer), std::move(options.regularizer), std::move(options.constraint)});

@@ -48,6 +48,11 @@ class LocallyConnectedLayer final : public ConfiguredLayer<LocallyConnectedConfi
       input_.append(size);
       output_.append(window_axis(size, c.kernel_size[i], c.strides[i], 1, c.padding).output);
     }
+    constexpr std::int64_t most = std::int64_t{1} << 31;  // each is looked at
+    if (c.implementation != LocalKernel::windows) {
+      const std::int64_t pairs = (with_channels(input_, channels_) + with_channels(output_, c.filters)).elements();
+      need(pairs <= most, "got {} pairs of inputs and outputs, wanted at most {}", pairs, most);
+    }
     kernel_ = this->add_weight("kernel", kernel_shape(), c.kernel_initializer,
                                {.regularizer = c.kernel_regularizer, .constraint = c.kernel_constraint});
     if (c.use_bias)

@@ -98,7 +98,10 @@ class AdaptivePoolingLayer final : public ConfiguredLayer<AdaptivePoolingConfig<
       shape.set(axis, count);
       return emit::zeros(x.graph(), {x.dtype(), std::move(shape)});
     }
+    need(size > 0, "got input {}, wanted elements in axis {}", x.shape(), axis);
     if (size % count == 0) return windows(x, size / count);
+    constexpr std::int64_t most = 1 << 16;  // each is a part of the graph
+    need(count <= most, "got {} windows of different sizes, wanted at most {}", count, most);
     Values parts;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t begin = i * size / count, end = ((i + 1) * size + count - 1) / count;

@@ -181,6 +181,7 @@ class StackedCells final : public ConfiguredLayer<StackedRNNCellsConfig, Cell> {
     return shapes;
   }
   Shape output_shape() const override { return cells_.back()->output_shape(); }
+  void check(const std::vector<Shape>& inputs) const override { need(!inputs.empty(), "got no inputs, wanted one step"); }
 
   CellConstants constants(Context& context, Value features, const Values& states) override {
     CellConstants all;

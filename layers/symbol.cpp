@@ -1,5 +1,7 @@
 #include "layers/symbol.h"
 
+#include <limits>
+
 namespace nacre {
 
 const Type& Symbol::type() const { return call_->types[static_cast<std::size_t>(index_)]; }
@@ -51,9 +53,11 @@ InputLayer::InputLayer(InputConfig config) : Layer({.name = config.name}), confi
   if (!config_.shape && !config_.batch_shape)
     throw Error("the key 'shape' is missing ({})", "of one sample, without the batch axis").usage();
   if (!config_.batch_shape) config_.batch_shape = Shape{config_.batch_size.value_or(unknown)} + *config_.shape;
+  constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
   for (std::int64_t size : *config_.batch_shape)
-    if (size != unknown && size < 1)
-      throw Error("got the shape {}, wanted sizes of at least 1", *config_.batch_shape).usage();
+    if (size != unknown && (size < 1 || size > largest))
+      throw Error("got the shape {}, wanted sizes of {}", *config_.batch_shape,
+                  size < 1 ? "at least 1" : fmt::format("at most {}", largest)).usage();
 }
 
 Tree InputLayer::config_tree(Style style) const {

@@ -177,6 +177,9 @@ class SpectralNormalizationLayer final : public ConfiguredLayer<SpectralNormaliz
   explicit SpectralNormalizationLayer(SpectralNormalizationConfig config = {}, LayerOptions options = {})
       : ConfiguredLayer(std::move(config), std::move(options)) {
     if (!config_.layer) throw Error("got nothing, wanted a layer").about("'layer'").usage();
+    constexpr std::int64_t most = 1000;  // each is a part of the graph
+    if (config_.power_iterations > most)
+      throw Error("got {}, wanted at most {}", config_.power_iterations, most).about("'power_iterations'").usage();
   }
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return {config_.layer.share()}; }
 

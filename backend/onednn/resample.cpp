@@ -30,7 +30,7 @@ KernelPlan resample(const KernelRequest& request) {
         const auto* place = static_cast<const float*>(arguments.inputs[1]);
         auto* to = static_cast<float*>(arguments.outputs[0]);
         const auto fill = static_cast<float>(attrs.fill_value);
-        parallel_for(s.batch * s.samples, std::max<std::int64_t>(grain / s.channels, 1),
+        parallel_for(s.batch * s.samples, std::max<std::int64_t>(grain / std::max<std::int64_t>(s.channels, 1), 1),
                      [&](std::int64_t begin, std::int64_t end) {
                        for (std::int64_t i = begin; i < end; ++i) {
                          float* sample = to + i * s.channels;

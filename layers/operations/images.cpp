@@ -154,6 +154,9 @@ struct Windows {
 };
 // The elements of each window, one after another in the last axis: row, column, channel.
 Value windows(Value x, const Windows& w) {
+  for (std::size_t i = 0; i < 2; ++i)  // their numbers, and that a window fits
+    window_axis(x.shape()[static_cast<int>(i) + 1], w.size[i], w.stride[i], w.dilation[i], Padding::valid);
+  count_of_parts(w.size[0] * w.size[1]);
   Values parts;
   for (std::int64_t row = 0; row < w.size[0]; ++row)
     for (std::int64_t column = 0; column < w.size[1]; ++column) {
@@ -185,6 +188,7 @@ Value patches(const PatchFields& f, const Operands& in) {
 Value unfold(const UnfoldFields& f, const Operands& in) {
   const Windows w{two(f.kernel_size), two(f.stride), two(f.dilation)};
   const auto padding = two(f.padding);
+  emit::want_rank(in[0].shape(), 4);
   const Value x = emit::channels_last(in[0]);
   const std::int64_t channels = emit::known_size(x.shape(), 3);
   const std::vector<std::int64_t> margins{0, padding[0], padding[1], 0};
@@ -219,6 +223,8 @@ Value crop_images(const CropFields& f, const Operands& in) {
     };
     const auto rows = sides(f.top_cropping, f.bottom_cropping, surplus(1, f.target_height));
     const auto columns = sides(f.left_cropping, f.right_cropping, surplus(2, f.target_width));
+    for (const std::int64_t cut : {rows[0], rows[1], columns[0], columns[1]})
+      need(cut >= 0, "cannot take {} elements off {}", cut, x.shape());
     const auto end = [](std::int64_t cut) { return cut == 0 ? whole_axis : -cut; };
     return ops::slice(x, {0, rows[0], columns[0], 0}, {whole_axis, end(rows[1]), end(columns[1]), whole_axis});
   });

@@ -203,6 +203,8 @@ Value slice_update(const Operands& in) {
   const Value x = in[0], updates = ops::cast(in[2], x.dtype());
   if (!x.shape().known() || !updates.shape().known()) return x;
   std::vector<std::int64_t> before = integers(in.constant(1)), after;
+  need(std::ssize(before) == x.shape().rank() && updates.shape().rank() == x.shape().rank(),
+       "got {} start indices and updates {} for {}, wanted one for each axis", before.size(), updates.shape(), x.shape());
   for (int axis = 0; axis < x.shape().rank(); ++axis)
     after.push_back(x.shape()[axis] - before[static_cast<std::size_t>(axis)] - updates.shape()[axis]);
   const Value inside = ops::pad(truth(ops::fill_like(updates, 1)), before, after);
@@ -292,6 +294,7 @@ Rows indexing() {
                                   }),
       numpy.operation<UnravelFields>("UnravelIndex", "indices", "Places among all elements as places along each axis.",
                                      [](const UnravelFields& f, const Operands& in) {
+                                       need(f.shape.known(), "got the shape {}, wanted known sizes", f.shape);
                                        Value rest = from_the_front(in[0], f.shape.elements());
                                        Values parts;
                                        for (int axis = f.shape.rank(); axis-- > 0;) {

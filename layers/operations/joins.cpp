@@ -118,7 +118,7 @@ Values split(Value x, const Tree& sections, int axis, bool even = true) {
   if (places.is_sequence()) {
     for (const Tree& place : places.items()) cuts.push_back(place.as_integer());
   } else {
-    const std::int64_t count = places.as_integer();
+    const std::int64_t count = count_of_parts(places.as_integer());
     if (count < 1) throw Error("got {} parts, wanted at least 1", count).at(places.mark());
     if (size == unknown) return Values(static_cast<std::size_t>(count), emit::zeros(x.graph(), x.type()));
     need(!even || size % count == 0, "cannot cut {} into {} equal parts along axis {}", x.shape(), count, axis);
@@ -134,9 +134,10 @@ Values split(Value x, const Tree& sections, int axis, bool even = true) {
 Values unstack(const UnstackFields& f, const Operands& in) {
   const int axis = in[0].shape().checked(static_cast<int>(f.axis));
   const std::int64_t size = f.num.value_or(in[0].shape()[axis]);
+  need(same(size, in[0].shape()[axis]), "got num {} for axis {} of {}", size, axis, in[0].shape());
   need(size != unknown, "needs a known size in axis {} of {}", axis, in[0].shape());
   Values parts;
-  for (std::int64_t i = 0; i < size; ++i) parts.push_back(ops::squeeze(ops::slice_axis(in[0], axis, i, i + 1), axis));
+  for (std::int64_t i = 0; i < count_of_parts(size); ++i) parts.push_back(ops::squeeze(ops::slice_axis(in[0], axis, i, i + 1), axis));
   return parts;
 }
 
@@ -168,6 +169,7 @@ Spaced spaced(Value start, Value stop, std::int64_t num, bool endpoint, int axis
   const Value step = (stop - start) / static_cast<double>(std::max<std::int64_t>(steps, 1));
   const Shape shape = broadcast(start.shape(), stop.shape());
   const int place = axis < 0 ? axis + shape.rank() + 1 : axis;
+  need(place >= 0 && place <= shape.rank(), "got axis {} for {}, which has no such place", axis, shape);
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(shape.rank()) + 1, 1);
   sizes[static_cast<std::size_t>(place)] = num;
   const Value index = ops::reshape(ops::iota(start.graph(), {start.dtype(), {num}}, 0), Shape(std::move(sizes)));
@@ -182,7 +184,9 @@ Value as_dtype(Value x, std::optional<DType> dtype) {
 // Powers of x on a new last axis.
 Value vander(const VanderFields& f, const Operands& in) {
   const Value x = number(in[0]);
+  emit::want_rank(x.shape(), 1);
   const std::int64_t count = f.columns.value_or(x.shape()[0]);
+  if (count != unknown) count_of_parts(count);
   if (count == unknown) return emit::zeros(in.graph(), {x.dtype(), {unknown, unknown}});
   Values columns{ops::fill_like(x, 1)};
   while (static_cast<std::int64_t>(columns.size()) < count) columns.push_back(columns.back() * x);

@@ -192,10 +192,13 @@ Value batch_norm(const BatchNormFields& f, const Operands& in) {
 // (batch, time, heads, features)
 Value attention(const AttentionFields& f, const Operands& in) {
   const DType dtype = common_dtype(std::vector<Operand>{in.operand(0), in.operand(1), in.operand(2)});
+  for (std::size_t i = 0; i < 3; ++i) emit::want_rank(in[i].shape(), 4);
   const auto heads_first = [&](std::size_t i) { return ops::transpose(ops::cast(in[i], dtype), {0, 2, 1, 3}); };
   const Value query = heads_first(0);
   Value key = heads_first(1), value = heads_first(2);
-  const std::int64_t groups = emit::known_size(query.shape(), 1) / emit::known_size(key.shape(), 1);
+  const std::int64_t heads = emit::known_size(query.shape(), 1), key_heads = emit::known_size(key.shape(), 1);
+  need(key_heads > 0 && heads % key_heads == 0, "got {} heads of queries and {} of keys, wanted a multiple", heads, key_heads);
+  const std::int64_t groups = heads / key_heads;
   if (groups > 1 && key.shape()[1] > 1) key = emit::repeat(key, 1, groups), value = emit::repeat(value, 1, groups);
   const double scale = in.given(5) ? in.constant(5).as_number() : 1 / std::sqrt(static_cast<double>(emit::known_size(key.shape(), -1)));
   Value scores = emit::scores(query, key, scale);
@@ -212,6 +215,12 @@ Value attention(const AttentionFields& f, const Operands& in) {
 // --- convolution and pooling --------------------------------------------------------------------------------------
 
 bool first(const std::optional<DataFormat>& format) { return format == DataFormat::channels_first; }
+
+// The number of spatial axes of pictures, sounds or volumes.
+int spatial_axes(Value x) {
+  need(x.shape().rank() >= 3 && x.shape().rank() <= 5, "got input {}, wanted rank 3 to 5", x.shape());
+  return x.shape().rank() - 2;
+}
 
 std::vector<std::int64_t> per_axis(const Tree& tree, int spatial) {
   if (tree.is_number()) return std::vector<std::int64_t>(static_cast<std::size_t>(spatial), tree.as_integer());
@@ -231,13 +240,15 @@ ConvAttrs conv_attrs(const auto& f, int spatial) {
 // In channels last, whatever x is in.
 template <class Convolve>
 Value with_channels_last(const std::optional<DataFormat>& format, Value x, Convolve convolve) {
+  emit::want_rank_at_least(x.shape(), 3);
   return first(format) ? emit::channels_first(convolve(emit::channels_last(x))) : convolve(x);
 }
 
 Value conv(const ConvFields& f, const Operands& in) {
   const auto [inputs, kernel] = in.real_pair();
   return with_channels_last(f.data_format, inputs, [&, kernel = kernel](Value x) {
-    ConvAttrs attrs = conv_attrs(f, x.shape().rank() - 2);
+    ConvAttrs attrs = conv_attrs(f, spatial_axes(x));
+    need(kernel.shape()[-2] > 0, "got kernel {}, wanted a known number of channels", kernel.shape());
     attrs.groups = emit::known_size(x.shape(), -1) / kernel.shape()[-2];
     return ops::conv(x, kernel, std::move(attrs));
   });
@@ -252,14 +263,14 @@ Value depthwise(Value x, Value kernel, ConvAttrs attrs) {
 Value depthwise_conv(const ConvFields& f, const Operands& in) {
   const auto [inputs, kernel] = in.real_pair();
   return with_channels_last(f.data_format, inputs, [&, kernel = kernel](Value x) {
-    return depthwise(x, kernel, conv_attrs(f, x.shape().rank() - 2));
+    return depthwise(x, kernel, conv_attrs(f, spatial_axes(x)));
   });
 }
 Value separable_conv(const ConvFields& f, const Operands& in) {
   const auto [inputs, kernel] = in.real_pair();
   return with_channels_last(f.data_format, inputs, [&, kernel = kernel](Value x) {
-    const std::vector<std::int64_t> ones(static_cast<std::size_t>(x.shape().rank() - 2), 1);
-    return ops::conv(depthwise(x, kernel, conv_attrs(f, x.shape().rank() - 2)), ops::cast(in[2], x.dtype()),
+    const std::vector<std::int64_t> ones(static_cast<std::size_t>(spatial_axes(x)), 1);
+    return ops::conv(depthwise(x, kernel, conv_attrs(f, spatial_axes(x))), ops::cast(in[2], x.dtype()),
                      {.strides = ones, .dilations = ones});
   });
 }
@@ -267,7 +278,7 @@ Value separable_conv(const ConvFields& f, const Operands& in) {
 Value conv_transpose(const ConvTransposeFields& f, const Operands& in) {
   const auto [inputs, kernel] = in.real_pair();
   return with_channels_last(f.data_format, inputs, [&, kernel = kernel](Value x) {
-    const int spatial = x.shape().rank() - 2;
+    const int spatial = spatial_axes(x);
     const ConvAttrs attrs = conv_attrs(f, spatial);
     Shape shape{x.shape()[0]};
     for (int i = 0; i < spatial; ++i) {
@@ -284,7 +295,7 @@ Value conv_transpose(const ConvTransposeFields& f, const Operands& in) {
 // The layer's work, where one does the same.
 Value by_layer(std::string_view kind, Value x, Tree config, const std::optional<DataFormat>& format) {
   config.set("data_format", first(format) ? "channels_first" : "channels_last");
-  const auto layer = registry<Layer>().get(fmt::format("{}{}D", kind, x.shape().rank() - 2)).make(config);
+  const auto layer = registry<Layer>().get(fmt::format("{}{}D", kind, spatial_axes(x))).make(config);
   Context context(x.graph(), false);
   return (*layer)(context, {.inputs = {x}}).outputs.front();
 }
@@ -308,8 +319,9 @@ Row adaptive_pooling(std::string_view name, std::string_view doc, std::string_vi
 
 Value depth_to_space(const BlockFields& f, const Operands& in) {
   return with_channels_last(f.data_format, in[0], [&](Value x) {
+    emit::want_rank(x.shape(), 4);
     const std::int64_t n = f.block_size, height = x.shape()[1], width = x.shape()[2], depth = emit::known_size(x.shape(), 3);
-    need(depth % (n * n) == 0, "got {} channels, wanted a multiple of {}", depth, n * n);
+    need(n <= depth && depth % (n * n) == 0, "got {} channels, wanted a multiple of {}²", depth, n);
     const std::int64_t batch = x.shape()[0], rest = depth / (n * n);
     const auto by = [&](std::int64_t size) { return size == unknown ? unknown : size * n; };
     const Value blocks = emit::reshape(x, {batch, height, width, n, n, rest});
@@ -318,6 +330,7 @@ Value depth_to_space(const BlockFields& f, const Operands& in) {
 }
 Value space_to_depth(const BlockFields& f, const Operands& in) {
   return with_channels_last(f.data_format, in[0], [&](Value x) {
+    emit::want_rank(x.shape(), 4);
     const std::int64_t n = f.block_size, batch = x.shape()[0], depth = emit::known_size(x.shape(), 3);
     const auto by = [&](std::int64_t size) {
       need(size == unknown || size % n == 0, "got {}, wanted sizes that are multiples of {}", x.shape(), n);

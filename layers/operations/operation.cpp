@@ -112,6 +112,12 @@ Value real(Value x) { return is_floating(x.dtype()) ? x : ops::cast(x, DType::fl
 
 Value number(Value x) { return x.dtype() == DType::boolean ? ops::cast(x, DType::int32) : x; }
 
+std::int64_t count_of_parts(std::int64_t count) {
+  constexpr std::int64_t most = 1 << 16;
+  need(count >= 0 && count <= most, "got {} parts, wanted 0 to {}", count, most);
+  return count;
+}
+
 std::vector<std::int64_t> axes_of(const std::optional<Axes>& axes, Value x) {
   if (axes) return axes->in(x.shape());
   std::vector<std::int64_t> all(static_cast<std::size_t>(x.shape().rank()));

@@ -153,6 +153,9 @@ class Family {
   std::string_view module_;
 };
 
+// A count for each of which the graph gets a node, as configs give it; throws an Error when there would be too many.
+std::int64_t count_of_parts(std::int64_t count);
+
 // The axes of x as they are counted from the front; none given means all.
 std::vector<std::int64_t> axes_of(const std::optional<Axes>& axes, Value x);
 

@@ -137,6 +137,7 @@ Value tensordot(const TensordotFields& f, const Operands& in) {
   Sizes left, right;
   if (f.axes.is_number()) {
     const std::int64_t count = f.axes.as_integer();
+    need(count >= 0 && count <= std::min(a.shape().rank(), b.shape().rank()), "got {} axes to sum over for {} and {}", count, a.shape(), b.shape());
     for (std::int64_t i = 0; i < count; ++i) left.push_back(i - count), right.push_back(i);
   } else {
     const auto list = [](const Tree& tree) {
@@ -173,6 +174,8 @@ std::pair<Value, Value> neighbours(Value x, int axis) {
 }
 
 Value diff(Value x, const DiffFields& f) {
+  const std::int64_t size = x.shape()[static_cast<int>(f.axis)];
+  need(f.n <= (size == unknown ? count_of_parts(f.n) : size), "cannot take differences {} times along axis {} of {}", f.n, f.axis, x.shape());
   for (std::int64_t i = 0; i < f.n; ++i) {
     const auto [later, earlier] = neighbours(x, static_cast<int>(f.axis));
     x = x.dtype() == DType::boolean ? ops::not_equal(later, earlier) : later - earlier;
@@ -268,6 +271,7 @@ Value rearrange(const Operands& in) {
       else open = split.rank(), split.append(unknown);
       names.push_back(name);
     }
+    need(known > 0, "the lengths of axes in '{}' must be at least 1", text);
     if (open >= 0 && x.shape()[axis] != unknown) split.set(static_cast<int>(open), x.shape()[axis] / known);
   }
   std::vector<std::int64_t> order;

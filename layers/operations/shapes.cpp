@@ -1,5 +1,6 @@
 // What changes shapes and the places of elements.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "backend/graph/ops/reduce.h"
@@ -141,6 +142,8 @@ Value move_axes(Value x, const MoveFields& f) {
   std::vector<bool> moved(static_cast<std::size_t>(rank), false);
   for (std::size_t i = 0; i < f.source.axes.size(); ++i) {
     const int from = x.shape().checked(static_cast<int>(f.source.axes[i])), to = x.shape().checked(static_cast<int>(f.destination.axes[i]));
+    need(order[static_cast<std::size_t>(to)] < 0 && !moved[static_cast<std::size_t>(from)],
+         "got an axis twice, wanted each of {} once at most", x.shape());
     order[static_cast<std::size_t>(to)] = from;
     moved[static_cast<std::size_t>(from)] = true;
   }
@@ -183,14 +186,23 @@ Value rotate(Value x, const RotateFields& f) {
   return x;
 }
 
+void want_repeats(std::int64_t times) {
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  need(times >= 1 && times <= most, "got {} repeats, wanted 1 to {}", times, most);
+}
+
 // As NumPy does: axes of size 1 are put before the shorter of shape and repeats.
 Value tile(Value x, std::vector<std::int64_t> repeats) {
   while (x.shape().rank() < static_cast<int>(repeats.size())) x = ops::expand_dims(x, 0);
   repeats.insert(repeats.begin(), static_cast<std::size_t>(x.shape().rank()) - repeats.size(), 1);
   for (int axis = 0; axis < x.shape().rank(); ++axis) {
     const std::int64_t times = repeats[static_cast<std::size_t>(axis)];
-    need(times >= 1, "got {} repeats, wanted at least 1", times);
-    if (times > 1) x = ops::concat(Values(static_cast<std::size_t>(times), x), axis);
+    want_repeats(times);
+    if (times == 1) continue;
+    Shape shape = x.shape();
+    const Shape wide = shape.first(axis) + Shape{times} + shape.from(axis);
+    if (shape[axis] != unknown) shape.set(axis, shape[axis] * times);
+    x = emit::reshape(emit::broadcast(ops::expand_dims(x, axis), wide), shape);
   }
   return x;
 }
@@ -198,13 +210,15 @@ Value tile(Value x, std::vector<std::int64_t> repeats) {
 Value repeat(Value x, const RepeatFields& f) {
   if (!f.axis) x = emit::reshape(x, {unknown});
   const int axis = x.shape().checked(static_cast<int>(f.axis.value_or(0)));
-  const Tree& counts = f.repeats;
-  if (counts.is_number()) return emit::repeat(x, axis, counts.as_integer());
-  const Tree& list = counts.is_mapping() ? counts["config"]["value"] : counts;  // an array of Keras's
-  if (list.items().size() == 1) return emit::repeat(x, axis, list.items()[0].as_integer());
+  const Tree& list = f.repeats.is_mapping() ? f.repeats["config"]["value"] : f.repeats;  // an array of Keras's
+  const Tree& all = list.is_sequence() && list.items().size() == 1 ? list.items()[0] : list;
+  if (all.is_number()) {
+    want_repeats(all.as_integer());
+    return emit::repeat(x, axis, all.as_integer());
+  }
   std::vector<std::int32_t> places;
   for (std::size_t i = 0; i < list.items().size(); ++i)
-    places.insert(places.end(), static_cast<std::size_t>(list.items()[i].as_integer()), static_cast<std::int32_t>(i));
+    places.insert(places.end(), static_cast<std::size_t>(count_of_parts(list.items()[i].as_integer())), static_cast<std::int32_t>(i));
   const Tensor rows = Tensor::of<std::int32_t>({static_cast<std::int64_t>(places.size())}, std::span<const std::int32_t>(places));
   return take(x, x.graph().constant(rows), axis);
 }
@@ -260,6 +274,7 @@ Value pad(const PadFields& f, const Operands& in) {
 
 // Element (i, j) of the last two axes where `keep(i, j)`, else 0.
 Value triangle(Value x, std::int64_t k, Value (*keep)(Value, Value)) {
+  emit::want_rank_at_least(x.shape(), 2);
   const Shape plane = x.shape().from(x.shape().rank() - 2);
   if (!plane.known()) return x;
   const Type places{DType::int32, plane};
@@ -272,6 +287,7 @@ Value triangle(Value x, std::int64_t k, Value (*keep)(Value, Value)) {
 // The diagonal of two axes, as a new last one.
 Value diagonal(Value x, const DiagonalAxesFields& f) {
   const int a = x.shape().checked(static_cast<int>(f.axis1)), b = x.shape().checked(static_cast<int>(f.axis2));
+  need(a != b, "got axis {} twice, wanted two axes", a);
   const Value y = emit::move_axis(emit::move_axis(x, a, x.shape().rank() - 1), b > a ? b - 1 : b, x.shape().rank() - 1);  // …, rows, columns
   const std::int64_t rows = y.shape()[-2], columns = y.shape()[-1];
   need(rows != unknown && columns != unknown, "needs known sizes in axes {} and {} of {}", a, b, x.shape());
@@ -285,6 +301,8 @@ Value diagonal(Value x, const DiagonalAxesFields& f) {
 
 // A square matrix with the vector x on a diagonal.
 Value on_diagonal(Value x, std::int64_t k) {
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  need(k >= -most && k <= most, "got diagonal {}, wanted {} at most", k, most);
   const std::int64_t size = x.shape()[0], shift = k < 0 ? -k : k;
   if (size == unknown) return emit::zeros(x.graph(), {x.dtype(), {unknown, unknown}});
   const std::int64_t side = size + shift;

@@ -1,5 +1,7 @@
 #include "backend/graph/ops/conv.h"
 
+#include <limits>
+
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 
@@ -7,6 +9,10 @@ namespace nacre {
 
 WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation,
                        Padding padding) {
+  constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();  // products of two of them do not overflow
+  for (const std::int64_t value : {window, stride, dilation})
+    need(value >= 1 && value <= largest, "got a window of {}, strides {} and dilation {}, wanted numbers from 1 to {}",
+         window, stride, dilation, largest);
   if (size == unknown) return {};
   const std::int64_t extent = (window - 1) * dilation + 1;
   if (padding == Padding::same) {
@@ -24,8 +30,9 @@ namespace {
 
 Types infer_conv(const ConvAttrs& p, const Types& in) {
   const int axes = static_cast<int>(p.strides.size());
-  ensure(axes >= 1 && axes <= 3 && p.dilations.size() == p.strides.size() && p.groups >= 1, "conv with attributes {}",
-         text_of(p));
+  ensure(p.dilations.size() == p.strides.size(), "conv with attributes {}", text_of(p));
+  need(axes >= 1 && axes <= 3, "got {} spatial axes, wanted 1 to 3", axes);
+  need(p.groups >= 1, "got {} groups of channels, wanted at least 1", p.groups);
   ensure(in.size() >= 2, "conv with {} operands", in.size());
   const Shape &x = in[0].shape, &kernel = in[1].shape;
   need(is_floating(in[0].dtype) && in[0].dtype == in[1].dtype, "got input {} and kernel {}, wanted one floating type",

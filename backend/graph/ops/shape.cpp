@@ -1,6 +1,7 @@
 #include "backend/graph/ops/shape.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "backend/graph/ops/reduce.h"
@@ -138,7 +139,9 @@ Types infer_pad(const PadAttrs& p, const Types& in) {
   Shape shape;
   for (int axis = 0; axis < in[0].shape.rank(); ++axis) {
     const std::int64_t size = in[0].shape[axis], before = item(p.before, axis), after = item(p.after, axis);
-    need(before >= 0 && after >= 0, "padding is {} before and {} after axis {}, wanted at least 0", before, after, axis);
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+    need(before >= 0 && after >= 0 && before <= most && after <= most,
+         "padding is {} before and {} after axis {}, wanted 0 to {}", before, after, axis, most);
     shape.append(size == unknown ? unknown : before + size + after);
   }
   return {{in[0].dtype, shape}};
