@@ -110,13 +110,14 @@ void limit_resources(const Confinement& limits) {
 // Keeps the result's descriptor alone and puts nothing behind the standard ones.
 void close_other_descriptors(int result) {
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int number : {0, 1, 2}) dup2(nothing, number);
+  for (int number : {0, 1, 2})
+    if (number != result && dup2(nothing, number) < 0) close(number);
   const auto close_between = [](int first, int last) {
     if (first <= last && syscall(SYS_close_range, first, last, 0) != 0)
       for (int number = first; number <= std::min(last, 65'536); ++number) close(number);
   };
   close_between(3, result - 1);
-  close_between(result + 1, std::numeric_limits<int>::max());
+  close_between(std::max(result, 2) + 1, std::numeric_limits<int>::max());
 }
 
 // Only these files can be opened from now on. Kernels without Landlock pass over it.
@@ -161,12 +162,21 @@ void restrict_system_calls() {
     program.push_back(result(SECCOMP_RET_ERRNO | EPERM));
     program.push_back(result(SECCOMP_RET_ALLOW));
   };
+  // Allowed when the argument has this value.
+  const auto allow_with = [&](long call, int argument, std::uint32_t value) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(call), 0, 4));
+    program.push_back(load(low_half(argument)));
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0));
+    program.push_back(result(SECCOMP_RET_ERRNO | EPERM));
+    program.push_back(result(SECCOMP_RET_ALLOW));
+  };
   for (const long call :
        {SYS_read, SYS_pread64, SYS_readv, SYS_write, SYS_lseek, SYS_close, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_getdents64, SYS_fcntl,
         SYS_flock, SYS_readlinkat, SYS_faccessat, SYS_munmap, SYS_mremap, SYS_brk, SYS_madvise, SYS_futex, SYS_exit,
         SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_sigaltstack, SYS_clock_gettime,
-        SYS_gettimeofday, SYS_getrandom, SYS_getpid, SYS_gettid, SYS_tgkill, SYS_sched_getaffinity, SYS_sched_yield})
+        SYS_gettimeofday, SYS_getrandom, SYS_getpid, SYS_gettid, SYS_sched_getaffinity, SYS_sched_yield})
     allow(call);
+  allow_with(SYS_tgkill, 0, static_cast<std::uint32_t>(getpid()));  // what abort() sends
   allow_without(SYS_mmap, 2, PROT_EXEC);
   allow_without(SYS_mprotect, 2, PROT_EXEC);
   constexpr std::uint32_t writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;

@@ -43,6 +43,13 @@ Entries entries_of_zip(const fs::path& path) {
   return {std::move(names), [zip](const std::string& name, std::uint64_t limit) { return zip->read(name, limit); }};
 }
 
+// Keras stores the weights unpacked, so they may be as large as the archive.
+std::uint64_t weights_limit(const fs::path& path) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(fs::is_directory(path) ? path / weights_name : path, error);
+  return error ? default_file_limit : std::max<std::uint64_t>(default_file_limit, size);
+}
+
 Tree read_tree(const Entries& entries, const fs::path& path, std::string_view name) {
   return parse_json(entries.read(std::string(name), longest_json), (path / name).string());
 }
@@ -59,7 +66,7 @@ KerasArchive read_keras_archive(const fs::path& path) {
   archive.config = read_tree(entries, path, config_name);
   if (entries.has(metadata_name)) archive.metadata = read_tree(entries, path, metadata_name);
   if (entries.has(weights_name)) {
-    const hdf5::File file = hdf5::File::open_bytes(entries.read(std::string(weights_name), default_file_limit), path / weights_name);
+    const hdf5::File file = hdf5::File::open_bytes(entries.read(std::string(weights_name), weights_limit(path)), path / weights_name);
     try {
       archive.weights = read_weight_tree(file.root());
     } catch (Error& error) {
@@ -71,9 +78,12 @@ KerasArchive read_keras_archive(const fs::path& path) {
   } else {
     throw fail(weights_name);
   }
-  for (const std::string& name : entries.names)
-    if (name.starts_with(assets_folder) && !name.ends_with('/'))
-      archive.assets.push_back({name.substr(assets_folder.size()), entries.read(name, default_file_limit)});
+  std::uint64_t left = default_file_limit;  // for all assets: entries of a zip archive may share their bytes
+  for (const std::string& name : entries.names) {
+    if (!name.starts_with(assets_folder) || name.ends_with('/')) continue;
+    KerasAsset& asset = archive.assets.emplace_back(KerasAsset{name.substr(assets_folder.size()), entries.read(name, left)});
+    left -= asset.bytes.size();
+  }
   return archive;
 }
 

@@ -1,5 +1,6 @@
 #include "formats/wire.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "formats/json.h"
@@ -71,7 +72,8 @@ void WireReader::read(Tensor& tensor) {
     return;
   }
   const std::string_view bytes = take(tensor.bytes());
-  if (!bytes.empty()) std::memcpy(tensor.raw_writable(), bytes.data(), bytes.size());
+  if (type.dtype == DType::boolean) std::ranges::transform(bytes, tensor.writable<bool>().begin(), [](char byte) { return byte != 0; });
+  else if (!bytes.empty()) std::memcpy(tensor.raw_writable(), bytes.data(), bytes.size());
 }
 
 std::uint64_t WireReader::count_left() {
