@@ -101,20 +101,25 @@ void load_optimizer(Optimizer& optimizer, const KerasFile& file) {
   if (vintage_of(file).major < 3) return restore_old_state(optimizer, file);
   std::vector<Tensor> values;
   for (const NamedTensor& saved : file.optimizer_weights) values.push_back(saved.tensor);
+  load_optimizer(optimizer, values);
+}
+
+void load_optimizer(Optimizer& optimizer, const std::vector<Tensor>& values) {
   std::vector<VariableRef> variables = optimizer.variables();
   const std::size_t counters = optimizer.scheduled() ? 1 : 2;  // iteration and learning rate
-  if (values.size() == counters && variables.size() > counters) variables.resize(counters);
+  if (values.size() == counters && variables.size() > counters) variables.resize(counters);  // before the first step
+  // Keras 2 left the learning rate to the config.
+  if (counters == 2 && values.size() + 1 == variables.size()) variables.erase(variables.begin() + 1);
   restore_variables(variables, values, "optimizer");
 }
 
 void restore_variables(const std::vector<VariableRef>& variables, const std::vector<Tensor>& values, std::string_view what) {
   if (variables.size() != values.size())
     throw Error("{}: got {} tensors, wanted {}", what, values.size(), variables.size());
-  for (std::size_t i = 0; i < variables.size(); ++i) {
+  for (std::size_t i = 0; i < variables.size(); ++i)
     if (values[i].shape() != variables[i]->shape())
       throw Error("{}: '{}' got {}, wanted {}", what, variables[i]->path(), values[i].shape(), variables[i]->shape());
-    variables[i]->assign(values[i].cast(variables[i]->type().dtype));
-  }
+  for (std::size_t i = 0; i < variables.size(); ++i) variables[i]->assign(values[i].cast(variables[i]->type().dtype));
 }
 
 }  // namespace nacre

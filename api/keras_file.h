@@ -32,8 +32,10 @@ CompileOptions read_compile_options(const KerasFile& file);
 void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptions& options = {});
 // Gives a built optimizer its state; a file written before the first step has only its counters.
 void load_optimizer(Optimizer& optimizer, const KerasFile& file);
+// The same from the values of its variables, in the order of Keras 3.
+void load_optimizer(Optimizer& optimizer, const std::vector<Tensor>& values);
 
-// Assigns values in order; throws an Error about `what` when counts or types differ.
+// Assigns values in order; throws an Error that begins with `what` when counts or shapes differ, and then assigns none.
 void restore_variables(const std::vector<VariableRef>& variables, const std::vector<Tensor>& values, std::string_view what);
 
 }  // namespace nacre

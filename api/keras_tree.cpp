@@ -157,7 +157,8 @@ KerasFile description_of(const KerasArchive& archive) {
 std::shared_ptr<FunctionalLayer> read_model(const KerasArchive& archive, const LoadOptions& options) {
   auto model = read_architecture(description_of(archive), options);
   for (const auto& [path, layer] : keras_places(*model)) {
-    if (const Assets assets = assets_at(archive, path); layer->sublayers().empty() && !assets.empty()) layer->load_assets(assets);
+    if (!layer->sublayers().empty()) continue;
+    if (const Assets assets = assets_at(archive, path); !assets.empty()) layer->load_assets(assets);
   }
   if (model->connected()) load_weights(*model, archive.weights, options);
   return model;
@@ -169,6 +170,7 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
   const auto skip = [&](std::string_view reason) {
     if (options.skipped) options.skipped->emplace_back(reason);
   };
+  std::vector<std::pair<VariableRef, Tensor>> all;  // assigned when everything is known to fit
   std::string replaced, replacement;  // the places of the present top-level layer, in the model and in the file
   for (const auto& [place, layer] : keras_places(model, {.compact = tree.compact})) {
     const std::vector<VariableRef> variables = own_variables(*layer);
@@ -191,26 +193,13 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
       skip(error.what());
       continue;
     }
-    for (std::size_t i = 0; i < variables.size(); ++i) variables[i]->assign(group->variables[i].cast(variables[i]->type().dtype));
+    for (std::size_t i = 0; i < variables.size(); ++i) all.emplace_back(variables[i], group->variables[i].cast(variables[i]->type().dtype));
   }
+  for (const auto& [variable, value] : all) variable->assign(value);
 }
 
-void load_optimizer(Optimizer& optimizer, const WeightTree& tree, const LoadOptions& options) {
-  const WeightGroup* group = tree.find(optimizer_path);
-  if (!group) return;
-  const std::vector<Tensor>& values = group->variables;
-  std::vector<VariableRef> variables = optimizer.variables();
-  const std::size_t counters = optimizer.scheduled() ? 1 : 2;  // iteration and learning rate
-  if (values.size() == counters && variables.size() > counters) variables.resize(counters);  // before the first step
-  // Keras 2 left the learning rate to the config.
-  if (counters == 2 && values.size() + 1 == variables.size()) variables.erase(variables.begin() + 1);
-  const bool fits = std::ranges::equal(values, variables, {}, &Tensor::shape, [](const VariableRef& variable) { return variable->shape(); });
-  if (!fits) {
-    if (options.notes)
-      options.notes->push_back(fmt::format("the optimizer starts anew: the file has {} tensors of its state, which are not those of '{}'", values.size(), optimizer.name()));
-    return;
-  }
-  for (std::size_t i = 0; i < values.size(); ++i) variables[i]->assign(values[i].cast(variables[i]->type().dtype));
+void load_optimizer(Optimizer& optimizer, const WeightTree& tree) {
+  if (const WeightGroup* group = tree.find(optimizer_path)) load_optimizer(optimizer, group->variables);
 }
 
 }  // namespace nacre

@@ -21,7 +21,7 @@ std::shared_ptr<FunctionalLayer> read_model(const KerasArchive& archive, const L
 // Gives a built model the weights of a tree, each at its place, or with by_name those of the layer of the same name.
 // Throws an Error that names the layer when they do not fit.
 void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOptions& options = {});
-// Gives a built optimizer its state; as Keras does, it starts anew when the tree holds another optimizer's.
-void load_optimizer(Optimizer& optimizer, const WeightTree& tree, const LoadOptions& options = {});
+// Gives a built optimizer its state, if the tree holds one. Throws an Error when it is another optimizer's.
+void load_optimizer(Optimizer& optimizer, const WeightTree& tree);
 
 }  // namespace nacre

@@ -14,6 +14,8 @@
 namespace nacre {
 
 enum class FileKind : std::uint8_t { archive, h5, weights, sharded_weights, json, yaml };
+constexpr bool is_architecture(FileKind kind) { return kind == FileKind::json || kind == FileKind::yaml; }
+constexpr bool is_weights(FileKind kind) { return kind == FileKind::weights || kind == FileKind::sharded_weights; }
 
 // What a file holds. Throws an Error that says what else it seems to be (SavedModel, ONNX, TensorFlow Lite, …).
 FileKind kind_of_file(const std::filesystem::path& path);
@@ -27,8 +29,6 @@ struct ModelFile {
   KerasFile h5{};
   WeightTree weights{};  // of one file or of shards
   Tree architecture{};   // of .json and .yaml
-
-  bool holds_architecture_alone() const { return kind == FileKind::json || kind == FileKind::yaml; }
 };
 // See formats/wire.h.
 void carry(auto& wire, ModelFile& file) {

@@ -78,11 +78,11 @@ std::uint64_t shard_bytes(const SaveOptions& options) {
 
 void save_model(const Trainer& trainer, const fs::path& path, const SaveOptions& options) {
   const FileKind kind = kind_of_name(path);
-  if (kind == FileKind::weights || kind == FileKind::sharded_weights)
+  if (is_weights(kind))
     throw Error("'{}' is the name of a file of weights alone", path.filename().string())
         .hint("save_weights writes it; a whole model's name ends in .keras or .h5")
         .usage();
-  if (kind == FileKind::archive || kind == FileKind::h5) trainer.model().inputs();  // or the error that it is not built
+  if (!is_architecture(kind)) trainer.model().inputs();  // or the error that it is not built
   const ModelContents contents = contents_with_warnings(trainer, options);
   if (kind == FileKind::archive) write_keras_archive(path, model_archive(contents));
   else if (kind == FileKind::h5) write_keras_h5(path, model_file(contents));
@@ -92,7 +92,7 @@ void save_model(const Trainer& trainer, const fs::path& path, const SaveOptions&
 
 void save_weights(const Trainer& trainer, const fs::path& path, const SaveOptions& options) {
   const FileKind kind = kind_of_name(path);
-  if (kind != FileKind::h5 && kind != FileKind::weights && kind != FileKind::sharded_weights)
+  if (kind != FileKind::h5 && !is_weights(kind))
     throw Error("'{}' is no name of a file of weights", path.filename().string()).hint("it ends in .weights.h5, .weights.json or .h5").usage();
   trainer.model().inputs();
   const ModelContents contents = contents_with_warnings(trainer, options);
@@ -119,7 +119,7 @@ Model load_model(const ModelFile& file, const LoadOptions& options) {
     switch (file.kind) {
       case FileKind::archive: {
         Model model(read_model(file.archive, options));
-        compile(model, description_of(file.archive), options, [&](Optimizer& optimizer) { load_optimizer(optimizer, file.archive.weights, options); });
+        compile(model, description_of(file.archive), options, [&](Optimizer& optimizer) { load_optimizer(optimizer, file.archive.weights); });
         return model;
       }
       case FileKind::h5: {
@@ -143,7 +143,7 @@ Model load_architecture(const ModelFile& file, const LoadOptions& options) {
   std::optional<ScriptsRefused> refused;
   if (!options.allow_lua) refused.emplace();
   return in_file(file.path, [&] {
-    if (!file.holds_architecture_alone()) throw Error("this is no architecture").hint("those are .json and .yaml files").usage();
+    if (!is_architecture(file.kind)) throw Error("this is no architecture").hint("those are .json and .yaml files").usage();
     return Model(read_architecture(description_of(file.architecture), options));
   });
 }

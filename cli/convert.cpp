@@ -9,9 +9,6 @@ namespace nacre::cli {
 
 namespace {
 
-bool is_architecture(FileKind kind) { return kind == FileKind::json || kind == FileKind::yaml; }
-bool is_weights(FileKind kind) { return kind == FileKind::weights || kind == FileKind::sharded_weights; }
-
 void refuse_existing(const ConvertArguments& arguments) {
   if (!arguments.overwrite && std::filesystem::exists(arguments.output))
     throw Error("there is such a file already").at({arguments.output.string()}).hint("--overwrite replaces it").usage();
@@ -33,7 +30,8 @@ void convert_weights(const ConvertArguments& arguments, const WeightTree& tree, 
 int convert(const ConvertArguments& arguments) {
   const FileKind target = kind_of_name(arguments.output);
   refuse_existing(arguments);
-  const bool experiment = is_experiment(arguments.input);
+  // An experiment is the user's own: nothing of an untrusted file is read in this process.
+  const bool experiment = !arguments.untrusted && is_experiment(arguments.input);
   const ModelFile file = experiment ? ModelFile{.kind = FileKind::yaml} : read_model_file(arguments.input, arguments.untrusted);
   const FileKind source = file.kind;
   std::vector<std::string> skipped, notes;
@@ -43,7 +41,7 @@ int convert(const ConvertArguments& arguments) {
     if (is_architecture(source) && !arguments.weights && !is_architecture(target))
       throw Error("the file holds an architecture without weights").at({arguments.input.string()}).hint("--weights names the file that has them").usage();
     const LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch,
-                        .untrusted = arguments.untrusted, .skipped = &skipped, .notes = &notes};
+                              .untrusted = arguments.untrusted, .skipped = &skipped, .notes = &notes};
     Model model = experiment                ? Model(Experiment::load(arguments.input).build_model())
                   : is_architecture(source) ? load_architecture(file, options)
                                             : load_model(file, options);

@@ -24,7 +24,7 @@ Model configured_model(const SummaryArguments& arguments) {
 Model saved_model(const ModelFile& file) {
   std::vector<std::string> notes;
   const LoadOptions options{.notes = &notes};
-  Model model = file.holds_architecture_alone() ? load_architecture(file, options) : load_model(file, options);
+  Model model = is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
   for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
   return model;
 }
@@ -58,7 +58,7 @@ std::vector<WeightRow> rows_of(const KerasFile& file) {
 
 // The rows of a file of weights alone; none for other files.
 std::optional<std::vector<WeightRow>> weights_alone(const ModelFile& file) {
-  if (file.kind == FileKind::weights || file.kind == FileKind::sharded_weights) return rows_of(file.weights);
+  if (is_weights(file.kind)) return rows_of(file.weights);
   if (file.kind == FileKind::h5 && file.h5.model_config.is_null()) return rows_of(file.h5);
   return std::nullopt;
 }
@@ -104,7 +104,7 @@ void print(const SummaryArguments& arguments, const ModelSummary& summary) {
 }  // namespace
 
 int summary(const SummaryArguments& arguments) {
-  if (is_experiment(arguments.model)) {
+  if (!arguments.untrusted && is_experiment(arguments.model)) {
     print(arguments, summarize(configured_model(arguments)));
     return 0;
   }

@@ -196,9 +196,8 @@ std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std
                                             const Tree& model) {
   try {
     if (const auto file = saved_model_file(model, variables, folder)) {
-      const FileKind kind = kind_of_file(*file);
-      const bool architecture = kind == FileKind::json || kind == FileKind::yaml;
-      const Model loaded = architecture ? load_architecture(*file) : load_model(*file, {.compile = false});
+      const ModelFile contents = read_model_file(*file);
+      const Model loaded = is_architecture(contents.kind) ? load_architecture(contents) : load_model(contents, {.compile = false});
       return std::static_pointer_cast<FunctionalLayer>(loaded.share());
     }
     if (!zoo_opener()) throw Error("this build has no model zoo").usage();

@@ -88,6 +88,23 @@ TEST_P(EveryFormat, LayersThatTwoModelsShareStayOne) {
 }
 
 // Keras marks a layer as shared from its second description on.
+TEST(LoadModel, AnOptimizerThatTheStateDoesNotFitStartsAnew) {
+  const TemporaryFolder folder;
+  Sequential model = classifier();
+  model.compile({.optimizer = "adam", .loss = losses::SparseCategoricalCrossentropy()});
+  model.fit(labelled(blobs(16)), {.epochs = 1});
+  KerasArchive archive = model_archive(model.trainer());
+  for (WeightGroup& group : archive.weights.groups)
+    if (group.path == "optimizer") group.variables.pop_back();
+  write_keras_archive(folder / "a.keras", archive);
+  std::vector<std::string> notes;
+  const Model loaded = load_model(folder / "a.keras", {.notes = &notes});
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_TRUE(notes[0].starts_with("the optimizer starts anew: ")) << notes[0];
+  EXPECT_EQ(loaded.trainer().optimizer().iterations(), 0);
+  expect_identical(values(loaded), values(model));
+}
+
 TEST(SharedLayers, AreFoundThoughTheFirstIsNotMarked) {
   register_models();
   const Tree dense = parse_json(R"({"class_name": "Dense", "config": {"name": "d", "units": 3}})");
@@ -139,6 +156,7 @@ TEST(SaveWeights, TellWhichLayerTheyDoNotFit) {
   EXPECT_EQ(message_of([&] { wrong.load_weights(folder / "w.weights.h5"); }),
             fmt::format("{}: layer 'dense_1' (Dense): the file's weight 'layers/dense_1/vars/0' is (8, 3), 'dense_1/kernel' is (8, 4)",
                         (folder / "w.weights.h5").string()));
+  expect_identical(values(wrong), before);
   std::vector<std::string> skipped;
   wrong.load_weights(folder / "w.weights.h5", {.skip_mismatch = true, .skipped = &skipped});
   ASSERT_EQ(skipped.size(), 1u);
