@@ -96,7 +96,11 @@ Experiment Experiment::load(const std::filesystem::path& file, std::span<const s
   return Experiment(load_config(file, overrides), file.stem().string());
 }
 
-std::optional<std::filesystem::path> Experiment::saved_model() const { return saved_model_file(config_.model, variables_, folder_); }
+std::optional<std::filesystem::path> Experiment::saved_model() const {
+  for (const std::string_view change : {"outputs", "trainable", "weights"})
+    if (const Tree* value = config_.model.find(change); value && !value->is_null()) return std::nullopt;
+  return saved_model_file(config_.model, variables_, folder_);
+}
 
 std::filesystem::path Experiment::output_folder() const {
   if (config_.output) return *config_.output;

@@ -104,7 +104,7 @@ class Experiment {
   std::filesystem::path output_folder() const;
 
   std::shared_ptr<FunctionalLayer> build_model() const;
-  // The saved model that the configuration starts from, if it names one.
+  // The saved model that the configuration takes as it is: it names the file and changes nothing of the model.
   std::optional<std::filesystem::path> saved_model() const;
 
   struct Data {

@@ -140,6 +140,11 @@ TEST_F(Convert, TrainingGoesOnFromASavedModel) {
   const Model trained = load_model(folder_ / "run/model.h5");
   EXPECT_EQ(trained.trainer().optimizer().class_name(), "Adam");
   EXPECT_EQ(trained.trainer().optimizer().iterations(), 2);
+  // A part of it, or one that is frozen in part, is another model.
+  for (const char* change : {"model.trainable=[head]", "model.outputs=body", "model.weights=m.keras"}) {
+    const Outcome changed = nacre({"train", "t.yaml", change});
+    EXPECT_NE(changed.err.find("the key 'train.loss' is missing"), std::string::npos) << change << "\n" << changed.err;
+  }
 }
 
 }  // namespace
