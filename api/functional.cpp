@@ -279,7 +279,8 @@ std::shared_ptr<const LayerCall> FunctionalLayer::call_of(std::string_view wante
     Replacements replacements;
     for (std::size_t i = 0; i < inner->inputs().size(); ++i) replacements.emplace_back(inner->inputs()[i], outer->inputs.at(i));
     const std::shared_ptr<const LayerCall> call = inner->call_of(wanted.substr(slash + 1), number);
-    if (is_input(*call)) return outer->inputs.at(0).share_call();
+    for (std::size_t i = 0; i < inner->inputs().size(); ++i)
+      if (&inner->inputs()[i].call() == call.get()) return outer->inputs.at(i).share_call();
     return rebase({call, 0}, replacements, opened_[outer.get()]).share_call();
   }
   const std::shared_ptr<Layer> found = layer(wanted);

@@ -66,6 +66,14 @@ TEST(SubModels, EndAtAnInnerLayer) {
   EXPECT_EQ(features.weights().front().variable, model.weights().front().variable);  // shared, not copied
 }
 
+TEST(SubModels, InputsOfNestedModelsAreWhatTheyAreCalledWith) {
+  const Symbol a = Input({2}, "a"), b = Input({2}, "b"), x = Input({2}, "x"), y = Input({2}, "y");
+  const Model inner({a, b}, {Subtract()({a, b})}, {.name = "inner"});
+  const Model outer({x, y}, {inner({x, y})});
+  EXPECT_EQ(outer.layer("inner/a").output(), x);
+  EXPECT_EQ(outer.layer("inner/b").output(), y);
+}
+
 TEST(SubModels, ReachIntoNestedModels) {
   Model inner = base();
   const Symbol input = Input({6}, "outer_in");
