@@ -6,8 +6,10 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <ranges>
 
 #include "formats/file.h"
 
@@ -140,16 +142,16 @@ void EventFile::histogram(std::string_view tag, std::int64_t step, std::span<con
     double from = 0, to = 0, count = 0;
   };
   std::array<Bucket, buckets> table{};
-  if (!values.empty()) {
-    const auto [least, most] = std::ranges::minmax(values);
+  constexpr auto is_number = [](double value) { return std::isfinite(value); };
+  if (auto numbers = values | std::views::filter(is_number); !numbers.empty()) {
+    const auto [least, most] = std::ranges::minmax(numbers);
     const double width = (most - least) / buckets;
     for (std::size_t i = 0; i < buckets; ++i)
       table[i] = {least + static_cast<double>(i) * width,
                   i + 1 == buckets ? most : least + static_cast<double>(i + 1) * width};
-    for (const double value : values) {
-      // Equal values are all in the last bucket; what is no number is in none.
-      const double place = width > 0 ? (value - least) / width : buckets;
-      if (place >= 0) ++table[std::min(buckets - 1, static_cast<std::size_t>(std::min<double>(place, buckets)))].count;
+    for (const double value : numbers) {
+      const double place = width > 0 ? (value - least) / width : buckets;  // equal values are all in the last bucket
+      ++table[std::min(buckets - 1, static_cast<std::size_t>(std::min<double>(place, buckets)))].count;
     }
   }
   const std::string_view elements(reinterpret_cast<const char*>(table.data()), sizeof table);

@@ -23,7 +23,7 @@ class EventFile {
   const std::filesystem::path& path() const { return path_; }
 
   void scalar(std::string_view tag, std::int64_t step, double value);
-  // How the values are distributed over 30 buckets of one width.
+  // How the finite ones of the values are distributed over 30 buckets of one width.
   void histogram(std::string_view tag, std::int64_t step, std::span<const double> values);
   // Pictures of one size, as PNG.
   void images(std::string_view tag, std::int64_t step, std::int64_t width, std::int64_t height,

@@ -176,7 +176,9 @@ void TensorBoard::write_projector_config(TrainingControl& control) {
       throw Error("embeddings_metadata names '{}', which is no Embedding layer of the model", name)
           .hint(suggestion(name, {layers.begin(), layers.end()}))
           .usage();
-  std::filesystem::create_directories(config_.log_dir);
+  std::error_code error;
+  std::filesystem::create_directories(config_.log_dir, error);
+  if (error) throw file_error(config_.log_dir, "made", error.value());
   write_file_atomically(std::filesystem::path(config_.log_dir) / "projector_config.pbtxt", text);
 }
 

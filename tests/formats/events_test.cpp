@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "formats/file.h"
 #include "tests/support/paths.h"
@@ -68,6 +70,8 @@ TEST(Events, HistogramsCountEveryValue) {
   for (int i = 0; i <= 90; ++i) values.push_back(i / 10.0 - 3);
   file.histogram("w", 1, values);
   file.histogram("same", 1, std::vector<double>(7, 2.0));
+  const double infinity = std::numeric_limits<double>::infinity();
+  file.histogram("broken", 1, std::vector<double>{std::nan(""), 1, 2, -infinity});
   file.flush();
   const auto records = records_of(file.path());
   const auto buckets_of = [](const std::string& event) {
@@ -76,13 +80,16 @@ TEST(Events, HistogramsCountEveryValue) {
     std::memcpy(buckets.data(), event.data() + end - sizeof buckets, sizeof buckets);
     return buckets;
   };
-  const auto spread = buckets_of(records.at(1)), same = buckets_of(records.at(2));
-  double count = 0;
-  for (std::size_t i = 2; i < 90; i += 3) count += spread[i];
+  const auto spread = buckets_of(records.at(1)), same = buckets_of(records.at(2)), broken = buckets_of(records.at(3));
+  double count = 0, finite = 0;
+  for (std::size_t i = 2; i < 90; i += 3) count += spread[i], finite += broken[i];
   EXPECT_EQ(spread[0], -3);
   EXPECT_EQ(spread[88], 6);
   EXPECT_EQ(count, 91);
   EXPECT_EQ(same[89], 7);
+  EXPECT_EQ(broken[0], 1);
+  EXPECT_EQ(broken[88], 2);
+  EXPECT_EQ(finite, 2);
 }
 
 }  // namespace
