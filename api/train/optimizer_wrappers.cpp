@@ -29,6 +29,18 @@ void refuse_wrapper(const Optimizer& inner, std::string_view outer) {
     throw Error("{} cannot be used inside a {}", name, outer).usage();
 }
 
+// Whether the expression matches the whole path. Expressions may come from model files: the library's compiler of them
+// recurses, so their length is bounded.
+bool matches(const std::string& path, const std::string& pattern) {
+  constexpr std::size_t longest = 1000;
+  if (pattern.size() > longest) throw Error("got a regular expression of {} characters, wanted at most {}", pattern.size(), longest).usage();
+  try {
+    return std::regex_match(path, std::regex(pattern));
+  } catch (const std::regex_error&) {
+    throw Error("'{}' is no path and no regular expression", pattern).usage();
+  }
+}
+
 template <class Config>
 Tree tree_of(const Config& config, Style style) {
   Tree tree = write_config(config, style);
@@ -111,7 +123,7 @@ const Ref<Optimizer>& OptimizerMap::operator[](const std::string& path) const {
   for (const auto& [pattern, optimizer] : optimizer_map)
     if (pattern == path) return optimizer;
   for (const auto& [pattern, optimizer] : optimizer_map) {
-    if (!std::regex_match(path, std::regex(pattern))) continue;
+    if (!matches(path, pattern)) continue;
     if (found) throw Error("several optimizers of the map match the weight '{}'", path).usage();
     found = &optimizer;
   }
@@ -127,11 +139,7 @@ MultiOptimizer::MultiOptimizer(Config config) : Configured(std::move(config)) {
     if (std::ranges::find(optimizers_, optimizer) == optimizers_.end()) optimizers_.push_back(optimizer);
   };
   for (const auto& [pattern, optimizer] : map.optimizer_map) {
-    try {
-      std::regex checked(pattern);
-    } catch (const std::regex_error&) {
-      throw Error("'{}' is no path and no regular expression", pattern).usage();
-    }
+    matches("", pattern);  // or the error
     add(optimizer);
   }
   add(map.default_optimizer);

@@ -133,13 +133,15 @@ TEST(MultiOptimizers, ConfigIsKeras) {
 }
 
 TEST(MultiOptimizers, SayWhatIsWrong) {
-  const auto message = [](const char* text) {
+  const auto message = [](const std::string& text) {
     return message_of([&] { read_object<Optimizer>(parse_json(text)); });
   };
   EXPECT_EQ(message(R"({"MultiOptimizer": {"optimizer_map": {"default_optimizer": {"LossScaleOptimizer": {"inner_optimizer": "SGD"}}}}})"),
             "<text>:1:2: LossScaleOptimizer cannot be used inside a MultiOptimizer");
   EXPECT_EQ(message(R"({"MultiOptimizer": {"optimizer_map": {"default_optimizer": "SGD", "optimizer_map": {"(": "SGD"}}}})"),
             "<text>:1:2: '(' is no path and no regular expression");
+  EXPECT_EQ(message(fmt::format(R"({{"MultiOptimizer": {{"optimizer_map": {{"default_optimizer": "SGD", "optimizer_map": {{"{}": "SGD"}}}}}}}})", std::string(100'000, '('))),
+            "<text>:1:2: got a regular expression of 100000 characters, wanted at most 1000");
   MultiOptimizer optimizer({.optimizer_map = {.default_optimizer = "SGD", .optimizer_map = {{"a.*", "Adam"}, {".*b", "Adam"}}}});
   const auto both = std::make_shared<Variable>("ab", Type{DType::float32, {}}, true);
   EXPECT_EQ(message_of([&] { optimizer.build({both}); }), "several optimizers of the map match the weight 'ab'");
