@@ -186,6 +186,8 @@ bool has_rule(const Layer& layer) { return rule_of(layer) != nullptr; }
 std::vector<NamedTensor> modern_arrays(const Layer& layer, std::vector<NamedTensor> saved, const Vintage& vintage) {
   const Rule* rule = rule_of(layer);
   if (vintage.major >= 3 || !rule || saved.empty()) return saved;
+  for (const NamedTensor& each : saved)
+    if (each.tensor.dtype() == DType::string) refuse_texts();
   Saved work{layer, std::move(saved), vintage};
   rule->apply(work);
   if (rule->class_name.starts_with("Conv") && work.arrays.size() <= 2) other_order(work);

@@ -177,7 +177,7 @@ void count_calls_from_zero(Tree& config) {
     };
     for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), note);
     for_each_reference(outputs, note);
-    if (lowest == 0) continue;
+    if (lowest <= 0) continue;
     for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), shift);
     if (!functional) for_each_reference(outputs, shift);
   }
