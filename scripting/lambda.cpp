@@ -22,6 +22,7 @@ namespace {
 constexpr std::size_t most_memory = 64 << 20;
 constexpr int most_steps = 10'000'000;
 constexpr int deepest = 32;
+constexpr int most_handed = 100'000;  // values that the function hands to operations, all together
 constexpr const char* value_kind = "nacre.value";
 
 // What the functions inside of the protected call see and leave behind.
@@ -33,6 +34,7 @@ struct Trace {
   std::vector<Value> values{};  // what userdata refer to, by number
   std::string message{};        // of the last C++ error
   std::size_t memory = 0;
+  int handed = 0;
 };
 
 void* allocate(void* user, void* block, std::size_t old_size, std::size_t new_size) {
@@ -80,6 +82,7 @@ int raise(lua_State* lua) { return luaL_error(lua, "%s", trace_of(lua).message.c
 // Tensors become {tensor: k}, k counting `inputs`.
 Tree tree_at(lua_State* lua, int index, Trace& trace, Values& inputs, int depth = 0) {
   if (depth > deepest || !lua_checkstack(lua, 4)) throw Error("a table is nested too deep");
+  if (++trace.handed > most_handed) throw Error("operations are handed more than {} values", most_handed);
   index = lua_absindex(lua, index);
   switch (lua_type(lua, index)) {
     case LUA_TNONE:

@@ -8,8 +8,8 @@
 // fields of its config; a table with names at the end gives others: nacre.ops.sum(x, {axis = 1, keepdims = true}). Axes
 // count from 0. Comparisons are nacre.ops.greater and its like: Lua's own can give nothing but true or false.
 //
-// A function sees math, parts of string and table, and nothing that reaches files, the system or other code; its steps and
-// memory are bounded.
+// A function sees parts of Lua's basic functions, of math and of table, and nothing that reaches files, the system or
+// other code; its steps, its memory and what it hands to operations are bounded.
 #pragma once
 
 #include "layers/lambda.h"
