@@ -7,6 +7,13 @@
 
 namespace nacre {
 
+namespace {
+
+enum class Kind : std::uint64_t { sequence, mapping, text, other };  // of a tree; null, truth and numbers go as JSON
+constexpr int deepest = 1000;
+
+}  // namespace
+
 void WireWriter::write(std::uint64_t value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
 
 void WireWriter::write(const std::string& text) {
@@ -14,7 +21,30 @@ void WireWriter::write(const std::string& text) {
   bytes_ += text;
 }
 
-void WireWriter::write(const Tree& tree) { write(write_json(tree)); }
+void WireWriter::write(const Mark& mark) {
+  write(mark.file);
+  write(static_cast<std::uint64_t>(mark.line));
+  write(static_cast<std::uint64_t>(mark.column));
+}
+
+void WireWriter::write(const Tree& tree) {
+  write(tree.mark());
+  if (tree.is_sequence()) {
+    write(static_cast<std::uint64_t>(Kind::sequence));
+    write(std::uint64_t{tree.items().size()});
+    for (const Tree& item : tree.items()) write(item);
+  } else if (tree.is_mapping()) {
+    write(static_cast<std::uint64_t>(Kind::mapping));
+    write(std::uint64_t{tree.entries().size()});
+    for (const Tree::Entry& entry : tree.entries()) write(entry.key), write(entry.mark), write(entry.value);
+  } else if (tree.is_string()) {
+    write(static_cast<std::uint64_t>(Kind::text));
+    write(tree.as_string());
+  } else {
+    write(static_cast<std::uint64_t>(Kind::other));
+    write(write_json(tree));
+  }
+}
 
 void WireWriter::write(const Tensor& tensor) {
   write(std::string(name_of(tensor.dtype())));
@@ -46,10 +76,48 @@ void WireReader::read(std::string& text) {
   text = take(size);
 }
 
+void WireReader::read(Mark& mark) {
+  std::uint64_t line = 0, column = 0;
+  read(mark.file);
+  read(line);
+  read(column);
+  mark.line = static_cast<int>(line);
+  mark.column = static_cast<int>(column);
+}
+
 void WireReader::read(Tree& tree) {
+  need(++depth_ <= deepest, "a tree is deeper than {} levels", deepest);
+  Mark mark;
+  std::uint64_t kind = 0;
   std::string text;
-  read(text);
-  tree = parse_json(text);
+  read(mark);
+  read(kind);
+  switch (static_cast<Kind>(kind)) {
+    case Kind::sequence:
+      tree = Tree::sequence();
+      for (std::uint64_t count = count_left(); count > 0; --count) read(tree.items().emplace_back());
+      break;
+    case Kind::mapping:
+      tree = Tree::mapping();
+      for (std::uint64_t count = count_left(); count > 0; --count) {
+        Tree::Entry& entry = tree.entries().emplace_back();
+        read(entry.key);
+        read(entry.mark);
+        read(entry.value);
+      }
+      break;
+    case Kind::text:
+      read(text);
+      tree = Tree(std::move(text));
+      break;
+    case Kind::other:
+      read(text);
+      tree = parse_json(text);
+      break;
+    default: throw Error("there is no kind of tree {}", kind);
+  }
+  tree.at(std::move(mark));
+  --depth_;
 }
 
 void WireReader::read(Tensor& tensor) {

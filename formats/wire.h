@@ -25,7 +25,8 @@ class WireWriter {
   void write(std::uint64_t value);
   void write(bool value) { write(std::uint64_t{value}); }
   void write(const std::string& text);
-  void write(const Tree& tree);
+  void write(const Mark& mark);
+  void write(const Tree& tree);  // with its marks, for messages
   void write(const Tensor& tensor);
   template <class T>
   void write(std::vector<T>& values) {
@@ -63,6 +64,7 @@ class WireReader {
   void read(std::uint64_t& value);
   void read(bool& value);
   void read(std::string& text);
+  void read(Mark& mark);
   void read(Tree& tree);
   void read(Tensor& tensor);
   template <class T>
@@ -96,6 +98,7 @@ class WireReader {
   std::uint64_t count_left();  // of elements, each of which takes a byte at least
 
   std::string_view rest_;
+  int depth_ = 0;  // of the tree at hand
 };
 
 template <class T>

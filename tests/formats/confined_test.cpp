@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "formats/file.h"
+#include "formats/json.h"
 #include "formats/keras_h5.h"
 #include "formats/keras_weights.h"
 #include "tests/support/paths.h"
@@ -49,6 +50,19 @@ TEST(Wire, CarriesStructures) {
   EXPECT_EQ(file.state_tensors[0].tensor.shape(), Shape({0, 3}));
   EXPECT_TRUE(file.state_tensors[1].tensor.identical(original.state_tensors[1].tensor));
   EXPECT_EQ(file.keras_version, "3.15.0");
+}
+
+TEST(Wire, CarriesTreesWithTheirMarks) {
+  const Tree tree = parse_json("{\"a\": [1, -2.5, NaN, true, null],\n \"b\": {\"c\": \"text\", \"d\": {}, \"e\": []}}", "m.json");
+  const Tree carried = from_wire<std::vector<Tree>>(to_wire(std::vector<Tree>{tree})).at(0);
+  EXPECT_EQ(write_json(carried), write_json(tree));
+  EXPECT_EQ(carried["b"]["c"].mark(), (Mark{"m.json", 2, 13}));
+  EXPECT_EQ(carried.entries()[1].mark, tree.entries()[1].mark);
+  EXPECT_EQ(carried["a"].items()[2].mark(), tree["a"].items()[2].mark());
+  const std::string level = std::string(32, '\0') + '\1' + std::string(7, '\0');  // no mark, a sequence of one item
+  std::string deep;
+  for (int i = 0; i < 2000; ++i) deep += level;
+  EXPECT_EQ(message_of([&] { from_wire<Tree>(deep); }), "a tree is deeper than 1000 levels");
 }
 
 TEST(Wire, CarriesWhatMayBeAbsent) {
