@@ -143,7 +143,7 @@ struct Numbers {
   void add(const Tree& tree, std::size_t depth = 0) {
     if (tree.is_sequence()) {
       const auto size = static_cast<std::int64_t>(tree.items().size());
-      if (sizes.size() == depth) sizes.push_back(size);
+      if (sizes.size() == depth && values.empty()) sizes.push_back(size);
       if (depth >= sizes.size() || sizes[depth] != size)
         throw Error("got {}, wanted lists of the same lengths", tree.text()).at(tree.mark()).usage();
       for (const Tree& item : tree.items()) add(item, depth + 1);
