@@ -88,8 +88,8 @@ Error error_of(Report report) {
 
 // --- the child ---------------------------------------------------------------------------------------------------
 
-void limit(__rlimit_resource resource, std::uint64_t value) {
-  const rlimit both{value, value};
+void limit(__rlimit_resource resource, std::uint64_t value, std::uint64_t grace = 0) {
+  const rlimit both{value, value + grace};
   need(setrlimit(resource, &both) == 0, "cannot limit the reading process: {}", std::strerror(errno));
 }
 
@@ -102,7 +102,7 @@ std::uint64_t address_space_now() {
 
 void limit_resources(const Confinement& limits) {
   if (address_space_can_be_limited) limit(RLIMIT_AS, address_space_now() + limits.memory);
-  limit(RLIMIT_CPU, static_cast<std::uint64_t>(limits.seconds));
+  limit(RLIMIT_CPU, static_cast<std::uint64_t>(limits.seconds), 5);  // SIGXCPU comes first and says why
   limit(RLIMIT_FSIZE, 0);
   limit(RLIMIT_CORE, 0);
 }
@@ -232,7 +232,8 @@ void send(int descriptor, std::string_view bytes) {
 std::string describe_end(int status, const Confinement& limits) {
   if (WIFEXITED(status)) return fmt::format("the reading process ended early with code {}", WEXITSTATUS(status));
   const int number = WTERMSIG(status);
-  if (number == SIGXCPU || number == SIGKILL) return fmt::format("reading it takes more than {} s", limits.seconds);
+  if (number == SIGXCPU) return fmt::format("reading it takes more than {} s", limits.seconds);
+  if (number == SIGKILL) return "reading it was ended by the system, which may have too little memory";
   return fmt::format("reading it crashed ({})", strsignal(number));
 }
 

@@ -15,10 +15,11 @@ bool Shape::known() const {
 }
 
 std::int64_t Shape::elements() const {
+  constexpr std::int64_t most = std::int64_t{1} << 56;  // so that no number of bytes overflows
   std::int64_t product = 1;
   for (std::int64_t size : sizes_) {
     ensure(size != unknown, "the number of elements of {} is not known", text());
-    if (__builtin_mul_overflow(product, size, &product)) throw Error("shape {} has too many elements", text());
+    if (__builtin_mul_overflow(product, size, &product) || product > most) throw Error("shape {} has too many elements", text());
   }
   return product;
 }

@@ -187,7 +187,9 @@ std::string page() {
   }
   std::string text =
       "# Status\n\nWhat runs where, as found by running a small instance of every layer, and of the operations that take "
-      "matrices: on each backend, its gradient, and as a model in a `.keras` file.\n\n"
+      "matrices: on each backend, its gradient, and as a model in a `.keras` file, written by nacre without a warning and "
+      "read again. That Keras itself opens these files, and nacre Keras's, is what `tests/api/keras_opens_test.py` and the "
+      "goldens show. The cuDNN backend is not part of this build.\n\n"
       "*in part*: some kernels are those of the reference backend. *host*: tables and texts, outside of the compiled graph. "
       "*nacre only*: Keras has no such class, and saving says so. *–*: there is nothing to do. "
       "*no* under gradient: none flows back.\n\n"

@@ -128,7 +128,7 @@ TEST(OpMisfit, IsSaidInPlainWords) {
       {{{real, {4}}}, [](const Values& x) { return ops::slice(x[0], {0}, {4}, {0}); },
        "slice: the stride of a slice is 0, wanted at least 1"},
       {{{real, {4}}}, [](const Values& x) { return ops::pad(x[0], {-1}, {0}); },
-       "pad: padding is -1 before and 0 after axis 0, wanted at least 0"},
+       "pad: padding is -1 before and 0 after axis 0, wanted 0 to 2147483647"},
       {{{real, {2, 3}}, {real, {3, 3}}}, [](const Values& x) { return ops::concat({x[0], x[1]}, -1); },
        "concat: cannot join float32(2, 3) and float32(3, 3) along axis 1"},
       {{{real, {2, 3}}}, [](const Values& x) { return ops::squeeze(x[0], 1); },
