@@ -156,6 +156,15 @@ Value move_axes(Value x, const MoveFields& f) {
   return ops::transpose(x, std::move(order));
 }
 
+Value swap_axes(Value x, const SwapFields& f) {
+  const Shape& shape = x.shape();
+  std::vector<std::int64_t> order(static_cast<std::size_t>(shape.rank()));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order[static_cast<std::size_t>(shape.checked(static_cast<int>(f.axis1)))],
+            order[static_cast<std::size_t>(shape.checked(static_cast<int>(f.axis2)))]);
+  return ops::transpose(x, std::move(order));
+}
+
 Value flip(Value x, const std::optional<Axes>& axes) { return ops::reverse(x, axes_of(axes, x)); }
 
 Value roll(Value x, const RollFields& f) {
@@ -344,9 +353,7 @@ Rows shapes() {
       numpy.operation<MoveFields>("Moveaxis", "x", "Axes put in other places.",
                                   [](const MoveFields& f, const Operands& in) { return move_axes(in[0], f); }),
       numpy.operation<SwapFields>("Swapaxes", "x", "Two axes exchanged.",
-                                  [](const SwapFields& f, const Operands& in) {
-                                    return move_axes(in[0], {.source = std::vector{f.axis1, f.axis2}, .destination = std::vector{f.axis2, f.axis1}});
-                                  }),
+                                  [](const SwapFields& f, const Operands& in) { return swap_axes(in[0], f); }),
       numpy.operation<AxisField>("Squeeze", "x", "x without axes of size 1.",
                                  [](const AxisField& f, const Operands& in) { return squeeze(in[0], f.axis); }),
       numpy.operation<NewAxisField>("ExpandDims", "x", "A new axis of size 1.",
