@@ -5,8 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+
+#include "api/train/clock.h"
 
 namespace nacre::cli {
 
@@ -14,8 +15,6 @@ namespace {
 
 constexpr int widest_bar = 30, narrowest_bar = 6;
 constexpr double refresh_seconds = 0.1;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void print(int descriptor, std::string_view text) {
   while (!text.empty()) {

@@ -3,7 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
+
+#include "api/train/clock.h"
 
 namespace nacre::callbacks {
 
@@ -11,8 +12,6 @@ namespace {
 
 constexpr std::int64_t bar_width = 20;
 constexpr double refresh = 0.05;  // seconds
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string duration(double seconds) {
   if (seconds >= 1) return fmt::format("{:.0f}s", seconds);

@@ -1,14 +1,8 @@
 #include "api/train/progress.h"
 
-#include <chrono>
+#include "api/train/clock.h"
 
 namespace nacre {
-
-namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
 
 void PlainProgress::on_begin(const Sweep& sweep) {
   if (sweep.kind != Sweep::Kind::validation) started_ = now();

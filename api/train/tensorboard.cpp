@@ -1,10 +1,10 @@
 #include "api/train/tensorboard.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "api/functional.h"
+#include "api/train/clock.h"
 #include "formats/file.h"
 #include "formats/image.h"
 #include "formats/json.h"
@@ -15,8 +15,6 @@ namespace nacre {
 namespace callbacks {
 
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::vector<double> values_of(const Tensor& tensor) {
   std::vector<double> values;
