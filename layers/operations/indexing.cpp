@@ -154,9 +154,8 @@ Value from_the_front(Value indices, std::int64_t size) {
 }
 
 std::vector<std::int64_t> integers(const Tree& tree) {
-  const Tree* inner = tree.find("config");
   std::vector<std::int64_t> values;
-  for (const Tree& item : (inner ? (*inner)["value"] : tree).items()) values.push_back(item.as_integer());
+  for (const Tree& item : unwrapped(tree).items()) values.push_back(item.as_integer());
   return values;
 }
 

@@ -113,8 +113,7 @@ Values split(Value x, const Tree& sections, int axis, bool even = true) {
   axis = x.shape().checked(axis);
   const std::int64_t size = x.shape()[axis];
   std::vector<std::int64_t> cuts{0};
-  const Tree* inner = sections.find("config");  // an array of Keras's
-  const Tree& places = inner ? (*inner)["value"] : sections;
+  const Tree& places = unwrapped(sections);
   if (places.is_sequence()) {
     for (const Tree& place : places.items()) cuts.push_back(place.as_integer());
   } else {

@@ -213,10 +213,12 @@ std::array<Value, 2> Operands::real_pair() const {
   return {real(a), real(b)};
 }
 
-Value constant_like(Value x, const Tree& numbers) {
-  const Tree* inner = numbers.find("config");  // an array of Keras's
-  return x.graph().constant(tensor_of(inner ? (*inner)["value"] : numbers, x.dtype()));
+const Tree& unwrapped(const Tree& constant) {
+  const Tree* inner = constant.find("config");
+  return inner ? (*inner)["value"] : constant;
 }
+
+Value constant_like(Value x, const Tree& numbers) { return x.graph().constant(tensor_of(unwrapped(numbers), x.dtype())); }
 
 const Tree& Operands::constant(std::size_t argument) const {
   const Tree& tree = arguments_[argument];

@@ -153,6 +153,9 @@ class Family {
   std::string_view module_;
 };
 
+// What a constant holds: Keras wraps the numbers of its arrays, {class_name: __numpy__, config: {value: [1, 2]}}.
+const Tree& unwrapped(const Tree& constant);
+
 // A count for each of which the graph gets a node, as configs give it; throws an Error when there would be too many.
 std::int64_t count_of_parts(std::int64_t count);
 

@@ -277,8 +277,7 @@ Value pad(const PadFields& f, const Operands& in) {
   std::vector<std::int64_t> before, after;
   for (const Width& side : sides) before.push_back(side.before), after.push_back(side.after);
   const Tree value = in.given(1) ? in.constant(1) : Tree(0);
-  const Tree* inner = value.find("config");
-  return ops::pad(x, std::move(before), std::move(after), (inner ? (*inner)["value"] : value).as_number());
+  return ops::pad(x, std::move(before), std::move(after), unwrapped(value).as_number());
 }
 
 // Element (i, j) of the last two axes where `keep(i, j)`, else 0.

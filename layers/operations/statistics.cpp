@@ -97,8 +97,7 @@ Value quantile_along(Value x, const Tree& levels, const std::string& method) {
 Value quantile(Value x, const Tree& levels, const QuantileFields& f) {
   x = real(x);
   const std::vector<std::int64_t> axes = axes_of(f.axis, x);
-  const Tree* inner = levels.find("config");  // an array of Keras's
-  const Tree& wanted = inner ? (*inner)["value"] : levels;
+  const Tree& wanted = unwrapped(levels);
   Value y = quantile_along(sorted(axes_to_end(x, axes), -1), wanted, f.method);
   const Value spoiled = ops::stop_gradient(ops::sum(x, axes));  // NaN where any element is
   y = where(is_nan(spoiled), ops::scalar_like(y, std::numeric_limits<double>::quiet_NaN()), y);
@@ -132,16 +131,13 @@ Value nan_quantile(Value x, double level, const QuantileFields& f) {
 }
 
 double single_level(const Operands& in, double scale) {
-  const Tree& level = in.constant(1);
-  const Tree* inner = level.find("config");
-  const Tree& value = inner ? (*inner)["value"] : level;
+  const Tree& value = unwrapped(in.constant(1));
   if (!value.is_number()) throw Error("got {}, wanted one number", value.text()).at(value.mark());
   return value.as_number() * scale;
 }
 
 Tree scaled(const Tree& levels, double scale) {
-  const Tree* inner = levels.find("config");
-  const Tree& value = inner ? (*inner)["value"] : levels;
+  const Tree& value = unwrapped(levels);
   if (!value.is_sequence()) return value.as_number() * scale;
   Tree list = Tree::sequence();
   for (const Tree& level : value.items()) list.push(level.as_number() * scale);
