@@ -1,5 +1,7 @@
 #include "layers/activation_layers.h"
 
+#include <numbers>
+
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/softmax.h"
@@ -16,6 +18,19 @@ Value leaky_relu(Value x, double negative_slope) {
 Value elu(Value x, double alpha) {
   const Value zero = ops::scalar_like(x, 0);
   return ops::select(ops::less(x, zero), alpha * ops::expm1(ops::minimum(x, zero)), x);
+}
+
+Value gelu(Value x) { return 0.5 * x * (1.0 + ops::erf(x * (1 / std::numbers::sqrt2))); }
+
+Value squareplus(Value x, double b) { return 0.5 * (x + ops::sqrt(ops::square(x) + b)); }
+
+Value soft_shrink(Value x, double threshold) {
+  const Value far = ops::greater(ops::abs(x), ops::scalar_like(x, threshold));
+  return ops::select(far, x - threshold * ops::sign(x), ops::scalar_like(x, 0));
+}
+
+Value hard_shrink(Value x, double threshold) {
+  return ops::select(ops::greater(ops::abs(x), ops::scalar_like(x, threshold)), x, ops::scalar_like(x, 0));
 }
 
 }  // namespace activation

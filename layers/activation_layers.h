@@ -9,6 +9,10 @@ namespace nacre {
 namespace activation {
 Value leaky_relu(Value x, double negative_slope);
 Value elu(Value x, double alpha);
+Value gelu(Value x);  // exact, by erf
+Value squareplus(Value x, double b);
+Value soft_shrink(Value x, double threshold);
+Value hard_shrink(Value x, double threshold);
 }  // namespace activation
 
 struct ActivationConfig {

@@ -1,6 +1,5 @@
 // Keras's activation functions, as one table.
 #include <cmath>
-#include <numbers>
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/reduce.h"
@@ -25,7 +24,6 @@ Value leaky_relu(Value x) { return activation::leaky_relu(x, 0.2); }
 Value elu(Value x) { return activation::elu(x, 1); }
 Value selu(Value x) { return selu_scale * activation::elu(x, selu_alpha); }
 Value celu(Value x) { return activation::elu(x, 1); }  // alpha·(exp(x / alpha) - 1) below 0, and alpha is 1
-Value gelu(Value x) { return 0.5 * x * (1.0 + ops::erf(x * (1 / std::numbers::sqrt2))); }
 Value silu(Value x) { return x * ops::sigmoid(x); }
 // log(1 + exp(x)) = m + log(exp(x - m) + exp(-m)) for m = max(x, 0), which is held constant: the derivative is then
 // sigmoid(x) everywhere, and nothing overflows.
@@ -41,9 +39,9 @@ Value hard_sigmoid_keras2(Value x) { return ops::clip(0.2 * x + 0.5, 0, 1); }
 Value hard_silu(Value x) { return x * hard_sigmoid(x); }
 Value hard_tanh(Value x) { return ops::clip(x, -1, 1); }
 Value tanh_shrink(Value x) { return x - ops::tanh(x); }
-Value hard_shrink(Value x) { return where(above(ops::abs(x), 0.5), x, 0); }
-Value soft_shrink(Value x) { return where(above(ops::abs(x), 0.5), x - 0.5 * ops::sign(x), 0); }
-Value squareplus(Value x) { return 0.5 * (x + ops::sqrt(ops::square(x) + 4.0)); }
+Value hard_shrink(Value x) { return activation::hard_shrink(x, 0.5); }
+Value soft_shrink(Value x) { return activation::soft_shrink(x, 0.5); }
+Value squareplus(Value x) { return activation::squareplus(x, 4); }
 Value sparse_plus(Value x) { return where(above(x, -1), ops::select(below(x, 1), 0.25 * ops::square(x + 1.0), x), 0); }
 Value sparse_sigmoid(Value x) { return ops::clip(0.5 * x + 0.5, 0, 1); }
 Value softmax(Value x) { return ops::softmax(x); }
@@ -87,7 +85,7 @@ constexpr Function functions[] = {
     {"elu", "x, or exp(x) - 1 below 0", elu},
     {"selu", "1.0507·x, or 1.7581·(exp(x) - 1) below 0", selu},
     {"celu", "x, or exp(x) - 1 below 0", celu},
-    {"gelu", "x·Φ(x), Φ the normal distribution function", gelu},
+    {"gelu", "x·Φ(x), Φ the normal distribution function", activation::gelu},
     {"silu", "x·sigmoid(x)", silu, "swish"},
     {"mish", "x·tanh(softplus(x))", mish},
     {"tanh", "hyperbolic tangent", ops::tanh},

@@ -60,7 +60,7 @@ Value over_last(Value x, int axis, Value (*function)(Value)) {
 }
 
 Value gelu(Value x, bool approximate) {
-  if (!approximate) return 0.5 * x * (1.0 + ops::erf(x * 0.7071067811865476));
+  if (!approximate) return activation::gelu(x);
   return 0.5 * x * (1.0 + ops::tanh(0.7978845608028654 * (x + 0.044715 * (x * ops::square(x)))));
 }
 
@@ -107,20 +107,11 @@ Rows activations() {
       neural.operation<ApproximateField>("Gelu", "x", "x·Φ(x), Φ the normal distribution function",
                                          [](const ApproximateField& f, const Operands& in) { return gelu(real(in[0]), f.approximate); }),
       neural.operation<BField>("Squareplus", "x", "(x + √(x² + b)) / 2",
-                               [](const BField& f, const Operands& in) {
-                                 const Value x = real(in[0]);
-                                 return 0.5 * (x + ops::sqrt(ops::square(x) + f.b));
-                               }),
+                               [](const BField& f, const Operands& in) { return activation::squareplus(real(in[0]), f.b); }),
       neural.operation<ShrinkField>("SoftShrink", "x", "x nearer to 0 by the threshold",
-                                    [](const ShrinkField& f, const Operands& in) {
-                                      const Value x = real(in[0]), far = ops::greater(ops::abs(x), ops::scalar_like(x, f.threshold));
-                                      return where(far, x - ops::sign(x) * f.threshold, ops::scalar_like(x, 0));
-                                    }),
+                                    [](const ShrinkField& f, const Operands& in) { return activation::soft_shrink(real(in[0]), f.threshold); }),
       neural.operation<ShrinkField>("HardShrink", "x", "x, or 0 up to the threshold",
-                                    [](const ShrinkField& f, const Operands& in) {
-                                      const Value x = real(in[0]);
-                                      return where(ops::greater(ops::abs(x), ops::scalar_like(x, f.threshold)), x, ops::scalar_like(x, 0));
-                                    }),
+                                    [](const ShrinkField& f, const Operands& in) { return activation::hard_shrink(real(in[0]), f.threshold); }),
       neural.operation<ThresholdFields>("Threshold", "x", "x above the threshold, another value elsewhere",
                                         [](const ThresholdFields& f, const Operands& in) {
                                           const Value x = real(in[0]);
