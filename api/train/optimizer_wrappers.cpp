@@ -1,8 +1,8 @@
 #include "api/train/optimizer_wrappers.h"
 
 #include <algorithm>
-#include <regex>
 
+#include "api/train/name_pattern.h"
 #include "backend/graph/ops/ops.h"
 
 namespace nacre {
@@ -27,18 +27,6 @@ void refuse_wrapper(const Optimizer& inner, std::string_view outer) {
   const std::string_view name = inner.class_name();
   if (name == MultiOptimizerConfig::class_name || name == LossScaleOptimizerConfig::class_name)
     throw Error("{} cannot be used inside a {}", name, outer).usage();
-}
-
-// Whether the expression matches the whole path. Expressions may come from model files: the library's compiler of them
-// recurses, so their length is bounded.
-bool matches(const std::string& path, const std::string& pattern) {
-  constexpr std::size_t longest = 1000;
-  if (pattern.size() > longest) throw Error("got a regular expression of {} characters, wanted at most {}", pattern.size(), longest).usage();
-  try {
-    return std::regex_match(path, std::regex(pattern));
-  } catch (const std::regex_error&) {
-    throw Error("'{}' is no path and no regular expression", pattern).usage();
-  }
 }
 
 template <class Config>
@@ -123,7 +111,7 @@ const Ref<Optimizer>& OptimizerMap::operator[](const std::string& path) const {
   for (const auto& [pattern, optimizer] : optimizer_map)
     if (pattern == path) return optimizer;
   for (const auto& [pattern, optimizer] : optimizer_map) {
-    if (!matches(path, pattern)) continue;
+    if (!NamePattern(pattern).matches(path)) continue;
     if (found) throw Error("several optimizers of the map match the weight '{}'", path).usage();
     found = &optimizer;
   }
@@ -139,7 +127,7 @@ MultiOptimizer::MultiOptimizer(Config config) : Configured(std::move(config)) {
     if (std::ranges::find(optimizers_, optimizer) == optimizers_.end()) optimizers_.push_back(optimizer);
   };
   for (const auto& [pattern, optimizer] : map.optimizer_map) {
-    matches("", pattern);  // or the error
+    const NamePattern checked(pattern);
     add(optimizer);
   }
   add(map.default_optimizer);

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <regex>
 
+#include "api/train/name_pattern.h"
 #include "backend/graph/ops/ops.h"
 
 namespace nacre {
@@ -206,7 +206,7 @@ bool MuonConfig::uses_adam(const Variable& variable) const {
   std::string path = variable.path();
   if (variable.shape().rank() != 2) return true;
   if (std::ranges::any_of(exclude_layers,
-                          [&](const std::string& pattern) { return std::regex_search(path, std::regex(pattern)); }))
+                          [&](const std::string& pattern) { return NamePattern(pattern).found_in(path); }))
     return true;
   std::ranges::transform(path, path.begin(), [](unsigned char c) { return std::tolower(c); });
   return exclude_embeddings && path.find("embedding") != std::string::npos;

@@ -108,8 +108,8 @@ Value SlotOptimizer::learning_rate_in(Graph& graph) const {
 }
 
 bool SlotOptimizer::decays(const Variable& variable) const {
-  return std::ranges::none_of(no_decay_,
-                              [&](const std::regex& pattern) { return std::regex_search(variable.path(), pattern); });
+  const std::string_view path = variable.path(), name = path.substr(path.rfind('/') + 1);
+  return std::ranges::none_of(no_decay_, [&](const NamePattern& pattern) { return pattern.found_in(name); });
 }
 
 void SlotOptimizer::clip(std::vector<Value>& gradients) const {

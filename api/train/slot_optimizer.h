@@ -2,8 +2,7 @@
 // clipping, weight decay, averaging, accumulation) is here.
 #pragma once
 
-#include <regex>
-
+#include "api/train/name_pattern.h"
 #include "api/train/optimizer.h"
 #include "api/train/schedules.h"
 
@@ -93,8 +92,10 @@ class SlotOptimizer : public Optimizer {
   double learning_rate() const override;
   void set_learning_rate(double rate) override;
   bool scheduled() const override { return bool(learning_rate_.schedule); }
-  // Variables in whose path one of these regular expressions is found do not decay.
-  void exclude_from_weight_decay(const std::vector<std::string>& patterns) { no_decay_.assign(patterns.begin(), patterns.end()); }
+  // Variables in whose name ("kernel") one of these regular expressions is found do not decay.
+  void exclude_from_weight_decay(const std::vector<std::string>& patterns) {
+    no_decay_ = {patterns.begin(), patterns.end()};
+  }
 
   void set_loss_scale_factor(std::optional<double> factor) override { options_.loss_scale_factor = factor; }
   Value scale_loss(Value loss) const override;  // times loss_scale_factor
@@ -132,7 +133,7 @@ class SlotOptimizer : public Optimizer {
   bool decays(const Variable& variable) const;
 
   bool built_ = false, averages_shown_ = false;
-  std::vector<std::regex> no_decay_;
+  std::vector<NamePattern> no_decay_;
   std::vector<VariableRef> variables_;
   VariableRef iteration_, rate_, shared_;
   std::vector<State> states_;

@@ -36,6 +36,7 @@ elseif(NOT TARGET FarmHash::farmhash)
     INTERFACE_INCLUDE_DIRECTORIES "${NACRE_FARMHASH_HEADERS}")
 endif()
 nacre_need(curl "libcurl" libcurl4-openssl-dev)
+nacre_need(pcre "libpcre2-8" libpcre2-dev)
 
 if(nacre_missing)
   list(REMOVE_DUPLICATES nacre_missing)

@@ -138,8 +138,9 @@ TEST(MultiOptimizers, SayWhatIsWrong) {
   };
   EXPECT_EQ(message(R"({"MultiOptimizer": {"optimizer_map": {"default_optimizer": {"LossScaleOptimizer": {"inner_optimizer": "SGD"}}}}})"),
             "<text>:1:2: LossScaleOptimizer cannot be used inside a MultiOptimizer");
-  EXPECT_EQ(message(R"({"MultiOptimizer": {"optimizer_map": {"default_optimizer": "SGD", "optimizer_map": {"(": "SGD"}}}})"),
-            "<text>:1:2: '(' is no path and no regular expression");
+  EXPECT_EQ(
+      message(R"({"MultiOptimizer": {"optimizer_map": {"default_optimizer": "SGD", "optimizer_map": {"(": "SGD"}}}})"),
+      "<text>:1:2: '(' is no regular expression: missing closing parenthesis (character 2)");
   EXPECT_EQ(message(fmt::format(R"({{"MultiOptimizer": {{"optimizer_map": {{"default_optimizer": "SGD", "optimizer_map": {{"{}": "SGD"}}}}}}}})", std::string(100'000, '('))),
             "<text>:1:2: got a regular expression of 100000 characters, wanted at most 1000");
   MultiOptimizer optimizer({.optimizer_map = {.default_optimizer = "SGD", .optimizer_map = {{"a.*", "Adam"}, {".*b", "Adam"}}}});

@@ -134,6 +134,7 @@ TEST(Optimizers, ExcludedWeightsDoNotDecay) {
   optimizer.exclude_from_weight_decay({"^b$"});
   optimizers::SGD plain({.learning_rate = 0.0});
   const Weights weights, untouched;
+  weights.b->rename("dense/b");  // its name is what is looked at
   optimizer.set_learning_rate(0.1);
   plain.set_learning_rate(0.1);
   train(optimizer, weights, reference_backend());
