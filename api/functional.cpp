@@ -267,21 +267,22 @@ std::shared_ptr<Layer> FunctionalLayer::layer(std::string_view wanted) const {
   throw Error("the model '{}' has no layer '{}'", title(), wanted).hint(suggestion(wanted, known)).usage();
 }
 
-std::shared_ptr<const LayerCall> FunctionalLayer::call_of(std::string_view wanted, std::optional<std::size_t> number) const {
+FunctionalLayer::Place FunctionalLayer::place_of(std::string_view wanted, std::optional<std::size_t> number) const {
   const std::size_t slash = wanted.find('/');
   const auto named = [&](std::string_view name) {
     return std::any_of(layers().begin(), layers().end(), [&](const auto& layer) { return layer->name() == name; });
   };
   if (slash != std::string_view::npos && !named(wanted)) {
-    const std::shared_ptr<const LayerCall> outer = call_of(wanted.substr(0, slash), {});
+    const std::shared_ptr<const LayerCall> outer = place_of(wanted.substr(0, slash), {}).call;
     const auto* inner = dynamic_cast<const FunctionalLayer*>(outer->layer.get());
     if (!inner) throw Error("{} has no layers inside, got '{}'", outer->layer->label(), wanted).usage();
     Replacements replacements;
     for (std::size_t i = 0; i < inner->inputs().size(); ++i) replacements.emplace_back(inner->inputs()[i], outer->inputs.at(i));
-    const std::shared_ptr<const LayerCall> call = inner->call_of(wanted.substr(slash + 1), number);
-    for (std::size_t i = 0; i < inner->inputs().size(); ++i)
-      if (&inner->inputs()[i].call() == call.get()) return outer->inputs.at(i).share_call();
-    return rebase({call, 0}, replacements, opened_[outer.get()]).share_call();
+    const Place place = inner->place_of(wanted.substr(slash + 1), number);
+    const Symbol symbol(place.call, place.output.value_or(0));
+    for (const auto& [input, given] : replacements)
+      if (input == symbol) return {given.share_call(), given.index()};
+    return {rebase(symbol, replacements, opened_[outer.get()]).share_call(), place.output};
   }
   const std::shared_ptr<Layer> found = layer(wanted);
   inputs();  // says when the model does not know its shapes yet
@@ -292,19 +293,20 @@ std::shared_ptr<const LayerCall> FunctionalLayer::call_of(std::string_view wante
     throw Error("{} is called {} times in the model '{}'", found->label(), own.size(), title()).hint("say which call is meant, counted from 0").usage();
   if (number.value_or(0) >= own.size())
     throw Error("{} has no call {} in the model '{}'", found->label(), *number, title()).usage();
-  return own[number.value_or(0)];
+  return {own[number.value_or(0)]};
 }
 
 Symbols FunctionalLayer::outputs_of(std::string_view layer, std::optional<std::size_t> number) const {
-  const std::shared_ptr<const LayerCall> call = call_of(layer, number);
+  const auto [call, output] = place_of(layer, number);
+  if (output) return {{call, *output}};
   Symbols symbols;
   for (std::size_t i = 0; i < call->types.size(); ++i) symbols.emplace_back(call, static_cast<int>(i));
   return symbols;
 }
 
 Symbols FunctionalLayer::inputs_of(std::string_view layer, std::optional<std::size_t> number) const {
-  const std::shared_ptr<const LayerCall> call = call_of(layer, number);
-  return is_input(*call) ? Symbols{{call, 0}} : call->inputs;
+  const auto [call, output] = place_of(layer, number);
+  return output || is_input(*call) ? Symbols{{call, output.value_or(0)}} : call->inputs;
 }
 
 FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Values inputs, const Values& masks,

@@ -75,7 +75,12 @@ class FunctionalLayer : public Layer {
   bool prefixes_sublayers() const override { return nested_ || path().find('/') != std::string::npos; }
 
  private:
-  std::shared_ptr<const LayerCall> call_of(std::string_view layer, std::optional<std::size_t> call) const;
+  // A call of a layer within this model. The input of a nested model is one output of what the model is called with.
+  struct Place {
+    std::shared_ptr<const LayerCall> call;
+    std::optional<int> output = {};
+  };
+  Place place_of(std::string_view layer, std::optional<std::size_t> call) const;
 
   // The results of the calls before `last`; null: of all.
   using CallResults = std::map<const LayerCall*, CallResult>;

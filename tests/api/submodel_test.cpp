@@ -74,6 +74,21 @@ TEST(SubModels, InputsOfNestedModelsAreWhatTheyAreCalledWith) {
   EXPECT_EQ(outer.layer("inner/b").output(), y);
 }
 
+// They were the first output of the layer that feeds them, whichever they are fed with.
+TEST(SubModels, InputsOfNestedModelsMayBeLaterOutputsOfALayer) {
+  const Symbol a = Input({4}, "a"), b = Input({4}, "b"), x = Input({3, 2}, "x");
+  const Model inner({a, b}, {Subtract()({a, b})}, {.name = "inner"});
+  const Symbol c = Input({4}, "c"), d = Input({4}, "d");
+  const Model middle({c, d}, {inner({d, c})}, {.name = "middle"});
+  const Symbols states = LSTM({.units = 4, .return_sequences = true, .return_state = true}).all({x});
+  const Model outer({x}, {middle({states[1], states[2]})});
+  EXPECT_EQ(outer.layer("middle/c").output(), states[1]);
+  EXPECT_EQ(outer.layer("middle/d").output(), states[2]);
+  EXPECT_EQ(outer.layer("middle/d").input(), states[2]);
+  EXPECT_EQ(outer.layer("middle/inner/a").output(), states[2]);
+  EXPECT_EQ(outer.layer("middle/inner/b").output(), states[1]);
+}
+
 TEST(SubModels, ReachIntoNestedModels) {
   Model inner = base();
   const Symbol input = Input({6}, "outer_in");
