@@ -62,6 +62,8 @@ class AtomicFile {
 
   void write(std::string_view bytes);
   void write(std::span<const std::byte> bytes);
+  // Over what stands at that place, or behind it; not for devices and pipes.
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   const std::filesystem::path& target() const { return target_; }
   // Where the bytes lie until commit(): libraries that want a name (HDF5) write there themselves.
   const std::filesystem::path& temporary() const { return temporary_; }

@@ -250,50 +250,35 @@ File File::open_bytes(std::string bytes, const fs::path& place) {
   return File(std::move(file));
 }
 
-File File::create(const fs::path& path) {
+File File::create_beside(const fs::path& archive, const fs::path& place) {
   const Session session;
   auto file = std::make_shared<OpenFile>();
-  file->path = path;
-  file->output.emplace(path);
-  if (file->output->temporary().empty()) throw Error("HDF5 can be written to files only").at(Mark{path.string()}).usage();
+  file->path = place;
+  file->output.emplace(archive);
+  if (file->output->temporary().empty())
+    throw Error("HDF5 can be written to files only").at(Mark{place.string()}).usage();
   const Handle properties = access_properties();
   file->id = H5Fcreate(file->output->temporary().c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get());
   if (file->id < 0) throw write_error(*file, "");
   return File(std::move(file));
 }
 
-File File::create_bytes(const fs::path& place) {
-  const Session session;
-  auto file = std::make_shared<OpenFile>();
-  file->path = place;
-  const Handle properties = access_properties();
-  H5Pset_fapl_core(properties.get(), memory_step, false);
-  file->id = H5Fcreate(name_in_memory(*file).c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, properties.get());
-  if (file->id < 0) throw write_error(*file, "");
-  return File(std::move(file));
-}
+File File::create(const fs::path& path) { return create_beside(path, path); }
 
 Group File::root() const { return Group(file_, "/"); }
 
-void File::commit() {
+fs::path File::finish() {
   const Session session;
   ensure_writing(*file_);
-  ensure(file_->output && file_->id >= 0, "'{}' is committed twice, or lies in memory", file_->path.string());
+  ensure(file_->output && file_->id >= 0, "'{}' is finished twice, or is no new file", file_->path.string());
   if (H5Fflush(file_->id, H5F_SCOPE_GLOBAL) < 0) throw write_error(*file_, "");
   if (H5Fclose(std::exchange(file_->id, H5I_INVALID_HID)) < 0) throw write_error(*file_, "");
-  file_->output->commit();
+  return file_->output->temporary();
 }
 
-std::string File::take_bytes() {
-  const Session session;
-  ensure(!file_->heap && !file_->output && file_->id >= 0, "'{}' does not lie in memory", file_->path.string());
-  if (H5Fflush(file_->id, H5F_SCOPE_GLOBAL) < 0) throw write_error(*file_, "");
-  const ssize_t size = H5Fget_file_image(file_->id, nullptr, 0);
-  if (size < 0) throw write_error(*file_, "");
-  std::string bytes(static_cast<std::size_t>(size), '\0');
-  if (H5Fget_file_image(file_->id, bytes.data(), bytes.size()) != size) throw write_error(*file_, "");
-  H5Fclose(std::exchange(file_->id, H5I_INVALID_HID));
-  return bytes;
+void File::commit() {
+  finish();
+  file_->output->commit();
 }
 
 }  // namespace nacre::hdf5

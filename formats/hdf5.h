@@ -2,7 +2,7 @@
 //
 // Files are read with distrust: soft and external links, external and virtual datasets, and datasets that declare far
 // more than is stored are refused, sizes are checked before anything is allocated, and no filter plugins are loaded.
-// A new file appears under its name only with commit(), whole; files may lie in memory instead. Errors carry the file and the path within it.
+// A new file appears under its name only with commit(), whole. Errors carry the file and the path within it.
 // The library under it is used by one thread at a time, whichever threads call.
 #pragma once
 
@@ -93,13 +93,14 @@ class File {
  public:
   static File open(const std::filesystem::path& path);    // for reading
   static File create(const std::filesystem::path& path);  // for writing; nothing appears before commit()
-  // Files that lie in memory, as in archives. `place` names them in messages: "model.keras/model.weights.h5".
+  // Files of archives; `place` names them in messages: "model.keras/model.weights.h5". A file to be read lies in
+  // memory, one to be written beside the archive, under another name, as long as this object or another of the file.
   static File open_bytes(std::string bytes, const std::filesystem::path& place);
-  static File create_bytes(const std::filesystem::path& place);
+  static File create_beside(const std::filesystem::path& archive, const std::filesystem::path& place);
 
   Group root() const;
-  void commit();             // of create()
-  std::string take_bytes();  // of create_bytes(): the whole file, which ends with it
+  void commit();                   // of create()
+  std::filesystem::path finish();  // of create_beside(): where the file lies, which is whole now
 
  private:
   explicit File(std::shared_ptr<OpenFile> file) : file_(std::move(file)) {}

@@ -91,9 +91,9 @@ void write_keras_archive(const fs::path& path, const KerasArchive& archive) {
   ZipWriter zip(path);
   zip.add(metadata_name, write_json(archive.metadata));
   zip.add(config_name, write_json(archive.config));
-  hdf5::File weights = hdf5::File::create_bytes(path / weights_name);
+  hdf5::File weights = hdf5::File::create_beside(path, path / weights_name);
   write_weight_tree(weights.root(), archive.weights);
-  zip.add(weights_name, weights.take_bytes());
+  zip.add_file(weights_name, weights.finish());
   for (const KerasAsset& asset : archive.assets) zip.add(std::string(assets_folder) + asset.path, asset.bytes);
   zip.commit();
 }

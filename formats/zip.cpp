@@ -98,41 +98,122 @@ std::string ZipReader::read(std::string_view name, std::uint64_t limit) const {
   return bytes;
 }
 
-// The archive is put together in memory, since the library would replace the file in its own way.
-struct ZipWriter::State {
-  AtomicFile output;
-  std::vector<std::pair<std::string, std::string>> entries;
+namespace {
+
+// Where the library puts an archive: it would replace the file in its own way.
+struct Sink {
+  AtomicFile& output;
+  zip_uint64_t place = 0, size = 0;
+  std::exception_ptr failure;
+  zip_error_t error;
+
+  explicit Sink(AtomicFile& file) : output(file) { zip_error_init(&error); }
+  ~Sink() { zip_error_fini(&error); }
+  Sink(const Sink&) = delete;
+
+  zip_int64_t fail(int code) {
+    zip_error_set(&error, code, 0);
+    return -1;
+  }
+  zip_int64_t write(const void* data, zip_uint64_t length) {
+    try {
+      output.write_at(place, std::as_bytes(std::span(static_cast<const char*>(data), length)));
+    } catch (...) {  // which the library cannot hand on
+      failure = std::current_exception();
+      return fail(ZIP_ER_WRITE);
+    }
+    size = std::max(size, place += length);
+    return static_cast<zip_int64_t>(length);
+  }
+  zip_int64_t seek(void* data, zip_uint64_t length) {
+    const zip_int64_t to = zip_source_seek_compute_offset(place, size, data, length, &error);
+    if (to < 0) return -1;
+    place = static_cast<zip_uint64_t>(to);
+    return 0;
+  }
+  zip_int64_t operator()(void* data, zip_uint64_t length, zip_source_cmd_t command) {
+    switch (command) {
+      case ZIP_SOURCE_WRITE: return write(data, length);
+      case ZIP_SOURCE_SEEK_WRITE: return seek(data, length);
+      case ZIP_SOURCE_TELL_WRITE: return static_cast<zip_int64_t>(place);
+      case ZIP_SOURCE_STAT: zip_stat_init(static_cast<zip_stat_t*>(data)); return sizeof(zip_stat_t);
+      case ZIP_SOURCE_ERROR: return zip_error_to_data(&error, data, length);
+      case ZIP_SOURCE_OPEN:
+      case ZIP_SOURCE_CLOSE:
+      case ZIP_SOURCE_FREE:
+      case ZIP_SOURCE_TELL:
+      case ZIP_SOURCE_SEEK:
+      case ZIP_SOURCE_READ:  // of the archive that it replaces: it has none
+      case ZIP_SOURCE_BEGIN_WRITE:
+      case ZIP_SOURCE_COMMIT_WRITE:
+      case ZIP_SOURCE_ROLLBACK_WRITE:
+      case ZIP_SOURCE_REMOVE: return 0;
+      case ZIP_SOURCE_SUPPORTS:
+        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT,
+                                              ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL,
+                                              ZIP_SOURCE_BEGIN_WRITE, ZIP_SOURCE_COMMIT_WRITE,
+                                              ZIP_SOURCE_ROLLBACK_WRITE, ZIP_SOURCE_WRITE, ZIP_SOURCE_SEEK_WRITE,
+                                              ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_REMOVE, -1);
+      default: return fail(ZIP_ER_OPNOTSUPP);
+    }
+  }
 };
 
-ZipWriter::ZipWriter(const fs::path& path) : state_(new State{AtomicFile(path), {}}) {}
+constexpr zip_uint32_t plain_file = 0100644U << 16;  // -rw-r--r--, whatever the file's own rights are
+
+}  // namespace
+
+struct ZipWriter::State {
+  struct Entry {
+    std::string name, bytes;
+    fs::path file;  // in the place of bytes
+  };
+  AtomicFile output;
+  std::vector<Entry> entries;
+};
+
+ZipWriter::ZipWriter(const fs::path& path) : state_(new State{AtomicFile(path), {}}) {
+  if (state_->output.temporary().empty())
+    throw Error("archives can be written to files only").at(Mark{path.string()}).usage();
+}
 ZipWriter::~ZipWriter() = default;
 
-void ZipWriter::add(std::string_view name, std::string bytes) { state_->entries.emplace_back(name, std::move(bytes)); }
+void ZipWriter::add(std::string_view name, std::string bytes) {
+  state_->entries.push_back({std::string(name), std::move(bytes), {}});
+}
+
+void ZipWriter::add_file(std::string_view name, fs::path file) {
+  state_->entries.push_back({std::string(name), {}, std::move(file)});
+}
 
 void ZipWriter::commit() {
   if (state_->entries.empty()) {  // the library would write no file at all
     state_->output.write(std::string("PK\x05\x06").append(18, '\0'));
     return state_->output.commit();
   }
+  Sink sink(state_->output);
   zip_error_t error;
   zip_error_init(&error);
   const auto fail = [&](zip_t* archive) {
     const std::string reason = archive ? zip_strerror(archive) : zip_error_strerror(&error);
     zip_error_fini(&error);
+    if (sink.failure) std::rethrow_exception(sink.failure);
     return Error("the archive cannot be written: {}", reason).at(Mark{state_->output.target().string()});
   };
-  zip_source_t* memory = zip_source_buffer_create(nullptr, 0, 0, &error);
-  if (!memory) throw fail(nullptr);
-  zip_source_keep(memory);
-  const std::unique_ptr<zip_source_t, decltype([](zip_source_t* source) { zip_source_free(source); })> keeper(memory);
-  zip_t* archive = zip_open_from_source(memory, ZIP_TRUNCATE, &error);
+  const auto pass = [](void* to, void* data, zip_uint64_t length, zip_source_cmd_t command) {
+    return (*static_cast<Sink*>(to))(data, length, command);
+  };
+  zip_source_t* target = zip_source_function_create(pass, &sink, &error);
+  if (!target) throw fail(nullptr);
+  zip_t* archive = zip_open_from_source(target, ZIP_TRUNCATE, &error);
   if (!archive) {
-    zip_source_free(memory);
+    zip_source_free(target);
     throw fail(nullptr);
   }
   std::unique_ptr<zip_t, decltype([](zip_t* open) { zip_discard(open); })> closer(archive);
-  for (const auto& [name, bytes] : state_->entries) {
-    zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
+  for (const auto& [name, bytes, file] : state_->entries) {
+    zip_source_t* source = file.empty() ? zip_source_buffer(archive, bytes.data(), bytes.size(), 0)
+                                        : zip_source_file(archive, file.c_str(), 0, 0);
     const zip_int64_t index = source ? zip_file_add(archive, name.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
     if (index < 0) {
       zip_source_free(source);
@@ -141,16 +222,10 @@ void ZipWriter::commit() {
     const auto entry = static_cast<zip_uint64_t>(index);
     zip_set_file_compression(archive, entry, ZIP_CM_STORE, 0);
     zip_file_set_dostime(archive, entry, 0, (1 << 5) | 1, 0);  // 1980-01-01, the first day that zip knows
+    zip_file_set_external_attributes(archive, entry, 0, ZIP_OPSYS_UNIX, plain_file);
   }
   if (zip_close(archive) != 0) throw fail(archive);
   (void)closer.release();
-  if (zip_source_open(memory) != 0) throw fail(nullptr);
-  std::string buffer(std::size_t{1} << 20, '\0');
-  for (zip_int64_t got = 0; (got = zip_source_read(memory, buffer.data(), buffer.size())) != 0;) {
-    if (got < 0) throw fail(nullptr);
-    state_->output.write(std::string_view(buffer).substr(0, static_cast<std::size_t>(got)));
-  }
-  zip_source_close(memory);
   state_->output.commit();
 }
 

@@ -37,6 +37,7 @@ class ZipWriter {
   ~ZipWriter();
 
   void add(std::string_view name, std::string bytes);
+  void add_file(std::string_view name, std::filesystem::path file);  // which must lie there until commit()
   void commit();
 
  private:

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "formats/file.h"
 #include "formats/hdf5.h"
 #include "formats/json.h"
@@ -70,9 +72,9 @@ std::string failure_of(const std::vector<std::pair<std::string, std::string>>& e
 
 TEST(KerasArchive, SaysWhatIsMissingOrWrong) {
   const std::string config = R"({"class_name": "Sequential"})";
-  hdf5::File file = hdf5::File::create_bytes("weights");
-  write_weight_tree(file.root(), small().weights);
-  const std::string weights = file.take_bytes();
+  const TemporaryFolder folder;
+  write_keras_weights(folder / "a.weights.h5", small().weights);
+  const std::string weights = read_file(folder / "a.weights.h5");
   EXPECT_NE(failure_of({{"readme.txt", "hello"}}).find("a.keras: it holds no Keras model: there is no 'config.json'"), std::string::npos);
   EXPECT_NE(failure_of({{"config.json", config}}).find("there is no 'model.weights.h5'"), std::string::npos);
   EXPECT_NE(failure_of({{"config.json", config}, {"model.weights.npz", "x"}}).find("pickled Python objects"), std::string::npos);
@@ -91,6 +93,35 @@ TEST(KerasArchive, ThatIsCutOffIsRefused) {
     write_plainly(folder / "b.keras", bytes.substr(0, size));
     EXPECT_NE(message_of([&] { read_keras_archive(folder / "b.keras"); }), "") << size;
   }
+}
+
+// In KiB, of this process.
+std::int64_t memory(std::string_view key) {
+  const std::string status = read_file("/proc/self/status");
+  const std::size_t place = status.find(fmt::format("{}:", key));
+  return place == std::string::npos ? -1 : std::stoll(status.substr(place + key.size() + 1));
+}
+
+// The weights were held three times: as a file of HDF5 in memory, its copy, and the archive.
+TEST(KerasArchive, IsWrittenWithoutHoldingTheWeightsOnceMore) {
+  if (memory("VmHWM") < 0) GTEST_SKIP() << "this system does not say how much memory was used";
+  const TemporaryFolder folder;
+  KerasArchive archive = small();
+  constexpr std::int64_t mebibytes = 64;
+  for (int i = 0; i < mebibytes / 16; ++i)
+    archive.weights.groups[1].variables.emplace_back(DType::float32, Shape{4 << 20});
+  const pid_t child = fork();  // whose peak begins with what it has
+  if (child == 0) {
+    const std::int64_t before = memory("VmHWM");
+    write_keras_archive(folder / "a.keras", archive);
+    _exit(static_cast<int>(std::clamp<std::int64_t>((memory("VmHWM") - before) / 1024, 0, 255)));
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_LT(WEXITSTATUS(status), mebibytes / 2);
+  EXPECT_EQ(read_keras_archive(folder / "a.keras").weights.find("layers/dense")->variables.size(), 1 + mebibytes / 16);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
 // No space for the file: nothing of it remains, and what stood under its name before stays.

@@ -147,13 +147,10 @@ TEST(KerasWeights, OfKeras2ComeBackUnderPresentPaths) {
   }
 }
 
-TEST(KerasWeights, FilesInMemoryHoldTheSameBytes) {
+TEST(KerasWeights, AreReadFromMemoryToo) {
   const TemporaryFolder folder;
   write_keras_weights(folder / "a.weights.h5", small());
-  hdf5::File file = hdf5::File::create_bytes("memory");
-  write_weight_tree(file.root(), small());
-  const std::string bytes = file.take_bytes();
-  EXPECT_TRUE(bytes == read_file(folder / "a.weights.h5"));
+  const std::string bytes = read_file(folder / "a.weights.h5");
   const hdf5::File first = hdf5::File::open_bytes(bytes, "memory"), second = hdf5::File::open_bytes(bytes.substr(0, bytes.size()), "memory");
   expect_same(read_weight_tree(first.root()), small());
   expect_same(read_weight_tree(second.root()), small());

@@ -1,6 +1,10 @@
 #include "formats/npy.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <random>
 
@@ -13,6 +17,7 @@ namespace {
 
 using test::message_of;
 using test::TemporaryFolder;
+using test::write_plainly;
 
 // An array as numpy.save writes it.
 std::string npy(std::string_view descr, std::string_view order, std::string_view shape, std::string_view values, int version = 1) {
@@ -195,6 +200,51 @@ TEST(Zip, BoundsWhatIsRead) {
   EXPECT_EQ(reader.read("a").size(), 1000u);
   EXPECT_EQ(message_of([&] { reader.read("a", 999); }), (folder / "x.zip").string() + ": the entry 'a' has 1000 bytes; 999 may be read here\n"
                                                                                     "  hint: the archive is damaged or hostile: copy or download it again");
+}
+
+TEST(Zip, TakesFilesAsTheyLieThere) {
+  const TemporaryFolder folder;
+  const std::string bytes(3 << 20, 'b');
+  write_plainly(folder / "b", bytes);
+  std::filesystem::permissions(folder / "b", std::filesystem::perms::owner_read);
+  const auto archive = [&](bool as_file) {
+    ZipWriter writer(folder / "x.zip");
+    writer.add("a", "first");
+    if (as_file) writer.add_file("b", folder / "b");
+    else writer.add("b", bytes);
+    writer.add("c", "");
+    writer.commit();
+    return read_file(folder / "x.zip");
+  };
+  const std::string from_file = archive(true), from_memory = archive(false);
+  EXPECT_TRUE(from_file == from_memory) << "neither times nor rights of the file are kept";
+  const ZipReader reader(folder / "x.zip");
+  EXPECT_EQ(reader.names(), (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_TRUE(reader.read("b") == bytes);
+  ZipWriter writer(folder / "y.zip");
+  writer.add_file("b", folder / "absent");
+  EXPECT_NE(message_of([&] { writer.commit(); }).find("y.zip: the archive cannot be written"), std::string::npos);
+}
+
+TEST(Zip, OnAFullDiskLeavesWhatWasThere) {
+  const TemporaryFolder folder;
+  write_plainly(folder / "x.zip", "before");
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit{4096, 4096};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, SIG_IGN);
+    const std::string message = message_of([&] {
+      ZipWriter writer(folder / "x.zip");
+      writer.add("a", std::string(10'000, 'a'));
+      writer.commit();
+    });
+    _exit(message.find("x.zip: cannot be written") != std::string::npos ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(read_file(folder / "x.zip"), "before");
 }
 
 }  // namespace
