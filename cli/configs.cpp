@@ -5,6 +5,7 @@
 #include "api/inspect/plot.h"
 #include "api/inspect/reference.h"
 #include "api/model.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/file.h"
 #include "formats/json.h"
@@ -39,7 +40,8 @@ int plot(const std::filesystem::path& run_folder) {
   const std::string title = named.has_filename() ? named.filename().string() : named.parent_path().filename().string();
   plot_svg(panels, title, svg);
   plot_png(panels, title, png);
-  fmt::print("{}\n{}\n", svg.string(), png.string());
+  say(stdout, svg.string());
+  say(stdout, png.string());
   return 0;
 }
 

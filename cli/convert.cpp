@@ -2,6 +2,7 @@
 
 #include "api/experiment/experiment.h"
 #include "api/save.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/keras_weights.h"
 
@@ -46,12 +47,12 @@ int convert(const ConvertArguments& arguments) {
                   : is_architecture(source) ? load_architecture(file, options)
                                             : load_model(file, options);
     if (arguments.weights) model.load_weights(*arguments.weights, options);
-    for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
-    for (const std::string& line : skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());
+    for (const std::string& line : notes) say(stderr, "note: " + line);
+    for (const std::string& line : skipped) say(stderr, "skipped: " + line);
     if (is_weights(target)) save_weights(model, arguments.output, arguments.save);
     else save_model(model, arguments.output, arguments.save);
   }
-  fmt::print("wrote {}\n", arguments.output.string());
+  say(stdout, fmt::format("wrote {}", arguments.output.string()));
   return 0;
 }
 

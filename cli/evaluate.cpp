@@ -6,6 +6,7 @@
 #include "api/save.h"
 #include "backend/core/parallel.h"
 #include "cli/interrupt.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/json.h"
 
@@ -41,8 +42,8 @@ int evaluate(const EvaluateArguments& arguments) {
     for (const auto& [name, value] : logs) report.set(name, value);
     std::puts(write_json(report, 2).c_str());
   } else {
-    fmt::print("{}\n", data->description());
-    for (const auto& [name, value] : logs) fmt::print("{:<24} {:.6g}\n", name, value);
+    say(stdout, data->description());
+    for (const auto& [name, value] : logs) say(stdout, fmt::format("{:<24} {:.6g}", name, value));
   }
   return 0;
 }

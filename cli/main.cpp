@@ -1,13 +1,14 @@
 // nacre: the command line.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
 #include "api/version.h"
 #include "backend/core/error.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "layers/lambda.h"
 #include "scripting/lambda.h"
@@ -181,8 +182,10 @@ int main(int count, char** words) {
     return error.kind() == Error::Kind::usage ? cli::wrong_usage : cli::failed;
   } catch (const std::bad_alloc&) {
     std::fputs("out of memory\n  hint: a smaller batch_size needs less\n", stderr);
-  } catch (const std::exception& error) {
+  } catch (const InternalError& error) {
     std::fprintf(stderr, "%s\n", error.what());
+  } catch (const std::exception& error) {
+    cli::say(stderr, error.what());
   }
   return cli::failed;
 }

@@ -6,6 +6,7 @@
 
 #include "api/experiment/experiment.h"
 #include "api/save.h"
+#include "backend/core/unicode.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/json.h"
@@ -25,7 +26,7 @@ Model saved_model(const ModelFile& file) {
   std::vector<std::string> notes;
   const LoadOptions options{.notes = &notes};
   Model model = is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
-  for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
+  for (const std::string& line : notes) say(stderr, "note: " + line);
   return model;
 }
 
@@ -63,11 +64,12 @@ std::optional<std::vector<WeightRow>> weights_alone(const ModelFile& file) {
   return std::nullopt;
 }
 
-std::string text_of(const std::vector<WeightRow>& rows) {
+std::string text_of(std::vector<WeightRow> rows) {
   std::size_t name = 4, object = 5, shape = 5;
   std::int64_t elements = 0;
   std::size_t bytes = 0;
-  for (const WeightRow& row : rows) {
+  for (WeightRow& row : rows) {
+    row.name = escaped(row.name), row.object = escaped(row.object);
     name = std::max(name, row.name.size());
     object = std::max(object, row.object.size());
     shape = std::max(shape, row.type.shape.text().size());

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "api/train/clock.h"
+#include "backend/core/unicode.h"
 
 namespace nacre::cli {
 
@@ -39,6 +40,11 @@ int terminal_width(int descriptor) {
   return size.ws_col;
 }
 
+void say(std::FILE* stream, std::string_view line) {
+  std::fputs((escaped(line) + "\n").c_str(), stream);
+  std::fflush(stream);
+}
+
 std::string clock_text(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "-:--";
   const auto total = static_cast<std::int64_t>(std::min(seconds, 1e9) + 0.5);
@@ -59,7 +65,8 @@ std::string progress_line(const Progress& progress, int width) {
   std::vector<std::string> parts{fmt::format("{}/{}", progress.batch, progress.batches),
                                  fmt::format("{}/s", short_number(progress.samples_per_second)),
                                  fmt::format("ETA {}", clock_text(left))};
-  for (const auto& [name, value] : progress.metrics) parts.push_back(fmt::format("{} {}", name, metric_text(value)));
+  for (const auto& [name, value] : progress.metrics)
+    parts.push_back(fmt::format("{} {}", escaped(name), metric_text(value)));
 
   const int room = std::max(width - 1, 20);  // the last column stays free, or some terminals begin a new line
   std::string tail;
@@ -78,7 +85,7 @@ std::string progress_line(const Progress& progress, int width) {
 std::string epoch_line(const Progress& progress) {
   std::string line = fmt::format("Epoch {}/{} - {} - {} samples/s", progress.epoch + 1, progress.epochs,
                                  clock_text(progress.seconds), short_number(progress.samples_per_second));
-  for (const auto& [name, value] : progress.metrics) line += fmt::format(" - {} {}", name, metric_text(value));
+  for (const auto& [name, value] : progress.metrics) line += fmt::format(" - {} {}", escaped(name), metric_text(value));
   return line;
 }
 
@@ -107,7 +114,7 @@ void ProgressDisplay::finish(const Progress& progress) {
 
 void ProgressDisplay::say(const std::string& line) {
   clear();
-  print(descriptor_, line + "\n");
+  print(descriptor_, escaped(line) + "\n");
 }
 
 }  // namespace nacre::cli

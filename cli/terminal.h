@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -10,6 +12,9 @@ namespace nacre::cli {
 
 bool is_terminal(int descriptor);
 int terminal_width(int descriptor);  // in columns; 80 when it is not known
+
+// Writes a line, escaped: names from files do no harm.
+void say(std::FILE* stream, std::string_view line);
 
 // "0:42", "12:05", "1:02:03"
 std::string clock_text(double seconds);

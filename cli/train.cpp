@@ -52,7 +52,7 @@ class RunListener final : public ProgressListener {
   void say(std::string_view line) override {
     if (!quiet_) display_.say(std::string(line));
   }
-  void warn(std::string_view line) override { std::fprintf(stderr, "warning: %s\n", std::string(line).c_str()); }
+  void warn(std::string_view line) override { cli::say(stderr, fmt::format("warning: {}", line)); }
 
   void on_resume(const History& history) override {
     for (const History::Epoch& epoch : history.epochs) epochs_.emplace_back(epoch.epoch, epoch.logs);
@@ -146,10 +146,10 @@ int train(const TrainArguments& arguments) {
   config.set("output", folder.path().string());
   folder.write_config(config);
   if (!arguments.json) {
-    fmt::print("{}\n", data.train->description());
-    fmt::print("{} on {}, {} thread{}; files go to {}\n", experiment.config().name, model.trainer().backend().description(), threads(),
-               threads() == 1 ? "" : "s", folder.path().string());
-    std::fflush(stdout);
+    say(stdout, data.train->description());
+    say(stdout, fmt::format("{} on {}, {} thread{}; files go to {}", experiment.config().name,
+                            model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s",
+                            folder.path().string()));
   }
 
   const Interrupt interrupt;
@@ -172,10 +172,10 @@ int train(const TrainArguments& arguments) {
     std::puts(write_json(json_report(folder, history), 2).c_str());
   } else if (history.interrupted) {
     // The resolved configuration holds the overrides and the folder too.
-    fmt::print("stopped; to go on: nacre train {} --resume\n", folder.config().string());
+    say(stdout, fmt::format("stopped; to go on: nacre train {} --resume", folder.config().string()));
   } else {
-    if (!history.stopped.empty()) fmt::print("ended early: {}\n", history.stopped);
-    fmt::print("saved {}\n", folder.model().string());
+    if (!history.stopped.empty()) say(stdout, fmt::format("ended early: {}", history.stopped));
+    say(stdout, fmt::format("saved {}", folder.model().string()));
   }
   return history.interrupted ? 1 : 0;
 }

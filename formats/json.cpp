@@ -5,6 +5,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "backend/core/unicode.h"
 #include "formats/file.h"
 #include "formats/scalar.h"
 

@@ -21,9 +21,4 @@ Tree decimal_number(std::string_view text);
 // Infinite values and NaN are the caller's.
 std::string real_text(double value);
 
-std::size_t valid_utf8(std::string_view text);  // how many bytes, from the first on, are UTF-8
-void append_utf8(std::string& text, char32_t code_point);
-// The code point at `position` of valid UTF-8, which moves behind it.
-char32_t next_utf8(std::string_view text, std::size_t& position);
-
 }  // namespace nacre

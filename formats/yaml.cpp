@@ -12,6 +12,7 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "backend/core/unicode.h"
 #include "formats/file.h"
 #include "formats/scalar.h"
 
@@ -269,10 +270,6 @@ bool old_boolean(std::string_view text) {
   std::string lower(text);
   std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return std::find(words.begin(), words.end(), lower) != words.end();
-}
-
-bool printable(char32_t c) {
-  return c >= 0x20 && (c < 0x7f || c > 0x9f) && c != 0x2028 && c != 0x2029 && c != 0xfeff && (c & 0xfffe) != 0xfffe;
 }
 
 bool all_printable(std::string_view text, bool newlines) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/inspect/summary.h"
+#include "backend/core/unicode.h"
 
 namespace nacre {
 
@@ -98,7 +99,8 @@ class Table {
   void row(const std::vector<std::string>& cells, std::string_view bar) {
     std::vector<std::vector<std::string>> parts;
     std::size_t height = 0;
-    for (std::size_t i = 0; i < cells.size(); ++i) height = std::max(height, parts.emplace_back(wrapped(cells[i], widths_[i])).size());
+    for (std::size_t i = 0; i < cells.size(); ++i)
+      height = std::max(height, parts.emplace_back(wrapped(escaped(cells[i]), widths_[i])).size());
     for (std::size_t line = 0; line < height; ++line) {
       for (std::size_t i = 0; i < cells.size(); ++i) {
         const std::string cell = line < parts[i].size() ? parts[i][line] : "";
@@ -137,7 +139,7 @@ std::string memory_line(std::string_view what, const ModelSummary::Memory& memor
 }  // namespace
 
 std::string ModelSummary::text(int width) const {
-  std::string text = fmt::format("Model: \"{}\"\n", name);
+  std::string text = fmt::format("Model: \"{}\"\n", escaped(name));
   // What a layer takes is a shape in a stack, and the layers before it in a graph.
   if (branches) {
     Table table(share(width, {0.30, 0.26, 0.17, 0.27}), 2);
@@ -159,8 +161,8 @@ std::string ModelSummary::text(int width) const {
   text += fmt::format(" Trainable params: {} ({})\n", with_commas(trainable), readable_bytes(trainable_bytes));
   text += fmt::format(" Non-trainable params: {} ({})\n", with_commas(non_trainable), readable_bytes(non_trainable_bytes));
   if (optimizer) text += fmt::format(" Optimizer params: {} ({})\n", with_commas(optimizer), readable_bytes(optimizer_bytes));
-  for (const Port& input : inputs) text += fmt::format(" Input '{}': {}\n", input.name, input.type);
-  for (const Port& output : outputs) text += fmt::format(" Output '{}': {}\n", output.name, output.type);
+  for (const Port& input : inputs) text += fmt::format(" Input '{}': {}\n", escaped(input.name), input.type);
+  for (const Port& output : outputs) text += fmt::format(" Output '{}': {}\n", escaped(output.name), output.type);
   if (flops) text += fmt::format(" FLOPs per sample: {}\n", readable_flops(*flops));
   if (prediction) text += memory_line("Prediction", *prediction);
   if (training) text += memory_line("Training", *training);

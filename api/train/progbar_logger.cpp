@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/train/clock.h"
+#include "backend/core/unicode.h"
 
 namespace nacre::callbacks {
 
@@ -47,7 +48,7 @@ void ProgbarLogger::show(std::int64_t done, std::int64_t batches, const Logs& lo
   line += last ? fmt::format(" {} {}/step", duration(elapsed), duration(step))
                : fmt::format(" {}", duration(step * static_cast<double>(batches - done)));
   for (const auto& [name, value] : logs) line += fmt::format(" - {}: {:.4g}", name, value);
-  fmt::print(stream_, "{}{}{}", terminal_ ? "\r" : "", line, last ? "\n" : "\x1b[K");
+  fmt::print(stream_, "{}{}{}", terminal_ ? "\r" : "", escaped(line), last ? "\n" : "\x1b[K");
   std::fflush(stream_);
 }
 

@@ -1,6 +1,7 @@
 #include "api/train/progress.h"
 
 #include "api/train/clock.h"
+#include "backend/core/unicode.h"
 
 namespace nacre {
 
@@ -14,12 +15,11 @@ void PlainProgress::on_end(const Sweep& sweep, const Logs& logs) {
                      : sweep.kind == Sweep::Kind::predict ? "prediction"
                                                         : "test";
   for (const auto& [name, value] : logs) line += fmt::format("  {} {:.4g}", name, value);
-  fmt::print(stream_, "{}  {:.1f} s\n", line, now() - started_);
-  std::fflush(stream_);
+  say(fmt::format("{}  {:.1f} s", line, now() - started_));
 }
 
-void PlainProgress::say(std::string_view line) { fmt::print(stream_, "{}\n", line), std::fflush(stream_); }
+void PlainProgress::say(std::string_view line) { fmt::print(stream_, "{}\n", escaped(line)), std::fflush(stream_); }
 
-void PlainProgress::warn(std::string_view line) { fmt::print(stream_, "warning: {}\n", line), std::fflush(stream_); }
+void PlainProgress::warn(std::string_view line) { say(fmt::format("warning: {}", line)); }
 
 }  // namespace nacre

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <numeric>
 
+#include "backend/core/unicode.h"
+
 namespace nacre {
 
 std::string Mark::text() const {
@@ -45,15 +47,15 @@ Error& Error::usage() & {
 
 void Error::compose() {
   text_.clear();
-  if (mark_) text_ += mark_.text() + ": ";
-  if (!subject_.empty()) text_ += subject_ + ": ";
-  text_ += message_;
-  for (const std::string& scope : scopes_) text_ += "\n  " + scope;
-  if (!hint_.empty()) text_ += "\n  hint: " + hint_;
+  if (mark_) text_ += escaped(mark_.text()) + ": ";
+  if (!subject_.empty()) text_ += escaped(subject_) + ": ";
+  text_ += escaped(message_);
+  for (const std::string& scope : scopes_) text_ += "\n  " + escaped(scope);
+  if (!hint_.empty()) text_ += "\n  hint: " + escaped(hint_);
 }
 
 InternalError::InternalError(std::string_view message)
-    : text_(fmt::format("internal error: {}\n  hint: this is a defect of nacre, please report it", message)) {}
+    : text_(fmt::format("internal error: {}\n  hint: this is a defect of nacre, please report it", escaped(message))) {}
 
 namespace {
 

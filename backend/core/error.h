@@ -56,7 +56,7 @@ class Error : public std::exception {
   const std::string& subject() const { return subject_; }
   const std::vector<std::string>& scopes() const { return scopes_; }
   const std::string& hint_text() const { return hint_; }
-  const char* what() const noexcept override { return text_.c_str(); }  // the whole text, as above
+  const char* what() const noexcept override { return text_.c_str(); }  // the whole text, as above, each part escaped
 
  private:
   void compose();

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "formats/keras_h5.h"
 #include "tests/cli/run_nacre.h"
 #include "tests/support/paths.h"
 
@@ -175,6 +176,41 @@ TEST_F(Mistakes, KilledWhileSavingKeepsThePreviousFile) {
     const Outcome summary = nacre({"summary", "run/checkpoint.h5"});
     EXPECT_EQ(summary.status, 0) << summary.err;
   }
+}
+
+// Names from files went to the terminal as they were: those of a hostile one can recolour it, or write over what it
+// shows.
+TEST_F(Mistakes, NamesFromFilesAreEscaped) {
+  const auto architecture = [&](std::string_view class_name) {
+    write_plainly(folder_ / "hostile.json",
+                  fmt::format(
+                      R"({{"class_name": "Sequential", "config": {{"name": "n\u001b[2J", "layers": [
+          {{"class_name": "InputLayer", "config": {{"batch_shape": [null, 3], "name": "in\r"}}}},
+          {{"class_name": "{}", "config": {{"name": "d\u001b[1m\nb", "units": 2}}}}]}}}})",
+                      class_name));
+  };
+  KerasFile weights;
+  weights.layers.push_back({"fc\x1b[1m", {{"fc/kernel\n:0", Tensor::of<float>({1}, {1})}}});
+  write_keras_h5(folder_ / "weights.h5", weights);
+  const auto harmless = [](const std::string& text) { return text.find_first_of("\x1b\r") == std::string::npos; };
+
+  architecture("Dense");
+  const Outcome table = nacre({"summary", "hostile.json"}), rows = nacre({"summary", "weights.h5"});
+  EXPECT_EQ(table.status, 0) << table.err;
+  EXPECT_TRUE(harmless(table.out + table.err)) << table.out;
+  for (const char* name : {R"(Model: "n\x1b[2J")", R"(d\x1b[1m\nb)", R"(Input 'in\r')"})
+    EXPECT_NE(table.out.find(name), std::string::npos) << table.out;
+  EXPECT_EQ(rows.status, 0) << rows.err;
+  EXPECT_TRUE(harmless(rows.out + rows.err)) << rows.out;
+  EXPECT_NE(rows.out.find(R"(fc/kernel\n:0  fc\x1b[1m  (1,))"), std::string::npos) << rows.out;
+  const Outcome copied = nacre({"convert", "hostile.json", "copy.keras", "--weights", "weights.h5", "--by-name"});
+  EXPECT_TRUE(harmless(copied.out + copied.err)) << copied.err;
+
+  architecture(R"(Den\u001bse)");
+  const Outcome unknown = nacre({"summary", "hostile.json"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_NE(unknown.err.find(R"(Den\x1bse)"), std::string::npos) << unknown.err;
+  EXPECT_TRUE(harmless(unknown.err)) << unknown.err;
 }
 
 }  // namespace
