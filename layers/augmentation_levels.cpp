@@ -97,6 +97,13 @@ class ClaheLayer final : public ImageLayer<ContrastLimitedAdaptiveHistogramEqual
   bool keeps_dtype() const override { return true; }
   Value transform(Context&, Value pictures) override {
     const Shape shape = pictures.shape();
+    for (const int axis : {1, 2}) {
+      const std::int64_t tiles = config_.tile_grid_size[static_cast<std::size_t>(axis - 1)];
+      need(
+          shape[axis] == unknown || tiles <= 2 * shape[axis],
+          "got {} tiles for an axis of {} elements, wanted at most {}: they may reach beyond a picture by its own size",
+          tiles, shape[axis], 2 * shape[axis]);
+    }
     if (!shape.known()) return pictures;
     const std::int64_t down = config_.tile_grid_size[0], across = config_.tile_grid_size[1];
     const std::int64_t tile_height = (shape[1] + down - 1) / down, tile_width = (shape[2] + across - 1) / across;

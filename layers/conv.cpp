@@ -152,7 +152,7 @@ class DepthwiseConvLayer final : public ConvBase<DepthwiseConvConfig<rank>, rank
     const std::int64_t in = this->channels(inputs);
     kernel_ = this->add_weight("kernel", this->kernel_shape(in, c.depth_multiplier), c.depthwise_initializer,
                                {.regularizer = c.depthwise_regularizer, .constraint = c.depthwise_constraint});
-    this->add_bias(in * c.depth_multiplier);
+    this->add_bias(emit::product(in, c.depth_multiplier));
   }
   Value convolve(Context& context, Value x) override {
     return depthwise(x, this->value(context, kernel_), this->attrs());
@@ -176,8 +176,8 @@ class SeparableConvLayer final : public ConvBase<SeparableConvConfig<rank>, rank
                          {.regularizer = c.depthwise_regularizer, .constraint = c.depthwise_constraint});
     Shape pointwise(std::vector<std::int64_t>(rank, 1));
     pointwise_kernel_ = this->add_weight(
-        "pointwise_kernel", pointwise + Shape{in * c.depth_multiplier, c.filters}, c.pointwise_initializer,
-        {.regularizer = c.pointwise_regularizer, .constraint = c.pointwise_constraint});
+        "pointwise_kernel", pointwise + Shape{emit::product(in, c.depth_multiplier), c.filters},
+        c.pointwise_initializer, {.regularizer = c.pointwise_regularizer, .constraint = c.pointwise_constraint});
     this->add_bias(c.filters);
   }
   Value convolve(Context& context, Value x) override {

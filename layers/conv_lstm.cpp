@@ -73,13 +73,14 @@ class ConvLSTMCell final : public ConfiguredLayer<ConvLSTMConfig<rank>, Cell> {
   void build(const std::vector<Shape>& inputs) override {
     const auto& c = this->config_;
     const Shape window(sizes_of(c.kernel_size));
-    kernel_ = this->add_weight("kernel", window + Shape{inputs[0][-1], gates * c.filters}, c.kernel_initializer,
+    const std::int64_t width = emit::product(gates, c.filters);
+    kernel_ = this->add_weight("kernel", window + Shape{inputs[0][-1], width}, c.kernel_initializer,
                                {.regularizer = c.kernel_regularizer, .constraint = c.kernel_constraint});
     recurrent_kernel_ =
-        this->add_weight("recurrent_kernel", window + Shape{c.filters, gates * c.filters}, c.recurrent_initializer,
+        this->add_weight("recurrent_kernel", window + Shape{c.filters, width}, c.recurrent_initializer,
                          {.regularizer = c.recurrent_regularizer, .constraint = c.recurrent_constraint});
     if (c.use_bias)
-      bias_ = this->add_weight("bias", {gates * c.filters},
+      bias_ = this->add_weight("bias", {width},
                                c.unit_forget_bias ? with_unit_forget_bias(c.bias_initializer) : c.bias_initializer,
                                {.regularizer = c.bias_regularizer, .constraint = c.bias_constraint});
     state_ = Shape();

@@ -89,4 +89,10 @@ std::int64_t known_size(const Shape& shape, int axis) {
   return shape[axis];
 }
 
+std::int64_t product(std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  if (__builtin_mul_overflow(a, b, &result)) throw Error("{} × {} is too large for a size", a, b);
+  return result;
+}
+
 }  // namespace nacre::emit

@@ -24,5 +24,7 @@ void want_rank_at_least(const Shape& shape, int rank);
 void want_size(const Shape& shape, int axis, std::int64_t size);
 // The size of that axis; throws Error when it is unknown.
 std::int64_t known_size(const Shape& shape, int axis);
+// The size that is the product of two; throws Error when it is none.
+std::int64_t product(std::int64_t a, std::int64_t b);
 
 }  // namespace nacre::emit

@@ -3,6 +3,7 @@
 #include <limits>
 #include <numbers>
 
+#include "backend/core/memory.h"
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/shape.h"
 #include "layers/emit.h"
@@ -174,12 +175,10 @@ namespace image {
 Value resized_axis(Value x, int axis, std::int64_t size, Resampling interpolation, bool antialias) {
   const std::int64_t from = x.shape()[axis];
   if (from == size) return x;
-  if (from == unknown) {
-    Shape shape = x.shape();
-    shape.set(axis, size);
-    return emit::zeros(x.graph(), {x.dtype(), shape});
-  }
-  want_sizes(from, size);
+  if (from != unknown) want_sizes(from, size);
+  Shape shape = x.shape();
+  shape.set(axis, size);
+  if (!shape.known() || from == unknown) return emit::zeros(x.graph(), {x.dtype(), shape});
   if (interpolation == Resampling::nearest) return taken(x, axis, nearest_elements(from, size));
   // (to, from) · (…, from, inner): what comes before the axis are matrices of their own, what comes after it their
   // columns.
@@ -191,6 +190,10 @@ Value resized_axis(Value x, int axis, std::int64_t size, Resampling interpolatio
 }
 
 Value resized(Value pictures, std::int64_t height, std::int64_t width, Resampling interpolation, bool antialias) {
+  Type result{pictures.dtype(), pictures.shape()};
+  result.shape.set(1, height);
+  result.shape.set(2, width);
+  if (result.shape.known()) want_memory(result.bytes(), result.text());  // before weights are made
   return resized_axis(resized_axis(pictures, 1, height, interpolation, antialias), 2, width, interpolation, antialias);
 }
 

@@ -1,7 +1,9 @@
 #include "layers/layer.h"
 
 #include <algorithm>
+#include <new>
 #include <numbers>
+#include <stdexcept>
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/random.h"
@@ -78,6 +80,23 @@ void Layer::set_parent(const std::string& parent) {
   for (const auto& sublayer : sublayers()) sublayer->set_parent(prefixes_sublayers() ? path_ : "");
 }
 
+namespace {
+
+// In a handler: throws on what was thrown, with the layer's label.
+[[noreturn]] void rethrow_about(const std::string& label) {
+  try {
+    throw;
+  } catch (Error& error) {
+    error.about(label);
+    throw;
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
+  }
+  throw Error("out of memory: its sizes ask for more than there is").about(label);
+}
+
+}  // namespace
+
 // --- building -----------------------------------------------------------------------------------------------------
 
 void Layer::check(const std::vector<Shape>&) const {}
@@ -91,9 +110,8 @@ void Layer::ensure_built(const std::vector<Shape>& inputs) {
     check(inputs);
     build(inputs);
     set_parent(parent_);  // sublayers that were made just now
-  } catch (Error& error) {
-    error.about(label());
-    throw;
+  } catch (...) {
+    rethrow_about(label());
   }
   built_shapes_ = inputs;
   built_ = true;
@@ -180,10 +198,14 @@ void Layer::reset_states() {
 }
 
 void Layer::initialize(std::uint64_t seed) {
-  for (const Weight& weight : weights())
-    if (!weight.variable->has_value())
-      weight.variable->assign((*weight.initializer)(weight.variable->shape(), weight.variable->type().dtype,
-                                                    RandomKey::of(seed, weight.variable->path())));
+  for (const auto& [variable, initializer, regularizer, constraint] : weights()) {
+    if (variable->has_value()) continue;
+    within([&] { return fmt::format("while making the weight '{}'", variable->path()); },
+           [&] {
+             variable->assign(
+                 (*initializer)(variable->shape(), variable->type().dtype, RandomKey::of(seed, variable->path())));
+           });
+  }
 }
 
 std::int64_t Layer::count_params() const {
@@ -240,10 +262,9 @@ CallResult Layer::operator()(Context& context, CallArguments arguments) {
         context.add_loss((*weight.regularizer)(context.graph().variable(weight.variable)));
     context.set_training(training);
     return result;
-  } catch (Error& error) {
+  } catch (...) {
     context.set_training(training);
-    error.about(label());
-    throw;
+    rethrow_about(label());
   }
 }
 

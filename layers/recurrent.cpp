@@ -57,7 +57,8 @@ class GatedCell : public ConfiguredLayer<Config, Cell> {
   }
 
  protected:
-  virtual Shape bias_shape() const { return {gates * this->config_.units}; }
+  std::int64_t width() const { return emit::product(gates, this->config_.units); }
+  virtual Shape bias_shape() const { return {width()}; }
   virtual Ref<Initializer> bias_initializer() const { return this->config_.bias_initializer; }
   virtual Value input_bias(Value bias) const { return bias; }
   void check(const std::vector<Shape>& inputs) const override {
@@ -66,10 +67,10 @@ class GatedCell : public ConfiguredLayer<Config, Cell> {
   }
   void build(const std::vector<Shape>& inputs) override {
     const Config& c = this->config_;
-    kernel_ = this->add_weight("kernel", {emit::known_size(inputs[0], -1), gates * c.units}, c.kernel_initializer,
+    kernel_ = this->add_weight("kernel", {emit::known_size(inputs[0], -1), width()}, c.kernel_initializer,
                                {.regularizer = c.kernel_regularizer, .constraint = c.kernel_constraint});
     recurrent_kernel_ =
-        this->add_weight("recurrent_kernel", {c.units, gates * c.units}, c.recurrent_initializer,
+        this->add_weight("recurrent_kernel", {c.units, width()}, c.recurrent_initializer,
                          {.regularizer = c.recurrent_regularizer, .constraint = c.recurrent_constraint});
     if (c.use_bias)
       bias_ = this->add_weight("bias", bias_shape(), bias_initializer(),
@@ -142,7 +143,7 @@ class GatedRecurrentCell final : public GatedCell<Config, 3> {
 
  protected:
   Shape bias_shape() const override {
-    return this->config_.reset_after ? Shape{2, 3 * this->config_.units} : Shape{3 * this->config_.units};
+    return this->config_.reset_after ? Shape{2, this->width()} : Shape{this->width()};
   }
   Value input_bias(Value bias) const override {
     return this->config_.reset_after ? ops::slice_axis(bias, 0, 0, 1) : bias;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/core/memory.h"
 #include "backend/planner.h"
 
 namespace nacre::compile {
@@ -207,6 +208,21 @@ class MemoryPlanner {
 
 }  // namespace
 
-MemoryPlan plan_memory(Schedule& schedule, const Backend& backend) { return MemoryPlanner(schedule, backend).run(); }
+MemoryPlan plan_memory(Schedule& schedule, const Backend& backend) {
+  MemoryPlan plan = MemoryPlanner(schedule, backend).run();
+  try {
+    want_memory(plan.arena_bytes + plan.persistent_bytes, "what the layers compute at a time");
+  } catch (Error& error) {
+    const auto bytes_of = [&](int index) { return schedule.places[static_cast<std::size_t>(index)].type.bytes(); };
+    std::size_t most = 0;
+    const Step* largest = nullptr;
+    for (const Step& step : schedule.steps)
+      for (int out : step.outputs)
+        if (bytes_of(out) > most) most = bytes_of(out), largest = &step;
+    if (largest && !largest->label.empty()) error.within(fmt::format("most of it {}: {} bytes", largest->label, most));
+    throw;
+  }
+  return plan;
+}
 
 }  // namespace nacre::compile

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/core/memory.h"
+
 namespace nacre::compile {
 
 namespace {
@@ -115,6 +117,15 @@ class Scheduler {
         add_place(node.types()[0], Layout::plain(), storage, node.is(op::constant))};
   }
 
+  static void want_room(const Node& node) {
+    try {
+      for (const Type& type : node.types()) want_memory(type.bytes(), type.text());
+    } catch (Error& error) {
+      if (!node.label().empty()) error.about(node.label());
+      throw;
+    }
+  }
+
   void add(const Node& node) {
     for (const Type& type : node.types())
       ensure(type.shape.known(), "'{}' was compiled with the shape {}", node.op().name, type);
@@ -136,6 +147,7 @@ class Scheduler {
       return;  // nothing to compute
     }
 
+    want_room(node);
     const KernelRow* row = backend_.row(node);
     if (!row) {
       std::string types;

@@ -3,6 +3,8 @@
 #include <memory>
 #include <new>
 
+#include "backend/core/memory.h"
+
 namespace nacre {
 
 std::shared_ptr<std::byte[]> allocate_bytes(std::size_t bytes) {
@@ -16,6 +18,7 @@ namespace {
 
 // Memory for the elements of a tensor; texts are constructed in it, and destroyed with it.
 std::shared_ptr<std::byte[]> allocate_elements(const Type& type) {
+  want_memory(type.bytes(), type.text());
   std::shared_ptr<std::byte[]> memory = allocate_bytes(type.bytes());
   if (type.dtype != DType::string) return memory;
   const auto count = static_cast<std::size_t>(type.shape.elements());

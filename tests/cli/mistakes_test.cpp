@@ -178,6 +178,30 @@ TEST_F(Mistakes, KilledWhileSavingKeepsThePreviousFile) {
   }
 }
 
+// They ended as "out of memory", of nobody and no size.
+TEST_F(Mistakes, SizesBeyondTheMachineNameTheirLayer) {
+  const Outcome picture =
+      with_layers("    - Resizing: {height: 1048576, width: 1048576, interpolation: nearest, name: huge}\n", "summary");
+  const Outcome weighed = with_layers("    - Resizing: {height: 16777216, width: 16777216, name: huge}\n", "summary");
+  EXPECT_NE(weighed.err.find("layer 'huge' (Resizing): float32("), std::string::npos) << weighed.err;
+  EXPECT_EQ(picture.status, 1);
+  EXPECT_NE(picture.err.find("layer 'huge' (Resizing): float32("), std::string::npos) << picture.err;
+  EXPECT_NE(picture.err.find("1048576, 1048576, 1) takes "), std::string::npos) << picture.err;
+  const Outcome tiles = with_layers(
+      "    - ContrastLimitedAdaptiveHistogramEqualization: {tile_grid_size: 4294967296, name: huge}\n", "summary");
+  EXPECT_NE(tiles.err.find("layer 'huge' (ContrastLimitedAdaptiveHistogramEqualization): got 4294967296 tiles for an "
+                           "axis of 28 elements, wanted at most 56"),
+            std::string::npos)
+      << tiles.err;
+  write_small();
+  const Outcome weights = train({"model.sequential.digit.units=1099511627776", "data.train.digits.count=1"});
+  EXPECT_EQ(weights.status, 1);
+  EXPECT_NE(weights.err.find("float32(784, 1099511627776) takes 3448068464705536 bytes, and this machine has "),
+            std::string::npos)
+      << weights.err;
+  EXPECT_NE(weights.err.find("while making the weight 'digit/kernel'"), std::string::npos) << weights.err;
+}
+
 // Names from files went to the terminal as they were: those of a hostile one can recolour it, or write over what it
 // shows.
 TEST_F(Mistakes, NamesFromFilesAreEscaped) {

@@ -33,6 +33,13 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"InputLayer: {shape: [9223372036854775807]}", {}},
         Hostile{"LSTMCell: {units: 9223372036854775807}", {{4}}},
         Hostile{"ConvLSTM1D: {filters: 9223372036854775807, kernel_size: 3}", {{5, 7, 4}}},
+        Hostile{"SimpleRNN: {units: 4611686018427387904}", {{5, 4}}},
+        Hostile{"LSTM: {units: 4611686018427387904}", {{5, 4}}},
+        Hostile{"GRU: {units: 6148914691236517206}", {{5, 4}}},  // three times as many wrap to 2
+        Hostile{"ConvLSTM1D: {filters: 4611686018427387905, kernel_size: 3}", {{5, 7, 4}}},
+        Hostile{"DepthwiseConv1D: {kernel_size: 3, depth_multiplier: 4611686018427387905}", {{9, 4}}},
+        Hostile{"ContrastLimitedAdaptiveHistogramEqualization: {tile_grid_size: 9223372036854775807}", {{6, 5, 3}}},
+        Hostile{"ContrastLimitedAdaptiveHistogramEqualization: {tile_grid_size: [8, 11]}", {{6, 5, 3}}},
         Hostile{"Conv1D: {filters: 2, kernel_size: 2, dilation_rate: 9223372036854775807}", {{9, 3}}},
         Hostile{"AdaptiveMaxPooling1D: {output_size: 9223372036854775807}", {{7, 3}}},
         Hostile{"LocallyConnected2D: {filters: 4294967296, kernel_size: 3, implementation: 3}", {{4, 5, 3}}},
