@@ -85,6 +85,9 @@ FitOptions fit_options(const Experiment& experiment, const Experiment::Data& dat
   options.epochs = config.epochs;
   options.batch_size = config.batch_size;
   options.validation = data.validation;
+  options.initial_epoch = config.initial_epoch;
+  options.validation_batch_size = config.validation_batch_size.value_or(0);
+  options.validation_steps = config.validation_steps.value_or(0);
   options.validation_freq = config.validation_freq;
   options.steps_per_epoch = config.steps_per_epoch.value_or(0);
   options.shuffle = config.shuffle;

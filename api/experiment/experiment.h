@@ -37,9 +37,10 @@ template <> struct FieldKind<std::map<std::int64_t, double>> {
 
 // Keras's arguments of fit.
 struct FitConfig {
-  std::int64_t batch_size = 32, epochs = 1;
+  std::int64_t batch_size = 32, epochs = 1, initial_epoch = 0;
   bool shuffle = true;
   std::optional<double> validation_split;
+  std::optional<std::int64_t> validation_batch_size, validation_steps;
   std::int64_t validation_freq = 1;
   std::optional<std::int64_t> steps_per_epoch;
   std::map<std::int64_t, double> class_weight;
@@ -47,8 +48,13 @@ struct FitConfig {
   static void describe(auto&& field) {
     field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
     field("epochs", &FitConfig::epochs, "passes over the training data", at_least(0));
+    field("initial_epoch", &FitConfig::initial_epoch, "where training begins; epochs are counted from 0 all the same",
+          at_least(0));
     field("shuffle", &FitConfig::shuffle, "a new order of the samples in each epoch");
     field("validation_split", &FitConfig::validation_split, "this share at the end of the training data validates", from_below(0, 1));
+    field("validation_batch_size", &FitConfig::validation_batch_size, "samples a step of validation; null: batch_size",
+          at_least(1));
+    field("validation_steps", &FitConfig::validation_steps, "ends validations after so many batches", at_least(1));
     field("validation_freq", &FitConfig::validation_freq, "validate after so many epochs", at_least(1));
     field("steps_per_epoch", &FitConfig::steps_per_epoch, "ends epochs after so many batches", at_least(1));
     field("class_weight", &FitConfig::class_weight, "{class: weight}: how much samples of a class count");

@@ -101,6 +101,20 @@ TEST_F(Verbs, TrainAsJson) {
   EXPECT_TRUE(report["history"].items()[0]["val_loss"].is_number());
 }
 
+TEST_F(Verbs, TrainTakesKerasKeysOfEpochsAndValidation) {
+  const Outcome outcome =
+      nacre({"train", "tiny.yaml", "train.initial_epoch=1", "train.epochs=3", "train.validation_batch_size=10",
+             "train.validation_steps=2", "--output", "part", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Tree report = parse_json(outcome.out, "out");
+  ASSERT_EQ(report["history"].items().size(), 2u);
+  EXPECT_EQ(report["history"].items()[0]["epoch"].as_integer(), 2);
+  const Outcome tested = nacre({"evaluate", "part/model.h5", "--data", "digits:20,9", "--batch-size", "10", "--json"});
+  ASSERT_EQ(tested.status, 0) << tested.err;
+  EXPECT_EQ(parse_json(tested.out, "out")["loss"].as_number(), report["history"].items()[1]["val_loss"].as_number());
+  EXPECT_EQ(nacre({"train", "tiny.yaml", "train.validation_steps=0"}).status, 2);
+}
+
 TEST_F(Verbs, TheWrittenConfigTrainsTheSame) {
   ASSERT_EQ(nacre({"train", "run/config.yaml", "--output", "from_config"}).status, 0);
   EXPECT_TRUE(bytes_of(at("run/model.h5")) == bytes_of(at("from_config/model.h5")));

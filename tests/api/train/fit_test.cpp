@@ -134,6 +134,21 @@ TEST(FitData, TheLastPartValidates) {
   EXPECT_EQ(number(history.epochs[1].logs, "val_loss"), number(tested, "loss"));
 }
 
+TEST(FitData, EpochsBeginAndValidationsEndWhereItIsSaid) {
+  Sequential model = classifier();
+  model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
+  const Blobs data = blobs(50);
+  const History history = model.fit(
+      labelled(data),
+      {.epochs = 4, .initial_epoch = 2, .validation_split = 0.2, .validation_batch_size = 3, .validation_steps = 2});
+  ASSERT_EQ(history.epochs.size(), 2u);
+  EXPECT_EQ(history.epochs.front().epoch, 2);
+  const Logs tested =
+      model.evaluate(array_dataset({.inputs = {data.features.rows(40, 46)}, .targets = {data.labels.rows(40, 46)}}),
+                     {.batch_size = 3});
+  EXPECT_EQ(number(history.epochs[1].logs, "val_loss"), number(tested, "loss"));
+}
+
 TEST(FitData, WrongLabelsAreNamed) {
   Sequential model = classifier();
   model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
