@@ -4,6 +4,7 @@
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/reduce.h"
+#include "backend/graph/ops/shape.h"
 #include "backend/graph/ops/softmax.h"
 #include "layers/emit.h"
 
@@ -31,6 +32,29 @@ Value soft_shrink(Value x, double threshold) {
 
 Value hard_shrink(Value x, double threshold) {
   return ops::select(ops::greater(ops::abs(x), ops::scalar_like(x, threshold)), x, ops::scalar_like(x, 0));
+}
+
+Value threshold(Value x, double threshold, double default_value) {
+  return ops::select(ops::greater(x, ops::scalar_like(x, threshold)), x, ops::scalar_like(x, default_value));
+}
+
+Value glu(Value x, int axis) {
+  const std::int64_t size = x.shape()[axis];
+  if (size == unknown) return x;
+  need(size % 2 == 0, "got {}, wanted an even size in axis {}", x.shape(), axis);
+  return ops::slice_axis(x, axis, 0, size / 2) * ops::sigmoid(ops::slice_axis(x, axis, size / 2, size));
+}
+
+Value softmax(Value x, const std::vector<std::int64_t>& axes) {
+  if (axes.size() == 1) return ops::softmax(x, static_cast<int>(axes[0]));
+  const Value powers = ops::exp(x - ops::stop_gradient(ops::max(x, axes, true)));
+  return powers / ops::sum(powers, axes, true);
+}
+
+Value log_softmax(Value x, const std::vector<std::int64_t>& axes) {
+  if (axes.size() == 1) return ops::log_softmax(x, static_cast<int>(axes[0]));
+  const Value below = x - ops::stop_gradient(ops::max(x, axes, true));
+  return below - ops::log(ops::sum(ops::exp(below), axes, true));
 }
 
 }  // namespace activation
@@ -91,9 +115,7 @@ class ThresholdedReLULayer final : public FunctionLayer<ThresholdedReLUConfig> {
   using FunctionLayer::FunctionLayer;
 
  protected:
-  Value apply(Value x) const override {
-    return ops::select(ops::greater(x, ops::scalar_like(x, config_.theta)), x, ops::scalar_like(x, 0));
-  }
+  Value apply(Value x) const override { return activation::threshold(x, config_.theta, 0); }
 };
 
 class PReLULayer final : public ConfiguredLayer<PReLUConfig> {
@@ -133,14 +155,7 @@ class SoftmaxLayer final : public ConfiguredLayer<SoftmaxConfig> {
     Value x = arguments.inputs[0];
     const Value mask = arguments.masks[0];
     if (mask) x = ops::select(mask, x, ops::scalar_like(x, x.dtype() == DType::float16 ? -3e4 : -1e9));
-    const std::vector<std::int64_t> axes = config_.axis.in(x.shape());
-    Value y;
-    if (axes.size() == 1) {
-      y = ops::softmax(x, static_cast<int>(axes[0]));
-    } else {
-      const Value exponentials = ops::exp(x - ops::stop_gradient(ops::max(x, axes, true)));
-      y = exponentials / ops::sum(exponentials, axes, true);
-    }
+    const Value y = activation::softmax(x, config_.axis.in(x.shape()));
     return {mask ? ops::select(mask, y, ops::scalar_like(y, 0)) : y};
   }
 };

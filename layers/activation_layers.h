@@ -13,6 +13,10 @@ Value gelu(Value x);  // exact, by erf
 Value squareplus(Value x, double b);
 Value soft_shrink(Value x, double threshold);
 Value hard_shrink(Value x, double threshold);
+Value threshold(Value x, double threshold, double default_value);  // x above the threshold, else the other value
+Value glu(Value x, int axis);  // the first half of the axis, gated by the other; x where its size is unknown
+Value softmax(Value x, const std::vector<std::int64_t>& axes);  // over all of them together
+Value log_softmax(Value x, const std::vector<std::int64_t>& axes);
 }  // namespace activation
 
 struct ActivationConfig {

@@ -46,13 +46,7 @@ Value sparse_plus(Value x) { return where(above(x, -1), ops::select(below(x, 1),
 Value sparse_sigmoid(Value x) { return ops::clip(0.5 * x + 0.5, 0, 1); }
 Value softmax(Value x) { return ops::softmax(x); }
 Value log_softmax(Value x) { return ops::log_softmax(x); }
-// The first half of the last axis, gated by the other.
-Value glu(Value x) {
-  const std::int64_t size = x.shape()[-1];
-  need(size == unknown || size % 2 == 0, "glu got {}, wanted an even size in the last axis", x.shape());
-  if (size == unknown) return x;
-  return ops::slice_axis(x, -1, 0, size / 2) * ops::sigmoid(ops::slice_axis(x, -1, size / 2, size));
-}
+Value glu(Value x) { return activation::glu(x, -1); }
 // The projection of x onto the simplex, max(x - t, 0), by Martins and Astudillo, "From softmax to sparsemax" (2016),
 // without sorting: an element's rank and the sum down to it come from comparing it with all others. The support is what
 // satisfies x > (sum - 1) / rank. Keras takes for t the mean, less 1/k, of the k *sums* of the support, where the paper
@@ -145,7 +139,7 @@ class Threshold final : public Configured<Activation, ThresholdConfig> {
  public:
   using Configured::Configured;
   Value operator()(Value x) const override {
-    return where(above(x, config_.threshold), x, config_.default_value);
+    return activation::threshold(x, config_.threshold, config_.default_value);
   }
 };
 

@@ -20,7 +20,9 @@ struct AlphaField {
 };
 struct ApproximateField {
   bool approximate = true;
-  static void describe(auto&& field) { field("approximate", &ApproximateField::approximate, "by tanh in the place of erf"); }
+  static void describe(auto&& field) {
+    field("approximate", &ApproximateField::approximate, "by tanh in the place of erf");
+  }
 };
 struct BField {
   double b = 4;
@@ -49,9 +51,8 @@ struct SoftmaxFields {
 // The activation of that name.
 Row named(std::string_view class_name, std::string_view activation, Value (*prepare)(Value) = real) {
   const ClassInfo<Activation>& info = registry<Activation>().get(activation);
-  return neural.plain(class_name, "x", info.doc, [&info, prepare](const Operands& in) {
-    return (*info.make(Tree::mapping()))(prepare(in[0]));
-  });
+  return neural.plain(class_name, "x", info.doc,
+                      [&info, prepare](const Operands& in) { return (*info.make(Tree::mapping()))(prepare(in[0])); });
 }
 
 // Of x with the axis at the end.
@@ -62,19 +63,6 @@ Value over_last(Value x, int axis, Value (*function)(Value)) {
 Value gelu(Value x, bool approximate) {
   if (!approximate) return activation::gelu(x);
   return 0.5 * x * (1.0 + ops::tanh(0.7978845608028654 * (x + 0.044715 * (x * ops::square(x)))));
-}
-
-// Over several axes as over their product.
-Value over_axes(Value x, const std::optional<Axes>& wanted, Value (*function)(Value, int)) {
-  const std::vector<std::int64_t> axes = axes_of(wanted, x);
-  if (axes.size() == 1) return function(x, static_cast<int>(axes[0]));
-  std::vector<std::int64_t> order, back(static_cast<std::size_t>(x.shape().rank()));
-  for (int axis = 0; axis < x.shape().rank(); ++axis)
-    if (std::find(axes.begin(), axes.end(), axis) == axes.end()) order.push_back(axis);
-  order.insert(order.end(), axes.begin(), axes.end());
-  for (std::size_t i = 0; i < order.size(); ++i) back[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  const Value moved = ops::transpose(x, order);
-  return ops::transpose(ops::reshape_like(function(axes_to_end(x, axes), -1), moved), back);
 }
 
 }  // namespace
@@ -96,42 +84,50 @@ Rows activations() {
       named("TanhShrink", "tanh_shrink"),
       named("HardTanh", "hard_tanh"),
       neural.operation<SlopeField>("LeakyRelu", "x", "x, or negative_slope·x below 0",
-                                   [](const SlopeField& f, const Operands& in) { return activation::leaky_relu(real(in[0]), f.negative_slope); }),
-      neural.operation<AlphaField>("Elu", "x", "x, or alpha·(exp(x) - 1) below 0",
-                                   [](const AlphaField& f, const Operands& in) { return activation::elu(real(in[0]), f.alpha); }),
+                                   [](const SlopeField& f, const Operands& in) {
+                                     return activation::leaky_relu(real(in[0]), f.negative_slope);
+                                   }),
+      neural.operation<AlphaField>(
+          "Elu", "x", "x, or alpha·(exp(x) - 1) below 0",
+          [](const AlphaField& f, const Operands& in) { return activation::elu(real(in[0]), f.alpha); }),
       neural.operation<AlphaField>("Celu", "x", "x, or alpha·(exp(x / alpha) - 1) below 0",
                                    [](const AlphaField& f, const Operands& in) {
                                      const Value x = real(in[0]);
-                                     return ops::relu(x) + f.alpha * ops::expm1(ops::minimum(x, ops::scalar_like(x, 0)) / f.alpha);
+                                     return ops::relu(x) +
+                                            f.alpha * ops::expm1(ops::minimum(x, ops::scalar_like(x, 0)) / f.alpha);
                                    }),
-      neural.operation<ApproximateField>("Gelu", "x", "x·Φ(x), Φ the normal distribution function",
-                                         [](const ApproximateField& f, const Operands& in) { return gelu(real(in[0]), f.approximate); }),
-      neural.operation<BField>("Squareplus", "x", "(x + √(x² + b)) / 2",
-                               [](const BField& f, const Operands& in) { return activation::squareplus(real(in[0]), f.b); }),
-      neural.operation<ShrinkField>("SoftShrink", "x", "x nearer to 0 by the threshold",
-                                    [](const ShrinkField& f, const Operands& in) { return activation::soft_shrink(real(in[0]), f.threshold); }),
-      neural.operation<ShrinkField>("HardShrink", "x", "x, or 0 up to the threshold",
-                                    [](const ShrinkField& f, const Operands& in) { return activation::hard_shrink(real(in[0]), f.threshold); }),
+      neural.operation<ApproximateField>(
+          "Gelu", "x", "x·Φ(x), Φ the normal distribution function",
+          [](const ApproximateField& f, const Operands& in) { return gelu(real(in[0]), f.approximate); }),
+      neural.operation<BField>(
+          "Squareplus", "x", "(x + √(x² + b)) / 2",
+          [](const BField& f, const Operands& in) { return activation::squareplus(real(in[0]), f.b); }),
+      neural.operation<ShrinkField>(
+          "SoftShrink", "x", "x nearer to 0 by the threshold",
+          [](const ShrinkField& f, const Operands& in) { return activation::soft_shrink(real(in[0]), f.threshold); }),
+      neural.operation<ShrinkField>(
+          "HardShrink", "x", "x, or 0 up to the threshold",
+          [](const ShrinkField& f, const Operands& in) { return activation::hard_shrink(real(in[0]), f.threshold); }),
       neural.operation<ThresholdFields>("Threshold", "x", "x above the threshold, another value elsewhere",
                                         [](const ThresholdFields& f, const Operands& in) {
-                                          const Value x = real(in[0]);
-                                          return where(ops::greater(x, ops::scalar_like(x, f.threshold)), x, ops::scalar_like(x, f.default_value));
+                                          return activation::threshold(real(in[0]), f.threshold, f.default_value);
                                         }),
       neural.operation<AxisField>("Glu", "x", "a·sigmoid(b), a and b the halves of an axis",
                                   [](const AxisField& f, const Operands& in) {
-                                    const Value x = real(in[0]);
-                                    const int axis = static_cast<int>(f.axis);
-                                    const std::int64_t size = emit::known_size(x.shape(), axis);
-                                    need(size % 2 == 0, "got {}, wanted an even size in axis {}", x.shape(), axis);
-                                    return ops::slice_axis(x, axis, 0, size / 2) * ops::sigmoid(ops::slice_axis(x, axis, size / 2, size));
+                                    return activation::glu(real(in[0]), static_cast<int>(f.axis));
                                   }),
       neural.operation<SoftmaxFields>("Softmax", "x", "exp(x) / Σ exp(x)",
-                                      [](const SoftmaxFields& f, const Operands& in) { return over_axes(real(in[0]), f.axis, ops::softmax); }),
+                                      [](const SoftmaxFields& f, const Operands& in) {
+                                        return activation::softmax(real(in[0]), axes_of(f.axis, in[0]));
+                                      }),
       neural.operation<SoftmaxFields>("LogSoftmax", "x", "x - log Σ exp(x)",
-                                      [](const SoftmaxFields& f, const Operands& in) { return over_axes(real(in[0]), f.axis, ops::log_softmax); }),
+                                      [](const SoftmaxFields& f, const Operands& in) {
+                                        return activation::log_softmax(real(in[0]), axes_of(f.axis, in[0]));
+                                      }),
       neural.operation<AxisField>("Sparsemax", "x", "the projection onto the simplex, as Keras computes it",
                                   [](const AxisField& f, const Operands& in) {
-                                    return over_last(real(in[0]), static_cast<int>(f.axis), [](Value x) { return (*Ref<Activation>("sparsemax"))(x); });
+                                    return over_last(real(in[0]), static_cast<int>(f.axis),
+                                                     [](Value x) { return (*Ref<Activation>("sparsemax"))(x); });
                                   }),
   };
 }
