@@ -6,6 +6,7 @@
 #include "backend/graph/ops/scan.h"
 #include "backend/graph/ops/shape.h"
 #include "layers/emit.h"
+#include "layers/regularization.h"
 
 namespace nacre {
 
@@ -18,6 +19,15 @@ Values zero_states(Graph& graph, const Cell& cell, std::int64_t batch, DType dty
   Values states;
   for (const Shape& shape : cell.state_shapes()) states.push_back(emit::zeros(graph, {dtype, Shape{batch} + shape}));
   return states;
+}
+
+Values dropout_masks(Context& context, Value like, double rate, std::int64_t count, const std::string& path,
+                     std::optional<std::int64_t> seed) {
+  Values masks;
+  if (!context.training() || rate <= 0) return masks;
+  for (std::int64_t i = 0; i < count; ++i)
+    masks.push_back(dropped(context, ops::fill_like(like, 1), like, rate, path, seed));
+  return masks;
 }
 
 CellStep long_short_term_step(Value z, Value memory, const Ref<Activation>& activation, const Ref<Activation>& gate) {

@@ -50,6 +50,11 @@ class Cell : public Layer {
 Values states_of(const CallArguments& arguments, const std::string& name);
 Values zero_states(Graph& graph, const Cell& cell, std::int64_t batch, DType dtype);
 
+// What dropout multiplies in training, a share `rate` of it 0: that many masks, drawn one after the other; none for
+// rate 0.
+Values dropout_masks(Context& context, Value like, double rate, std::int64_t count, const std::string& path,
+                     std::optional<std::int64_t> seed);
+
 // The step of long short-term memory: z (batch, …, 4·units) are the gates i f c o before their activations.
 CellStep long_short_term_step(Value z, Value memory, const Ref<Activation>& activation, const Ref<Activation>& gate);
 // An initializer of the bias of those gates, under which that of the forget gate is 1.

@@ -6,7 +6,6 @@
 #include "backend/graph/ops/shape.h"
 #include "layers/cell.h"
 #include "layers/emit.h"
-#include "layers/regularization.h"
 
 namespace nacre {
 
@@ -38,11 +37,8 @@ class ConvLSTMCell final : public ConfiguredLayer<ConvLSTMConfig<rank>, Cell> {
     CellConstants all{.kernel = this->value(context, kernel_),
                       .recurrent_kernel = this->value(context, recurrent_kernel_)};
     if (bias_) all.bias = this->value(context, bias_);
-    const auto masks = [&](double rate, Value like) {
-      Values drawn;
-      for (std::int64_t i = 0; context.training() && rate > 0 && rate < 1 && i < gates; ++i)
-        drawn.push_back(dropped(context, ops::fill_like(like, 1), like, rate, this->path(), c.seed));
-      return drawn;
+    const auto masks = [&](double rate, Value like) {  // Keras drops nothing at the rate 1
+      return dropout_masks(context, like, rate < 1 ? rate : 0, gates, this->path(), c.seed);
     };
     all.input_masks = masks(c.dropout, features);
     all.state_masks = masks(c.recurrent_dropout, states[0]);

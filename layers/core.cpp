@@ -50,9 +50,7 @@ class EmbeddingLayer final : public ConfiguredLayer<EmbeddingConfig> {
                    {.regularizer = config_.embeddings_regularizer, .constraint = config_.embeddings_constraint});
   }
   Values call(Context& context, const CallArguments& arguments) override {
-    Value indices = arguments.inputs[0];
-    if (indices.dtype() != DType::int32 && indices.dtype() != DType::int64) indices = ops::cast(indices, DType::int32);
-    return {ops::cast(ops::gather(context.graph().latest(embeddings_), indices), dtype().compute())};
+    return {embedded(context.graph().latest(embeddings_), arguments.inputs[0], dtype().compute())};
   }
   Values compute_masks(Context&, const CallArguments& arguments, const Values&) override {
     if (!config_.mask_zero) return {Value()};
@@ -94,6 +92,11 @@ class IdentityLayer final : public ConfiguredLayer<IdentityLayerConfig> {
 };
 
 }  // namespace
+
+Value embedded(Value table, Value indices, DType dtype) {
+  if (indices.dtype() != DType::int32 && indices.dtype() != DType::int64) indices = ops::cast(indices, DType::int32);
+  return ops::cast(ops::gather(table, indices), dtype);
+}
 
 LayerRef Dense(DenseConfig config, LayerOptions options) {
   return std::make_shared<DenseLayer>(std::move(config), std::move(options));

@@ -64,6 +64,9 @@ struct IdentityLayerConfig {
   static void describe(auto&&) {}
 };
 
+// The rows of a table that indices, integers of any dtype or whole numbers, name.
+Value embedded(Value table, Value indices, DType dtype);
+
 LayerRef Dense(DenseConfig config, LayerOptions options = {});
 LayerRef Embedding(EmbeddingConfig config, LayerOptions options = {});
 LayerRef Masking(MaskingConfig config = {}, LayerOptions options = {});

@@ -6,7 +6,6 @@
 #include "backend/graph/ops/shape.h"
 #include "layers/cell.h"
 #include "layers/emit.h"
-#include "layers/regularization.h"
 
 namespace nacre {
 
@@ -38,17 +37,10 @@ class GatedCell : public ConfiguredLayer<Config, Cell> {
     CellConstants all{.kernel = this->value(context, kernel_),
                       .recurrent_kernel = this->value(context, recurrent_kernel_)};
     if (bias_) all.bias = this->value(context, bias_);
-    if (!context.training()) return all;
     // With recurrent dropout each gate has masks of its own, as in Keras.
     const int count = c.recurrent_dropout > 0 ? gates : 1;
-    const auto masks = [&](double rate, Value like) {
-      Values drawn;
-      for (int i = 0; rate > 0 && i < count; ++i)
-        drawn.push_back(dropped(context, ops::fill_like(like, 1), like, rate, this->path(), c.seed));
-      return drawn;
-    };
-    all.input_masks = masks(c.dropout, features);
-    all.state_masks = masks(c.recurrent_dropout, states[0]);
+    all.input_masks = dropout_masks(context, features, c.dropout, count, this->path(), c.seed);
+    all.state_masks = dropout_masks(context, states[0], c.recurrent_dropout, count, this->path(), c.seed);
     return all;
   }
   Value project(Value x, const CellConstants& constants) const override {

@@ -1,9 +1,9 @@
 #include "layers/reversible_embedding.h"
 
 #include "backend/graph/ops/elementwise.h"
-#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/matmul.h"
 #include "layers/arguments.h"
+#include "layers/core.h"
 #include "layers/emit.h"
 
 namespace nacre {
@@ -34,8 +34,7 @@ class ReversibleEmbeddingLayer final : public ConfiguredLayer<ReversibleEmbeddin
   Values call(Context& context, const CallArguments& arguments) override {
     const Value x = arguments.inputs[0], table = context.graph().latest(embeddings_);
     if (flag(arguments, "reverse")) return {logits(context, x, table)};
-    const bool counts = x.dtype() == DType::int32 || x.dtype() == DType::int64;
-    return {ops::cast(ops::gather(table, counts ? x : ops::cast(x, DType::int32)), dtype().compute())};
+    return {embedded(table, x, dtype().compute())};
   }
   Values compute_masks(Context&, const CallArguments& arguments, const Values&) override {
     const Value indices = arguments.inputs[0];
