@@ -28,7 +28,7 @@ int schema() {
 }
 
 int reference(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
+  make_folder(folder);
   for (const auto& [file, text] : reference_pages()) write_file_atomically(folder / file, text);
   return 0;
 }

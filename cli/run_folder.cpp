@@ -34,9 +34,7 @@ RunFolder RunFolder::open(const std::filesystem::path& wanted, bool asked_for, b
         .hint("--resume goes on with it, --output names another folder")
         .usage();
   for (int number = 2; holds_run(folder.path_); ++number) folder.path_ = fmt::format("{}-{}", wanted.string(), number);
-  std::error_code failure;
-  std::filesystem::create_directories(folder.path_, failure);
-  if (failure) throw file_error(folder.path_, "created", failure.value());
+  make_folder(folder.path_);
   return folder;
 }
 

@@ -95,9 +95,7 @@ std::uint32_t masked_crc32c(std::string_view bytes) {
 
 EventFile::EventFile(const std::filesystem::path& folder) {
   static std::atomic<int> files = 0;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw file_error(folder, "made", error.value());
+  make_folder(folder);
   path_ = folder / fmt::format("events.out.tfevents.{}.{}.{}.{}.v2", static_cast<std::int64_t>(wall_time()), host_name(),
                                ::getpid(), files++);
   file_.reset(std::fopen(path_.c_str(), "wb"));

@@ -328,6 +328,12 @@ void remove_leftovers(const fs::path& folder, const std::string& prefix) {
 
 }  // namespace
 
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw file_error(folder, "created", error.value());
+}
+
 AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
   if (target_.filename().empty()) throw file_error(target_, "written", EISDIR);
   struct stat status {};

@@ -50,6 +50,9 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit = d
 // The bytes of a file, unpacked when it is gzipped; `limit` is for the unpacked bytes.
 std::string read_file_unpacked(const std::filesystem::path& path, std::uint64_t limit = default_file_limit);
 
+// Makes a folder, and those that it lies in, unless it is there.
+void make_folder(const std::filesystem::path& folder);
+
 // A file that appears under its name only when it is complete: it is written to a temporary file in the same folder,
 // flushed to the disk and renamed by commit(). Without commit(), or when the process dies, what stood under the name
 // before stays as it was. Devices and pipes (/dev/stdout) are written to directly. A link is followed.

@@ -39,9 +39,9 @@ void BackupAndRestore::on_epoch_end(TrainingControl& control, std::int64_t, Logs
 }
 
 void BackupAndRestore::back_up(TrainingControl& control) {
+  make_folder(config_.backup_dir);
   std::error_code error;
-  fs::create_directories(config_.backup_dir, error);
-  if (!error && config_.double_checkpoint && fs::exists(latest_)) fs::rename(latest_, previous_, error);
+  if (config_.double_checkpoint && fs::exists(latest_, error)) fs::rename(latest_, previous_, error);
   if (error) throw file_error(config_.backup_dir, "used for backups", error.value());
   control.back_up(latest_);
 }

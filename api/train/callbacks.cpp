@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "formats/expression.h"
+#include "formats/file.h"
 
 namespace nacre {
 
@@ -172,11 +173,7 @@ void ModelCheckpoint::save(TrainingControl& control, std::int64_t epoch, std::op
   } else {
     return say(fmt::format("{} did not improve from {}", config_.monitor, five_places(best_)));
   }
-  if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) throw Error("cannot make the folder '{}': {}", folder.string(), error.message());
-  }
+  if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) make_folder(folder);
   control.save(file, config_.save_weights_only);
 }
 
@@ -377,23 +374,6 @@ void LambdaCallback::on_test_batch_end(TrainingControl& control, std::int64_t ba
 }
 
 }  // namespace callbacks
-
-void FieldKind<callbacks::SaveFrequency>::read(const Tree& tree, callbacks::SaveFrequency& value) {
-  value = {};
-  if (tree.is_string() && tree.as_string() == "epoch") return;
-  if (!tree.is_number() || tree.as_integer() < 1)
-    throw Error("wanted 'epoch' or a number of batches, got {}", tree.text()).at(tree.mark()).usage();
-  value.batches = tree.as_integer();
-}
-Tree FieldKind<callbacks::SaveFrequency>::write(const callbacks::SaveFrequency& value, Style) {
-  return value.batches ? Tree(*value.batches) : Tree("epoch");
-}
-Tree FieldKind<callbacks::SaveFrequency>::schema() {
-  Tree word, schema;
-  word.set("enum", Tree::Sequence{"epoch"});
-  schema.set("anyOf", Tree::Sequence{std::move(word), schema_type("integer")});
-  return schema;
-}
 
 void FieldKind<callbacks::RateFunction>::read(const Tree& tree, callbacks::RateFunction& value) {
   value = callbacks::RateFunction(tree.is_number() ? tree.text() : tree.as_string());

@@ -6,6 +6,7 @@
 #include <iosfwd>
 
 #include "api/train/callback.h"
+#include "api/train/frequency.h"
 
 namespace nacre {
 
@@ -69,11 +70,6 @@ class EarlyStopping final : public Configured<Callback, EarlyStoppingConfig> {
   std::optional<std::int64_t> stopped_epoch_;
   std::optional<double> best_;
   std::vector<Tensor> best_weights_;
-};
-
-// After each epoch, or after a number of batches.
-struct SaveFrequency {
-  std::optional<std::int64_t> batches;  // none: each epoch
 };
 
 struct ModelCheckpointConfig {
@@ -290,12 +286,6 @@ class LambdaCallback final : public Configured<Callback, LambdaCallbackConfig> {
 template <>
 struct EnumNames<callbacks::MonitorMode> {
   static constexpr std::string_view names[] = {"auto", "min", "max"};
-};
-template <>
-struct FieldKind<callbacks::SaveFrequency> {
-  static void read(const Tree& tree, callbacks::SaveFrequency& value);
-  static Tree write(const callbacks::SaveFrequency& value, Style style);
-  static Tree schema();
 };
 template <>
 struct FieldKind<callbacks::RateFunction> {

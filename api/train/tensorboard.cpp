@@ -174,9 +174,7 @@ void TensorBoard::write_projector_config(TrainingControl& control) {
       throw Error("embeddings_metadata names '{}', which is no Embedding layer of the model", name)
           .hint(suggestion(name, {layers.begin(), layers.end()}))
           .usage();
-  std::error_code error;
-  std::filesystem::create_directories(config_.log_dir, error);
-  if (error) throw file_error(config_.log_dir, "made", error.value());
+  make_folder(config_.log_dir);
   write_file_atomically(std::filesystem::path(config_.log_dir) / "projector_config.pbtxt", text);
 }
 
@@ -200,23 +198,6 @@ CallbackState TensorBoard::save_state() const {
 void TensorBoard::load_state(const CallbackState& state) { batch_ = state.values["batch"].as_integer(); }
 
 }  // namespace callbacks
-
-void FieldKind<callbacks::UpdateFrequency>::read(const Tree& tree, callbacks::UpdateFrequency& value) {
-  value = {};
-  if (tree == Tree("epoch")) return;
-  if (tree != Tree("batch") && (!tree.is_number() || tree.as_integer() < 1))
-    throw Error("wanted 'epoch', 'batch' or a number of batches, got {}", tree.text()).at(tree.mark()).usage();
-  value.batches = tree.is_number() ? tree.as_integer() : 1;
-}
-Tree FieldKind<callbacks::UpdateFrequency>::write(const callbacks::UpdateFrequency& value, Style) {
-  return value.batches ? Tree(*value.batches) : Tree("epoch");
-}
-Tree FieldKind<callbacks::UpdateFrequency>::schema() {
-  Tree word, schema;
-  word.set("enum", Tree::Sequence{"epoch", "batch"});
-  schema.set("anyOf", Tree::Sequence{std::move(word), schema_type("integer")});
-  return schema;
-}
 
 void FieldKind<callbacks::EmbeddingsMetadata>::read(const Tree& tree, callbacks::EmbeddingsMetadata& value) {
   value = {};

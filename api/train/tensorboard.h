@@ -1,16 +1,11 @@
 #pragma once
 
 #include "api/train/callback.h"
+#include "api/train/frequency.h"
 #include "formats/events.h"
 #include "formats/named_values.h"
-#include "layers/fields.h"
 
 namespace nacre::callbacks {
-
-// After each epoch, after a number of batches, or (batch) after every one.
-struct UpdateFrequency {
-  std::optional<std::int64_t> batches;  // none: each epoch
-};
 
 // One file for all embeddings, or one for each layer; none when empty.
 struct EmbeddingsMetadata {
@@ -74,12 +69,6 @@ class TensorBoard final : public Configured<Callback, TensorBoardConfig> {
 
 namespace nacre {
 
-template <>
-struct FieldKind<callbacks::UpdateFrequency> {
-  static void read(const Tree& tree, callbacks::UpdateFrequency& value);
-  static Tree write(const callbacks::UpdateFrequency& value, Style style);
-  static Tree schema();
-};
 template <>
 struct FieldKind<callbacks::EmbeddingsMetadata> {
   static void read(const Tree& tree, callbacks::EmbeddingsMetadata& value);
