@@ -158,32 +158,38 @@ Rows arithmetic() {
                                  [](const CastFields& f, const Operands& in) { return saturated(in[0], f.dtype); }),
       core.operation<ConvertFields>("ConvertToTensor", "x", "x, perhaps in another dtype",
                                     [](const ConvertFields& f, const Operands& in) { return cast_to(in[0], f.dtype); }),
-      core.plain("StopGradient", "variable", "x, and no gradient flows", [](const Operands& in) { return ops::stop_gradient(in[0]); }),
+      core.plain("StopGradient", "variable", "x, and no gradient flows",
+                 [](const Operands& in) { return ops::stop_gradient(in[0]); }),
       numpy.operation<DTypeField>("Array", "x", "x, perhaps in another dtype",
                                   [](const DTypeField& f, const Operands& in) { return cast_to(in[0], f.dtype); }),
       numpy.plain("Copy", "x", "x", [](const Operands& in) { return in[0]; }),
-      numpy.operation<DTypeField>("ZerosLike", "x", "Zeros in the shape of x.",
-                                  [](const DTypeField& f, const Operands& in) { return cast_to(ops::fill_like(in[0], 0), f.dtype); }),
-      numpy.operation<DTypeField>("OnesLike", "x", "Ones in the shape of x.",
-                                  [](const DTypeField& f, const Operands& in) { return cast_to(ops::fill_like(in[0], 1), f.dtype); }),
-      numpy.operation<DTypeField>("EmptyLike", "x", "Zeros in the shape of x.",
-                                  [](const DTypeField& f, const Operands& in) { return cast_to(ops::fill_like(in[0], 0), f.dtype); }),
+      numpy.operation<DTypeField>(
+          "ZerosLike", "x", "Zeros in the shape of x.",
+          [](const DTypeField& f, const Operands& in) { return cast_to(ops::fill_like(in[0], 0), f.dtype); }),
+      numpy.operation<DTypeField>(
+          "OnesLike", "x", "Ones in the shape of x.",
+          [](const DTypeField& f, const Operands& in) { return cast_to(ops::fill_like(in[0], 1), f.dtype); }),
+      numpy.operation<DTypeField>(
+          "EmptyLike", "x", "Zeros in the shape of x.",
+          [](const DTypeField& f, const Operands& in) { return cast_to(ops::fill_like(in[0], 0), f.dtype); }),
       numpy.operation<DTypeField>("FullLike", "x, fill_value", "fill_value in the shape of x.",
                                   [](const DTypeField& f, const Operands& in) {
                                     const Value x = cast_to(in[0], f.dtype);
                                     return ops::broadcast_like(ops::cast(in[1], x.dtype()), x);
                                   }),
-      numpy.operation<FullFields>("Full", "fill_value", "fill_value in a given shape.",
-                                  [](const FullFields& f, const Operands& in) { return emit::broadcast(cast_to(in[0], f.dtype), f.shape); }),
-      numpy.operation<NanToNumFields>("NanToNum", "x", "x with numbers in the place of NaN and infinities.",
-                                      [](const NanToNumFields& f, const Operands& in) {
-                                        Value x = in[0];
-                                        if (!is_floating(x.dtype())) return x;
-                                        const double infinity = std::numeric_limits<double>::infinity(), most = largest(x.dtype());
-                                        x = where(is_nan(x), ops::scalar_like(x, f.nan), x);
-                                        x = where(equals(x, infinity), ops::scalar_like(x, f.posinf.value_or(most)), x);
-                                        return where(equals(x, -infinity), ops::scalar_like(x, f.neginf.value_or(-most)), x);
-                                      }),
+      numpy.operation<FullFields>(
+          "Full", "fill_value", "fill_value in a given shape.",
+          [](const FullFields& f, const Operands& in) { return emit::broadcast(cast_to(in[0], f.dtype), f.shape); }),
+      numpy.operation<NanToNumFields>(
+          "NanToNum", "x", "x with numbers in the place of NaN and infinities.",
+          [](const NanToNumFields& f, const Operands& in) {
+            Value x = in[0];
+            if (!is_floating(x.dtype())) return x;
+            const double infinity = std::numeric_limits<double>::infinity(), most = largest(x.dtype());
+            x = where(is_nan(x), ops::scalar_like(x, f.nan), x);
+            x = where(equals(x, infinity), ops::scalar_like(x, f.posinf.value_or(most)), x);
+            return where(equals(x, -infinity), ops::scalar_like(x, f.neginf.value_or(-most)), x);
+          }),
   };
 }
 

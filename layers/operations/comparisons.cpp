@@ -37,7 +37,8 @@ Row logic(std::string_view name, std::string_view doc, Value (*function)(Value, 
 
 Value close(Value a, Value b, double relative, double absolute, bool equal_nan) {
   const Value near = ops::less_equal(ops::abs(a - b), absolute + relative * ops::abs(b));
-  const Value exact = ops::logical_or(ops::equal(a, b), ops::logical_and(near, ops::logical_and(ops::is_finite(a), ops::is_finite(b))));
+  const Value exact =
+      ops::logical_or(ops::equal(a, b), ops::logical_and(near, ops::logical_and(ops::is_finite(a), ops::is_finite(b))));
   return equal_nan ? ops::logical_or(exact, ops::logical_and(is_nan(a), is_nan(b))) : exact;
 }
 
@@ -90,7 +91,8 @@ Rows comparisons() {
       logic("LogicalAnd", "x1 and x2, element by element.", ops::logical_and),
       logic("LogicalOr", "x1 or x2, element by element.", ops::logical_or),
       logic("LogicalXor", "Either x1 or x2, element by element.", ops::not_equal),
-      numpy.unary("LogicalNot", "not x", [](Value x) { return ops::logical_not(truth(x)); }, same),
+      numpy.unary(
+          "LogicalNot", "not x", [](Value x) { return ops::logical_not(truth(x)); }, same),
       numpy.unary("Isnan", "Whether x is NaN.", of_real<not_number>, same),
       numpy.unary("Isinf", "Whether x is infinite.", of_real<infinite>, same),
       numpy.unary("Isposinf", "Whether x is ∞.", of_real<positive_infinite>, same),
@@ -106,12 +108,14 @@ Rows comparisons() {
       numpy.operation<AllCloseFields>("AllClose", "x1, x2", "Whether |x1 - x2| ≤ atol + rtol·|x2| everywhere.",
                                       [](const AllCloseFields& f, const Operands& in) {
                                         const auto [a, b] = in.real_pair();
-                                        return ops::logical_not(emit::any(ops::logical_not(close(a, b, f.rtol, f.atol, f.equal_nan)), {}));
+                                        return ops::logical_not(
+                                            emit::any(ops::logical_not(close(a, b, f.rtol, f.atol, f.equal_nan)), {}));
                                       }),
       numpy.operation<IsInFields>("IsIn", "x1, x2", "Whether x1 is among the elements of x2, element by element.",
                                   [](const IsInFields& f, const Operands& in) {
                                     const auto [a, b] = in.pair();
-                                    const Value found = emit::any(ops::equal(ops::expand_dims(a, -1), emit::reshape(b, {unknown})), {-1});
+                                    const Value found = emit::any(
+                                        ops::equal(ops::expand_dims(a, -1), emit::reshape(b, {unknown})), {-1});
                                     return f.invert ? ops::logical_not(found) : found;
                                   }),
       numpy.plain("Where", "condition, x1, x2", "x1 where the condition holds, else x2.",
@@ -119,7 +123,8 @@ Rows comparisons() {
                     const auto [a, b] = in.pair(1, 2);
                     return where(truth(in[0]), a, b);
                   }),
-      numpy.plain("Select", "[condlist], [choicelist], default", "The choice of the first condition that holds, else the default.", select),
+      numpy.plain("Select", "[condlist], [choicelist], default",
+                  "The choice of the first condition that holds, else the default.", select),
   };
 }
 

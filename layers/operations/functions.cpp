@@ -56,11 +56,11 @@ Value erfc(Value x) { return 1.0 - ops::erf(x); }
 // Giles, "Approximating the erfinv function" (2012), in single precision.
 Value erfinv(Value x) {
   const Value w = -ops::log((1.0 - x) * (1.0 + x));
-  const Value middle = polynomial(w - 2.5, {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-                                            -0.00125372503, -0.00417768164, 0.246640727, 1.50140941});
+  const Value middle = polynomial(w - 2.5, {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06,
+                                            0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941});
   const Value ends = polynomial(ops::sqrt(ops::maximum(w, ops::scalar_like(w, 5))) - 3.0,
-                                {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
-                                 0.00943887047, 1.00167406, 2.83297682});
+                                {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+                                 -0.0076224613, 0.00943887047, 1.00167406, 2.83297682});
   const Value y = where(is_below(w, 5), middle, ends) * x;
   return where(equals(ops::abs(x), 1), ops::stop_gradient(x) * std::numeric_limits<double>::infinity(), y);
 }
@@ -105,7 +105,8 @@ Value arctan(Value x) {
 Value arctan2(Value a, Value b) {
   const Value zero = equals(b, 0);
   const Value slope = arctan(a / where(zero, ops::scalar_like(b, 1), b));
-  const Value left = slope + where(is_below(a, 0), ops::scalar_like(a, -std::numbers::pi), ops::scalar_like(a, std::numbers::pi));
+  const Value left =
+      slope + where(is_below(a, 0), ops::scalar_like(a, -std::numbers::pi), ops::scalar_like(a, std::numbers::pi));
   return where(zero, ops::sign(a) * (std::numbers::pi / 2), where(is_below(b, 0), left, slope));
 }
 

@@ -12,7 +12,9 @@ constexpr Family pictures("keras.src.ops.image"), neural("keras.src.ops.nn");
 
 struct FormatField {
   std::optional<DataFormat> data_format;
-  static void describe(auto&& field) { field("data_format", &FormatField::data_format, "where the channels are; null: last"); }
+  static void describe(auto&& field) {
+    field("data_format", &FormatField::data_format, "where the channels are; null: last");
+  }
 };
 struct ResizeFields {
   std::vector<std::int64_t> size;
@@ -129,8 +131,9 @@ Value rgb_to_hsv(const FormatField& f, const Operands& in) {
     const Value zero = ops::scalar_like(x, 0), one = ops::scalar_like(x, 1);
     const Value saturation = where(ops::greater(value, zero), range / where(equals(value, 0), one, value), zero);
     const Value step = ops::reciprocal(6.0 * where(equals(range, 0), one, range));
-    const Value hue = where(ops::equal(value, red), step * (green - blue),
-                            where(ops::equal(value, green), step * (blue - red) + 2.0 / 6, step * (red - green) + 4.0 / 6));
+    const Value hue =
+        where(ops::equal(value, red), step * (green - blue),
+              where(ops::equal(value, green), step * (blue - red) + 2.0 / 6, step * (red - green) + 4.0 / 6));
     const Value grey = equals(range, 0);
     return ops::concat({where(grey, zero, where(is_below(hue, 0), hue + 1.0, hue)), saturation, value}, 3);
   });
@@ -139,7 +142,8 @@ Value hsv_to_rgb(const FormatField& f, const Operands& in) {
   return on_batches(f.data_format, in[0], [](Value x) {
     const Value hue = channel(x, 0) * 6.0, saturation = channel(x, 1), value = channel(x, 2);
     const auto part = [&](Value share) { return value * (1.0 - saturation + saturation * ops::clip(share, 0, 1)); };
-    return ops::concat({part(ops::abs(hue - 3.0) - 1.0), part(2.0 - ops::abs(hue - 2.0)), part(2.0 - ops::abs(hue - 4.0))}, 3);
+    return ops::concat(
+        {part(ops::abs(hue - 3.0) - 1.0), part(2.0 - ops::abs(hue - 2.0)), part(2.0 - ops::abs(hue - 4.0))}, 3);
   });
 }
 
@@ -161,7 +165,8 @@ Value windows(Value x, const Windows& w) {
   for (std::int64_t row = 0; row < w.size[0]; ++row)
     for (std::int64_t column = 0; column < w.size[1]; ++column) {
       const std::array<std::int64_t, 2> place{row * w.dilation[0], column * w.dilation[1]};
-      std::vector<std::int64_t> begin{0, place[0], place[1], 0}, end(4, whole_axis), stride{1, w.stride[0], w.stride[1], 1};
+      std::vector<std::int64_t> begin{0, place[0], place[1], 0}, end(4, whole_axis),
+          stride{1, w.stride[0], w.stride[1], 1};
       for (std::size_t i = 0; i < 2; ++i)  // as far as whole windows go
         if (const std::int64_t left = (w.size[i] - 1) * w.dilation[i] - place[i]; left > 0) end[i + 1] = -left;
       parts.push_back(ops::slice(x, std::move(begin), std::move(end), std::move(stride)));
@@ -175,7 +180,8 @@ Value patches(const PatchFields& f, const Operands& in) {
     if (f.padding == "same") {
       std::vector<std::int64_t> before(4, 0), after(4, 0);
       for (std::size_t i = 0; i < 2; ++i) {
-        const WindowAxis axis = window_axis(x.shape()[static_cast<int>(i) + 1], w.size[i], w.stride[i], w.dilation[i], Padding::same);
+        const WindowAxis axis =
+            window_axis(x.shape()[static_cast<int>(i) + 1], w.size[i], w.stride[i], w.dilation[i], Padding::same);
         before[i + 1] = axis.before, after[i + 1] = axis.after;
       }
       x = ops::pad(x, before, after);
@@ -194,15 +200,19 @@ Value unfold(const UnfoldFields& f, const Operands& in) {
   const std::vector<std::int64_t> margins{0, padding[0], padding[1], 0};
   const Value found = windows(ops::pad(x, margins, margins), w);  // batch, rows, columns, block · channels
   const std::int64_t rows = found.shape()[1], columns = found.shape()[2];
-  const Value blocks = emit::reshape(found, {found.shape()[0], rows == unknown || columns == unknown ? unknown : rows * columns, w.size[0] * w.size[1], channels});
+  const Value blocks =
+      emit::reshape(found, {found.shape()[0], rows == unknown || columns == unknown ? unknown : rows * columns,
+                            w.size[0] * w.size[1], channels});
   const Value turned = ops::transpose(blocks, {0, 3, 2, 1});
   return emit::reshape(turned, {turned.shape()[0], channels * w.size[0] * w.size[1], turned.shape()[3]});
 }
 
 // What stands before and after an axis, of which two of three numbers are given.
-std::array<std::int64_t, 2> sides(std::optional<std::int64_t> before, std::optional<std::int64_t> after, std::optional<std::int64_t> rest) {
+std::array<std::int64_t, 2> sides(std::optional<std::int64_t> before, std::optional<std::int64_t> after,
+                                  std::optional<std::int64_t> rest) {
   if (before && after) return {*before, *after};
-  need(rest.has_value() && (before || after), "wanted two of: what stands before, what stands after, the size of the result");
+  need(rest.has_value() && (before || after),
+       "wanted two of: what stands before, what stands after, the size of the result");
   return before ? std::array{*before, *rest - *before} : std::array{*rest - *after, *after};
 }
 
@@ -238,7 +248,8 @@ Rows images() {
       pictures.operation<FormatField>("RGBToGrayscale", "images", "How light each point is.", grayscale),
       pictures.operation<FormatField>("RGBToHSV", "images", "Hue, saturation and value of each point.", rgb_to_hsv),
       pictures.operation<FormatField>("HSVToRGB", "images", "Red, green and blue of each point.", hsv_to_rgb),
-      pictures.operation<PatchFields>("ExtractPatches", "images", "The elements of each patch, along the channels.", patches),
+      pictures.operation<PatchFields>("ExtractPatches", "images", "The elements of each patch, along the channels.",
+                                      patches),
       pictures.operation<PadFields>("PadImages", "images", "Zeros around pictures.", pad_images),
       pictures.operation<CropFields>("CropImages", "images", "Pictures with their margins taken off.", crop_images),
       neural.operation<UnfoldFields>("Unfold", "x", "The blocks of a picture, channels first, as columns.", unfold),

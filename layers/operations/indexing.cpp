@@ -11,7 +11,8 @@ namespace nacre::operations {
 
 namespace {
 
-constexpr Family numpy("keras.src.ops.numpy"), core("keras.src.ops.core"), neural("keras.src.ops.nn"), math("keras.src.ops.math");
+constexpr Family numpy("keras.src.ops.numpy"), core("keras.src.ops.core"), neural("keras.src.ops.nn"),
+    math("keras.src.ops.math");
 
 struct AxisField {
   std::optional<std::int64_t> axis;
@@ -53,7 +54,9 @@ struct SegmentFields {
 };
 struct UnravelFields {
   Shape shape;
-  static void describe(auto&& field) { field("shape", &UnravelFields::shape, "in which the elements are counted", required()); }
+  static void describe(auto&& field) {
+    field("shape", &UnravelFields::shape, "in which the elements are counted", required());
+  }
 };
 
 // --- x[…] ---------------------------------------------------------------------------------------------------------
@@ -78,7 +81,10 @@ Range parse_range(const Tree& tree) {
     std::int64_t value = 0;
     const auto [end, code] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (part >= 3 || (!word.empty() && (code != std::errc{} || end != word.data() + word.size())))
-      throw Error("cannot read '{}' as a slice", tree.as_string()).at(tree.mark()).hint("write start:stop:step, as in Python").usage();
+      throw Error("cannot read '{}' as a slice", tree.as_string())
+          .at(tree.mark())
+          .hint("write start:stop:step, as in Python")
+          .usage();
     if (!word.empty()) *parts[part] = value;
     if (word.size() == rest.size()) break;
     rest.remove_prefix(word.size() + 1);
@@ -106,7 +112,9 @@ Value sliced(Value x, int axis, const Range& range) {
   if (step > 0) return cut(x, range.start.value_or(0), range.stop.value_or(whole_axis), step);
   // Backwards: the same elements are counted from the other end.
   if (size == unknown) return emit::zeros(x.graph(), x.type());
-  const auto place = [&](std::int64_t index) { return std::clamp(index < 0 ? index + size : index, std::int64_t{-1}, size - 1); };
+  const auto place = [&](std::int64_t index) {
+    return std::clamp(index < 0 ? index + size : index, std::int64_t{-1}, size - 1);
+  };
   const std::int64_t first = range.start ? place(*range.start) : size - 1, last = range.stop ? place(*range.stop) : -1;
   return cut(ops::reverse(x, {axis}), size - 1 - first, std::max(size - 1 - first, size - 1 - last), -step);
 }
@@ -116,15 +124,17 @@ Value get_item(const Operands& in) {
   const Tree& key = in.constant(1);
   // A list of indices as Keras writes a tuple; anything else stands alone.
   const Tree::Sequence items = key.is_sequence() ? key.items() : Tree::Sequence{key};
-  const auto consumed = std::count_if(items.begin(), items.end(), [](const Tree& item) { return !item.is_null() && !is_ellipsis(item); });
+  const auto consumed =
+      std::count_if(items.begin(), items.end(), [](const Tree& item) { return !item.is_null() && !is_ellipsis(item); });
   need(consumed <= x.shape().rank(), "got {} indices for {}", consumed, x.shape());
   int axis = 0;
   for (const Tree& item : items) {
     if (is_ellipsis(item)) {
       axis += x.shape().rank() - axis;
       // What is left to the right of it takes the last axes.
-      axis -= static_cast<int>(std::count_if(&item + 1, items.data() + items.size(),
-                                             [](const Tree& later) { return !later.is_null() && !is_ellipsis(later); }));
+      axis -= static_cast<int>(std::count_if(&item + 1, items.data() + items.size(), [](const Tree& later) {
+        return !later.is_null() && !is_ellipsis(later);
+      }));
     } else if (item.is_null()) {
       x = ops::expand_dims(x, axis++);
     } else if (item.is_integer()) {
@@ -135,11 +145,15 @@ Value get_item(const Operands& in) {
       x = emit::reshape(part, x.shape().first(axis) + x.shape().from(axis + 1));
     } else if (is_class(item, "__slice__")) {
       const Tree& config = item["config"];
-      x = sliced(x, axis++, {optional_integer(config.find("start")), optional_integer(config.find("stop")), optional_integer(config.find("step"))});
+      x = sliced(x, axis++,
+                 {optional_integer(config.find("start")), optional_integer(config.find("stop")),
+                  optional_integer(config.find("step"))});
     } else if (item.is_string()) {
       x = sliced(x, axis++, parse_range(item));
     } else {
-      throw Error("got the index {}, wanted integers and slices", item.text()).at(item.mark()).hint("ops.Take picks elements by a list of places");
+      throw Error("got the index {}, wanted integers and slices", item.text())
+          .at(item.mark())
+          .hint("ops.Take picks elements by a list of places");
     }
   }
   return x;
@@ -161,7 +175,8 @@ std::vector<std::int64_t> integers(const Tree& tree) {
 
 Value slice(const SliceFields& f, const Operands& in) {
   const std::vector<std::int64_t> begin = integers(in.constant(1));
-  need(begin.size() == static_cast<std::size_t>(f.shape.rank()), "got {} start indices for the shape {}", begin.size(), f.shape);
+  need(begin.size() == static_cast<std::size_t>(f.shape.rank()), "got {} start indices for the shape {}", begin.size(),
+       f.shape);
   std::vector<std::int64_t> end;
   for (int axis = 0; axis < f.shape.rank(); ++axis)
     end.push_back(f.shape[axis] == unknown ? whole_axis : begin[static_cast<std::size_t>(axis)] + f.shape[axis]);
@@ -184,7 +199,8 @@ Value flat_places(Value indices, const Shape& shape) {
 Value scatter(Value indices, Value values, const Shape& shape) {
   const int depth = static_cast<int>(emit::known_size(indices.shape(), -1));
   const Value places = flat_places(indices, shape);
-  const Value rows = places.graph().add(op::scatter_add, RowsAttrs{shape.first(depth).elements()}, {places, values}).out();
+  const Value rows =
+      places.graph().add(op::scatter_add, RowsAttrs{shape.first(depth).elements()}, {places, values}).out();
   return emit::reshape(rows, shape);
 }
 
@@ -203,7 +219,8 @@ Value slice_update(const Operands& in) {
   if (!x.shape().known() || !updates.shape().known()) return x;
   std::vector<std::int64_t> before = integers(in.constant(1)), after;
   need(std::ssize(before) == x.shape().rank() && updates.shape().rank() == x.shape().rank(),
-       "got {} start indices and updates {} for {}, wanted one for each axis", before.size(), updates.shape(), x.shape());
+       "got {} start indices and updates {} for {}, wanted one for each axis", before.size(), updates.shape(),
+       x.shape());
   for (int axis = 0; axis < x.shape().rank(); ++axis)
     after.push_back(x.shape()[axis] - before[static_cast<std::size_t>(axis)] - updates.shape()[axis]);
   const Value inside = ops::pad(truth(ops::fill_like(updates, 1)), before, after);
@@ -217,10 +234,12 @@ Value one_hot(Value indices, const HotFields& f) {
 }
 
 // The rows of data by the number of their segment, joined along the first axis.
-Row segments(std::string_view name, std::string_view doc, double start, Value (*join)(Value, std::vector<std::int64_t>, bool)) {
+Row segments(std::string_view name, std::string_view doc, double start,
+             Value (*join)(Value, std::vector<std::int64_t>, bool)) {
   return math.operation<SegmentFields>(name, "data, segment_ids", doc, [=](const SegmentFields& f, const Operands& in) {
     const Value data = in[0];
-    if (!f.num_segments) throw Error("wanted num_segments").hint("the size of the result must be known when the model is built");
+    if (!f.num_segments)
+      throw Error("wanted num_segments").hint("the size of the result must be known when the model is built");
     const Value ids = ops::one_hot(in[1], *f.num_segments, DType::boolean);  // (rows, segments)
     Value member = emit::move_axis(ids, 1, 0);
     for (int axis = 1; axis < data.shape().rank(); ++axis) member = ops::expand_dims(member, -1);
@@ -250,9 +269,11 @@ Value take(Value x, Value indices, int axis) {
 
 Value take_along_axis(Value x, Value indices, int axis) {
   axis = x.shape().checked(axis);
-  need(indices.shape().rank() == x.shape().rank(), "got indices {} for {}, wanted the same rank", indices.shape(), x.shape());
+  need(indices.shape().rank() == x.shape().rank(), "got indices {} for {}, wanted the same rank", indices.shape(),
+       x.shape());
   const Shape result = indices.shape();
-  Value rows = emit::move_axis(x, axis, -1), places = emit::move_axis(from_the_front(indices, x.shape()[axis]), axis, -1);
+  Value rows = emit::move_axis(x, axis, -1),
+        places = emit::move_axis(from_the_front(indices, x.shape()[axis]), axis, -1);
   const int last = x.shape().rank() - 1;
   const Shape outer = broadcast(rows.shape().first(last), places.shape().first(last));
   Shape shape = outer;
@@ -262,33 +283,40 @@ Value take_along_axis(Value x, Value indices, int axis) {
   const std::int64_t size = rows.shape()[last], count = outer.elements();
   rows = ops::reshape(emit::broadcast(rows, outer + Shape{size}), {count * size});
   places = ops::reshape(emit::broadcast(places, shape), {count, result[axis]});
-  const Value first = ops::iota(x.graph(), {places.dtype(), {count, 1}}, 0) * ops::scalar_like(places, static_cast<double>(size));
+  const Value first =
+      ops::iota(x.graph(), {places.dtype(), {count, 1}}, 0) * ops::scalar_like(places, static_cast<double>(size));
   return emit::move_axis(ops::reshape(ops::gather(rows, first + places), shape), -1, axis);
 }
 
 Rows indexing() {
   return {
-      numpy.plain("GetItem", "x, :key", "x[key]: integers, slices ('1:3', '::2'), '...' for all axes between, null for a new one.", get_item),
+      numpy.plain("GetItem", "x, :key",
+                  "x[key]: integers, slices ('1:3', '::2'), '...' for all axes between, null for a new one.", get_item),
       numpy.operation<AxisField>("Take", "x, indices", "Elements along an axis by their places.",
                                  [](const AxisField& f, const Operands& in) {
                                    const Value x = f.axis ? in[0] : emit::reshape(in[0], {unknown});
                                    return take(x, in[1], static_cast<int>(f.axis.value_or(0)));
                                  }),
-      numpy.operation<AxisField>("TakeAlongAxis", "x, indices", "Elements along an axis, by places for each of the others.",
-                                 [](const AxisField& f, const Operands& in) {
-                                   if (f.axis) return take_along_axis(in[0], in[1], static_cast<int>(*f.axis));
-                                   return take_along_axis(emit::reshape(in[0], {unknown}), emit::reshape(in[1], {unknown}), 0);
-                                 }),
+      numpy.operation<AxisField>(
+          "TakeAlongAxis", "x, indices", "Elements along an axis, by places for each of the others.",
+          [](const AxisField& f, const Operands& in) {
+            if (f.axis) return take_along_axis(in[0], in[1], static_cast<int>(*f.axis));
+            return take_along_axis(emit::reshape(in[0], {unknown}), emit::reshape(in[1], {unknown}), 0);
+          }),
       core.operation<SliceFields>("Slice", "inputs, start_indices", "A block of x.", slice),
       core.plain("SliceUpdate", "inputs, start_indices, updates", "x with a block replaced.", slice_update),
-      core.operation<ScatterFields>("Scatter", "indices, values", "Zeros with values added at places.",
-                                    [](const ScatterFields& f, const Operands& in) { return scatter(in[0], number(in[1]), f.shape); }),
-      core.operation<ScatterUpdateFields>("ScatterUpdate", "inputs, indices, updates", "x with elements replaced.", scatter_update),
+      core.operation<ScatterFields>(
+          "Scatter", "indices, values", "Zeros with values added at places.",
+          [](const ScatterFields& f, const Operands& in) { return scatter(in[0], number(in[1]), f.shape); }),
+      core.operation<ScatterUpdateFields>("ScatterUpdate", "inputs, indices, updates", "x with elements replaced.",
+                                          scatter_update),
       neural.operation<HotFields>("OneHot", "x", "1 at the place that x says along a new axis, else 0.",
                                   [](const HotFields& f, const Operands& in) { return one_hot(in[0], f); }),
       neural.operation<HotFields>("MultiHot", "inputs", "1 at all places that the last axis of x says, else 0.",
                                   [](const HotFields& f, const Operands& in) {
-                                    const Value hot = one_hot(in[0], {.num_classes = f.num_classes, .axis = -1, .dtype = f.dtype, .sparse = {}});
+                                    const Value hot = one_hot(
+                                        in[0],
+                                        {.num_classes = f.num_classes, .axis = -1, .dtype = f.dtype, .sparse = {}});
                                     return in[0].shape().rank() == 0 ? hot : ops::max(hot, {-2});
                                   }),
       numpy.operation<UnravelFields>("UnravelIndex", "indices", "Places among all elements as places along each axis.",
@@ -300,13 +328,16 @@ Rows indexing() {
                                          const Value size = ops::scalar_like(rest, static_cast<double>(f.shape[axis]));
                                          const Value part = ops::modulo(rest, size);
                                          parts.insert(parts.begin(), part);
-                                         rest = ops::cast(ops::floor(real(rest - part) / real(size) + 0.5), rest.dtype());
+                                         rest =
+                                             ops::cast(ops::floor(real(rest - part) / real(size) + 0.5), rest.dtype());
                                        }
                                        return parts;
                                      }),
       segments("SegmentSum", "The sum of the rows of each segment.", 0, ops::sum),
-      segments("SegmentMax", "The largest of the rows of each segment.", -std::numeric_limits<double>::infinity(), ops::max),
-      segments("SegmentMin", "The smallest of the rows of each segment.", std::numeric_limits<double>::infinity(), ops::min),
+      segments("SegmentMax", "The largest of the rows of each segment.", -std::numeric_limits<double>::infinity(),
+               ops::max),
+      segments("SegmentMin", "The smallest of the rows of each segment.", std::numeric_limits<double>::infinity(),
+               ops::min),
       segments("SegmentProd", "The product of the rows of each segment.", 1, ops::product),
   };
 }
@@ -319,7 +350,8 @@ Tree keras_key(const Tree& key, int rank) {
   using namespace operations;
   if (key.is_sequence() || is_ellipsis(key)) {
     const Tree::Sequence items = key.is_sequence() ? key.items() : Tree::Sequence{key};
-    const auto consumed = std::count_if(items.begin(), items.end(), [](const Tree& item) { return !item.is_null() && !is_ellipsis(item); });
+    const auto consumed = std::count_if(items.begin(), items.end(),
+                                        [](const Tree& item) { return !item.is_null() && !is_ellipsis(item); });
     Tree list = Tree::sequence();
     for (const Tree& item : items) {
       if (!is_ellipsis(item)) list.push(keras_key(item, rank));
@@ -331,7 +363,9 @@ Tree keras_key(const Tree& key, int rank) {
   if (!key.is_string()) return key;
   const Range range = parse_range(key);
   Tree config;
-  const auto set = [&](std::string_view name, std::optional<std::int64_t> value) { config.set(name, value ? Tree(*value) : Tree()); };
+  const auto set = [&](std::string_view name, std::optional<std::int64_t> value) {
+    config.set(name, value ? Tree(*value) : Tree());
+  };
   set("start", range.start);
   set("stop", range.stop);
   set("step", range.step);

@@ -21,14 +21,16 @@ struct AppendFields {
 struct SectionsField {
   Tree indices_or_sections;
   static void describe(auto&& field) {
-    field("indices_or_sections", &SectionsField::indices_or_sections, "how many equal parts, or where they begin", required());
+    field("indices_or_sections", &SectionsField::indices_or_sections, "how many equal parts, or where they begin",
+          required());
   }
 };
 struct SplitFields {
   Tree indices_or_sections;
   std::int64_t axis = 0;
   static void describe(auto&& field) {
-    field("indices_or_sections", &SplitFields::indices_or_sections, "how many equal parts, or where they begin", required());
+    field("indices_or_sections", &SplitFields::indices_or_sections, "how many equal parts, or where they begin",
+          required());
     field("axis", &SplitFields::axis, "that is cut");
   }
 };
@@ -136,7 +138,8 @@ Values unstack(const UnstackFields& f, const Operands& in) {
   need(same(size, in[0].shape()[axis]), "got num {} for axis {} of {}", size, axis, in[0].shape());
   need(size != unknown, "needs a known size in axis {} of {}", axis, in[0].shape());
   Values parts;
-  for (std::int64_t i = 0; i < count_of_parts(size); ++i) parts.push_back(ops::squeeze(ops::slice_axis(in[0], axis, i, i + 1), axis));
+  for (std::int64_t i = 0; i < count_of_parts(size); ++i)
+    parts.push_back(ops::squeeze(ops::slice_axis(in[0], axis, i, i + 1), axis));
   return parts;
 }
 
@@ -203,17 +206,21 @@ Row splitting(std::string_view name, std::string_view doc, int axis) {
 
 Rows joins() {
   return {
-      numpy.operation<AxisField>("Concatenate", "[xs]", "The tensors one after another along an axis.",
-                                 [](const AxisField& f, const Operands& in) { return ops::concat(in.list(0), static_cast<int>(f.axis)); }),
-      numpy.operation<AxisField>("Stack", "[x]", "The tensors one after another along a new axis.",
-                                 [](const AxisField& f, const Operands& in) { return stack(in.list(0), static_cast<int>(f.axis)); }),
+      numpy.operation<AxisField>(
+          "Concatenate", "[xs]", "The tensors one after another along an axis.",
+          [](const AxisField& f, const Operands& in) { return ops::concat(in.list(0), static_cast<int>(f.axis)); }),
+      numpy.operation<AxisField>(
+          "Stack", "[x]", "The tensors one after another along a new axis.",
+          [](const AxisField& f, const Operands& in) { return stack(in.list(0), static_cast<int>(f.axis)); }),
       numpy.plain("Hstack", "[xs]", "The tensors beside each other.",
                   [](const Operands& in) {
                     const Values values = at_least_rank(in.list(0), 1);
                     return ops::concat(values, values[0].shape().rank() == 1 ? 0 : 1);
                   }),
-      numpy.plain("Vstack", "[xs]", "The tensors below each other.", [](const Operands& in) { return ops::concat(at_least_rank(in.list(0), 2), 0); }),
-      numpy.plain("Dstack", "[xs]", "The tensors behind each other.", [](const Operands& in) { return ops::concat(at_least_rank(in.list(0), 3), 2); }),
+      numpy.plain("Vstack", "[xs]", "The tensors below each other.",
+                  [](const Operands& in) { return ops::concat(at_least_rank(in.list(0), 2), 0); }),
+      numpy.plain("Dstack", "[xs]", "The tensors behind each other.",
+                  [](const Operands& in) { return ops::concat(at_least_rank(in.list(0), 3), 2); }),
       numpy.operation<AppendFields>("Append", "x1, x2", "x2 after x1.",
                                     [](const AppendFields& f, const Operands& in) {
                                       auto [a, b] = in.pair();
@@ -221,8 +228,11 @@ Rows joins() {
                                       return ops::concat({a, b}, static_cast<int>(f.axis.value_or(0)));
                                     }),
       numpy.operation<SplitFields>("Split", "x", "x cut along an axis.",
-                                   [](const SplitFields& f, const Operands& in) { return split(in[0], f.indices_or_sections, static_cast<int>(f.axis)); }),
-      numpy.operation<SplitFields>("ArraySplit", "x", "x cut along an axis, the first parts longer when it does not come out even.",
+                                   [](const SplitFields& f, const Operands& in) {
+                                     return split(in[0], f.indices_or_sections, static_cast<int>(f.axis));
+                                   }),
+      numpy.operation<SplitFields>("ArraySplit", "x",
+                                   "x cut along an axis, the first parts longer when it does not come out even.",
                                    [](const SplitFields& f, const Operands& in) {
                                      return split(in[0], f.indices_or_sections, static_cast<int>(f.axis), false);
                                    }),
@@ -234,25 +244,29 @@ Rows joins() {
       numpy.operation<LinspaceFields>("Linspace", "start, stop", "Evenly spaced numbers from start to stop.",
                                       [](const LinspaceFields& f, const Operands& in) {
                                         const auto [start, stop] = in.real_pair();
-                                        const Spaced found = spaced(start, stop, f.num, f.endpoint, static_cast<int>(f.axis));
+                                        const Spaced found =
+                                            spaced(start, stop, f.num, f.endpoint, static_cast<int>(f.axis));
                                         Values result{as_dtype(found.values, f.dtype)};
                                         if (f.retstep) result.push_back(found.step);
                                         return result;
                                       }),
-      numpy.operation<LogspaceFields>("Logspace", "start, stop", "Powers of a base, evenly spaced from base^start to base^stop.",
-                                      [](const LogspaceFields& f, const Operands& in) {
-                                        const auto [start, stop] = in.real_pair();
-                                        const Value powers = spaced(start, stop, f.num, f.endpoint, static_cast<int>(f.axis)).values;
-                                        return as_dtype(ops::exp(powers * std::log(f.base)), f.dtype);
-                                      }),
-      numpy.operation<GeomspaceFields>("Geomspace", "start, stop", "Numbers from start to stop, each the same multiple of the one before.",
-                                       [](const GeomspaceFields& f, const Operands& in) {
-                                         const auto [start, stop] = in.real_pair();
-                                         const Value logarithms =
-                                             spaced(ops::log(ops::abs(start)), ops::log(ops::abs(stop)), f.num, f.endpoint, static_cast<int>(f.axis)).values;
-                                         const Value sign = ops::expand_dims(ops::sign(start), static_cast<int>(f.axis));
-                                         return as_dtype(ops::exp(logarithms) * sign, f.dtype);
-                                       }),
+      numpy.operation<LogspaceFields>(
+          "Logspace", "start, stop", "Powers of a base, evenly spaced from base^start to base^stop.",
+          [](const LogspaceFields& f, const Operands& in) {
+            const auto [start, stop] = in.real_pair();
+            const Value powers = spaced(start, stop, f.num, f.endpoint, static_cast<int>(f.axis)).values;
+            return as_dtype(ops::exp(powers * std::log(f.base)), f.dtype);
+          }),
+      numpy.operation<GeomspaceFields>(
+          "Geomspace", "start, stop", "Numbers from start to stop, each the same multiple of the one before.",
+          [](const GeomspaceFields& f, const Operands& in) {
+            const auto [start, stop] = in.real_pair();
+            const Value logarithms =
+                spaced(ops::log(ops::abs(start)), ops::log(ops::abs(stop)), f.num, f.endpoint, static_cast<int>(f.axis))
+                    .values;
+            const Value sign = ops::expand_dims(ops::sign(start), static_cast<int>(f.axis));
+            return as_dtype(ops::exp(logarithms) * sign, f.dtype);
+          }),
       numpy.operation<VanderFields>("Vander", "x", "The powers of the elements.", vander),
   };
 }

@@ -87,7 +87,8 @@ struct ConvTransposeFields {
     field("padding", &ConvTransposeFields::padding, "at the border", one_of({"valid", "same"}));
     field("output_padding", &ConvTransposeFields::output_padding, "added to the size of the result; null: inferred");
     field("data_format", &ConvTransposeFields::data_format, "where the channels are; null: last");
-    field("dilation_rate", &ConvTransposeFields::dilation_rate, "distance of the kernel's elements, one or one per axis");
+    field("dilation_rate", &ConvTransposeFields::dilation_rate,
+          "distance of the kernel's elements, one or one per axis");
   }
 };
 struct PoolFields {
@@ -119,7 +120,9 @@ struct BlockFields {
 };
 struct LogitsField {
   bool from_logits = false;
-  static void describe(auto&& field) { field("from_logits", &LogitsField::from_logits, "the output has no sigmoid yet"); }
+  static void describe(auto&& field) {
+    field("from_logits", &LogitsField::from_logits, "the output has no sigmoid yet");
+  }
 };
 struct ClassesFields {
   bool from_logits = false;
@@ -131,7 +134,9 @@ struct ClassesFields {
 };
 struct RangeField {
   double max_val = 1;
-  static void describe(auto&& field) { field("max_val", &RangeField::max_val, "the largest value that there can be", required()); }
+  static void describe(auto&& field) {
+    field("max_val", &RangeField::max_val, "the largest value that there can be", required());
+  }
 };
 
 // --- normalisation ------------------------------------------------------------------------------------------------
@@ -197,10 +202,12 @@ Value attention(const AttentionFields& f, const Operands& in) {
   const Value query = heads_first(0);
   Value key = heads_first(1), value = heads_first(2);
   const std::int64_t heads = emit::known_size(query.shape(), 1), key_heads = emit::known_size(key.shape(), 1);
-  need(key_heads > 0 && heads % key_heads == 0, "got {} heads of queries and {} of keys, wanted a multiple", heads, key_heads);
+  need(key_heads > 0 && heads % key_heads == 0, "got {} heads of queries and {} of keys, wanted a multiple", heads,
+       key_heads);
   const std::int64_t groups = heads / key_heads;
   if (groups > 1 && key.shape()[1] > 1) key = emit::repeat(key, 1, groups), value = emit::repeat(value, 1, groups);
-  const double scale = in.given(5) ? in.constant(5).as_number() : 1 / std::sqrt(static_cast<double>(emit::known_size(key.shape(), -1)));
+  const double scale =
+      in.given(5) ? in.constant(5).as_number() : 1 / std::sqrt(static_cast<double>(emit::known_size(key.shape(), -1)));
   Value scores = emit::scores(query, key, scale);
   if (in.given(3)) scores = scores + ops::cast(in[3], scores.dtype());
   Value sight = in.given(4) ? truth(in[4]) : Value();
@@ -209,7 +216,8 @@ Value attention(const AttentionFields& f, const Operands& in) {
     sight = sight ? ops::logical_and(sight, causal) : causal;
   }
   Context context(in.graph(), false);
-  return ops::transpose(emit::attend(context, scores, value, sight, {.blind = emit::Blind::even}, "").output, {0, 2, 1, 3});
+  return ops::transpose(emit::attend(context, scores, value, sight, {.blind = emit::Blind::even}, "").output,
+                        {0, 2, 1, 3});
 }
 
 // --- convolution and pooling --------------------------------------------------------------------------------------
@@ -227,7 +235,8 @@ std::vector<std::int64_t> per_axis(const Tree& tree, int spatial) {
   std::vector<std::int64_t> sizes;
   for (const Tree& size : tree.items()) sizes.push_back(size.as_integer());
   if (sizes.size() == 1) sizes.resize(static_cast<std::size_t>(spatial), sizes[0]);
-  if (static_cast<int>(sizes.size()) != spatial) throw Error("got {} for {} spatial axes", tree.text(), spatial).at(tree.mark());
+  if (static_cast<int>(sizes.size()) != spatial)
+    throw Error("got {} for {} spatial axes", tree.text(), spatial).at(tree.mark());
   return sizes;
 }
 
@@ -258,7 +267,8 @@ Value conv(const ConvFields& f, const Operands& in) {
 Value depthwise(Value x, Value kernel, ConvAttrs attrs) {
   const Shape& shape = kernel.shape();
   attrs.groups = shape[-2];
-  return ops::conv(x, ops::reshape(kernel, shape.first(shape.rank() - 2) + Shape{1, shape[-2] * shape[-1]}), std::move(attrs));
+  return ops::conv(x, ops::reshape(kernel, shape.first(shape.rank() - 2) + Shape{1, shape[-2] * shape[-1]}),
+                   std::move(attrs));
 }
 Value depthwise_conv(const ConvFields& f, const Operands& in) {
   const auto [inputs, kernel] = in.real_pair();
@@ -285,7 +295,8 @@ Value conv_transpose(const ConvTransposeFields& f, const Operands& in) {
       const auto axis = static_cast<std::size_t>(i);
       std::optional<std::int64_t> extra;
       if (!f.output_padding.is_null()) extra = per_axis(f.output_padding, spatial)[axis];
-      shape.append(transposed_size(x.shape()[i + 1], kernel.shape()[i], attrs.strides[axis], attrs.dilations[axis], f.padding == "same", extra));
+      shape.append(transposed_size(x.shape()[i + 1], kernel.shape()[i], attrs.strides[axis], attrs.dilations[axis],
+                                   f.padding == "same", extra));
     }
     shape.append(kernel.shape()[-2]);
     return ops::conv_transpose(x, kernel, attrs, shape);
@@ -310,17 +321,19 @@ Row pooling(std::string_view name, std::string_view doc, std::string_view layer)
   });
 }
 Row adaptive_pooling(std::string_view name, std::string_view doc, std::string_view layer) {
-  return neural.operation<AdaptivePoolFields>(name, "inputs", doc, [layer](const AdaptivePoolFields& f, const Operands& in) {
-    Tree config;
-    config.set("output_size", f.output_size);
-    return by_layer(layer, real(in[0]), std::move(config), f.data_format);
-  });
+  return neural.operation<AdaptivePoolFields>(name, "inputs", doc,
+                                              [layer](const AdaptivePoolFields& f, const Operands& in) {
+                                                Tree config;
+                                                config.set("output_size", f.output_size);
+                                                return by_layer(layer, real(in[0]), std::move(config), f.data_format);
+                                              });
 }
 
 Value depth_to_space(const BlockFields& f, const Operands& in) {
   return with_channels_last(f.data_format, in[0], [&](Value x) {
     emit::want_rank(x.shape(), 4);
-    const std::int64_t n = f.block_size, height = x.shape()[1], width = x.shape()[2], depth = emit::known_size(x.shape(), 3);
+    const std::int64_t n = f.block_size, height = x.shape()[1], width = x.shape()[2],
+                       depth = emit::known_size(x.shape(), 3);
     need(n <= depth && depth % (n * n) == 0, "got {} channels, wanted a multiple of {}²", depth, n);
     const std::int64_t batch = x.shape()[0], rest = depth / (n * n);
     const auto by = [&](std::int64_t size) { return size == unknown ? unknown : size * n; };
@@ -348,8 +361,7 @@ Value inside(Value x) { return ops::clip(x, smallest, 1 - smallest); }
 
 Value binary_crossentropy(const LogitsField& f, const Operands& in) {
   const auto [target, output] = in.real_pair();
-  if (f.from_logits)
-    return ops::relu(output) - output * target + ops::log1p(ops::exp(-ops::abs(output)));
+  if (f.from_logits) return ops::relu(output) - output * target + ops::log1p(ops::exp(-ops::abs(output)));
   const Value p = inside(output);
   return -(target * ops::log(p) + (1.0 - target) * ops::log(1.0 - p));
 }
@@ -357,14 +369,16 @@ Value binary_crossentropy(const LogitsField& f, const Operands& in) {
 Value categorical_crossentropy(const ClassesFields& f, const Operands& in) {
   const auto [target, output] = in.real_pair();
   const int axis = output.shape().checked(static_cast<int>(f.axis));
-  const Value logarithm = f.from_logits ? ops::log_softmax(output, axis) : ops::log(inside(output / ops::sum(output, {axis}, true)));
+  const Value logarithm =
+      f.from_logits ? ops::log_softmax(output, axis) : ops::log(inside(output / ops::sum(output, {axis}, true)));
   return -ops::sum(target * logarithm, {axis});
 }
 
 Value sparse_crossentropy(const ClassesFields& f, const Operands& in) {
   Value target = ops::cast(in[0], DType::int32);
   const Value output = real(in[1]);
-  need(output.shape().checked(static_cast<int>(f.axis)) == output.shape().rank() - 1, "got axis {}, wanted the last one", f.axis);
+  need(output.shape().checked(static_cast<int>(f.axis)) == output.shape().rank() - 1,
+       "got axis {}, wanted the last one", f.axis);
   if (target.shape().rank() == output.shape().rank() && target.shape()[-1] == 1) target = ops::squeeze(target, -1);
   const Value logits = f.from_logits ? output : ops::log(inside(output));
   return -ops::take_along(ops::log_softmax(logits), target, -1);
@@ -374,32 +388,43 @@ Value sparse_crossentropy(const ClassesFields& f, const Operands& in) {
 
 Rows networks() {
   return {
-      neural.operation<NormalizeFields>("Normalize", "x", "Vectors divided by their norms.",
-                                        [](const NormalizeFields& f, const Operands& in) { return normalize(in[0], f); }),
-      neural.operation<LayerNormFields>("LayerNorm", "x, gamma, beta", "Mean 0 and variance 1 over axes, then scale and offset.", layer_norm),
-      neural.operation<AxisEpsilonFields>("RMSNorm", "x, scale", "Root mean square 1 over axes, then a scale.", rms_norm),
+      neural.operation<NormalizeFields>(
+          "Normalize", "x", "Vectors divided by their norms.",
+          [](const NormalizeFields& f, const Operands& in) { return normalize(in[0], f); }),
+      neural.operation<LayerNormFields>("LayerNorm", "x, gamma, beta",
+                                        "Mean 0 and variance 1 over axes, then scale and offset.", layer_norm),
+      neural.operation<AxisEpsilonFields>("RMSNorm", "x, scale", "Root mean square 1 over axes, then a scale.",
+                                          rms_norm),
       neural.operation<BatchNormFields>("BatchNorm", "x, mean, variance, offset, scale",
                                         "Given mean and variance taken out, then scale and offset.", batch_norm),
       neural.operation<AttentionFields>("DotProductAttention", "query, key, value, bias, mask, scale",
                                         "softmax(q·kᵀ) · v of (batch, time, heads, features).", attention),
       neural.operation<ConvFields>("Conv", "inputs, kernel", "The convolution with a kernel.", conv),
-      neural.operation<ConvFields>("DepthwiseConv", "inputs, kernel", "A convolution of each channel on its own.", depthwise_conv),
+      neural.operation<ConvFields>("DepthwiseConv", "inputs, kernel", "A convolution of each channel on its own.",
+                                   depthwise_conv),
       neural.operation<ConvFields>("SeparableConv", "inputs, depthwise_kernel, pointwise_kernel",
                                    "A convolution of each channel, then one that mixes them.", separable_conv),
-      neural.operation<ConvTransposeFields>("ConvTranspose", "inputs, kernel", "The transposed convolution with a kernel.", conv_transpose),
+      neural.operation<ConvTransposeFields>("ConvTranspose", "inputs, kernel",
+                                            "The transposed convolution with a kernel.", conv_transpose),
       pooling("MaxPool", "The largest element of each window.", "MaxPooling"),
       pooling("AveragePool", "The mean of each window.", "AveragePooling"),
-      adaptive_pooling("AdaptiveMaxPool", "The largest element of each of a given number of windows.", "AdaptiveMaxPooling"),
-      adaptive_pooling("AdaptiveAveragePool", "The mean of each of a given number of windows.", "AdaptiveAveragePooling"),
+      adaptive_pooling("AdaptiveMaxPool", "The largest element of each of a given number of windows.",
+                       "AdaptiveMaxPooling"),
+      adaptive_pooling("AdaptiveAveragePool", "The mean of each of a given number of windows.",
+                       "AdaptiveAveragePooling"),
       neural.operation<BlockFields>("DepthToSpace", "x", "Channels as blocks of the picture.", depth_to_space),
       neural.operation<BlockFields>("SpaceToDepth", "x", "Blocks of the picture as channels.", space_to_depth),
-      neural.operation<LogitsField>("BinaryCrossentropy", "target, output", "The cross-entropy of two classes, element by element.", binary_crossentropy),
-      neural.operation<ClassesFields>("CategoricalCrossentropy", "target, output", "The cross-entropy with given shares of the classes.", categorical_crossentropy),
-      neural.operation<ClassesFields>("SparseCategoricalCrossentropy", "target, output", "The cross-entropy with the number of the class.", sparse_crossentropy),
+      neural.operation<LogitsField>("BinaryCrossentropy", "target, output",
+                                    "The cross-entropy of two classes, element by element.", binary_crossentropy),
+      neural.operation<ClassesFields>("CategoricalCrossentropy", "target, output",
+                                      "The cross-entropy with given shares of the classes.", categorical_crossentropy),
+      neural.operation<ClassesFields>("SparseCategoricalCrossentropy", "target, output",
+                                      "The cross-entropy with the number of the class.", sparse_crossentropy),
       neural.operation<RangeField>("PSNR", "x1, x2", "The peak signal to noise ratio, in decibels.",
                                    [](const RangeField& f, const Operands& in) {
                                      const auto [a, b] = in.real_pair();
-                                     return 20 * std::log10(f.max_val) - 10 / std::log(10.0) * ops::log(ops::mean(ops::square(a - b)));
+                                     return 20 * std::log10(f.max_val) -
+                                            10 / std::log(10.0) * ops::log(ops::mean(ops::square(a - b)));
                                    }),
   };
 }

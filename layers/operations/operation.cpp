@@ -16,7 +16,8 @@ Tree tensor_reference(std::size_t input) {
 std::optional<std::size_t> referred_tensor(const Tree& tree) {
   const Tree* index = tree.find("tensor");
   if (!index || tree.entries().size() != 1) return std::nullopt;
-  if (index->as_integer() < 0) throw Error("got {}, wanted the number of an input", index->text()).at(index->mark()).usage();
+  if (index->as_integer() < 0)
+    throw Error("got {}, wanted the number of an input", index->text()).at(index->mark()).usage();
   return static_cast<std::size_t>(index->as_integer());
 }
 
@@ -46,7 +47,8 @@ std::vector<Tree> given_arguments(const OperationArguments& signature, std::size
   if (!options.is_null()) {
     note_references(options, used);
     for (const Tree::Entry& entry : options.entries())
-      if (std::none_of(signature.begin(), signature.end(), [&](const auto& argument) { return argument.name == entry.key; }))
+      if (std::none_of(signature.begin(), signature.end(),
+                       [&](const auto& argument) { return argument.name == entry.key; }))
         others.entries().push_back(entry);
   }
   std::size_t next = 0;
@@ -166,7 +168,9 @@ Tensor tensor_of(const Tree& tree, std::optional<DType> dtype) {
 }  // namespace
 
 Operands::Operands(Graph& graph, const OperationArguments& signature, const CallArguments& arguments)
-    : graph_(graph), signature_(signature), inputs_(arguments.inputs),
+    : graph_(graph),
+      signature_(signature),
+      inputs_(arguments.inputs),
       arguments_(given_arguments(signature, arguments.inputs.size(), arguments.options)) {}
 
 Operand Operands::convert(const Tree& tree) const {
@@ -218,7 +222,9 @@ const Tree& unwrapped(const Tree& constant) {
   return inner ? (*inner)["value"] : constant;
 }
 
-Value constant_like(Value x, const Tree& numbers) { return x.graph().constant(tensor_of(unwrapped(numbers), x.dtype())); }
+Value constant_like(Value x, const Tree& numbers) {
+  return x.graph().constant(tensor_of(unwrapped(numbers), x.dtype()));
+}
 
 const Tree& Operands::constant(std::size_t argument) const {
   const Tree& tree = arguments_[argument];
@@ -246,7 +252,8 @@ OperationArguments parse_arguments(std::string_view text) {
 }
 
 Row make_row(Operation operation, std::vector<const FieldTable*> fields) {
-  operation.aliases = {fmt::format("ops.{}", operation.class_name), fmt::format("ops.{}", snake_case(operation.class_name))};
+  operation.aliases = {fmt::format("ops.{}", operation.class_name),
+                       fmt::format("ops.{}", snake_case(operation.class_name))};
   auto shared = std::make_shared<const Operation>(std::move(operation));
   ClassInfo<Layer> info{.class_name = shared->class_name, .doc = shared->doc, .module = shared->module};
   info.fields = std::move(fields);
@@ -283,7 +290,8 @@ std::pair<std::shared_ptr<Layer>, Tree> prepare(std::string_view name, const Tre
   Tree config = Tree::mapping(), options;
   if (!arguments.is_null())
     for (const Tree::Entry& entry : arguments.entries()) {
-      const bool of_call = std::any_of(signature.begin(), signature.end(), [&](const auto& argument) { return argument.name == entry.key; });
+      const bool of_call = std::any_of(signature.begin(), signature.end(),
+                                       [&](const auto& argument) { return argument.name == entry.key; });
       (of_call ? options : config).set(entry.key, entry.value);
     }
   return {info.make(config), std::move(options)};
@@ -310,7 +318,8 @@ Symbols apply_operation(std::string_view name, Symbols inputs, Tree arguments) {
 
 Values apply_operation(Context& context, std::string_view name, Values inputs, Tree arguments) {
   auto [layer, options] = operations::prepare(name, arguments);
-  return (*layer)(context, {.inputs = std::move(inputs), .masks = {}, .named = {}, .options = std::move(options)}).outputs;
+  return (*layer)(context, {.inputs = std::move(inputs), .masks = {}, .named = {}, .options = std::move(options)})
+      .outputs;
 }
 
 }  // namespace nacre

@@ -1,5 +1,5 @@
-// How operations are written: a row with name, arguments, documentation, config fields and what it emits. Each file of this
-// folder lists the rows of one family.
+// How operations are written: a row with name, arguments, documentation, config fields and what it emits. Each file of
+// this folder lists the rows of one family.
 #pragma once
 
 #include <array>
@@ -19,8 +19,8 @@ struct Operand {
   Value value;
   bool weak = false;
 };
-// The dtype in which operands meet, by Keras's rule (jax's lattice): bool, integers, floats; a number of the program has the
-// dtype of the tensors unless it is of a higher kind; float16 and bfloat16 meet in float32.
+// The dtype in which operands meet, by Keras's rule (jax's lattice): bool, integers, floats; a number of the program
+// has the dtype of the tensors unless it is of a higher kind; float16 and bfloat16 meet in float32.
 DType common_dtype(std::span<const Operand> operands);
 // x in a floating dtype: integers become float32.
 Value real(Value x);
@@ -78,7 +78,9 @@ class OperationOf final : public OperationLayer {
   using Emit = std::function<Values(const Config&, const Operands&)>;
   OperationOf(std::shared_ptr<const Operation> operation, Emit emit, NameField name, Config config)
       : OperationLayer({.name = std::move(name.name), .trainable = true, .dtype = {}}),
-        operation_(std::move(operation)), emit_(std::move(emit)), config_(std::move(config)) {}
+        operation_(std::move(operation)),
+        emit_(std::move(emit)),
+        config_(std::move(config)) {}
   std::string_view class_name() const override { return operation_->class_name; }
   std::string_view module() const override { return operation_->module; }
   const OperationArguments& arguments() const override { return operation_->arguments; }
@@ -128,10 +130,12 @@ class Family {
   // Without fields: `emit` takes the operands alone.
   template <class Emit>
   Row plain(std::string_view class_name, std::string_view arguments, std::string_view doc, Emit emit) const {
-    return operation<NoFields>(class_name, arguments, doc, [emit](const NoFields&, const Operands& in) { return emit(in); });
+    return operation<NoFields>(class_name, arguments, doc,
+                               [emit](const NoFields&, const Operands& in) { return emit(in); });
   }
   // f(x), element by element; `prepare` gives x the dtype that f takes.
-  Row unary(std::string_view class_name, std::string_view doc, Value (*function)(Value), Value (*prepare)(Value) = real) const {
+  Row unary(std::string_view class_name, std::string_view doc, Value (*function)(Value),
+            Value (*prepare)(Value) = real) const {
     return plain(class_name, "x", doc, [=](const Operands& in) { return function(prepare(in[0])); });
   }
   // f(x1, x2) in their common dtype.
@@ -164,16 +168,16 @@ std::vector<std::int64_t> axes_of(const std::optional<Axes>& axes, Value x);
 
 // The families' rows.
 Rows arithmetic();
-Rows functions();   // of one element
+Rows functions();  // of one element
 Rows comparisons();
 Rows reductions();
 Rows statistics();
 Rows shapes();
-Rows joins();       // concatenation, splitting, stacking
+Rows joins();  // concatenation, splitting, stacking
 Rows indexing();
 Rows products();
 Rows activations();
-Rows networks();    // normalisation, convolution, pooling, losses
+Rows networks();  // normalisation, convolution, pooling, losses
 Rows images();
 
 }  // namespace nacre::operations

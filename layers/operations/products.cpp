@@ -16,7 +16,8 @@ constexpr Family numpy("keras.src.ops.numpy"), einops("keras.src.ops.einops"), m
 struct EinsumFields {
   std::string subscripts;
   static void describe(auto&& field) {
-    field("subscripts", &EinsumFields::subscripts, "letters for the axes of operands and result: 'abc,cd->abd'", required());
+    field("subscripts", &EinsumFields::subscripts, "letters for the axes of operands and result: 'abc,cd->abd'",
+          required());
   }
 };
 struct TensordotFields {
@@ -114,7 +115,9 @@ Value inner(Value a, Value b) {
   const DType dtype = a.dtype();
   return ops::cast(contract(real(a), real(b), {-1}, {-1}), dtype);
 }
-Value vdot(Value a, Value b) { return ops::sum(number(emit::reshape(a, {unknown})) * number(emit::reshape(b, {unknown}))); }
+Value vdot(Value a, Value b) {
+  return ops::sum(number(emit::reshape(a, {unknown})) * number(emit::reshape(b, {unknown})));
+}
 Value outer(Value a, Value b) {
   return number(emit::reshape(a, {unknown, 1})) * number(emit::reshape(b, {1, unknown}));
 }
@@ -137,7 +140,8 @@ Value tensordot(const TensordotFields& f, const Operands& in) {
   Sizes left, right;
   if (f.axes.is_number()) {
     const std::int64_t count = f.axes.as_integer();
-    need(count >= 0 && count <= std::min(a.shape().rank(), b.shape().rank()), "got {} axes to sum over for {} and {}", count, a.shape(), b.shape());
+    need(count >= 0 && count <= std::min(a.shape().rank(), b.shape().rank()), "got {} axes to sum over for {} and {}",
+         count, a.shape(), b.shape());
     for (std::int64_t i = 0; i < count; ++i) left.push_back(i - count), right.push_back(i);
   } else {
     const auto list = [](const Tree& tree) {
@@ -146,7 +150,8 @@ Value tensordot(const TensordotFields& f, const Operands& in) {
       for (const Tree& axis : tree.items()) axes.push_back(axis.as_integer());
       return axes;
     };
-    if (f.axes.items().size() != 2) throw Error("got {}, wanted [axes of x1, axes of x2]", f.axes.text()).at(f.axes.mark());
+    if (f.axes.items().size() != 2)
+      throw Error("got {}, wanted [axes of x1, axes of x2]", f.axes.text()).at(f.axes.mark());
     left = list(f.axes.items()[0]), right = list(f.axes.items()[1]);
   }
   return ops::cast(contract(real(a), real(b), left, right), dtype);
@@ -161,9 +166,11 @@ Value cross(const CrossFields& f, const Operands& in) {
     return i < x.shape()[-1] ? ops::slice_axis(x, -1, i, i + 1) : ops::fill_like(ops::slice_axis(x, -1, 0, 1), 0);
   };
   const auto turn = [&](int i, int j) { return part(a, i) * part(b, j) - part(a, j) * part(b, i); };
-  for (const Value& x : {a, b}) need(x.shape()[-1] == 2 || x.shape()[-1] == 3, "got vectors {}, wanted 2 or 3 elements", x.shape());
+  for (const Value& x : {a, b})
+    need(x.shape()[-1] == 2 || x.shape()[-1] == 3, "got vectors {}, wanted 2 or 3 elements", x.shape());
   if (a.shape()[-1] == 2 && b.shape()[-1] == 2) return ops::squeeze(turn(0, 1), -1);
-  return emit::move_axis(ops::concat({turn(1, 2), turn(2, 0), turn(0, 1)}, a.shape().rank() > b.shape().rank() ? a.shape().rank() - 1 : b.shape().rank() - 1),
+  return emit::move_axis(ops::concat({turn(1, 2), turn(2, 0), turn(0, 1)},
+                                     a.shape().rank() > b.shape().rank() ? a.shape().rank() - 1 : b.shape().rank() - 1),
                          -1, static_cast<int>(f.axis.value_or(f.axisc)));
 }
 
@@ -175,7 +182,8 @@ std::pair<Value, Value> neighbours(Value x, int axis) {
 
 Value diff(Value x, const DiffFields& f) {
   const std::int64_t size = x.shape()[static_cast<int>(f.axis)];
-  need(f.n <= (size == unknown ? count_of_parts(f.n) : size), "cannot take differences {} times along axis {} of {}", f.n, f.axis, x.shape());
+  need(f.n <= (size == unknown ? count_of_parts(f.n) : size), "cannot take differences {} times along axis {} of {}",
+       f.n, f.axis, x.shape());
   for (std::int64_t i = 0; i < f.n; ++i) {
     const auto [later, earlier] = neighbours(x, static_cast<int>(f.axis));
     x = x.dtype() == DType::boolean ? ops::not_equal(later, earlier) : later - earlier;
@@ -204,8 +212,10 @@ Value correlate(const ModeField& f, const Operands& in) {
   const std::int64_t n = emit::known_size(a.shape(), 0), m = emit::known_size(b.shape(), 0);
   const Value padded = ops::pad(a, {m - 1}, {m - 1});
   Values rows;
-  for (std::int64_t i = 0; i < m; ++i) rows.push_back(ops::expand_dims(ops::slice_axis(padded, 0, i, i + n + m - 1), 0));
-  const Value full = ops::squeeze(ops::matmul(ops::expand_dims(b, 0), ops::concat(std::move(rows), 0)), 0);  // n + m - 1
+  for (std::int64_t i = 0; i < m; ++i)
+    rows.push_back(ops::expand_dims(ops::slice_axis(padded, 0, i, i + n + m - 1), 0));
+  const Value full =
+      ops::squeeze(ops::matmul(ops::expand_dims(b, 0), ops::concat(std::move(rows), 0)), 0);  // n + m - 1
   if (f.mode == "full") return full;
   const std::int64_t size = f.mode == "same" ? std::max(n, m) : n - m + 1;
   const std::int64_t first = f.mode == "same" ? (n + m - 1 - size) / 2 : m - 1;
@@ -256,8 +266,10 @@ Value rearrange(const Operands& in) {
   const std::string& text = pattern.as_string();
   const std::size_t arrow = text.find("->");
   if (arrow == std::string::npos) throw Error("the pattern '{}' has no '->'", text).at(pattern.mark());
-  const Groups from = parse_pattern(text.substr(0, arrow), pattern.mark()), to = parse_pattern(text.substr(arrow + 2), pattern.mark());
-  need(static_cast<int>(from.size()) == x.shape().rank(), "the pattern '{}' has {} axes, got {}", text, from.size(), x.shape());
+  const Groups from = parse_pattern(text.substr(0, arrow), pattern.mark()),
+               to = parse_pattern(text.substr(arrow + 2), pattern.mark());
+  need(static_cast<int>(from.size()) == x.shape().rank(), "the pattern '{}' has {} axes, got {}", text, from.size(),
+       x.shape());
   const Tree& lengths = in.constant(2);
   std::vector<std::string> names;
   Shape split;
@@ -280,7 +292,8 @@ Value rearrange(const Operands& in) {
     std::int64_t size = 1;
     for (const std::string& name : group) {
       const auto found = std::find(names.begin(), names.end(), name);
-      if (found == names.end()) throw Error("the axis '{}' of '{}' does not stand before '->'", name, text).at(pattern.mark());
+      if (found == names.end())
+        throw Error("the axis '{}' of '{}' does not stand before '->'", name, text).at(pattern.mark());
       order.push_back(found - names.begin());
       size = times(size, split[static_cast<int>(order.back())]);
     }
@@ -315,7 +328,8 @@ Rows products() {
       numpy.operation<ModeField>("Correlate", "x1, x2", "The cross-correlation of two vectors.", correlate),
       numpy.plain("Corrcoef", "x", "The correlations of the rows.", [](const Operands& in) { return corrcoef(in[0]); }),
       math.real_binary("CDist", "The Euclidean distances of the rows of x and y.", distances),
-      einops.plain("Rearrange", "tensor, pattern, **axes_lengths", "Axes split, reordered and merged by a pattern: 'b (h p) c -> b h (p c)'.", rearrange),
+      einops.plain("Rearrange", "tensor, pattern, **axes_lengths",
+                   "Axes split, reordered and merged by a pattern: 'b (h p) c -> b h (p c)'.", rearrange),
   };
 }
 

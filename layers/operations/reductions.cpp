@@ -86,19 +86,31 @@ struct MomentsFields {
 
 using Reduction = Value (*)(Value, std::vector<std::int64_t>, bool);
 
-Value any(Value x, std::vector<std::int64_t> axes, bool keepdims) { return emit::any(truth(x), std::move(axes), keepdims); }
+Value any(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return emit::any(truth(x), std::move(axes), keepdims);
+}
 Value all(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   return ops::logical_not(emit::any(ops::logical_not(truth(x)), std::move(axes), keepdims));
 }
-Value sum(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::sum(number(x), std::move(axes), keepdims); }
-Value product(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::product(number(x), std::move(axes), keepdims); }
-Value mean(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::mean(real(x), std::move(axes), keepdims); }
+Value sum(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::sum(number(x), std::move(axes), keepdims);
+}
+Value product(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::product(number(x), std::move(axes), keepdims);
+}
+Value mean(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::mean(real(x), std::move(axes), keepdims);
+}
 Value variance(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   x = real(x);
   return ops::mean(ops::square(x - ops::mean(x, axes, true)), axes, keepdims);
 }
-Value deviation(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::sqrt(variance(x, std::move(axes), keepdims)); }
-Value span(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::max(x, axes, keepdims) - ops::min(x, axes, keepdims); }
+Value deviation(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::sqrt(variance(x, std::move(axes), keepdims));
+}
+Value span(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::max(x, axes, keepdims) - ops::min(x, axes, keepdims);
+}
 // log Σ exp(x), less the largest before.
 Value logsumexp(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   x = real(x);
@@ -109,7 +121,9 @@ Value logsumexp(Value x, std::vector<std::int64_t> axes, bool keepdims) {
 }
 
 // Where x is NaN the neutral element of the reduction stands.
-Value filled(Value x, double neutral) { return is_floating(x.dtype()) ? where(is_nan(x), ops::scalar_like(x, neutral), x) : x; }
+Value filled(Value x, double neutral) {
+  return is_floating(x.dtype()) ? where(is_nan(x), ops::scalar_like(x, neutral), x) : x;
+}
 template <Reduction reduction, int neutral>
 Value of_numbers(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   const Value y = reduction(filled(x, neutral < 0 ? -infinity : neutral > 1 ? infinity : neutral), axes, keepdims);
@@ -126,12 +140,15 @@ Value nan_variance(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   const Value apart = where(present, filled(x, 0) - nan_mean(x, axes, true), zero);  // no NaN, for the gradient's sake
   return ops::sum(ops::square(apart), axes, keepdims) / ops::sum(ops::cast(present, x.dtype()), axes, keepdims);
 }
-Value nan_deviation(Value x, std::vector<std::int64_t> axes, bool keepdims) { return ops::sqrt(nan_variance(x, std::move(axes), keepdims)); }
+Value nan_deviation(Value x, std::vector<std::int64_t> axes, bool keepdims) {
+  return ops::sqrt(nan_variance(x, std::move(axes), keepdims));
+}
 
 Row reduction(Family family, std::string_view name, std::string_view doc, Reduction function) {
   return family.operation<ReduceFields>(name, "x", doc, [=](const ReduceFields& f, const Operands& in) {
     const Value x = in[0];
-    return x.shape().rank() == 0 ? function(ops::expand_dims(x, 0), {0}, false) : function(x, axes_of(f.axis, x), f.keepdims);
+    return x.shape().rank() == 0 ? function(ops::expand_dims(x, 0), {0}, false)
+                                 : function(x, axes_of(f.axis, x), f.keepdims);
   });
 }
 
@@ -148,7 +165,8 @@ Row place(std::string_view name, std::string_view doc, Value (*prepare)(Value)) 
     const Value x = prepare(number(in[0]));
     if (f.axis) return ops::argmax(x, static_cast<int>(*f.axis), f.keepdims);
     const Value y = ops::argmax(emit::reshape(x, {unknown}), 0);
-    return f.keepdims ? ops::reshape(y, Shape(std::vector<std::int64_t>(static_cast<std::size_t>(x.shape().rank()), 1))) : y;
+    return f.keepdims ? ops::reshape(y, Shape(std::vector<std::int64_t>(static_cast<std::size_t>(x.shape().rank()), 1)))
+                      : y;
   });
 }
 Value as_it_is(Value x) { return x; }
@@ -187,15 +205,19 @@ Value norm(const NormFields& f, Value x) {
   const Value a = ops::abs(x);
   if (axes.size() == 2) {
     // The largest or smallest sum of a column (order ±1) or a row (order ±∞).
-    if (!word.empty() && std::abs(order) != infinity) throw Error("norms of order '{}' are not supported", word).at(f.ord.mark());
+    if (!word.empty() && std::abs(order) != infinity)
+      throw Error("norms of order '{}' are not supported", word).at(f.ord.mark());
     if (std::abs(order) != 1 && std::abs(order) != infinity)
-      throw Error("norms of matrices of order {} are not supported", f.ord.text()).at(f.ord.mark()).hint("they need singular values");
+      throw Error("norms of matrices of order {} are not supported", f.ord.text())
+          .at(f.ord.mark())
+          .hint("they need singular values");
     const bool columns = std::abs(order) == 1;
     const Value sums = ops::sum(a, {columns ? axes[0] : axes[1]}, true);
     const Value y = (order > 0 ? ops::max : ops::min)(sums, axes, f.keepdims);
     return y;
   }
-  if (!word.empty() && std::abs(order) != infinity) throw Error("norms of vectors of order '{}' do not exist", word).at(f.ord.mark());
+  if (!word.empty() && std::abs(order) != infinity)
+    throw Error("norms of vectors of order '{}' do not exist", word).at(f.ord.mark());
   if (order == infinity) return ops::max(a, axes, f.keepdims);
   if (order == -infinity) return ops::min(a, axes, f.keepdims);
   if (order == 0) return ops::sum(ops::cast(ops::not_equal(x, ops::scalar_like(x, 0)), x.dtype()), axes, f.keepdims);
@@ -209,8 +231,8 @@ Value average(const AxisField& f, const Operands& in) {
   auto [x, weights] = in.real_pair();
   const std::vector<std::int64_t> axes = axes_of(f.axis, x);
   if (weights.shape().rank() != x.shape().rank()) {
-    need(axes.size() == 1 && weights.shape().rank() == 1, "got weights {} for {}, wanted one for each element of an axis",
-         weights.shape(), x.shape());
+    need(axes.size() == 1 && weights.shape().rank() == 1,
+         "got weights {} for {}, wanted one for each element of an axis", weights.shape(), x.shape());
     std::vector<std::int64_t> sizes(static_cast<std::size_t>(x.shape().rank()), 1);
     sizes[static_cast<std::size_t>(axes[0])] = weights.shape()[0];
     weights = ops::reshape(weights, Shape(std::move(sizes)));
@@ -243,7 +265,8 @@ Rows reductions() {
       extreme("Min", "The smallest element along the axes.", ops::min, ops::minimum),
       numpy.operation<ProductFields>("Prod", "x", "Π x over the axes",
                                      [](const ProductFields& f, const Operands& in) {
-                                       const Value x = ops::cast(number(in[0]), f.dtype.value_or(number(in[0]).dtype()));
+                                       const Value x =
+                                           ops::cast(number(in[0]), f.dtype.value_or(number(in[0]).dtype()));
                                        return ops::product(x, axes_of(f.axis, x), f.keepdims);
                                      }),
       numpy.operation<AxisField>("CountNonzero", "x", "How many elements along the axes are not 0.",

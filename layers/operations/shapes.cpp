@@ -25,7 +25,9 @@ struct ShapeField {
 };
 struct AxesField {
   std::optional<std::vector<std::int64_t>> axes;
-  static void describe(auto&& field) { field("axes", &AxesField::axes, "axis i of the result is axis axes[i] of x; null: reversed"); }
+  static void describe(auto&& field) {
+    field("axes", &AxesField::axes, "axis i of the result is axis axes[i] of x; null: reversed");
+  }
 };
 struct AxisField {
   std::optional<Axes> axis;
@@ -33,7 +35,9 @@ struct AxisField {
 };
 struct NewAxisField {
   Axes axis = 0;
-  static void describe(auto&& field) { field("axis", &NewAxisField::axis, "where it stands in the result", required()); }
+  static void describe(auto&& field) {
+    field("axis", &NewAxisField::axis, "where it stands in the result", required());
+  }
 };
 struct MoveFields {
   Axes source, destination;
@@ -73,7 +77,8 @@ struct RepeatFields {
   Tree repeats;
   std::optional<std::int64_t> axis;
   static void describe(auto&& field) {
-    field("repeats", &RepeatFields::repeats, "how often each element stands in a row, or as many numbers as elements", required());
+    field("repeats", &RepeatFields::repeats, "how often each element stands in a row, or as many numbers as elements",
+          required());
     field("axis", &RepeatFields::axis, "that grows; null: all elements in a row");
   }
 };
@@ -81,7 +86,8 @@ struct PadFields {
   Tree pad_width;
   std::string mode = "constant";
   static void describe(auto&& field) {
-    field("pad_width", &PadFields::pad_width, "[[before, after], …] of each axis, one pair for all, or one number", required());
+    field("pad_width", &PadFields::pad_width, "[[before, after], …] of each axis, one pair for all, or one number",
+          required());
     field("mode", &PadFields::mode, "what stands there", one_of({"constant", "reflect", "symmetric"}));
   }
 };
@@ -141,7 +147,8 @@ Value move_axes(Value x, const MoveFields& f) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(rank), -1);
   std::vector<bool> moved(static_cast<std::size_t>(rank), false);
   for (std::size_t i = 0; i < f.source.axes.size(); ++i) {
-    const int from = x.shape().checked(static_cast<int>(f.source.axes[i])), to = x.shape().checked(static_cast<int>(f.destination.axes[i]));
+    const int from = x.shape().checked(static_cast<int>(f.source.axes[i])),
+              to = x.shape().checked(static_cast<int>(f.destination.axes[i]));
     need(order[static_cast<std::size_t>(to)] < 0 && !moved[static_cast<std::size_t>(from)],
          "got an axis twice, wanted each of {} once at most", x.shape());
     order[static_cast<std::size_t>(to)] = from;
@@ -174,7 +181,8 @@ Value roll(Value x, const RollFields& f) {
     return ops::reshape_like(roll(flat, {.shift = f.shift, .axis = Axes(0)}), x);
   }
   const std::vector<std::int64_t>& axes = f.axis->axes;
-  need(f.shift.axes.size() == axes.size() || f.shift.axes.size() == 1, "got {} shifts for {} axes", f.shift.axes.size(), axes.size());
+  need(f.shift.axes.size() == axes.size() || f.shift.axes.size() == 1, "got {} shifts for {} axes", f.shift.axes.size(),
+       axes.size());
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const int axis = x.shape().checked(static_cast<int>(axes[i]));
     const std::int64_t size = x.shape()[axis], shift = f.shift.axes[f.shift.axes.size() == 1 ? 0 : i];
@@ -227,8 +235,10 @@ Value repeat(Value x, const RepeatFields& f) {
   }
   std::vector<std::int32_t> places;
   for (std::size_t i = 0; i < list.items().size(); ++i)
-    places.insert(places.end(), static_cast<std::size_t>(count_of_parts(list.items()[i].as_integer())), static_cast<std::int32_t>(i));
-  const Tensor rows = Tensor::of<std::int32_t>({static_cast<std::int64_t>(places.size())}, std::span<const std::int32_t>(places));
+    places.insert(places.end(), static_cast<std::size_t>(count_of_parts(list.items()[i].as_integer())),
+                  static_cast<std::int32_t>(i));
+  const Tensor rows =
+      Tensor::of<std::int32_t>({static_cast<std::int64_t>(places.size())}, std::span<const std::int32_t>(places));
   return take(x, x.graph().constant(rows), axis);
 }
 
@@ -254,14 +264,17 @@ std::vector<Width> widths(const Tree& tree, int rank) {
 // The elements beside the edge, backwards; `skip` leaves out the edge itself.
 Value mirrored(Value x, int axis, Width width, std::int64_t skip) {
   Values parts;
-  const auto part = [&](std::int64_t begin, std::int64_t end) { return ops::reverse(ops::slice_axis(x, axis, begin, end), {axis}); };
+  const auto part = [&](std::int64_t begin, std::int64_t end) {
+    return ops::reverse(ops::slice_axis(x, axis, begin, end), {axis});
+  };
   const std::int64_t size = x.shape()[axis];
   if (size != unknown)
     need(std::max(width.before, width.after) + skip <= size, "cannot mirror {} elements of {} in axis {}",
          std::max(width.before, width.after), x.shape(), axis);
   if (width.before > 0) parts.push_back(part(skip, width.before + skip));
   parts.push_back(x);
-  if (width.after > 0) parts.push_back(size == unknown ? part(0, width.after) : part(size - width.after - skip, size - skip));
+  if (width.after > 0)
+    parts.push_back(size == unknown ? part(0, width.after) : part(size - width.after - skip, size - skip));
   return ops::concat(std::move(parts), axis);
 }
 
@@ -296,15 +309,18 @@ Value triangle(Value x, std::int64_t k, Value (*keep)(Value, Value)) {
 Value diagonal(Value x, const DiagonalAxesFields& f) {
   const int a = x.shape().checked(static_cast<int>(f.axis1)), b = x.shape().checked(static_cast<int>(f.axis2));
   need(a != b, "got axis {} twice, wanted two axes", a);
-  const Value y = emit::move_axis(emit::move_axis(x, a, x.shape().rank() - 1), b > a ? b - 1 : b, x.shape().rank() - 1);  // …, rows, columns
+  const Value y = emit::move_axis(emit::move_axis(x, a, x.shape().rank() - 1), b > a ? b - 1 : b,
+                                  x.shape().rank() - 1);  // …, rows, columns
   const std::int64_t rows = y.shape()[-2], columns = y.shape()[-1];
   need(rows != unknown && columns != unknown, "needs known sizes in axes {} and {} of {}", a, b, x.shape());
   const std::int64_t row = std::max<std::int64_t>(0, -f.offset), column = std::max<std::int64_t>(0, f.offset);
   const std::int64_t length = std::max<std::int64_t>(0, std::min(rows - row, columns - column));
   std::vector<std::int32_t> places;
-  for (std::int64_t i = 0; i < length; ++i) places.push_back(static_cast<std::int32_t>((row + i) * columns + column + i));
+  for (std::int64_t i = 0; i < length; ++i)
+    places.push_back(static_cast<std::int32_t>((row + i) * columns + column + i));
   const Value flat = emit::reshape(y, y.shape().first(y.shape().rank() - 2) + Shape{rows * columns});
-  return take(flat, x.graph().constant(Tensor::of<std::int32_t>({length}, std::span<const std::int32_t>(places))), flat.shape().rank() - 1);
+  return take(flat, x.graph().constant(Tensor::of<std::int32_t>({length}, std::span<const std::int32_t>(places))),
+              flat.shape().rank() - 1);
 }
 
 // A square matrix with the vector x on a diagonal.
@@ -340,12 +356,15 @@ Value axes_to_end(Value x, const std::vector<std::int64_t>& axes) {
 
 Rows shapes() {
   return {
-      numpy.operation<NewShapeFields>("Reshape", "x", "The elements in another shape.",
-                                      [](const NewShapeFields& f, const Operands& in) { return emit::reshape(in[0], shape_of(f.newshape)); }),
-      numpy.plain("Ravel", "x", "All elements in a row.", [](const Operands& in) { return emit::reshape(in[0], {unknown}); }),
+      numpy.operation<NewShapeFields>(
+          "Reshape", "x", "The elements in another shape.",
+          [](const NewShapeFields& f, const Operands& in) { return emit::reshape(in[0], shape_of(f.newshape)); }),
+      numpy.plain("Ravel", "x", "All elements in a row.",
+                  [](const Operands& in) { return emit::reshape(in[0], {unknown}); }),
       numpy.operation<AxesField>("Transpose", "x", "The axes in another order.",
                                  [](const AxesField& f, const Operands& in) {
-                                   std::vector<std::int64_t> axes = f.axes.value_or(reversed_axes(in[0].shape().rank()));
+                                   std::vector<std::int64_t> axes =
+                                       f.axes.value_or(reversed_axes(in[0].shape().rank()));
                                    for (std::int64_t& axis : axes) axis = in[0].shape().checked(static_cast<int>(axis));
                                    return ops::transpose(in[0], std::move(axes));
                                  }),
@@ -357,12 +376,15 @@ Rows shapes() {
                                  [](const AxisField& f, const Operands& in) { return squeeze(in[0], f.axis); }),
       numpy.operation<NewAxisField>("ExpandDims", "x", "A new axis of size 1.",
                                     [](const NewAxisField& f, const Operands& in) { return expand(in[0], f.axis); }),
-      numpy.operation<ShapeField>("BroadcastTo", "x", "x repeated to a shape.",
-                                  [](const ShapeField& f, const Operands& in) { return emit::broadcast(in[0], f.shape); }),
+      numpy.operation<ShapeField>(
+          "BroadcastTo", "x", "x repeated to a shape.",
+          [](const ShapeField& f, const Operands& in) { return emit::broadcast(in[0], f.shape); }),
       numpy.operation<AxisField>("Flip", "x", "The elements along the axes, backwards.",
                                  [](const AxisField& f, const Operands& in) { return flip(in[0], f.axis); }),
-      numpy.plain("Flipud", "x", "The first axis, backwards.", [](const Operands& in) { return ops::reverse(in[0], {0}); }),
-      numpy.plain("Fliplr", "x", "The second axis, backwards.", [](const Operands& in) { return ops::reverse(in[0], {1}); }),
+      numpy.plain("Flipud", "x", "The first axis, backwards.",
+                  [](const Operands& in) { return ops::reverse(in[0], {0}); }),
+      numpy.plain("Fliplr", "x", "The second axis, backwards.",
+                  [](const Operands& in) { return ops::reverse(in[0], {1}); }),
       numpy.operation<RotateFields>("Rot90", "array", "A plane turned by quarter turns.",
                                     [](const RotateFields& f, const Operands& in) { return rotate(in[0], f); }),
       numpy.operation<RollFields>("Roll", "x", "Elements moved along axes; those that fall out come in again.",
@@ -372,20 +394,27 @@ Rows shapes() {
       numpy.operation<RepeatFields>("Repeat", "x", "Each element repeated.",
                                     [](const RepeatFields& f, const Operands& in) { return repeat(in[0], f); }),
       numpy.operation<PadFields>("Pad", "x, constant_values", "Elements put around x.", pad),
-      numpy.operation<DiagonalFields>("Tril", "x", "The triangle up to a diagonal, 0 above it.",
-                                      [](const DiagonalFields& f, const Operands& in) { return triangle(in[0], f.k, ops::less_equal); }),
-      numpy.operation<DiagonalFields>("Triu", "x", "The triangle from a diagonal on, 0 below it.",
-                                      [](const DiagonalFields& f, const Operands& in) { return triangle(in[0], f.k, ops::greater_equal); }),
+      numpy.operation<DiagonalFields>(
+          "Tril", "x", "The triangle up to a diagonal, 0 above it.",
+          [](const DiagonalFields& f, const Operands& in) { return triangle(in[0], f.k, ops::less_equal); }),
+      numpy.operation<DiagonalFields>(
+          "Triu", "x", "The triangle from a diagonal on, 0 below it.",
+          [](const DiagonalFields& f, const Operands& in) { return triangle(in[0], f.k, ops::greater_equal); }),
       numpy.operation<DiagonalFields>("Diag", "x", "A vector as the diagonal of a matrix, or the diagonal of a matrix.",
                                       [](const DiagonalFields& f, const Operands& in) {
-                                        return in[0].shape().rank() == 1 ? on_diagonal(in[0], f.k) : diagonal(in[0], {.offset = f.k});
+                                        return in[0].shape().rank() == 1 ? on_diagonal(in[0], f.k)
+                                                                         : diagonal(in[0], {.offset = f.k});
                                       }),
       numpy.operation<DiagonalFields>("Diagflat", "x", "All elements as the diagonal of a matrix.",
-                                      [](const DiagonalFields& f, const Operands& in) { return on_diagonal(emit::reshape(in[0], {unknown}), f.k); }),
-      numpy.operation<DiagonalAxesFields>("Diagonal", "x", "The diagonal of two axes, as a new last one.",
-                                          [](const DiagonalAxesFields& f, const Operands& in) { return diagonal(in[0], f); }),
-      numpy.operation<DiagonalAxesFields>("Trace", "x", "The sum of the diagonal of two axes.",
-                                          [](const DiagonalAxesFields& f, const Operands& in) { return ops::sum(diagonal(number(in[0]), f), {-1}); }),
+                                      [](const DiagonalFields& f, const Operands& in) {
+                                        return on_diagonal(emit::reshape(in[0], {unknown}), f.k);
+                                      }),
+      numpy.operation<DiagonalAxesFields>(
+          "Diagonal", "x", "The diagonal of two axes, as a new last one.",
+          [](const DiagonalAxesFields& f, const Operands& in) { return diagonal(in[0], f); }),
+      numpy.operation<DiagonalAxesFields>(
+          "Trace", "x", "The sum of the diagonal of two axes.",
+          [](const DiagonalAxesFields& f, const Operands& in) { return ops::sum(diagonal(number(in[0]), f), {-1}); }),
       numpy.plain("Size", "x", "The number of elements.",
                   [](const Operands& in) {
                     const Shape& shape = in[0].shape();

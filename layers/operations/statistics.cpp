@@ -43,7 +43,8 @@ struct QuantileFields {
   bool keepdims = false;
   static void describe(auto&& field) {
     field("axis", &QuantileFields::axis, "reduced; null: all");
-    field("method", &QuantileFields::method, "between two elements", one_of({"linear", "lower", "higher", "midpoint", "nearest"}));
+    field("method", &QuantileFields::method, "between two elements",
+          one_of({"linear", "lower", "higher", "midpoint", "nearest"}));
     field("keepdims", &QuantileFields::keepdims, "reduced axes stay with size 1");
   }
 };
@@ -121,7 +122,8 @@ Value nan_quantile(Value x, double level, const QuantileFields& f) {
   else if (f.method == "nearest") y = at(ops::round(place));
   else {
     const Value low = at(ops::floor(place)), high = at(ops::ceil(place));
-    const Value part = f.method == "midpoint" ? ops::scalar_like(low, 0.5) : ops::cast(place - ops::floor(place), low.dtype());
+    const Value part =
+        f.method == "midpoint" ? ops::scalar_like(low, 0.5) : ops::cast(place - ops::floor(place), low.dtype());
     y = low * (1.0 - part) + high * part;
   }
   y = ops::squeeze(y, -1);
@@ -160,8 +162,10 @@ Value counted(Value numbers, Value weights, std::int64_t size) {
 
 Value bincount(const BincountFields& f, const Operands& in) {
   const Value x = in[0];
-  if (f.minlength == 0) throw Error("wanted minlength").hint("the size of the result must be known when the model is built");
-  const Value weights = f.weights.is_null() ? ops::fill_like(ops::cast(x, DType::int32), 1) : constant_like(ops::cast(x, DType::float32), f.weights);
+  if (f.minlength == 0)
+    throw Error("wanted minlength").hint("the size of the result must be known when the model is built");
+  const Value weights = f.weights.is_null() ? ops::fill_like(ops::cast(x, DType::int32), 1)
+                                            : constant_like(ops::cast(x, DType::float32), f.weights);
   return counted(x, ops::broadcast_like(weights, x), f.minlength);
 }
 
@@ -176,43 +180,54 @@ Value sorted(Value x, int axis) { return take_along_axis(x, order(x, axis, false
 
 Rows statistics() {
   return {
-      numpy.operation<SortFields>("Sort", "x", "The elements in ascending order.",
-                                  [](const SortFields& f, const Operands& in) { return sorted(in[0], static_cast<int>(f.axis)); }),
-      numpy.operation<SortFields>("Argsort", "x", "The places of the elements in ascending order.",
-                                  [](const SortFields& f, const Operands& in) { return order(in[0], static_cast<int>(f.axis), false); }),
-      numpy.operation<PartitionFields>("Argpartition", "x", "The places of the elements, the smaller ones first; here all in order.",
-                                       [](const PartitionFields& f, const Operands& in) { return order(in[0], static_cast<int>(f.axis), false); }),
+      numpy.operation<SortFields>(
+          "Sort", "x", "The elements in ascending order.",
+          [](const SortFields& f, const Operands& in) { return sorted(in[0], static_cast<int>(f.axis)); }),
+      numpy.operation<SortFields>(
+          "Argsort", "x", "The places of the elements in ascending order.",
+          [](const SortFields& f, const Operands& in) { return order(in[0], static_cast<int>(f.axis), false); }),
+      numpy.operation<PartitionFields>(
+          "Argpartition", "x", "The places of the elements, the smaller ones first; here all in order.",
+          [](const PartitionFields& f, const Operands& in) { return order(in[0], static_cast<int>(f.axis), false); }),
       math.operation<TopFields>("TopK", "x", "The largest elements of the last axis, and their places.",
                                 [](const TopFields& f, const Operands& in) {
                                   const Value places = ops::slice_axis(order(in[0], -1, true), -1, 0, f.k);
                                   return Values{take_along_axis(in[0], places, -1), places};
                                 }),
-      math.operation<InTopFields>("InTopK", "targets, predictions", "Whether the target's prediction is among the k largest.",
-                                  [](const InTopFields& f, const Operands& in) {
-                                    const Value scores = in[1], target = ops::take_along(scores, in[0], -1);
-                                    const Value larger = ops::greater(scores, ops::expand_dims(target, -1));
-                                    const Value rank = ops::sum(ops::cast(larger, DType::int32), {-1});
-                                    return ops::logical_and(ops::less(rank, ops::scalar_like(rank, static_cast<double>(f.k))),
-                                                            ops::is_finite(target));
-                                  }),
-      numpy.operation<QuantileFields>("Quantile", "x, q", "What a share q of the elements is not above.",
-                                      [](const QuantileFields& f, const Operands& in) { return quantile(in[0], in.constant(1), f); }),
-      numpy.operation<QuantileFields>("Percentile", "x, q", "What q hundredths of the elements are not above.",
-                                      [](const QuantileFields& f, const Operands& in) { return quantile(in[0], scaled(in.constant(1), 0.01), f); }),
-      numpy.operation<MedianFields>("Median", "x", "The element in the middle.",
-                                    [](const MedianFields& f, const Operands& in) { return quantile(in[0], 0.5, median_of(f)); }),
-      numpy.operation<QuantileFields>("Nanquantile", "x, q", "The quantile, passing NaN over.",
-                                      [](const QuantileFields& f, const Operands& in) { return nan_quantile(in[0], single_level(in, 1), f); }),
-      numpy.operation<QuantileFields>("Nanpercentile", "x, q", "The percentile, passing NaN over.",
-                                      [](const QuantileFields& f, const Operands& in) { return nan_quantile(in[0], single_level(in, 0.01), f); }),
-      numpy.operation<MedianFields>("Nanmedian", "x", "The element in the middle, passing NaN over.",
-                                    [](const MedianFields& f, const Operands& in) { return nan_quantile(in[0], 0.5, median_of(f)); }),
+      math.operation<InTopFields>(
+          "InTopK", "targets, predictions", "Whether the target's prediction is among the k largest.",
+          [](const InTopFields& f, const Operands& in) {
+            const Value scores = in[1], target = ops::take_along(scores, in[0], -1);
+            const Value larger = ops::greater(scores, ops::expand_dims(target, -1));
+            const Value rank = ops::sum(ops::cast(larger, DType::int32), {-1});
+            return ops::logical_and(ops::less(rank, ops::scalar_like(rank, static_cast<double>(f.k))),
+                                    ops::is_finite(target));
+          }),
+      numpy.operation<QuantileFields>(
+          "Quantile", "x, q", "What a share q of the elements is not above.",
+          [](const QuantileFields& f, const Operands& in) { return quantile(in[0], in.constant(1), f); }),
+      numpy.operation<QuantileFields>(
+          "Percentile", "x, q", "What q hundredths of the elements are not above.",
+          [](const QuantileFields& f, const Operands& in) { return quantile(in[0], scaled(in.constant(1), 0.01), f); }),
+      numpy.operation<MedianFields>(
+          "Median", "x", "The element in the middle.",
+          [](const MedianFields& f, const Operands& in) { return quantile(in[0], 0.5, median_of(f)); }),
+      numpy.operation<QuantileFields>(
+          "Nanquantile", "x, q", "The quantile, passing NaN over.",
+          [](const QuantileFields& f, const Operands& in) { return nan_quantile(in[0], single_level(in, 1), f); }),
+      numpy.operation<QuantileFields>(
+          "Nanpercentile", "x, q", "The percentile, passing NaN over.",
+          [](const QuantileFields& f, const Operands& in) { return nan_quantile(in[0], single_level(in, 0.01), f); }),
+      numpy.operation<MedianFields>(
+          "Nanmedian", "x", "The element in the middle, passing NaN over.",
+          [](const MedianFields& f, const Operands& in) { return nan_quantile(in[0], 0.5, median_of(f)); }),
       numpy.plain("Digitize", "x, bins", "The number of the bin that each element is in.",
                   [](const Operands& in) {
                     const auto [x, bins] = in.real_pair();
                     return places_among(bins, x, true);
                   }),
-      numpy.operation<SideField>("SearchSorted", "sorted_sequence, values", "Where values stand in an ascending sequence.",
+      numpy.operation<SideField>("SearchSorted", "sorted_sequence, values",
+                                 "Where values stand in an ascending sequence.",
                                  [](const SideField& f, const Operands& in) {
                                    const auto [bounds, x] = in.pair();
                                    return places_among(bounds, x, f.side == "right");
