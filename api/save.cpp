@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "api/keras_tree.h"
+#include "api/keras/tree.h"
 #include "formats/file.h"
 #include "formats/json.h"
 #include "formats/yaml.h"

@@ -1,6 +1,6 @@
 #include "api/train/checkpoint.h"
 
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 
 namespace nacre {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "api/adapt.h"
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "api/save.h"
 
 namespace nacre {

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "api/functional.h"
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "api/vintage/kernels.h"
 
 namespace nacre {

@@ -1,6 +1,6 @@
 #include "api/functional.h"
 
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "formats/json.h"
 #include "tests/api/models.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "formats/hdf5.h"
 #include "formats/json.h"
 #include "tests/api/models.h"

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "api/save.h"
 #include "formats/hdf5.h"
 #include "formats/idx.h"

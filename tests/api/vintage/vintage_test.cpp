@@ -1,7 +1,7 @@
 // The rules by which files of Keras 1 and 2 are read, each on a model that is written out here.
 #include "api/vintage/vintage.h"
 
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "formats/json.h"
 #include "tests/api/models.h"
 

@@ -1,4 +1,4 @@
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,10 +1,10 @@
-#include "api/keras_export.h"
+#include "api/keras/export.h"
 
 #include <algorithm>
 #include <set>
 
-#include "api/keras_file.h"
-#include "api/keras_places.h"
+#include "api/keras/file.h"
+#include "api/keras/places.h"
 #include "api/shared_layers.h"
 #include "layers/lambda.h"
 #include "layers/cell.h"

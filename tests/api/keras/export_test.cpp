@@ -1,7 +1,7 @@
 // What models become when they are written for Keras 3.
-#include "api/keras_export.h"
+#include "api/keras/export.h"
 
-#include "api/keras_places.h"
+#include "api/keras/places.h"
 #include "formats/json.h"
 #include "layers/activation.h"
 #include "tests/api/models.h"

@@ -1,7 +1,7 @@
 // Keras 3's own formats: what nacre writes and reads of .keras and .weights.h5 files.
-#include "api/keras_tree.h"
+#include "api/keras/tree.h"
 
-#include "api/keras_places.h"
+#include "api/keras/places.h"
 #include "api/shared_layers.h"
 #include "formats/file.h"
 #include "formats/hdf5.h"

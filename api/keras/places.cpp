@@ -1,4 +1,4 @@
-#include "api/keras_places.h"
+#include "api/keras/places.h"
 
 #include <algorithm>
 #include <map>

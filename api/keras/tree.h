@@ -1,7 +1,7 @@
 // Models as the contents of Keras 3's files: trees of weights, and archives.
 #pragma once
 
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 #include "formats/keras_archive.h"
 
 namespace nacre {

@@ -1,10 +1,10 @@
-#include "api/keras_tree.h"
+#include "api/keras/tree.h"
 
 #include <algorithm>
 #include <ctime>
 #include <set>
 
-#include "api/keras_places.h"
+#include "api/keras/places.h"
 #include "api/shared_layers.h"
 
 namespace nacre {

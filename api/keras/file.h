@@ -1,7 +1,7 @@
 // Models as the contents of Keras's HDF5 files.
 #pragma once
 
-#include "api/keras_export.h"
+#include "api/keras/export.h"
 #include "api/load_options.h"
 #include "api/train/trainer.h"
 #include "formats/keras_h5.h"

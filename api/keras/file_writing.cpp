@@ -1,9 +1,9 @@
 // Models as the contents of Keras's HDF5 files: what is written.
-#include "api/keras_file.h"
+#include "api/keras/file.h"
 
 #include <set>
 
-#include "api/keras_places.h"
+#include "api/keras/places.h"
 #include "api/shared_layers.h"
 
 namespace nacre {
