@@ -28,7 +28,7 @@ std::vector<Assignment> match_layer(const Layer& layer, const LayerWeights* save
     return match_weights(layer, saved->weights, vintage);
   } catch (const Error& error) {
     if (!options.skip_mismatch) throw;
-    return skip(error.what());
+    return skip(line_of(error));
   }
 }
 
@@ -37,6 +37,10 @@ std::vector<Assignment> match_layer(const Layer& layer, const LayerWeights* save
 void note(const LoadOptions& options, const std::string& line) {
   if (options.notes) options.notes->push_back(line);
   else PlainProgress(stderr).warn(line);
+}
+
+std::string line_of(const Error& error) {
+  return error.subject().empty() ? error.message() : fmt::format("{}: {}", error.subject(), error.message());
 }
 
 std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options) {

@@ -18,6 +18,8 @@ std::vector<VariableRef> file_order(const Layer& layer);
 
 // Keeps or prints a line; see LoadOptions::notes.
 void note(const LoadOptions& options, const std::string& line);
+// What went wrong with what, without scopes and hints.
+std::string line_of(const Error& error);
 
 // The model that the config describes, of any vintage; without weights and not compiled.
 std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options = {});

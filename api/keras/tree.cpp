@@ -190,7 +190,7 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
       check(*layer, variables, group, path);
     } catch (const Error& error) {
       if (!options.skip_mismatch) throw;
-      skip(error.what());
+      skip(line_of(error));
       continue;
     }
     for (std::size_t i = 0; i < variables.size(); ++i) all.emplace_back(variables[i], group->variables[i].cast(variables[i]->type().dtype));
