@@ -19,6 +19,9 @@ struct FunctionalConfig {
   }
 };
 
+// As many layers may stand one behind the other in a model of a file: what walks the calls recurses.
+inline constexpr std::size_t deepest_model = 4000;
+
 // The calls between input symbols and output symbols. A layer, so that models nest, share layers and are called
 // several times. Layers without a name are given Keras's: snake_case(class), then _1, _2, ….
 class FunctionalLayer : public Layer {

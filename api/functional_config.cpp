@@ -227,6 +227,8 @@ class Reconnection {
     Call& call = source.calls[static_cast<std::size_t>(index)];
     if (call.in_progress) throw Error("the layer '{}' depends on itself", reference.layer).at(reference.mark).usage();
     if (!call.done) {
+      if (++depth_ > deepest_model)
+        throw Error("more than {} layers stand one behind the other", deepest_model).at(reference.mark).usage();
       call.in_progress = true;
       auto symbols = [&](const std::vector<Reference>& references) {
         Symbols values;
@@ -238,6 +240,7 @@ class Reconnection {
       call.outputs = call_layer(source.layer, symbols(call.record.inputs), std::move(named), call.record.options);
       call.in_progress = false;
       call.done = true;
+      --depth_;
     }
     if (reference.output < 0 || reference.output >= static_cast<std::int64_t>(call.outputs.size()))
       throw Error("the layer '{}' has no output {}", reference.layer, reference.output).at(reference.mark).usage();
@@ -246,6 +249,7 @@ class Reconnection {
 
   std::vector<Reference> outputs_;
   std::map<std::string, Node> nodes_;
+  std::size_t depth_ = 0;  // of the call in progress
 };
 
 // The calls of each layer are numbered in the order in which they are emitted.

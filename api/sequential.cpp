@@ -20,24 +20,40 @@ void SequentialLayer::set_input(const Symbol& input) {
 }
 
 void SequentialLayer::add(std::shared_ptr<Layer> layer) {
+  append(std::move(layer));
+  try {
+    reconnect();
+  } catch (...) {
+    remove_last();
+    throw;
+  }
+}
+
+void SequentialLayer::append(std::shared_ptr<Layer> layer) {
+  if (stack_.size() >= deepest_model)
+    throw Error("more than {} layers stand one behind the other", deepest_model).usage();
   stack_.push_back(std::move(layer));
   try {
     name_layers(stack_);
     const auto* first = dynamic_cast<const FunctionalLayer*>(stack_.front().get());
     if (!input_ && first && first->connected() && first->inputs().size() == 1)
       input_ = Input(InputConfig{.batch_shape = first->inputs()[0].shape(), .dtype = first->inputs()[0].type().dtype});
-    reconnect();
+    call_new_layers();
   } catch (...) {
-    stack_.pop_back();
+    remove_last();
     throw;
   }
 }
 
-std::shared_ptr<Layer> SequentialLayer::pop() {
-  if (stack_.empty()) throw Error("the model '{}' has no layers", title()).usage();
-  std::shared_ptr<Layer> last = std::move(stack_.back());
+void SequentialLayer::remove_last() {
   stack_.pop_back();
   if (results_.size() > stack_.size()) results_.pop_back();
+}
+
+std::shared_ptr<Layer> SequentialLayer::pop() {
+  if (stack_.empty()) throw Error("the model '{}' has no layers", title()).usage();
+  std::shared_ptr<Layer> last = stack_.back();
+  remove_last();
   disconnect();
   reconnect();
   return last;
@@ -45,6 +61,12 @@ std::shared_ptr<Layer> SequentialLayer::pop() {
 
 void SequentialLayer::reconnect() {
   if (!input_ || stack_.empty()) return;
+  call_new_layers();
+  connect({input_}, results_.back());
+}
+
+void SequentialLayer::call_new_layers() {
+  if (!input_) return;
   while (results_.size() < stack_.size()) {
     const Symbols operands = results_.empty() ? Symbols{input_} : results_.back();
     if (operands.size() != 1)
@@ -54,7 +76,6 @@ void SequentialLayer::reconnect() {
           .usage();
     results_.push_back(call_layer(stack_[results_.size()], operands));
   }
-  connect({input_}, results_.back());
 }
 
 void SequentialLayer::build(const std::vector<Shape>& inputs) {
@@ -92,12 +113,13 @@ std::shared_ptr<SequentialLayer> SequentialLayer::from_config(const Tree& tree) 
           model->set_input(Input(read_config<InputConfig>(spelling.config)));
           continue;
         }
-        model->add(read_layer(entry));
+        model->append(read_layer(entry));
       } catch (Error& error) {
         error.at(spelling.mark);
         throw;
       }
     }
+    model->reconnect();
     if (config.build_input_shape && !model->connected()) model->ensure_built({*config.build_input_shape});
   });
   if (!trainable) model->set_trainable(false);

@@ -37,6 +37,9 @@ class SequentialLayer final : public FunctionalLayer {
   void build(const std::vector<Shape>& inputs) override;
 
  private:
+  void append(std::shared_ptr<Layer> layer);  // without connecting the model to it
+  void remove_last();
+  void call_new_layers();
   void reconnect();
 
   Symbol input_;

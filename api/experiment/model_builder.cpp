@@ -85,6 +85,10 @@ class Builder {
   }
 
   std::shared_ptr<FunctionalLayer> graph(LayerOptions options) {
+    if (expanded_.lines.size() > deepest_model)
+      throw Error("the model has {} layers, wanted at most {}", expanded_.lines.size(), deepest_model)
+          .at(config_.layers.mark())
+          .usage();
     for (const LayerLine& line : expanded_.lines) {
       located(line, [&] {
         if (is_input(line)) return add_input(line.name, line.config, line.mark);

@@ -156,5 +156,23 @@ TEST(FunctionalConfig, LoopsAndLooseEndsAreRefused) {
   EXPECT_NE(message_of([&] { read_object<Layer>(model(R"("a", 7, 0)")); }).find("the layer 'a' has no call 7"), std::string::npos);
 }
 
+// What walks the calls recurses: longer chains ended in the stack's overflow.
+TEST(FunctionalConfig, ChainsThatAreTooLongAreRefused) {
+  register_models();
+  const auto message = [](std::size_t layers) {
+    std::string entries = R"({"name": "d0", "class_name": "InputLayer", "config": {"batch_shape": [null, 3], "name": "d0"}, "inbound_nodes": []})";
+    for (std::size_t i = 1; i <= layers; ++i)
+      entries += fmt::format(R"(, {{"name": "d{}", "class_name": "Dropout", "config": {{"rate": 0.5}}, "inbound_nodes": [[["d{}", 0, 0]]]}})", i, i - 1);
+    const Tree config = parse_json(fmt::format(R"({{"class_name": "Functional", "config": {{"name": "m", "layers": [{}],
+      "input_layers": [["d0", 0, 0]], "output_layers": [["d{}", 0, 0]]}}}})", entries, layers));
+    return message_of([&] { read_object<Layer>(config); });
+  };
+  EXPECT_EQ(message(deepest_model), "");
+  EXPECT_NE(message(deepest_model + 1).find("more than 4000 layers stand one behind the other"), std::string::npos);
+  Sequential stack;
+  for (std::size_t i = 0; i < deepest_model; ++i) stack.add(Flatten());
+  EXPECT_EQ(message_of([&] { stack.add(Flatten()); }), "more than 4000 layers stand one behind the other");
+}
+
 }  // namespace
 }  // namespace nacre::test
