@@ -1,6 +1,8 @@
 // How the layers of a model are joined: bare lists, inputs that stand in the first layer, branches under a Merge, calls
 // of nested models that count from 1.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "api/vintage/parts.h"
 #include "formats/config.h"
@@ -134,9 +136,7 @@ class Branches {
 
   // Branches may share layers.
   void add(Tree entry) {
-    for (const Tree& known : entries_.items())
-      if (known["name"] == entry["name"]) return;
-    entries_.push(std::move(entry));
+    if (names_.insert(entry["name"].as_string()).second) entries_.push(std::move(entry));
   }
   void add_input(Tree reference) {
     for (const Tree& known : inputs_.items())
@@ -145,6 +145,7 @@ class Branches {
   }
 
   Tree entries_ = Tree::sequence(), inputs_ = Tree::sequence();
+  std::set<std::string> names_;
 };
 
 // --- calls of nested models --------------------------------------------------------------------------------------------
@@ -162,25 +163,36 @@ void for_each_reference(Tree& tree, Visit&& visit) {
 // A model that knows its input has, before Keras 3, a call of its own with index 0 that is not written. The others count
 // from 1; here from 0, but for Functional models in the list of outputs, where Keras 3 does the same.
 void count_calls_from_zero(Tree& config) {
-  Tree outputs = config["output_layers"];
-  for (const Tree& nested : config["layers"].items()) {
-    const bool functional = nested["class_name"] == Tree("Functional");
-    if (!functional && nested["class_name"] != Tree("Sequential")) continue;
-    const Tree& name = nested["name"];
-    std::int64_t lowest = 1;
-    const auto calls_it = [&](const Tree& reference) { return reference.items()[0] == name; };
-    const auto note = [&](Tree& reference) {
-      if (calls_it(reference)) lowest = std::min(lowest, reference.items()[1].as_integer());
-    };
-    const auto shift = [&](Tree& reference) {
-      if (calls_it(reference)) reference.items()[1] = Tree(reference.items()[1].as_integer() - 1);
-    };
-    for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), note);
-    for_each_reference(outputs, note);
-    if (lowest <= 0) continue;
-    for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), shift);
-    if (!functional) for_each_reference(outputs, shift);
+  struct Nested {
+    bool functional;
+    std::int64_t lowest = 1;  // of the calls that others refer to
+  };
+  std::map<std::string, Nested> models;
+  for (const Tree& entry : config["layers"].items()) {
+    const bool functional = entry["class_name"] == Tree("Functional");
+    if (functional || entry["class_name"] == Tree("Sequential")) models.emplace(entry["name"].as_string(), Nested{functional});
   }
+  if (models.empty()) return;
+  Tree outputs = config["output_layers"];
+  const auto visit_all = [&](auto&& in_calls, auto&& in_outputs) {
+    const auto visiting = [&](auto& visit) {
+      return [&](Tree& reference) {
+        if (const auto found = models.find(reference.items()[0].as_string()); found != models.end())
+          visit(found->second, reference.items()[1]);
+      };
+    };
+    for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), visiting(in_calls));
+    for_each_reference(outputs, visiting(in_outputs));
+  };
+  const auto note = [](Nested& model, const Tree& call) { model.lowest = std::min(model.lowest, call.as_integer()); };
+  const auto shift = [](const Nested& model, Tree& call) {
+    if (model.lowest > 0) call = Tree(call.as_integer() - 1);
+  };
+  const auto shift_unless_functional = [&](const Nested& model, Tree& call) {
+    if (!model.functional) shift(model, call);
+  };
+  visit_all(note, note);
+  visit_all(shift, shift_unless_functional);
   config.set("output_layers", std::move(outputs));
 }
 
