@@ -100,11 +100,11 @@ CallRecord read_operation_call(const Tree& node, const OperationArguments& signa
   return record;
 }
 
-CallRecord read_call(const Tree& node, const Layer& layer) {
+// What a call may have: `signature` of an operation, else null; `names` as the layer's argument_names().
+CallRecord read_call(const Tree& node, const OperationArguments* signature, const std::vector<std::string_view>& names) {
   CallRecord record;
   if (node.is_mapping()) {
-    if (const auto* operation = dynamic_cast<const OperationLayer*>(&layer)) return read_operation_call(node, operation->arguments());
-    const std::vector<std::string_view> names = layer.argument_names();
+    if (signature) return read_operation_call(node, *signature);
     const Tree::Sequence& positional = node["args"].items();
     for (std::size_t i = 0; i < positional.size(); ++i) {
       const Tree& argument = positional[i];
@@ -139,6 +139,63 @@ Tree with_module(Tree entry) {
   return entry;
 }
 
+// --- sizes ---------------------------------------------------------------------------------------------------------------
+
+// Configs of old files hold expressions of sizes of tensors, {class_name: __size__, config: …}; api/vintage/tensorflow.h
+// has them all.
+const Tree* size_expression(const Tree& tree) {
+  const Tree* class_name = tree.find("class_name");
+  return class_name && *class_name == Tree("__size__") ? &tree["config"] : nullptr;
+}
+
+bool holds_sizes(const Tree& tree) {
+  if (tree.is_sequence()) return std::any_of(tree.items().begin(), tree.items().end(), holds_sizes);
+  if (!tree.is_mapping()) return false;
+  return size_expression(tree) || std::any_of(tree.entries().begin(), tree.entries().end(), [](const Tree::Entry& entry) { return holds_sizes(entry.value); });
+}
+
+// The tree with numbers in the place of expressions; `shape_of` gives the shape of a tensor. A size that is not known yet
+// is -1, which stands for one such size in a shape.
+template <class ShapeOf>
+Tree with_numbers(const Tree& tree, const ShapeOf& shape_of) {
+  if (const Tree* size = size_expression(tree)) {
+    if (const Tree* function = size->find("function")) {
+      const Tree::Sequence& operands = (*size)["operands"].items();
+      if (operands.size() != 2) throw Error("got {} operands, wanted two", operands.size()).at(tree.mark()).usage();
+      const std::int64_t a = with_numbers(operands[0], shape_of).as_integer(), b = with_numbers(operands[1], shape_of).as_integer();
+      std::int64_t result = unknown;
+      bool overflow = false;
+      if (a == unknown || b == unknown) return unknown;
+      if (*function == Tree("multiply")) overflow = __builtin_mul_overflow(a, b, &result);
+      else if (*function == Tree("add")) overflow = __builtin_add_overflow(a, b, &result);
+      else if (*function == Tree("subtract")) overflow = __builtin_sub_overflow(a, b, &result);
+      else if (*function == Tree("floordiv") && b > 0) result = a >= 0 ? a / b : -((b - 1 - a) / b);
+      else throw Error("cannot compute {} of {} and {}", function->text(), a, b).at(tree.mark()).usage();
+      if (overflow || result < 0) throw Error("got the size {}", overflow ? "of too large a number" : std::to_string(result)).at(tree.mark()).usage();
+      return result;
+    }
+    const Shape shape = shape_of((*size)["of"]);
+    const Tree* axis = size->find("axis");
+    if (axis) {
+      const std::int64_t place = axis->as_integer();
+      need(place >= -shape.rank() && place < shape.rank(), "got {}, which has no axis {}", shape, place);
+      return shape[static_cast<int>(place)];
+    }
+    Tree all = Tree::sequence();
+    for (std::int64_t each : shape) all.push(each);
+    return all;
+  }
+  if (tree.is_sequence()) {
+    Tree list = Tree::sequence();
+    for (const Tree& item : tree.items()) list.push(with_numbers(item, shape_of));
+    return list;
+  }
+  if (!tree.is_mapping()) return tree;
+  Tree mapping = Tree::mapping();
+  for (const Tree::Entry& entry : tree.entries()) mapping.set(entry.key, with_numbers(entry.value, shape_of));
+  return mapping;
+}
+
 // ["x", 0, 0], a list of such, or a mapping of such (which Keras orders by key)
 std::vector<Reference> read_ends(const Tree& tree) {
   if (is_reference(tree)) return {read_reference(tree)};
@@ -165,9 +222,18 @@ class Reconnection {
       if (entry["class_name"].as_string() == "InputLayer") {
         node.calls.push_back({.done = true, .outputs = {Input(read_config<InputConfig>(layer_config))}});
       } else {
-        node.layer = read_layer(with_module(entry));
-        node.layer->rename(name);
-        for (const Tree& call : entry["inbound_nodes"].items()) node.calls.push_back({.record = read_call(call, *node.layer)});
+        const OperationArguments* signature = operation_arguments(entry["class_name"].as_string());
+        std::vector<std::string_view> names;
+        if (holds_sizes(layer_config)) {
+          node.unsized = entry;
+        } else {
+          node.layer = read_layer(with_module(entry));
+          node.layer->rename(name);
+          const auto* operation = dynamic_cast<const OperationLayer*>(node.layer.get());
+          signature = operation ? &operation->arguments() : nullptr;
+          names = node.layer->argument_names();
+        }
+        for (const Tree& call : entry["inbound_nodes"].items()) node.calls.push_back({.record = read_call(call, signature, names)});
       }
       nodes_.emplace(name, std::move(node));
     }
@@ -186,6 +252,7 @@ class Reconnection {
   };
   struct Node {
     std::shared_ptr<Layer> layer;
+    Tree unsized{};  // its entry as long as it holds expressions of sizes, and there is no layer yet
     std::vector<Call> calls;
     std::int64_t first = 0, first_as_output = 0;  // the index of its first call where others refer to it
   };
@@ -235,6 +302,15 @@ class Reconnection {
         for (const Reference& operand : references) values.push_back(symbol(operand, node(operand).first));
         return values;
       };
+      if (!source.layer) {
+        const auto shape_of = [&](const Tree& tensor) {
+          std::vector<Reference> found;
+          if (!find_tensors(tensor, found)) throw Error("wanted a tensor, got {}", tensor.text()).at(tensor.mark()).usage();
+          return symbol(found.front(), node(found.front()).first).shape();
+        };
+        source.layer = read_layer(with_numbers(source.unsized, shape_of));
+        source.layer->rename(reference.layer);
+      }
       std::map<std::string, Symbols> named;
       for (const auto& [key, references] : call.record.named) named[key] = symbols(references);
       call.outputs = call_layer(source.layer, symbols(call.record.inputs), std::move(named), call.record.options);

@@ -12,6 +12,7 @@
 #include "formats/file.h"
 #include "formats/hdf5.h"
 #include "formats/hdf5_heap.h"
+#include "formats/hdf5_lzf.h"
 
 namespace nacre::hdf5 {
 
@@ -26,6 +27,7 @@ class Session {
       H5dont_atexit();
       H5open();
       H5PLset_loading_state(0);  // filters that a file names are never searched for on disk
+      register_lzf();
       // A child process finds the lock free, whichever thread was at work.
       pthread_atfork([] { mutex().lock(); }, [] { mutex().unlock(); }, [] { new (&mutex()) std::recursive_mutex; });
       return true;

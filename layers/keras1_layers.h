@@ -48,8 +48,67 @@ struct MaxoutDenseConfig {
   }
 };
 
+struct SReLUConfig {
+  static constexpr std::string_view class_name = "SReLU";
+  static constexpr std::string_view doc =
+      "x between t_left and t_left + |t_right|, beyond them lines of the slopes a_left and a_right: Keras 1's S-shaped ReLU.";
+  Ref<Initializer> t_left_initializer = "Zeros", a_left_initializer = "GlorotUniform", t_right_initializer = "GlorotUniform", a_right_initializer = "Ones";
+  std::optional<std::vector<std::int64_t>> shared_axes;
+  static void describe(auto&& field) {
+    field("t_left_initializer", &SReLUConfig::t_left_initializer, "initial place of the left bend");
+    field("a_left_initializer", &SReLUConfig::a_left_initializer, "initial slope left of it");
+    field("t_right_initializer", &SReLUConfig::t_right_initializer, "initial distance of the right bend");
+    field("a_right_initializer", &SReLUConfig::a_right_initializer, "initial slope right of it");
+    field("shared_axes", &SReLUConfig::shared_axes, "axes along which the parameters are the same, counted with the batch");
+  }
+};
+
+struct ParametricSoftplusConfig {
+  static constexpr std::string_view class_name = "ParametricSoftplus";
+  static constexpr std::string_view doc = "alpha·log(1 + exp(beta·x)) with learned alpha and beta, as in Keras 1.";
+  double alpha = 0.2, beta = 5;
+  std::optional<std::vector<std::int64_t>> shared_axes;
+  static void describe(auto&& field) {
+    field("alpha", &ParametricSoftplusConfig::alpha, "initial alpha");
+    field("beta", &ParametricSoftplusConfig::beta, "initial beta");
+    field("shared_axes", &ParametricSoftplusConfig::shared_axes, "axes along which the parameters are the same, counted with the batch");
+  }
+};
+
+struct ThresholdedLinearConfig {
+  static constexpr std::string_view class_name = "ThresholdedLinear";
+  static constexpr std::string_view doc = "x, or 0 where |x| < theta, as before Keras 1.";
+  double theta = 1;
+  static void describe(auto&& field) { field("theta", &ThresholdedLinearConfig::theta, "below which there is 0", at_least(0)); }
+};
+
+// BatchNormalization without moving averages. The present layer of that name is Keras 1's mode 0.
+struct BatchNormalizationKeras1Config {
+  static constexpr std::string_view class_name = "BatchNormalizationKeras1";
+  static constexpr std::string_view doc =
+      "BatchNormalization of Keras 1 in mode 1, which normalizes each sample along its last axis, or mode 2, which normalizes "
+      "with the statistics of the batch at hand, in prediction too.";
+  std::int64_t mode = 1, axis = -1;
+  double epsilon = 1e-3;
+  Ref<Initializer> gamma_initializer = "Ones", beta_initializer = "Zeros";
+  Ref<Regularizer> gamma_regularizer, beta_regularizer;
+  static void describe(auto&& field) {
+    field("mode", &BatchNormalizationKeras1Config::mode, "1: each sample, 2: the batch", between(1, 2));
+    field("axis", &BatchNormalizationKeras1Config::axis, "the channels");
+    field("epsilon", &BatchNormalizationKeras1Config::epsilon, "added to the variance, in mode 1 to its root as well", at_least(0));
+    field("gamma_initializer", &BatchNormalizationKeras1Config::gamma_initializer, "initial gamma");
+    field("beta_initializer", &BatchNormalizationKeras1Config::beta_initializer, "initial beta");
+    field("gamma_regularizer", &BatchNormalizationKeras1Config::gamma_regularizer, "penalty on gamma");
+    field("beta_regularizer", &BatchNormalizationKeras1Config::beta_regularizer, "penalty on beta");
+  }
+};
+
 LayerRef Highway(HighwayConfig config = {}, LayerOptions options = {});
 LayerRef MaxoutDense(MaxoutDenseConfig config, LayerOptions options = {});
+LayerRef SReLU(SReLUConfig config = {}, LayerOptions options = {});
+LayerRef ParametricSoftplus(ParametricSoftplusConfig config = {}, LayerOptions options = {});
+LayerRef ThresholdedLinear(ThresholdedLinearConfig config = {}, LayerOptions options = {});
+LayerRef BatchNormalizationKeras1(BatchNormalizationKeras1Config config = {}, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> keras1_layers();
 

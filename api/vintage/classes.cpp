@@ -56,17 +56,22 @@ void embedding(Tree& config) {
   erase_keys(config, nothing);
 }
 
-// Of Keras 1, which had three modes, and of tf.keras, which has the axis in a list and had a choice of kernels.
+// Of tf.keras, which has the axis in a list and had a choice of kernels.
 void batch_normalization(Tree& config) {
   constexpr std::string_view nothing[] = {"fused", "virtual_batch_size", "adjustment", "mode"};
-  const Tree* mode = config.find("mode");
-  if (mode && mode->is_integer() && mode->as_integer() != 0)
-    throw Error("Keras 1's mode {} normalizes with the statistics of the data at hand, which the present layer does not do", mode->as_integer()).usage();
   erase_keys(config, nothing);
   if (const Tree* momentum = config.find("renorm_momentum"); momentum && momentum->is_null()) config.erase("renorm_momentum");
   if (Tree* axis = config.find("axis"); axis && axis->is_sequence() && axis->items().size() == 1) *axis = Tree(axis->items()[0]);
   constexpr Rename initial[] = {{"beta_init", "beta_initializer"}, {"gamma_init", "gamma_initializer"}};
   rename_keys(config, initial);
+}
+
+// Keras 1 had three modes, of which 0 is the present layer.
+void other_batch_normalization(Tree& layer) {
+  Tree& config = *layer.find("config");
+  if (config["mode"].as_integer() != 1 && config["mode"].as_integer() != 2) throw Error("unknown mode {}", config["mode"].text()).at(config["mode"].mark()).usage();
+  layer.set("class_name", "BatchNormalizationKeras1");
+  config.erase("momentum");
 }
 
 // tf.keras derives it from Conv2D, whose kernel it does not have.
@@ -94,6 +99,19 @@ void leaky_relu(Tree& config) {
   constexpr Rename renames[] = {{"alpha", "negative_slope"}};
   rename_keys(config, renames);
 }
+
+void srelu(Tree& config) {
+  constexpr Rename renames[] = {{"t_left_init", "t_left_initializer"}, {"a_left_init", "a_left_initializer"}, {"t_right_init", "t_right_initializer"}, {"a_right_init", "a_right_initializer"}};
+  rename_keys(config, renames);
+}
+
+void parametric_softplus(Tree& config) {
+  constexpr Rename renames[] = {{"alpha_init", "alpha"}, {"beta_init", "beta"}};
+  rename_keys(config, renames);
+}
+
+// Sets how far the carry is open at first, which the weights have long told.
+void highway(Tree& config) { config.erase("transform_bias"); }
 
 void prelu(Tree& config) {
   constexpr Rename renames[] = {{"init", "alpha_initializer"}};
@@ -179,6 +197,24 @@ void time_distributed_dense(Tree& layer) {
   layer.set("config", std::move(wrapper));
 }
 
+// Classes that people wrote for one function, which has one definition whoever writes it, and no parameters.
+constexpr ClassName function_layers[] = {
+    {"Swish", "silu"},        {"SiLU", "silu"},     {"Mish", "mish"},         {"HSwish", "hard_silu"}, {"Hswish", "hard_silu"},
+    {"HardSwish", "hard_silu"}, {"ReLU6", "relu6"},  {"Relu6", "relu6"},       {"Layer", "linear"},
+};
+
+void function_layer(Tree& layer, std::string_view activation) {
+  constexpr std::string_view usual[] = {"name", "trainable", "dtype", "batch_input_shape", "input_shape", "input_dtype", "dynamic", "cache_enabled"};
+  Tree& config = *layer.find("config");
+  for (const auto& [key, value, mark] : config.entries()) {
+    const bool plain = std::find(std::begin(usual), std::end(usual), key) != std::end(usual) || (key == "beta" && value.is_number() && value.as_number() == 1);
+    if (!plain) throw Error("it is a class of somebody's Python program with a '{}', which nacre does not know", key).at(mark).usage();
+  }
+  config.erase("beta");
+  config.set("activation", activation);
+  layer.set("class_name", "Activation");
+}
+
 struct ClassRule {
   std::string_view name;
   void (*apply)(Tree& config);
@@ -199,6 +235,9 @@ constexpr ClassRule rules[] = {
     {"Conv3DTranspose", conv_transpose},
     {"LeakyReLU", leaky_relu},
     {"PReLU", prelu},
+    {"SReLU", srelu},
+    {"ParametricSoftplus", parametric_softplus},
+    {"Highway", highway},
     {"ReLU", relu},
     {"SpatialDropout1D", spatial_dropout},
     {"SpatialDropout2D", spatial_dropout},
@@ -225,8 +264,7 @@ constexpr ClassRule rules[] = {
 void modernize_class(Tree& layer) {
   Tree& class_name = *layer.find("class_name");
   std::string name = class_name.as_string();
-  for (std::string_view prefix : {"Custom>", "Addons>", "Vision>"})
-    if (name.starts_with(prefix)) name.erase(0, prefix.size());
+  name.erase(0, name.rfind('>') + 1);  // the package that it was registered in: "Custom>", "Addons>", "Vision>", …
   if (name.ends_with("V1") || name.ends_with("V2")) name.erase(name.size() - 2);  // TensorFlow 1 had two of some
   const auto renamed = std::find_if(std::begin(names), std::end(names), [&](const ClassName& each) { return each.old == name; });
   const std::string present(renamed == std::end(names) ? std::string_view(name) : renamed->present);
@@ -237,6 +275,11 @@ void modernize_class(Tree& layer) {
   Tree* config = layer.find("config");
   if (!config || !config->is_mapping()) return;
   if (name == "TimeDistributedDense") return time_distributed_dense(layer);
+  if (const Tree* mode = config->find("mode"); present == "BatchNormalization" && mode && mode->is_integer() && mode->as_integer() != 0)
+    return other_batch_normalization(layer);
+  if (const auto function = std::find_if(std::begin(function_layers), std::end(function_layers), [&](const ClassName& each) { return each.old == name; });
+      function != std::end(function_layers))
+    return function_layer(layer, function->present);
   for (const ClassRule& rule : rules)
     if (rule.name == name || rule.name == present) return rule.apply(*config);
 }

@@ -38,7 +38,8 @@ constexpr Rename renames[] = {
 // whether Python code runs, which the class tells.
 constexpr std::string_view obsolete[] = {"batch_input_shape", "input_shape",       "input_dtype", "input_length",
                                          "consume_less",      "forget_bias_init",  "dynamic",     "weights",
-                                         "trainable_weights", "batch_size",        "autocast"};
+                                         "trainable_weights", "batch_size",        "autocast",    "cache_enabled",
+                                         "truncate_gradient"};
 
 // Keras 1 numbers the axes of a kernel: nb_row and nb_col, or kernel_dim1 to kernel_dim3.
 void join_kernel_sizes(Tree& config, std::span<const std::string_view> axes) {

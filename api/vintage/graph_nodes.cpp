@@ -10,15 +10,16 @@ namespace nacre::vintages {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> x{"x"}, xy{"x", "y"}, features{"features"}, input{"input"};
+constexpr std::array<std::string_view, 4> x{"x"}, xy{"x", "y"}, features{"features"}, input{"input"};
 
 struct GraphOp {
   std::string_view op, function;
-  std::array<std::string_view, 3> inputs;
+  std::array<std::string_view, 4> inputs;  // none: they are one list
 };
 constexpr GraphOp graph_ops[] = {
     {"AddV2", "add", xy},
     {"Add", "add", xy},
+    {"AddN", "add_n", {}},
     {"BiasAdd", "bias_add", {"value", "bias"}},
     {"Sub", "subtract", xy},
     {"Mul", "multiply", xy},
@@ -26,6 +27,8 @@ constexpr GraphOp graph_ops[] = {
     {"FloorDiv", "floordiv", xy},
     {"FloorMod", "floormod", xy},
     {"DivNoNan", "divide_no_nan", xy},
+    {"MulNoNan", "multiply_no_nan", xy},
+    {"Atan2", "atan2", {"y", "x"}},
     {"Pow", "pow", xy},
     {"Maximum", "maximum", xy},
     {"Minimum", "minimum", xy},
@@ -39,6 +42,12 @@ constexpr GraphOp graph_ops[] = {
     {"LogicalAnd", "logical_and", xy},
     {"LogicalOr", "logical_or", xy},
     {"LogicalNot", "logical_not", x},
+    {"BitwiseAnd", "bitwise_and", xy},
+    {"BitwiseOr", "bitwise_or", xy},
+    {"BitwiseXor", "bitwise_xor", xy},
+    {"LeftShift", "left_shift", xy},
+    {"RightShift", "right_shift", xy},
+    {"Invert", "invert", x},
     {"Select", "where", {"condition", "x", "y"}},
     {"SelectV2", "where", {"condition", "x", "y"}},
     {"Neg", "negative", x},
@@ -48,17 +57,35 @@ constexpr GraphOp graph_ops[] = {
     {"Sqrt", "sqrt", x},
     {"Rsqrt", "rsqrt", x},
     {"Reciprocal", "reciprocal", x},
+    {"Inv", "reciprocal", x},
     {"Exp", "exp", x},
+    {"Expm1", "expm1", x},
     {"Log", "log", x},
     {"Log1p", "log1p", x},
     {"Sin", "sin", x},
     {"Cos", "cos", x},
+    {"Tan", "tan", x},
+    {"Asin", "asin", x},
+    {"Acos", "acos", x},
+    {"Atan", "atan", x},
+    {"Sinh", "sinh", x},
+    {"Cosh", "cosh", x},
     {"Tanh", "tanh", x},
+    {"Asinh", "asinh", x},
+    {"Acosh", "acosh", x},
+    {"Atanh", "atanh", x},
     {"Sigmoid", "sigmoid", x},
     {"Floor", "floor", x},
+    {"Ceil", "ceil", x},
     {"Round", "round", x},
+    {"Rint", "rint", x},
     {"Erf", "erf", x},
+    {"Erfc", "erfc", x},
+    {"IsNan", "is_nan", x},
+    {"IsInf", "is_inf", x},
+    {"IsFinite", "is_finite", x},
     {"Identity", "identity", input},
+    {"Snapshot", "identity", input},
     {"StopGradient", "stop_gradient", input},
     {"Relu", "relu", features},
     {"Relu6", "relu6", features},
@@ -76,6 +103,11 @@ constexpr GraphOp graph_ops[] = {
     {"Prod", "reduce_prod", {"input_tensor", "axis"}},
     {"Any", "reduce_any", {"input_tensor", "axis"}},
     {"All", "reduce_all", {"input_tensor", "axis"}},
+    {"EuclideanNorm", "reduce_euclidean_norm", {"input_tensor", "axis"}},
+    {"Cumsum", "cumsum", {"x", "axis"}},
+    {"Cumprod", "cumprod", {"x", "axis"}},
+    {"TopKV2", "top_k", {"input", "k"}},
+    {"ClipByValue", "clip_by_value", {"t", "clip_value_min", "clip_value_max"}},
     {"ArgMax", "argmax", {"input", "axis"}},
     {"ArgMin", "argmin", {"input", "axis"}},
     {"Reshape", "reshape", {"tensor", "shape"}},
@@ -84,10 +116,30 @@ constexpr GraphOp graph_ops[] = {
     {"Squeeze", "squeeze", input},
     {"Tile", "tile", {"input", "multiples"}},
     {"Pad", "pad", {"tensor", "paddings"}},
+    {"PadV2", "pad", {"tensor", "paddings", "constant_values"}},
+    {"MirrorPad", "pad", {"tensor", "paddings"}},
+    {"BroadcastTo", "broadcast_to", {"input", "shape"}},
+    {"ReverseV2", "reverse", {"tensor", "axis"}},
+    {"Roll", "roll", {"input", "shift", "axis"}},
+    {"Slice", "slice", {"input_", "begin", "size"}},
+    {"StridedSlice", "getitem", {"tensor", "begin", "end", "strides"}},
+    {"Split", "split", {"axis", "value"}},
+    {"SplitV", "split", {"value", "num_or_size_splits", "axis"}},
+    {"Unpack", "unstack", {"value"}},
+    {"Shape", "shape", input},
+    {"OneHot", "one_hot", {"indices", "depth", "on_value", "off_value"}},
+    {"Gather", "gather", {"params", "indices"}},
     {"GatherV2", "gather", {"params", "indices", "axis"}},
     {"Cast", "cast", x},
     {"MatMul", "matmul", {"a", "b"}},
+    {"BatchMatMul", "matmul", {"a", "b"}},
     {"BatchMatMulV2", "matmul", {"a", "b"}},
+    {"Einsum", "einsum", {}},
+    {"MaxPool", "max_pool", input},
+    {"AvgPool", "avg_pool", input},
+    {"Conv2D", "conv2d", {"input", "filters"}},
+    {"DepthwiseConv2dNative", "depthwise_conv2d", {"input", "filter"}},
+    {"LRN", "lrn", input},
     {"ZerosLike", "zeros_like", input},
     {"OnesLike", "ones_like", input},
     {"DepthToSpace", "depth_to_space", input},
@@ -98,7 +150,24 @@ constexpr GraphOp graph_ops[] = {
     {"ConcatV2", "concat", {}},
 };
 
-// A value of an attribute: {"i": "2"}, {"b": true}, {"f": 0.2}, {"list": {"i": ["1"]}}, {"type": "DT_FLOAT"}.
+// Bytes stand in JSON in base 64 (RFC 4648).
+std::string from_base64(std::string_view text) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string bytes;
+  unsigned buffer = 0;
+  int bits = 0;
+  for (char c : text) {
+    const std::size_t digit = digits.find(c);
+    if (digit == std::string_view::npos) break;
+    buffer = (buffer << 6 | static_cast<unsigned>(digit)) & 0xFFFFu;
+    if ((bits += 6) < 8) continue;
+    bits -= 8;
+    bytes += static_cast<char>(buffer >> bits & 0xFFu);
+  }
+  return bytes;
+}
+
+// A value of an attribute: {"i": "2"}, {"b": true}, {"f": 0.2}, {"s": "U0FNRQ=="}, {"list": {"i": ["1"]}}, {"type": "DT_FLOAT"}.
 Tree attribute(const Tree& node, std::string_view name) {
   const Tree* all = node.find("attr");
   const Tree* value = all ? all->find(name) : nullptr;
@@ -111,6 +180,7 @@ Tree attribute(const Tree& node, std::string_view name) {
     return numbers;
   }
   if (const Tree* integer = value->find("i")) return number(*integer);
+  if (const Tree* bytes = value->find("s"); bytes && bytes->is_string()) return from_base64(bytes->as_string());
   for (std::string_view kind : {"b", "f", "type"})
     if (const Tree* present = value->find(kind)) return *present;
   return {};
@@ -122,6 +192,35 @@ Tree dtype_of(const Tree& type) {
   for (const auto& [name, present] : types)
     if (type == Tree(name)) return present;
   throw Error("the dtype {} is not supported", type.text()).usage();
+}
+
+// x[begin:end:strides] in the form of a SlicingOpLambda; bit i of a mask is about part i. Source: tf.strided_slice.
+Tree slice_spec(const Tree& arguments, const Tree& definition) {
+  const auto mask = [&](std::string_view name) {
+    const Tree value = attribute(definition, name);
+    return value.is_null() ? std::int64_t{0} : value.as_integer();
+  };
+  const std::int64_t begin_mask = mask("begin_mask"), end_mask = mask("end_mask"), ellipsis = mask("ellipsis_mask"), added = mask("new_axis_mask"), dropped = mask("shrink_axis_mask");
+  const Tree &begin = arguments["begin"], &end = arguments["end"], &strides = arguments["strides"];
+  for (const Tree* each : {&begin, &end, &strides})
+    if (!each->is_sequence() || holds_tensor(*each) || each->items().size() != begin.items().size() || each->items().size() > 32)
+      throw Error("a slice up to a tensor is not supported").usage();
+  Tree key = Tree::sequence();
+  for (std::size_t i = 0; i < begin.items().size(); ++i) {
+    const auto set = [&](std::int64_t bits) { return (bits >> i & 1) != 0; };
+    Tree part;
+    if (set(ellipsis)) {
+      part.set("class_name", "__ellipsis__");
+    } else if (set(dropped)) {
+      part = begin.items()[i];
+    } else if (!set(added)) {
+      part.set("start", set(begin_mask) ? Tree() : begin.items()[i]);
+      part.set("stop", set(end_mask) ? Tree() : end.items()[i]);
+      part.set("step", strides.items()[i]);
+    }
+    key.push(std::move(part));
+  }
+  return key;
 }
 
 }  // namespace
@@ -150,18 +249,39 @@ GraphCall graph_call(const Tree& config, const Tree& node) {
     arguments.set("axis", values.items().back());
     values.items().pop_back();
   }
-  if (known->inputs[0].empty()) arguments.set("values", std::move(values));
-  if (op == "Pack") arguments.set("axis", attribute(definition, "axis"));
-  if (op == "Squeeze") arguments.set("axis", attribute(definition, "squeeze_dims"));
-  if (op == "LeakyRelu") arguments.set("alpha", attribute(definition, "alpha"));
+  if (known->inputs[0].empty()) arguments.set(op == "AddN" || op == "Einsum" ? "inputs" : "values", std::move(values));
+  const auto take_attribute = [&](std::string_view name, std::string_view argument) {
+    if (Tree value = attribute(definition, name); !value.is_null()) arguments.set(argument, std::move(value));
+  };
+  if (op == "StridedSlice") {
+    Tree key = slice_spec(arguments, definition);
+    for (std::string_view part : {"begin", "end", "strides"}) arguments.erase(part);
+    arguments.set("slice_spec", std::move(key));
+  }
+  if (op == "Pack" || op == "Unpack" || op == "OneHot") take_attribute("axis", "axis");
+  if (op == "Unpack") take_attribute("num", "num");
+  if (op == "Split") take_attribute("num_split", "num_or_size_splits");
+  if (op == "Squeeze") {
+    take_attribute("squeeze_dims", "axis");
+    if (const Tree* axes = arguments.find("axis"); axes && axes->items().empty()) arguments.erase("axis");
+  }
+  if (op == "LeakyRelu") take_attribute("alpha", "alpha");
   if (op == "Cast") arguments.set("dtype", dtype_of(attribute(definition, "DstT")));
   if (op == "ResizeNearestNeighbor") arguments.set("method", "nearest");
-  if (op == "DepthToSpace" || op == "SpaceToDepth") arguments.set("block_size", attribute(definition, "block_size"));
-  if (known->function.starts_with("reduce_")) arguments.set("keepdims", attribute(definition, "keep_dims"));
+  if (op == "DepthToSpace" || op == "SpaceToDepth") take_attribute("block_size", "block_size");
+  if (op == "MirrorPad") take_attribute("mode", "mode");
+  if (op == "Einsum") take_attribute("equation", "equation");
+  if (op == "Cumsum" || op == "Cumprod")
+    for (std::string_view name : {"exclusive", "reverse"}) take_attribute(name, name);
+  if (op == "LRN")
+    for (std::string_view name : {"depth_radius", "bias", "alpha", "beta"}) take_attribute(name, name);
+  if (op.ends_with("Pool") || op == "Conv2D" || op == "DepthwiseConv2dNative" || op == "DepthToSpace" || op == "SpaceToDepth")
+    for (std::string_view name : {"ksize", "strides", "padding", "data_format", "dilations"}) take_attribute(name, name);
+  if (known->function.starts_with("reduce_")) take_attribute("keep_dims", "keepdims");
   if (op.starts_with("Resize") && attribute(definition, "half_pixel_centers") != Tree(true))
     throw Error("{} without half_pixel_centers is not supported", op).usage();
-  for (std::string_view turned : {"transpose_a", "transpose_b", "adj_x", "adj_y"})
-    if (attribute(definition, turned) == Tree(true)) throw Error("{} with {} is not supported", op, turned).usage();
+  for (const auto& [turned, argument] : {Rename{"transpose_a", "transpose_a"}, {"transpose_b", "transpose_b"}, {"adj_x", "transpose_a"}, {"adj_y", "transpose_b"}})
+    if (attribute(definition, turned) == Tree(true)) arguments.set(argument, true);
   return {std::string(known->function), std::move(arguments)};
 }
 

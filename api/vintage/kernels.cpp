@@ -154,6 +154,11 @@ void normalization(Saved& saved) {
   if (saved.arrays.size() == saved.layer.weights().size() + 1) saved.arrays.pop_back();
 }
 
+// Its moving averages, which it never read.
+void batch_normalization_keras1(Saved& saved) {
+  if (saved.arrays.size() == 4) saved.arrays.resize(2);
+}
+
 struct Rule {
   std::string_view class_name;
   void (*apply)(Saved& saved);
@@ -172,6 +177,7 @@ constexpr Rule rules[] = {
     {"SeparableConv2D", separable_conv2d},
     {"Normalization", normalization},
     {"Highway", highway},
+    {"BatchNormalizationKeras1", batch_normalization_keras1},
 };
 
 const Rule* rule_of(const Layer& layer) {

@@ -17,7 +17,6 @@ struct Function {
   std::string_view operation;                 // Keras's
   std::array<std::string_view, 3> operands{};  // TensorFlow's names of what the operation is called with, in its order
   std::array<Rename, 3> fields{};             // other arguments, and the fields of the operation that they are
-  std::string_view then = "";                 // another operation, which takes the result
 };
 
 constexpr std::array<std::string_view, 3> x{"x"}, xy{"x", "y"}, yx{"y", "x"}, features{"features"}, input{"input"}, input_tensor{"input_tensor"};
@@ -45,7 +44,7 @@ constexpr Function functions[] = {
     {"maximum", "Maximum", xy},
     {"minimum", "Minimum", xy},
     {"atan2", "Arctan2", yx},
-    {"squared_difference", "Subtract", xy, {}, "Square"},
+    {"logaddexp", "Logaddexp", xy},
     {"equal", "Equal", xy},
     {"not_equal", "NotEqual", xy},
     {"less", "Less", xy},
@@ -54,12 +53,23 @@ constexpr Function functions[] = {
     {"greater_equal", "GreaterEqual", xy},
     {"logical_and", "LogicalAnd", xy},
     {"logical_or", "LogicalOr", xy},
+    {"logical_xor", "LogicalXor", xy},
     {"logical_not", "LogicalNot", x},
+    {"bitwise_and", "BitwiseAnd", xy},
+    {"bitwise_or", "BitwiseOr", xy},
+    {"bitwise_xor", "BitwiseXor", xy},
+    {"left_shift", "BitwiseLeftShift", xy},
+    {"right_shift", "BitwiseRightShift", xy},
+    {"invert", "BitwiseInvert", x},
+    {"is_nan", "Isnan", x},
+    {"is_inf", "Isinf", x},
+    {"is_finite", "Isfinite", x},
     {"bias_add", "Add", {"value", "bias"}},
     {"where", "Where", {"condition", "x", "y"}},
     {"where_v2", "Where", {"condition", "x", "y"}},
     {"select", "Where", {"condition", "x", "y"}},
-    {"matmul", "Matmul", {"a", "b"}},
+    {"tensordot", "Tensordot", {"a", "b"}, {{{"axes", "axes"}}}},
+    {"cross", "Cross", {"a", "b"}},
     {"negative", "Negative", x},
     {"neg", "Negative", x},
     {"abs", "Absolute", x},
@@ -75,12 +85,24 @@ constexpr Function functions[] = {
     {"sin", "Sin", x},
     {"cos", "Cos", x},
     {"tan", "Tan", x},
+    {"asin", "Arcsin", x},
+    {"acos", "Arccos", x},
+    {"atan", "Arctan", x},
+    {"sinh", "Sinh", x},
+    {"cosh", "Cosh", x},
     {"tanh", "Tanh", x},
+    {"asinh", "Arcsinh", x},
+    {"acosh", "Arccosh", x},
+    {"atanh", "Arctanh", x},
+    {"log_sigmoid", "LogSigmoid", x},
     {"sigmoid", "Sigmoid", x},
     {"floor", "Floor", x},
     {"ceil", "Ceil", x},
     {"round", "Round", x},
+    {"rint", "Round", x},
     {"erf", "Erf", x},
+    {"erfc", "Erfc", x},
+    {"erfinv", "Erfinv", x},
     {"identity", "Copy", input},
     {"stop_gradient", "StopGradient", input},
     {"relu", "Relu", features},
@@ -95,7 +117,6 @@ constexpr Function functions[] = {
     {"leaky_relu", "LeakyRelu", features, {{{"alpha", "negative_slope"}}}},
     {"softmax", "Softmax", {"logits"}, along},
     {"log_softmax", "LogSoftmax", {"logits"}, along},
-    {"l2_normalize", "Normalize", x, {{{"axis", "axis"}, {"epsilon", "epsilon"}}}},
     {"reduce_sum", "Sum", input_tensor, reduced},
     {"reduce_mean", "Mean", input_tensor, reduced},
     {"reduce_max", "Max", input_tensor, reduced},
@@ -106,29 +127,37 @@ constexpr Function functions[] = {
     {"reduce_std", "Std", input_tensor, reduced},
     {"reduce_variance", "Var", input_tensor, reduced},
     {"reduce_logsumexp", "Logsumexp", input_tensor, reduced},
+    {"reduce_euclidean_norm", "Norm", input_tensor, reduced},
+    {"moments", "Moments", x, {{{"axes", "axes"}, {"keepdims", "keepdims"}}}},
     {"cumsum", "Cumsum", x, along},
+    {"cumprod", "Cumprod", x, along},
+    {"sort", "Sort", {"values"}, along},
+    {"argsort", "Argsort", {"values"}, along},
+    {"top_k", "TopK", input, {{{"k", "k"}, {"sorted", "sorted"}}}},
     {"argmax", "Argmax", input, along},
     {"argmin", "Argmin", input, along},
     {"concat", "Concatenate", {"values"}, along},
     {"stack", "Stack", {"values"}, along},
     {"unstack", "Unstack", {"value"}, {{{"num", "num"}, {"axis", "axis"}}}},
     {"split", "Split", {"value"}, {{{"num_or_size_splits", "indices_or_sections"}, {"axis", "axis"}}}},
-    {"reshape", "Reshape", {"tensor"}, {{{"shape", "newshape"}}}},
     {"transpose", "Transpose", {"a"}, {{{"perm", "axes"}}}},
     {"expand_dims", "ExpandDims", input, along},
     {"squeeze", "Squeeze", input, along},
     {"broadcast_to", "BroadcastTo", input, {{{"shape", "shape"}}}},
     {"tile", "Tile", input, {{{"multiples", "repeats"}}}},
     {"repeat", "Repeat", input, {{{"repeats", "repeats"}, {"axis", "axis"}}}},
-    {"pad", "Pad", {"tensor"}, {{{"paddings", "pad_width"}, {"mode", "mode"}}}},
+    {"roll", "Roll", input, {{{"shift", "shift"}, {"axis", "axis"}}}},
     {"reverse", "Flip", {"tensor"}, along},
     {"gather", "Take", {"params", "indices"}, along},
-    {"one_hot", "OneHot", {"indices"}, {{{"depth", "num_classes"}, {"axis", "axis"}}}},
+    {"one_hot", "OneHot", {"indices"}, {{{"depth", "num_classes"}, {"axis", "axis"}, {"dtype", "dtype"}}}},
     {"cast", "Cast", x, {{{"dtype", "dtype"}}}},
     {"clip_by_value", "Clip", {"t"}, {{{"clip_value_min", "x_min"}, {"clip_value_max", "x_max"}}}},
     {"zeros_like", "ZerosLike", input, {{{"dtype", "dtype"}}}},
     {"ones_like", "OnesLike", input, {{{"dtype", "dtype"}}}},
-    {"resize", "Resize", {"images"}, {{{"size", "size"}, {"method", "interpolation"}, {"antialias", "antialias"}}}},
+    {"rgb_to_grayscale", "RGBToGrayscale", {"images"}},
+    {"rgb_to_hsv", "RGBToHSV", {"images"}},
+    {"hsv_to_rgb", "HSVToRGB", {"images"}},
+    {"adjust_brightness", "Add", {"image", "delta"}},
     {"depth_to_space", "DepthToSpace", input, {{{"block_size", "block_size"}}}},
     {"space_to_depth", "SpaceToDepth", input, {{{"block_size", "block_size"}}}},
     {"getitem", "GetItem", {"tensor", "slice_spec"}},
@@ -139,11 +168,12 @@ constexpr struct Default {
   std::string_view function, field;
   std::int64_t value;
 } defaults[] = {{"concat", "axis", 0}, {"stack", "axis", 0}, {"unstack", "axis", 0}, {"split", "axis", 0},
-                {"gather", "axis", 0}, {"argmax", "axis", 0}, {"argmin", "axis", 0}, {"cumsum", "axis", 0}};
+                {"gather", "axis", 0}, {"argmax", "axis", 0}, {"argmin", "axis", 0}, {"cumsum", "axis", 0},
+                {"cumprod", "axis", 0}, {"top_k", "k", 1}};
 
 // Arguments that say nothing about the result.
 constexpr std::string_view silent[] = {"name", "out_type", "output_type", "preserve_aspect_ratio", "validate_indices", "on_value", "off_value",
-                                       "data_format", "batch_dims", "exclusive", "reverse", "beta", "constant_values", "num"};
+                                       "data_format", "batch_dims", "exclusive", "reverse", "beta", "num"};
 
 const Function& function_named(const std::string& whole) {
   const std::string name = whole.substr(whole.rfind('.') + 1);  // "math.add", "__operators__.add"
@@ -153,28 +183,6 @@ const Function& function_named(const std::string& whole) {
 }
 
 // --- arguments -------------------------------------------------------------------------------------------------------
-
-// [layer, call, output] as Keras 3 marks a tensor, ["_CONSTANT_VALUE", -1, value] as the value; deep in lists.
-Tree operand(const Tree& tree) {
-  if (is_operand(tree)) {
-    const Tree::Sequence& items = tree.items();
-    if (items[0] == Tree("_CONSTANT_VALUE")) return items[2];
-    Tree tensor, config;
-    config.set("keras_history", Tree::Sequence{items[0], items[1], items[2]});
-    tensor.set("class_name", "__keras_tensor__");
-    tensor.set("config", std::move(config));
-    return tensor;
-  }
-  if (!tree.is_sequence()) return tree;
-  Tree list = Tree::sequence();
-  for (const Tree& item : tree.items()) list.push(operand(item));
-  return list;
-}
-
-bool holds_tensor(const Tree& tree) {
-  if (tree.is_sequence()) return is_operand(tree) || std::any_of(tree.items().begin(), tree.items().end(), holds_tensor);
-  return false;
-}
 
 // {start, stop, step} as "start:stop:step"; a list of slices, integers, null and an ellipsis.
 Tree slice_key(const Tree& tree) {
@@ -205,27 +213,22 @@ Tree places_between(const Tree& sizes) {
 
 // The value of a field, where TensorFlow spells it in another way.
 Tree field_value(const Function& function, std::string_view field, const Tree& value) {
-  if (holds_tensor(value)) throw Error("its argument '{}' is a tensor, wanted a constant", field).usage();
   if (function.name == "split" && field == "indices_or_sections") return places_between(value);
-  if (field == "mode" && value.is_string()) {
-    std::string text = value.as_string();
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
-  }
   return value;
 }
 
-// {x: first argument, y: …}: a call of a TFOpLambda, whose first argument carries the others.
-Tree arguments_of(const Function& function, const Tree& node) {
+// {x: first argument, y: …}: a call of a TFOpLambda, whose first argument, alone or a list of tensors, carries the others.
+Tree arguments_of(std::string_view first, bool takes_list, const Tree& node) {
   if (!node.is_sequence() || node.items().empty()) throw Error("wanted a call, got {}", node.text()).at(node.mark()).usage();
   const Tree& head = is_operand(node) ? node : node.items()[0];
   Tree arguments = is_operand(head) && head.items().size() > 3 ? head.items()[3] : Tree::mapping();
-  // The first argument's name: the only one that the mapping does not have, in the order of the function's own arguments.
-  std::string_view first = function.operands[0];
-  if (function.operands == yx) first = "x";
-  if (function.name == "atan2") first = "y";
-  arguments.set(first, is_operand(node) || function.name == "concat" || function.name == "stack" ? node : head);
+  arguments.set(first, is_operand(node) || takes_list ? node : head);
   return arguments;
+}
+// The first argument's name: the only one that the mapping does not have, in the order of the function's own arguments.
+std::string_view first_argument(const Function& function) {
+  if (function.operands == yx) return function.name == "atan2" ? "y" : "x";
+  return function.operands[0];
 }
 
 Tree named_operation(std::string_view operation, std::string name, Tree fields, Tree calls) {
@@ -241,33 +244,52 @@ struct Call {
   Tree operands = Tree::sequence(), fields = Tree::mapping();
 };
 
-Call call_of(const Function& function, const Tree& arguments) {
+Call call_of(const Function& function, const Tree& given, const Sizes& sizes) {
   Call call;
-  std::vector<std::string_view> used;
+  Arguments arguments(given, sizes);
   for (std::string_view name : function.operands) {
     const Tree* value = name.empty() ? nullptr : arguments.find(name);
-    if (!value || value->is_null()) break;
-    call.operands.push(name == "slice_spec" ? slice_key(*value) : operand(*value));
-    used.push_back(name);
+    if (!value) break;
+    call.operands.push(name == "slice_spec" ? slice_key(*value) : arguments.tensor(name));
   }
   for (const auto& [name, field] : function.fields) {
-    const Tree* value = name.empty() ? nullptr : arguments.find(name);
-    if (!value) continue;
-    used.push_back(name);
-    if (!value->is_null()) call.fields.set(field, field_value(function, field, *value));
+    if (name.empty()) continue;
+    const Tree value = arguments.constant(name);
+    if (!value.is_null()) call.fields.set(field, field_value(function, field, value));
   }
   for (const auto& [name, field, value] : defaults)
     if (name == function.name && !call.fields.find(field)) call.fields.set(field, value);
   // What has another value than the one that means nothing changes the result.
-  for (const auto& [name, value, mark] : arguments.entries()) {
-    const bool nothing = value.is_null() || value == Tree(false) || value == Tree(0) || value == Tree(1);
-    const bool known = std::find(used.begin(), used.end(), name) != used.end() || name == "name" ||
-                       (nothing && std::find(std::begin(silent), std::end(silent), name) != std::end(silent)) ||
-                       (value.is_null() || value == Tree(false));
-    if (!known && !(name == "data_format" && value == Tree("NHWC")))
-      throw Error("the argument {} = {} of the TensorFlow function '{}' is not supported", name, value.text(), function.name).usage();
+  for (const auto& [name, value, mark] : given.entries()) {
+    const bool nothing = value == Tree(0) || value == Tree(1) || value == Tree(0.0) || value == Tree(1.0) || (name == "data_format" && value == Tree("NHWC"));
+    if (nothing && std::find(std::begin(silent), std::end(silent), name) != std::end(silent)) arguments.find(name);
   }
+  arguments.refuse_others(function.name);
   return call;
+}
+
+// Of a function that is one operation, which may be called several times.
+std::vector<Tree> single_operation(const Function& function, const std::string& name, const std::vector<Tree>& nodes, const Sizes& sizes) {
+  Tree fields, calls = Tree::sequence();
+  for (const Tree& arguments : nodes) {
+    Call call = call_of(function, arguments, sizes);
+    if (calls.items().empty()) fields = call.fields;
+    else if (!(fields == call.fields)) throw Error("it is called with different arguments").usage();
+    Tree written;
+    written.set("args", std::move(call.operands));
+    written.set("kwargs", Tree::mapping());
+    calls.push(std::move(written));
+  }
+  return {named_operation(function.operation, name, std::move(fields), std::move(calls))};
+}
+
+std::vector<Tree> composite_operation(const Composite& composite, const std::string& name, const std::vector<Tree>& nodes, const Sizes& sizes) {
+  if (nodes.size() != 1) throw Error("it is called {} times", nodes.size()).usage();
+  Steps steps(name);
+  Arguments arguments(nodes.front(), sizes);
+  composite.write(steps, arguments);
+  arguments.refuse_others(composite.name);
+  return std::move(steps).entries();
 }
 
 }  // namespace
@@ -282,38 +304,56 @@ bool is_tensorflow_operation(const Tree& layer) {
   return std::any_of(std::begin(classes), std::end(classes), [&](std::string_view name) { return layer["class_name"] == Tree(name); });
 }
 
-std::vector<Tree> modern_operation(Tree entry) {
+bool holds_tensor(const Tree& tree) {
+  if (tree.is_sequence()) return is_operand(tree) || std::any_of(tree.items().begin(), tree.items().end(), holds_tensor);
+  return false;
+}
+
+Tree operand(const Tree& tree) {
+  if (is_operand(tree)) {
+    const Tree::Sequence& items = tree.items();
+    if (items[0] == Tree("_CONSTANT_VALUE")) return items[2];
+    Tree tensor, config;
+    config.set("keras_history", Tree::Sequence{items[0], items[1], items[2]});
+    tensor.set("class_name", "__keras_tensor__");
+    tensor.set("config", std::move(config));
+    return tensor;
+  }
+  if (!tree.is_sequence()) return tree;
+  Tree list = Tree::sequence();
+  for (const Tree& item : tree.items()) list.push(operand(item));
+  return list;
+}
+
+std::vector<Tree> modern_operation(const Tree& entry, const Sizes& sizes) {
   try {
+    if (sizes.computes(entry)) return {};
     const Tree& config = entry["config"];
     const std::string name = entry["name"].as_string();
+    const Tree* function = config.find("function");
     const bool in_graph = entry["class_name"] == Tree("TensorFlowOpLayer");
-    const Tree* function_name = config.find("function");
-    if (!in_graph && !function_name) throw Error("what it reads of a tensor is not supported").usage();
-    std::string_view operation, then;
-    Tree fields, calls = Tree::sequence();
+    if (!in_graph && !function) throw Error("what it reads of a tensor is not supported").usage();
+    std::vector<Tree> nodes;
+    std::string whole = in_graph ? "" : function->as_string();
     for (const Tree& node : entry["inbound_nodes"].items()) {
-      auto [called, arguments] = in_graph ? graph_call(config, node) : GraphCall{function_name->as_string(), Tree()};
-      const Function& function = function_named(called);
-      if (!in_graph) arguments = arguments_of(function, node);
-      Call call = call_of(function, arguments);
-      operation = function.operation, then = function.then;
-      if (calls.items().empty()) fields = call.fields;
-      else if (!(fields == call.fields)) throw Error("it is called with different arguments").usage();
-      Tree written;
-      written.set("args", std::move(call.operands));
-      written.set("kwargs", Tree::mapping());
-      calls.push(std::move(written));
+      if (!in_graph) {
+        nodes.push_back(node);
+        continue;
+      }
+      GraphCall call = graph_call(config, node);
+      whole = call.function;
+      nodes.push_back(std::move(call.arguments));
     }
-    if (then.empty()) return {named_operation(operation, name, std::move(fields), std::move(calls))};
-    const std::string first = name + "_operand";
-    Tree second = Tree::sequence();
-    for (std::size_t i = 0; i < calls.items().size(); ++i) {
-      Tree written;
-      written.set("args", Tree::Sequence{operand(Tree::Sequence{first, static_cast<std::int64_t>(i), 0})});
-      written.set("kwargs", Tree::mapping());
-      second.push(std::move(written));
+    if (nodes.empty()) throw Error("it is never called").usage();
+    const std::string last = whole.substr(whole.rfind('.') + 1);  // "math.add", "__operators__.add"
+    if (const Composite* composite = find_composite(last)) {
+      if (!in_graph) nodes.front() = arguments_of(composite->first, composite->takes_list, nodes.front());
+      return composite_operation(*composite, name, nodes, sizes);
     }
-    return {named_operation(operation, first, std::move(fields), std::move(calls)), named_operation(then, name, {}, std::move(second))};
+    const Function& plain = function_named(whole);
+    if (!in_graph)
+      for (Tree& node : nodes) node = arguments_of(first_argument(plain), plain.operands[0] == "values", node);
+    return single_operation(plain, name, nodes, sizes);
   } catch (Error& error) {
     error.about(label_of(entry));
     throw;

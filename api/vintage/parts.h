@@ -16,6 +16,11 @@ void erase_keys(Tree& config, std::span<const std::string_view> keys);
 // "layer 'fc1' (Dense)", for messages.
 std::string label_of(const Tree& layer);
 
+// --- keras0.cpp: models before Keras 1, and Graph ------------------------------------------------------------------------
+bool is_model_of_keras0(const Tree& tree);
+// Such a model as Keras 1 would write it, and a Graph of either as a Functional; other layers stay as they are.
+void modernize_keras0(Tree& layer);
+
 // --- classes.cpp: class names of layers, and layers that became others -----------------------------------------------
 // Replaces the layer's class_name and adapts what only that class has.
 void modernize_class(Tree& layer);
@@ -41,7 +46,9 @@ std::vector<Tree> modern_merge(const Tree& entry);
 
 // --- operations.cpp: TFOpLambda, SlicingOpLambda, TensorFlowOpLayer -------------------------------------------------
 bool is_tensorflow_operation(const Tree& layer);
-// An entry of a functional config as entries of Keras 3's operations, the last of which has its name.
-std::vector<Tree> modern_operation(Tree entry);
+class Sizes;
+// An entry of a functional config as entries of Keras 3's operations, the last of which has its name. None for what
+// computes the shape of something.
+std::vector<Tree> modern_operation(const Tree& entry, const Sizes& sizes);
 
 }  // namespace nacre::vintages

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "api/vintage/parts.h"
+#include "api/vintage/tensorflow.h"
 #include "formats/config.h"
 
 namespace nacre::vintages {
@@ -44,6 +44,15 @@ Tree input_shape(const Tree& layer) {
     Tree with_batch = Tree(Tree::Sequence{Tree()});
     for (const Tree& size : shape->items()) with_batch.push(size);
     return with_batch;
+  }
+  // Before Keras 1 the size of the input was enough.
+  const Tree &class_name = layer["class_name"], *size = config.find("input_dim"), *length = config.find("input_length");
+  const Tree steps = length ? *length : Tree();
+  if (class_name == Tree("Embedding") && size && config.find("init")) return Tree(Tree::Sequence{Tree(), steps});
+  if (size && size->is_integer()) {
+    constexpr std::string_view of_sequences[] = {"SimpleRNN", "LSTM", "GRU", "TimeDistributedDense", "Convolution1D"};
+    if (class_name == Tree("Dense") || class_name == Tree("MaxoutDense") || class_name == Tree("Highway")) return Tree(Tree::Sequence{Tree(), *size});
+    if (std::find(std::begin(of_sequences), std::end(of_sequences), class_name.as_string()) != std::end(of_sequences)) return Tree(Tree::Sequence{Tree(), steps, *size});
   }
   const bool wraps_at_the_top = layer["class_name"] == Tree("Bidirectional");
   if (const Tree* inner = wraps_at_the_top ? config.find("layer") : nullptr) return input_shape(*inner);
@@ -181,7 +190,11 @@ void count_calls_from_zero(Tree& config) {
           visit(found->second, reference.items()[1]);
       };
     };
-    for (Tree& entry : config.find("layers")->items()) for_each_reference(*entry.find("inbound_nodes"), visiting(in_calls));
+    for (Tree& entry : config.find("layers")->items()) {
+      for_each_reference(*entry.find("inbound_nodes"), visiting(in_calls));
+      if (entry["class_name"].as_string().starts_with("ops.") || entry["class_name"] == Tree("Reshape"))  // expressions of sizes
+        for_each_reference(*entry.find("config"), visiting(in_calls));
+    }
     for_each_reference(outputs, visiting(in_outputs));
   };
   const auto note = [](Nested& model, const Tree& call) { model.lowest = std::min(model.lowest, call.as_integer()); };
@@ -225,13 +238,14 @@ void modernize_sequential(Tree& layer) {
 void modernize_functional(Tree& layer) {
   Tree& config = *layer.find("config");
   Tree entries = Tree::sequence();
+  const Sizes sizes(config["layers"]);
   for (Tree entry : config["layers"].items()) {
     if (!entry.find("name")) entry.set("name", name_of_layer(entry));
     if (!entry.find("inbound_nodes")) entry.set("inbound_nodes", Tree::sequence());
     if (is_merge(entry))
       for (Tree& part : modern_merge(entry)) entries.push(std::move(part));
     else if (is_tensorflow_operation(entry))
-      for (Tree& part : modern_operation(std::move(entry))) entries.push(std::move(part));
+      for (Tree& part : modern_operation(entry, sizes)) entries.push(std::move(part));
     else entries.push(std::move(entry));
   }
   config.set("layers", std::move(entries));

@@ -39,7 +39,7 @@ int major_of(const std::string& version) {
 Vintage vintage_of(const Tree& model) {
   Vintage vintage{.backend = text_at(model, "backend")};
   if (const std::string version = text_at(model, "keras_version"); !version.empty()) vintage.major = major_of(version);
-  else if (is_of_keras1(model)) vintage.major = 1;
+  else if (is_of_keras1(model) || vintages::is_model_of_keras0(model)) vintage.major = 1;
   else if (!is_of_keras3(model)) vintage.major = 2;
   return vintage;
 }
@@ -65,11 +65,30 @@ std::string vintages::label_of(const Tree& layer) {
   return fmt::format("layer '{}' ({})", name && name->is_string() ? name->as_string() : snake_case(class_name), class_name);
 }
 
+namespace {
+
+// Keras 3 keeps the rank of a LoRA in a layer's config and saves the kernel with its update merged in (save_own_variables
+// of Dense, Embedding, EinsumDense and the convolutions), so that the layer is an ordinary one.
+void merge_lora(Tree& tree, Notes& notes) {
+  if (tree.is_sequence())
+    for (Tree& item : tree.items()) merge_lora(item, notes);
+  if (!tree.is_mapping()) return;
+  if (Tree* config = tree.find("config"); config && tree.find("class_name") && config->find("lora_rank")) {
+    if (!(*config)["lora_rank"].is_null()) notes.push_back(fmt::format("{}: its LoRA is merged into its weights, as Keras saves them", vintages::label_of(tree)));
+    constexpr std::string_view keys[] = {"lora_rank", "lora_alpha", "lora_enabled"};
+    vintages::erase_keys(*config, keys);
+  }
+  for (Tree::Entry& entry : tree.entries()) merge_lora(entry.value, notes);
+}
+
+}  // namespace
+
 Tree modern_layer(Tree layer, const Vintage& vintage, Notes& notes) {
   using namespace vintages;
-  const Tree* class_name = layer.find("class_name");
-  if (vintage.major >= 3 || !class_name || !layer.find("config")) return layer;
+  if (vintage.major >= 3) merge_lora(layer, notes);
+  if (vintage.major >= 3 || !(is_model_of_keras0(layer) || (layer.find("class_name") && layer.find("config")))) return layer;
   try {
+    modernize_keras0(layer);
     modernize_class(layer);
     if (layer["class_name"] == Tree("Sequential")) modernize_sequential(layer);
     if (layer["class_name"] == Tree("Functional")) modernize_functional(layer);

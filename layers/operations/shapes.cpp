@@ -356,11 +356,13 @@ Value axes_to_end(Value x, const std::vector<std::int64_t>& axes) {
 
 Rows shapes() {
   return {
-      numpy.operation<NewShapeFields>(
-          "Reshape", "x", "The elements in another shape.",
-          [](const NewShapeFields& f, const Operands& in) { return emit::reshape(in[0], shape_of(f.newshape)); }),
-      numpy.plain("Ravel", "x", "All elements in a row.",
-                  [](const Operands& in) { return emit::reshape(in[0], {unknown}); }),
+      numpy.operation<NewShapeFields>("Reshape", "x", "The elements in another shape.",
+                                      [](const NewShapeFields& f, const Operands& in) {
+                                        const Shape shape = shape_of(f.newshape);
+                                        need(std::count(shape.begin(), shape.end(), unknown) <= 1, "got the shape {}, of which one size at most may be left open", shape);
+                                        return emit::reshape(in[0], shape);
+                                      }),
+      numpy.plain("Ravel", "x", "All elements in a row.", [](const Operands& in) { return emit::reshape(in[0], {unknown}); }),
       numpy.operation<AxesField>("Transpose", "x", "The axes in another order.",
                                  [](const AxesField& f, const Operands& in) {
                                    std::vector<std::int64_t> axes =

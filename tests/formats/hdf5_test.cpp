@@ -273,6 +273,37 @@ TEST(Hdf5, RefusesAbsurdSizes) {
   EXPECT_THROW(root.dataset("huge").rows(0, 1), Error);
 }
 
+// make_lzf.py wrote it.
+TEST(Hdf5, ReadsTheCompressionOfH5py) {
+  const auto root = File::open(fs::path(NACRE_SOURCE_DIR) / "tests" / "formats" / "lzf.h5").root();
+  for (const char* name : {"plain", "plain_shuffle", "plain_checksum", "plain_shuffle_checksum"}) {
+    const Tensor tensor = root.tensor(name);
+    ASSERT_EQ(tensor.shape(), (Shape{20, 50})) << name;
+    for (std::int64_t i = 0; i < tensor.size(); ++i) ASSERT_EQ(tensor.at(i), static_cast<double>(i % 7)) << name;
+  }
+  const Tensor runs = root.tensor("runs");
+  for (std::int64_t i = 0; i < runs.size(); ++i) ASSERT_EQ(runs.at(i), 0);
+}
+
+// Whatever its bytes are changed to, it is read or refused.
+TEST(Hdf5, DamagedLzfIsRefused) {
+  const std::string whole = read_file(fs::path(NACRE_SOURCE_DIR) / "tests" / "formats" / "lzf.h5");
+  const TemporaryFolder folder;
+  int refused = 0;
+  for (std::size_t place = 2048; place < whole.size(); place += 97) {
+    std::string bytes = whole;
+    bytes[place] = static_cast<char>(~bytes[place]);
+    write_file_atomically(folder / "x.h5", bytes);
+    try {
+      const auto root = File::open(folder / "x.h5").root();
+      for (const std::string& name : root.names()) root.tensor(name);
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
+}
+
 TEST(Hdf5, RefusesWhatReachesOutside) {
   const TemporaryFolder folder;
   const std::string path = folder / "x.h5";

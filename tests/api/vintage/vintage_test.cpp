@@ -142,7 +142,8 @@ TEST(Vintage, WhatMattersInTrainingAloneIsNotedAndLeftOut) {
 }
 
 TEST(Vintage, ModesThatHaveNoCounterpartAreRefusedWithTheirLayer) {
-  EXPECT_NE(refusal(one_layer("BatchNormalization", "[null, 4]", R"("mode": 2)"), "1.2.2").find("layer 'layer' (BatchNormalization): Keras 1's mode 2"), std::string::npos);
+  EXPECT_NE(refusal(one_layer("BatchNormalization", "[null, 4]", R"("mode": 3)"), "1.2.2").find("layer 'layer' (BatchNormalization): unknown mode 3"), std::string::npos);
+  EXPECT_NE(refusal(one_layer("Swish", "[null, 4]", R"("beta": 2.0)")).find("layer 'layer' (Swish): it is a class of somebody's Python program with a 'beta'"), std::string::npos);
   EXPECT_NE(refusal(one_layer("Nonsense", "[null, 4]", "")).find("unknown layer 'Nonsense'"), std::string::npos);
 }
 
@@ -210,6 +211,12 @@ TEST(Vintage, CallsOfNestedModelsCountFromOne) {
     const Opened opened = open(nested(kind, R"([[["a", 0, 0, {}]], [["b", 0, 0, {}]]])", R"([[["inner", 1, 0, {}], ["inner", 2, 0, {}]]])"), "2.2.4", "", weights);
     expect_near(predict(opened, {floats({1, 2}, {3, 4}), floats({1, 2}, {1, 1})})[0], floats({1, 2}, {2, 6}), 1e-6);
   }
+}
+
+TEST(Vintage, LorasOfKeras3AreMerged) {
+  const Opened opened = open(R"({"module": "keras", "class_name": "Sequential", "config": {"name": "m", "layers": [{"module": "keras.layers", "class_name": "Dense",
+    "config": {"name": "d", "units": 2, "lora_rank": 4, "lora_alpha": 8, "quantization_config": null}}]}})", "3.15.1");
+  EXPECT_EQ(opened.notes, (std::vector<std::string>{"layer 'd' (Dense): its LoRA is merged into its weights, as Keras saves them"}));
 }
 
 // --- weights -----------------------------------------------------------------------------------------------------------
@@ -367,6 +374,67 @@ TEST(VintageWeights, ByNameAndSkippedWithTheReason) {
   EXPECT_TRUE(model.weights()[0].variable->value().identical(ramp({2, 2})));
 }
 
+// The expected numbers of these are worked out by hand from keras/layers of Keras 1.2.2 (and 0.3.3 for ThresholdedLinear).
+TEST(VintageLayers, OfKeras1Alone) {
+  const auto result = [](std::string_view class_name, std::string_view fields, std::vector<NamedTensor> weights, const Tensor& x) {
+    const std::string shape = x.shape().rank() == 2 ? fmt::format("[null, {}]", x.shape()[1]) : fmt::format("[null, {}, {}]", x.shape()[1], x.shape()[2]);
+    Layers layers;
+    if (!weights.empty()) layers.push_back({"layer", std::move(weights)});
+    return predict(open(one_layer(class_name, shape, fields), "1.2.2", "tensorflow", std::move(layers)), {x}).at(0);
+  };
+  const Tensor x = floats({1, 3}, {-2, 0.5f, 3});
+  // t_left = -1, |t_right| = 2: the middle reaches from -1 to 1
+  const auto three = [](float value) { return floats({3}, {value, value, value}); };
+  expect_near(result("SReLU", R"("t_left_init": "zero", "a_left_init": "glorot_uniform", "t_right_init": "glorot_uniform", "a_right_init": "one", "shared_axes": null)",
+                     {{"t_left:0", three(-1)}, {"a_left:0", three(0.1f)}, {"t_right:0", three(-2)}, {"a_right:0", three(0.5f)}}, x),
+              floats({1, 3}, {-1.1f, 0.5f, 2}), 1e-6);
+  expect_near(result("ParametricSoftplus", R"("alpha_init": 0.2, "beta_init": 5.0)", {{"alpha:0", three(2)}, {"beta:0", three(0.5f)}}, x),
+              floats({1, 3}, {2 * std::log(1 + std::exp(-1.0f)), 2 * std::log(1 + std::exp(0.25f)), 2 * std::log(1 + std::exp(1.5f))}), 1e-6);
+  expect_near(result("ThresholdedLinear", R"("theta": 1.0)", {}, x), floats({1, 3}, {-2, 0, 3}), 0);
+  expect_near(result("Swish", "", {}, floats({1, 1}, {0})), floats({1, 1}, {0}), 0);
+  expect_near(result("Custom>ReLU6", "", {}, floats({1, 2}, {-1, 9})), floats({1, 2}, {0, 6}), 0);
+}
+
+TEST(VintageLayers, BatchNormalizationOfModes1And2) {
+  const auto result = [](int mode, const Tensor& x) {
+    const Layers weights{{"layer", {{"gamma:0", floats({2}, {2, 3})}, {"beta:0", floats({2}, {1, -1})}, {"running_mean:0", floats({2}, {7, 7})}, {"running_std:0", floats({2}, {5, 5})}}}};
+    return predict(open(one_layer("BatchNormalization", "[null, 2]", fmt::format(R"("mode": {}, "axis": -1, "epsilon": 0.01, "momentum": 0.9, "gamma_init": "one", "beta_init": "zero")", mode)), "1.2.2", "tensorflow", weights), {x}).at(0);
+  };
+  const Tensor x = floats({2, 2}, {1, 5, 3, 4});
+  // each row: mean and root of (variance + epsilon), to which epsilon is added once more
+  const float first = std::sqrt(4.01f) + 0.01f, second = std::sqrt(0.26f) + 0.01f;
+  expect_near(result(1, x), floats({2, 2}, {1 - 2 * 2 / first, -1 + 3 * 2 / first, 1 - 2 * 0.5f / second, -1 + 3 * 0.5f / second}), 1e-5);
+  const float left = std::sqrt(1.01f), right = std::sqrt(0.26f);
+  expect_near(result(2, x), floats({2, 2}, {1 - 2 / left, -1 + 1.5f / right, 1 + 2 / left, -1 - 1.5f / right}), 1e-5);
+}
+
+TEST(VintageTopology, GraphsOfKeras0And1AreFunctional) {
+  const std::string nodes = R"("input_config": [{"name": "a", "input_shape": [2], "dtype": "float"}, {"name": "b", "input_shape": [2], "dtype": "float"}],
+    "node_config": [{"name": "twice", "inputs": ["a", "b"], "outputs": ["ta", "tb"], "merge_mode": null}, {"name": "both", "input": null, "inputs": ["ta", "tb"], "merge_mode": "sum", "concat_axis": -1, "dot_axes": -1, "create_output": false}],
+    "output_config": [{"name": "out", "input": "both", "inputs": [], "merge_mode": "concat"}, {"name": "all", "input": "", "inputs": ["a", "both"], "merge_mode": "concat", "concat_axis": -1}])";
+  const std::string of_keras0 = fmt::format(R"({{"name": "Graph", {}, "nodes": {{"twice": {{"name": "Dense", "custom_name": "dense", "output_dim": 2, "init": "uniform", "activation": "linear", "cache_enabled": true}},
+    "both": {{"name": "Activation", "custom_name": "activation", "activation": "relu"}}}}}})", nodes);
+  const std::string of_keras1 = fmt::format(R"({{"class_name": "Graph", "keras_version": "1.0.1", "config": {{"name": "graph_1", {}, "nodes": {{"twice": {{"class_name": "Dense", "config": {{"name": "dense_1", "output_dim": 2, "init": "uniform"}}}},
+    "both": {{"class_name": "Activation", "config": {{"name": "activation_1", "activation": "relu"}}}}}}}}}})", nodes);
+  for (const std::string& config : {of_keras0, of_keras1}) {
+    const Opened opened = open(config, "");
+    opened.model.weights()[0].variable->assign(floats({2, 2}, {1, 0, 0, -1}));
+    opened.model.weights()[1].variable->assign(floats({2}, {10, 1}));
+    const std::vector<Tensor> results = predict(opened, {floats({1, 2}, {1, 2}), floats({1, 2}, {3, 4})});
+    expect_near(results.at(0), floats({1, 2}, {24, 0}), 1e-5);
+    expect_near(results.at(1), floats({1, 4}, {1, 2, 24, 0}), 1e-5);
+  }
+}
+
+TEST(VintageTopology, SequentialsBeforeKeras1) {
+  const Opened opened = open(R"({"name": "Sequential", "class_mode": "categorical", "loss": "mse", "optimizer": {"name": "SGD"}, "layers": [
+    {"name": "Dense", "custom_name": "first", "input_shape": [3], "input_dim": null, "output_dim": 2, "init": "uniform", "activation": "linear", "W_regularizer": null, "cache_enabled": true, "trainable": true},
+    {"name": "Dropout", "custom_name": "dropout", "p": 0.5, "cache_enabled": true}, {"name": "ThresholdedLinear", "theta": 1.0}]})", "");
+  EXPECT_EQ(opened.model.graph().inputs()[0].shape(), (Shape{unknown, 3}));
+  EXPECT_EQ(opened.model.layers()[0]->name(), "first");
+  EXPECT_EQ(opened.model.layers()[2]->class_name(), "ThresholdedLinear");
+}
+
 // --- training ----------------------------------------------------------------------------------------------------------
 
 TEST(VintageTraining, OldOptimizersLossesAndMetrics) {
@@ -464,6 +532,44 @@ TEST(VintageOperations, FunctionsAreOperations) {
   EXPECT_NE(message_of([&] { result("linalg.svd", R"(["x", 0, 0, {}])"); }).find("layer 'f' (TFOpLambda): the TensorFlow function 'linalg.svd' is not supported"), std::string::npos);
 }
 
+TEST(VintageOperations, FunctionsThatAreSeveralOperations) {
+  const Tensor x = floats({1, 2, 3}, {1, 2, 3, 4, 5, 6});
+  const auto result = [&](std::string_view function, std::string_view node) {
+    return predict(open(with_operations(fmt::format(R"({{"class_name": "TFOpLambda", "name": "f", "config": {{"name": "f", "trainable": true, "dtype": "float32", "function": "{}"}}, "inbound_nodes": [{}]}})", function, node), "f"), "2.9.0"), {x})[0];
+  };
+  expect_near(result("linalg.matmul", R"(["x", 0, 0, {"b": ["x", 0, 0], "transpose_b": true}])"), floats({1, 2, 2}, {14, 32, 32, 77}), 1e-4);
+  expect_near(result("math.l2_normalize", R"(["x", 0, 0, {"axis": -1}])"), floats({1, 2, 3}, {1 / std::sqrt(14.0f), 2 / std::sqrt(14.0f), 3 / std::sqrt(14.0f), 4 / std::sqrt(77.0f), 5 / std::sqrt(77.0f), 6 / std::sqrt(77.0f)}), 1e-5);
+  expect_near(result("norm", R"(["x", 0, 0, {"ord": "euclidean", "axis": -1}])"), floats({1, 2}, {std::sqrt(14.0f), std::sqrt(77.0f)}), 1e-5);
+  expect_near(result("math.add_n", R"([["x", 0, 0, {}], ["x", 0, 0, {}], ["x", 0, 0, {}]])"), floats({1, 2, 3}, {3, 6, 9, 12, 15, 18}), 1e-5);
+  expect_near(result("compat.v1.pad", R"(["x", 0, 0, {"paddings": [[0, 0], [0, 0], [1, 0]], "mode": "CONSTANT", "constant_values": 7}])"), floats({1, 2, 4}, {7, 1, 2, 3, 7, 4, 5, 6}), 0);
+  expect_near(result("slice", R"(["x", 0, 0, {"begin": [0, 0, 1], "size": [-1, 1, 2]}])"), floats({1, 1, 2}, {2, 3}), 0);
+  expect_near(result("linalg.band_part", R"(["x", 0, 0, {"num_lower": 0, "num_upper": -1}])"), floats({1, 2, 3}, {1, 2, 3, 0, 5, 6}), 0);
+  expect_near(result("nn.crelu", R"(["x", 0, 0, {}])"), floats({1, 2, 6}, {1, 2, 3, 0, 0, 0, 4, 5, 6, 0, 0, 0}), 0);
+  expect_near(result("nn.dropout", R"(["x", 0, 0, {"rate": 0.5}])"), x, 0);
+  expect_near(result("math.squared_difference", R"(["x", 0, 0, {"y": 2.0}])"), floats({1, 2, 3}, {1, 0, 1, 4, 9, 16}), 1e-6);
+}
+
+// f stands for tf.shape(x), which further entries use.
+TEST(VintageOperations, ShapesOfTensorsMayShapeOthers) {
+  const Tensor x = floats({2, 2, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  const auto entry = [](std::string_view name, std::string_view function, std::string_view node) {
+    return fmt::format(R"({{"class_name": "{}", "name": "{}", "config": {{"name": "{}", "function": "{}"}}, "inbound_nodes": [{}]}})",
+                       function == "__operators__.getitem" ? "SlicingOpLambda" : "TFOpLambda", name, name, function, node);
+  };
+  const std::string shape = entry("f", "compat.v1.shape", R"(["x", 0, 0, {"out_type": "int32"}])") + ", " + entry("batch", "__operators__.getitem", R"(["f", 0, 0, {"slice_spec": 0}])") +
+                            ", " + entry("steps", "__operators__.getitem", R"(["f", 0, 0, {"slice_spec": 1}])");
+  const auto reshaped = [&](std::string_view entries, std::string_view sizes) {
+    return predict(open(with_operations(fmt::format("{}, {}{}", shape, entries, entry("y", "reshape", fmt::format(R"(["x", 0, 0, {{"shape": {}}}])", sizes))), "y"), "2.9.0"), {x})[0];
+  };
+  expect_near(reshaped("", R"([["batch", 0, 0], 6])"), x.reshaped({2, 6}), 0);
+  expect_near(reshaped("", R"([["batch", 0, 0], -1, 2])"), x.reshaped({2, 3, 2}), 0);
+  expect_near(reshaped("", R"([["batch", 0, 0], ["steps", 0, 0], 3, 1])"), x.reshaped({2, 2, 3, 1}), 0);
+  expect_near(reshaped("", R"(["f", 0, 0])"), x, 0);
+  expect_near(reshaped(entry("product", "math.multiply", R"(["steps", 0, 0, {"y": 3}])") + ", ", R"([-1, ["product", 0, 0]])"), x.reshaped({2, 6}), 0);
+  EXPECT_NE(message_of([&] { open(with_operations(shape + ", " + entry("y", "math.multiply", R"(["x", 0, 0, {"y": ["batch", 0, 0]}])"), "y"), "2.9.0"); })
+                .find("layer 'y' (TFOpLambda): computing with the shape of a tensor as numbers is not supported"), std::string::npos);
+}
+
 TEST(VintageOperations, Slices) {
   const auto entry = R"({"class_name": "SlicingOpLambda", "name": "s", "config": {"name": "s", "trainable": true, "dtype": "float32", "function": "__operators__.getitem"},
     "inbound_nodes": [["x", 0, 0, {"slice_spec": [{"start": null, "stop": null, "step": null}, 1, {"start": null, "stop": 2, "step": null}]}]]})";
@@ -475,6 +581,24 @@ TEST(VintageOperations, NodesOfGraphs) {
     "node_def": "{\"name\": \"Mean\", \"op\": \"Mean\", \"input\": [\"x\", \"axes\"], \"attr\": {\"keep_dims\": {\"b\": false}, \"T\": {\"type\": \"DT_FLOAT\"}}}",
     "constants": {"1": [1]}}, "inbound_nodes": [[["x", 0, 0, {}]]]})";
   expect_near(predict(open(with_operations(entry, "mean"), "2.2.4-tf"), {floats({1, 2, 3}, {1, 2, 3, 4, 5, 6})})[0], floats({1, 3}, {2.5f, 3.5f, 4.5f}), 1e-6);
+}
+
+// Attributes that are texts stand in base 64.
+TEST(VintageOperations, NodesOfGraphsWithAttributes) {
+  const auto result = [](std::string_view op, std::string_view attributes, std::string_view constants) {
+    std::string quoted;
+    for (char c : attributes) quoted += c == '"' ? std::string("\\\"") : std::string(1, c);
+    const std::string entry = fmt::format(R"({{"class_name": "TensorFlowOpLayer", "name": "n", "config": {{"name": "n", "trainable": true, "dtype": "float32",
+      "node_def": "{{\"name\": \"n\", \"op\": \"{}\", \"input\": [\"x\"], \"attr\": {{{}}}}}", "constants": {{{}}}}}, "inbound_nodes": [[["x", 0, 0, {{}}]]]}})", op, quoted, constants);
+    return predict(open(with_operations(entry, "n"), "2.2.4-tf"), {floats({1, 2, 3}, {1, 2, 3, 4, 5, 6})})[0];
+  };
+  expect_near(result("StridedSlice", R"("begin_mask": {"i": "3"}, "end_mask": {"i": "1"}, "shrink_axis_mask": {"i": "4"})", R"("1": [0, 0, 1], "2": [0, 1, 2], "3": [1, 1, 1])"), floats({1, 1}, {2}), 0);
+  expect_near(result("StridedSlice", R"("ellipsis_mask": {"i": "1"}, "new_axis_mask": {"i": "4"}, "begin_mask": {"i": "2"}, "end_mask": {"i": "2"})", R"("1": [0, 0, 0], "2": [0, 0, 0], "3": [1, -1, 1])"),
+              floats({1, 2, 3, 1}, {3, 2, 1, 6, 5, 4}), 0);
+  expect_near(result("MirrorPad", R"("mode": {"s": "UkVGTEVDVA=="})", R"("1": [[0, 0], [0, 0], [1, 0]])"), floats({1, 2, 4}, {2, 1, 2, 3, 5, 4, 5, 6}), 0);
+  expect_near(result("BatchMatMulV2", R"("adj_y": {"b": true})", R"("1": [[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]])"), floats({1, 2, 2}, {1, 6, 4, 12}), 1e-5);
+  expect_near(result("ClipByValue", "", R"("1": 2.0, "2": 5.0)"), floats({1, 2, 3}, {2, 2, 3, 4, 5, 5}), 0);
+  expect_near(result("AddN", "", ""), floats({1, 2, 3}, {1, 2, 3, 4, 5, 6}), 0);
 }
 
 }  // namespace
