@@ -27,6 +27,13 @@ DType DTypePolicy::compute() const {
 DType DTypePolicy::variable() const { return name.starts_with("mixed_") ? DType::float32 : dtype_named(name); }
 
 void FieldKind<DTypePolicy>::read(const Tree& tree, DTypePolicy& value) {
+  if (const Tree *config = tree.find("config"), *mode = config ? config->find("mode") : nullptr; mode && mode->is_string())
+    throw Error("its weights are quantised ({}), which is not supported", mode->as_string())
+        .at(tree.mark())
+        .hint("save the model before quantize()")
+        .usage();
+  if (const Tree* name = tree.find("class_name"); name && *name == Tree("DTypePolicyMap"))
+    throw Error("a DTypePolicyMap, one policy for each layer within, is not supported").at(tree.mark()).usage();
   const Tree& name = tree.is_mapping() ? tree["config"]["name"] : tree;
   value.name = policies[read_choice(name, policies)];
 }

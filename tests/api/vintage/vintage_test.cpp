@@ -219,6 +219,12 @@ TEST(Vintage, LorasOfKeras3AreMerged) {
   EXPECT_EQ(opened.notes, (std::vector<std::string>{"layer 'd' (Dense): its LoRA is merged into its weights, as Keras saves them"}));
 }
 
+TEST(Vintage, QuantisedLayersOfKeras3AreRefusedByName) {
+  const std::string message = refusal(R"({"module": "keras", "class_name": "Sequential", "config": {"name": "m", "layers": [{"module": "keras.layers", "class_name": "Dense",
+    "config": {"name": "d", "units": 2, "dtype": {"module": "keras.dtype_policies", "class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}}}}]}})", "3.15.1");
+  EXPECT_NE(message.find("its weights are quantised (int8), which is not supported\n  while reading layer 'd' (Dense)"), std::string::npos) << message;
+}
+
 // --- weights -----------------------------------------------------------------------------------------------------------
 
 // What the layer of the model computes with these weights in the present form.
