@@ -64,6 +64,7 @@ class Model : public LayerRef {
     return trainer_->train_on_batch(batch, std::move(class_weight));
   }
   Logs test_on_batch(const Batch& batch) { return trainer_->test_on_batch(batch); }
+  std::vector<Tensor> predict_on_batch(const Batch& batch) { return trainer_->predict_on_batch(batch); }
 
   void save(const std::filesystem::path& path) const;          // see api/save.h
   void save_weights(const std::filesystem::path& path) const;

@@ -4,6 +4,8 @@
 
 #include "backend/compile/memory.h"
 #include "backend/compile/slot_binding.h"
+#include "backend/core/clock.h"
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/passes/pipeline.h"
 
 namespace nacre {
@@ -152,9 +154,23 @@ struct Executable::Implementation {
     // Before the kernels write, so that copies elsewhere are stale also when one of them throws.
     for (compile::SlotBinding& slot : slots)
       if (slot.updated()) slot.mark_updated();
+    if (profile) return run_profiled(prologue);
     for (std::size_t s = prologue; s < schedule.steps.size(); ++s) schedule.steps[s].kernel->run(arguments[s]);
   }
 
+  void run_profiled(std::size_t prologue) {
+    double begin = now();
+    for (std::size_t s = prologue; s < schedule.steps.size(); ++s) {
+      schedule.steps[s].kernel->run(arguments[s]);
+      const double end = now();
+      profile->kernels[s - prologue].seconds += end - begin;
+      if (profile->events.size() < profile->max_events) profile->events.push_back({s - prologue, begin, end});
+      begin = end;
+    }
+    ++profile->runs;
+  }
+
+  Profile::Kernel described(const compile::Step& step) const;
   std::string text() const;
   std::string text_of(int place) const;
 
@@ -175,6 +191,7 @@ struct Executable::Implementation {
   std::vector<KernelArguments> arguments;  // of each step
   std::vector<char> changed;               // slots, since the prologue ran
   bool prologue_done = false;
+  Profile* profile = nullptr;
 };
 
 // "float32(8, 10) plain arena+4096"
@@ -212,6 +229,21 @@ std::string Executable::Implementation::text() const {
                         step.label.empty() ? "" : "  ", step.label);
   }
   return text;
+}
+
+Profile::Kernel Executable::Implementation::described(const compile::Step& step) const {
+  Profile::Kernel kernel{.op = step.name, .label = step.label, .result = "", .borrowed = step.borrowed, .flops = step.flops};
+  const auto place = [&](int index) -> const compile::Place& { return schedule.places[static_cast<std::size_t>(index)]; };
+  const auto bytes = [&](int index) { return place(index).layout.bytes(place(index).type); };
+  for (int in : step.inputs) kernel.bytes += bytes(in);
+  for (int out : step.outputs) kernel.bytes += bytes(out);
+  // Of a table only the rows that are asked for are read.
+  if (step.name == op::gather.name) kernel.bytes -= bytes(step.inputs[0]) - std::min(bytes(step.inputs[0]), bytes(step.outputs[0]));
+  if (!step.outputs.empty()) {
+    const compile::Place& result = place(step.outputs[0]);
+    kernel.result = fmt::format("{} {}", result.type, result.layout.text());
+  }
+  return kernel;
 }
 
 void Workspace::reserve(std::size_t bytes) {
@@ -261,5 +293,15 @@ const Types& Executable::input_types() const { return implementation_->input_typ
 const Types& Executable::output_types() const { return implementation_->output_types; }
 const ExecutableStatistics& Executable::statistics() const { return implementation_->statistics; }
 std::string Executable::text() const { return implementation_->text(); }
+
+void Executable::profile(Profile* profile) {
+  Implementation& self = *implementation_;
+  self.profile = profile;
+  if (!profile) return;
+  profile->kernels.clear(), profile->events.clear(), profile->runs = 0;
+  profile->events.reserve(profile->max_events);
+  for (std::size_t s = static_cast<std::size_t>(self.schedule.prologue); s < self.schedule.steps.size(); ++s)
+    profile->kernels.push_back(self.described(self.schedule.steps[s]));
+}
 
 }  // namespace nacre

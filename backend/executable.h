@@ -23,6 +23,27 @@ struct ExecutableStatistics {
   int prologue_kernels = 0;     // run once per version of the variables
 };
 
+// What the kernels of an executable took, summed over the runs since profiling began, without those of the prologue.
+struct Profile {
+  struct Kernel {
+    std::string op;             // or "reorder", "copy"
+    std::string label;          // of the layer that emitted it, or ""
+    std::string result;         // type and layout of its first output
+    bool borrowed = false;
+    std::int64_t flops = 0;     // of one run; see graph/flops.h
+    std::size_t bytes = 0;      // of its operands and results
+    double seconds = 0;         // of all runs
+  };
+  struct Event {
+    std::size_t kernel;
+    double begin, end;          // see core/clock.h
+  };
+  std::vector<Kernel> kernels;  // in the order in which they run
+  std::int64_t runs = 0;
+  std::size_t max_events = 0;   // that are kept
+  std::vector<Event> events{};  // the first ones
+};
+
 // Memory for the intermediate values of executables that never run at the same time: those of one model. It grows to
 // what the largest of them needs. Not synchronised.
 class Workspace {
@@ -61,6 +82,8 @@ class Executable {
   const Types& output_types() const;
   const ExecutableStatistics& statistics() const;
   std::string text() const;  // one line per kernel with its layouts and memory, for debugging
+  // Fills in the kernels and adds what later runs take, until it is called again; null ends it.
+  void profile(Profile* profile);
 
  private:
   struct Implementation;

@@ -39,9 +39,10 @@ class HostedExecutable {
   // Inputs in the order of graph.inputs(), then the results of the host part; outputs in the order of graph.outputs(),
   // their memory is used again where it has the right type.
   void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
+  Executable* device() const { return device_.get(); }  // null when nothing is left for it
 
  private:
-  std::unique_ptr<Executable> device_;  // null when nothing is left for it
+  std::unique_ptr<Executable> device_;
   std::unique_ptr<Graph> after_;        // null when no output needs it; takes all inputs, then the device's outputs
   std::vector<Tensor> numbers_, computed_;
 };

@@ -102,6 +102,28 @@ int run(int count, char** words) {
   add_run_options(*verb, predict_arguments);
   verb->callback([&] { status = predict(predict_arguments); });
 
+  BenchArguments bench_arguments;
+  verb = app.add_subcommand("bench", "how fast a model trains or predicts: one batch in memory, again and again");
+  add_untrusted(*verb, bench_arguments.untrusted);
+  verb->add_option("model", bench_arguments.model, "saved model, or YAML file of an experiment")->required()->type_name("CONFIG_OR_MODEL");
+  add_overrides(*verb, bench_arguments.overrides);
+  auto* const training = verb->add_flag("--train", bench_arguments.training, "measure training steps");
+  verb->add_flag("--infer", bench_arguments.inference, "measure predictions")->excludes(training);
+  verb->add_option("--batch", bench_arguments.batch, "samples a step (default: 32)")->type_name("N")->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
+  verb->add_option("--seconds", bench_arguments.seconds, "how long it is measured (default: 5)")->type_name("S")->check(CLI::Range(0.0, 86400.0));
+  verb->add_option("--dtype", bench_arguments.dtype, "policy of all layers: float32, mixed_bfloat16, …")
+      ->type_name("POLICY")
+      ->check(CLI::IsMember({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+  add_run_options(*verb, bench_arguments);
+  verb->add_flag("--verbose", bench_arguments.verbose, "also kernels, borrowed ones, and reorders in a step");
+  verb->add_flag("--profile", bench_arguments.profile, "also the time, work and traffic of each kind of kernel and of each kernel");
+  verb->add_option("--trace", bench_arguments.trace, "file for a Chrome trace of the kernels (JSON)")->type_name("FILE");
+  add_json(*verb, bench_arguments.json);
+  verb->callback([&] {
+    limit_spinning(words);
+    status = bench(bench_arguments);
+  });
+
   SummaryArguments summary_arguments;
   verb = app.add_subcommand("summary", "layers, parameters, work and memory of a model");
   add_untrusted(*verb, summary_arguments.untrusted);

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "api/train/clock.h"
+#include "backend/core/clock.h"
 #include "backend/core/unicode.h"
 
 namespace nacre::cli {

@@ -43,6 +43,19 @@ struct PredictArguments : RunArguments {
 };
 int predict(const PredictArguments& arguments);
 
+struct BenchArguments : RunArguments {
+  std::filesystem::path model;  // or a configuration
+  bool untrusted = false;
+  std::vector<std::string> overrides;
+  bool training = false, inference = false;  // one of them
+  std::int64_t batch = 32;
+  double seconds = 5;
+  std::string dtype;  // policy of all layers; "" leaves them as they are
+  bool json = false, verbose = false, profile = false;
+  std::optional<std::filesystem::path> trace;
+};
+int bench(const BenchArguments& arguments);
+
 struct SummaryArguments {
   std::filesystem::path model;  // or a configuration
   bool untrusted = false;

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "api/inspect/flops.h"
+#include "api/inspect/example_batch.h"
+#include "backend/graph/flops.h"
 #include "backend/graph/passes/pipeline.h"
 
 namespace nacre {
@@ -77,23 +78,13 @@ ModelSummary::Memory memory_of(const Graph& graph, const Backend& backend, std::
   return {batch, statistics.arena_bytes + statistics.persistent_bytes, variables};
 }
 
-// A batch like those of training, without elements that matter: targets like the predictions, or integer labels where
-// the loss takes them.
+// A batch like those of training, without elements that matter.
 Feed example_feed(const FunctionalLayer& graph, Objective& objective, const Types& inputs, std::int64_t batch) {
   Feed feed{.inputs = {}, .targets = {}, .weights = {}, .size = batch};
   for (const Type& type : inputs) feed.inputs.emplace_back(type);
-  Types predictions, targets;
-  for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
-    predictions.push_back(graph.outputs()[i].type());
-    if (objective.uses(i)) targets.push_back(of_batch(predictions.back(), batch).value_or(Type{DType::float32, {batch}}));
-  }
-  objective.resolve(targets, predictions);
-  for (std::size_t i = 0; i < predictions.size(); ++i) {
-    if (!objective.uses(i)) continue;
-    Type type = targets[feed.targets.size()];
-    if (objective.integer_labels(i)) type = {DType::int32, type.shape.first(type.shape.rank() - 1)};
-    feed.targets.emplace_back(type);
-  }
+  const Types targets = target_types(graph, objective, batch);
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    if (objective.uses(i)) feed.targets.emplace_back(targets[i]);
   return feed;
 }
 

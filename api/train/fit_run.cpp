@@ -108,7 +108,7 @@ void FitRun::run_batches(const Sweep& sweep) {
     each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
     train_feeder_->fill(*batch, feed);
     if (!resumed_metrics_.empty()) {
-      trainer_.steps_->prepare(*trainer_.objective_, trainer_.optimizer(), feed);
+      trainer_.steps_->training(*trainer_.objective_, trainer_.optimizer(), feed);
       restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
       resumed_metrics_.clear();
     }

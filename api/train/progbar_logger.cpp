@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "api/train/clock.h"
+#include "backend/core/clock.h"
 #include "backend/core/unicode.h"
 
 namespace nacre::callbacks {

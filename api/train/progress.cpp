@@ -1,6 +1,6 @@
 #include "api/train/progress.h"
 
-#include "api/train/clock.h"
+#include "backend/core/clock.h"
 #include "backend/core/unicode.h"
 
 namespace nacre {

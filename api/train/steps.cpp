@@ -195,11 +195,15 @@ double Steps::test(Objective& objective, const Feed& feed) {
   }), batch);
 }
 
+HostedExecutable& Steps::prediction(const Hosted& hosted) {
+  return predictions_.get(key_of("predict", hosted), [&] {
+    return compile(*prediction_graph(*model_, random_, types_of(hosted.feed.inputs), hosted.types()));
+  });
+}
+
 const std::vector<Tensor>& Steps::predict(const Feed& feed) {
   const Hosted batch = hosted(feed);
-  HostedExecutable& executable = predictions_.get(key_of("predict", batch), [&] {
-    return compile(*prediction_graph(*model_, random_, types_of(feed.inputs), batch.types()));
-  });
+  HostedExecutable& executable = prediction(batch);
   arguments_ = feed.inputs;
   arguments_.insert(arguments_.end(), batch.results.begin(), batch.results.end());
   executable.run(arguments_, predicted_);

@@ -53,9 +53,12 @@ class Steps {
   // Feed::hosted takes from it. Null: nothing. A step whose feed has no results of it runs it itself.
   HostPartRef host_part(const Types& inputs);
   double train(Objective& objective, Optimizer& optimizer, const Feed& feed);  // the loss
-  // Compiles the training step for such batches without running it: the state of the metrics exists then.
-  void prepare(Objective& objective, Optimizer& optimizer, const Feed& feed) { training(objective, optimizer, hosted(feed)); }
+  // The training step for such batches, compiled but not run: the state of the metrics exists then. Valid until the cache
+  // drops it.
+  HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Feed& feed) { return training(objective, optimizer, hosted(feed)); }
   double test(Objective& objective, const Feed& feed);
+  // Likewise.
+  HostedExecutable& prediction(const Feed& feed) { return prediction(hosted(feed)); }
   // The results stay valid until the next prediction.
   const std::vector<Tensor>& predict(const Feed& feed);
 
@@ -79,6 +82,7 @@ class Steps {
   };
   Hosted hosted(const Feed& feed);
   HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Hosted& hosted);
+  HostedExecutable& prediction(const Hosted& hosted);
   std::unique_ptr<HostedExecutable> compile(const Graph& graph) const;
   double run(HostedExecutable& executable, const Hosted& hosted);
   static std::string key_of(std::string_view kind, const Hosted& hosted);

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "api/functional.h"
-#include "api/train/clock.h"
+#include "backend/core/clock.h"
 #include "formats/file.h"
 #include "formats/image.h"
 #include "formats/json.h"

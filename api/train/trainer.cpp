@@ -178,7 +178,7 @@ DatasetRef dataset_of(const Batch& batch) { return array_dataset({.inputs = batc
 
 }  // namespace
 
-Logs Trainer::train_on_batch(const Batch& batch, std::map<std::int64_t, double> class_weight) {
+Feed Trainer::training_feed(const Batch& batch, std::map<std::int64_t, double> class_weight) {
   optimizer();
   const DatasetRef data = dataset_of(batch);
   build_for(data->inputs());
@@ -186,20 +186,39 @@ Logs Trainer::train_on_batch(const Batch& batch, std::map<std::int64_t, double> 
   prepare_training();
   Feed feed;
   Feeder(data, *model_, objective_.get(), std::move(class_weight)).fill(batch, feed);
-  steps_->train(*objective_, optimizer(), feed);
-  return objective_->logs();
+  return feed;
 }
 
-Logs Trainer::test_on_batch(const Batch& batch) {
-  optimizer();
+Feed Trainer::feed(const Batch& batch, bool measured) {
+  if (measured) optimizer();
   const DatasetRef data = dataset_of(batch);
   build_for(data->inputs());
   initialize(0);
   steps_->refresh();
   Feed feed;
-  Feeder(data, *model_, objective_.get()).fill(batch, feed);
+  Feeder(data, *model_, measured ? objective_.get() : nullptr).fill(batch, feed);
+  return feed;
+}
+
+Logs Trainer::train_on_batch(const Batch& batch, std::map<std::int64_t, double> class_weight) {
+  const Feed feed = training_feed(batch, std::move(class_weight));
+  steps_->train(*objective_, optimizer(), feed);
+  return objective_->logs();
+}
+
+Logs Trainer::test_on_batch(const Batch& batch) {
+  const Feed feed = this->feed(batch, true);
   steps_->test(*objective_, feed);
   return objective_->logs();
 }
+
+std::vector<Tensor> Trainer::predict_on_batch(const Batch& batch) { return steps_->predict(feed(batch, false)); }
+
+HostedExecutable& Trainer::training_step(const Batch& batch) {
+  const Feed feed = training_feed(batch, {});
+  return steps_->training(*objective_, optimizer(), feed);
+}
+
+HostedExecutable& Trainer::prediction_step(const Batch& batch) { return steps_->prediction(feed(batch, false)); }
 
 }  // namespace nacre

@@ -69,6 +69,12 @@ class Trainer {
   // One step; metrics gather until reset_metrics().
   Logs train_on_batch(const Batch& batch, std::map<std::int64_t, double> class_weight = {});
   Logs test_on_batch(const Batch& batch);
+  // One tensor per output.
+  std::vector<Tensor> predict_on_batch(const Batch& batch);
+  // What train_on_batch and predict_on_batch run for batches like this one, compiled but not run. Valid until the next
+  // compile() or change of layers.
+  HostedExecutable& training_step(const Batch& batch);
+  HostedExecutable& prediction_step(const Batch& batch);
   void reset_metrics() { objective().reset(); }
 
   Steps& steps() const { return *steps_; }
@@ -78,6 +84,9 @@ class Trainer {
   friend class FitRun;
   void build_for(const std::vector<Column>& inputs);  // a Sequential without Input
   void prepare_training();                            // weights and optimizer slots exist
+  // A batch by itself, as graphs take it. Weights have values then, and for training slots.
+  Feed training_feed(const Batch& batch, std::map<std::int64_t, double> class_weight);
+  Feed feed(const Batch& batch, bool measured);  // measured: with the targets of losses and metrics
   struct TestResult {
     Logs logs;
     bool whole;  // not stopped

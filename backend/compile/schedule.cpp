@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/core/memory.h"
+#include "backend/graph/flops.h"
 
 namespace nacre::compile {
 
@@ -178,6 +179,7 @@ class Scheduler {
     step.outputs = outputs;
     step.in_place = std::move(plan.in_place);
     step.scratch_bytes = plan.scratch_bytes;
+    step.flops = flops_of(node);
     step.borrowed = plan.borrowed;
     append(std::move(step), fixed);
   }

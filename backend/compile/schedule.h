@@ -36,6 +36,7 @@ struct Step {
   std::vector<int> inputs, outputs;  // places
   std::vector<KernelPlan::InPlace> in_place;
   std::size_t scratch_bytes = 0;
+  std::int64_t flops = 0;  // see graph/flops.h
   bool borrowed = false;
 };
 

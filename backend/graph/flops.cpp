@@ -1,10 +1,15 @@
-#include "api/inspect/flops.h"
+#include "backend/graph/flops.h"
 
 #include "backend/graph/ops/ops.h"
 
 namespace nacre {
 
 namespace {
+
+// What a convolution or matmul computes on its results besides the product.
+std::int64_t epilogue_flops(const Epilogue& epilogue, std::int64_t results) {
+  return results * (epilogue.bias + epilogue.residual + (epilogue.activation != EpilogueKind::none));
+}
 
 std::int64_t product(const std::vector<std::int64_t>& sizes) {
   std::int64_t result = 1;
@@ -24,18 +29,23 @@ std::int64_t flops_of(const Node& node) {
     return false;
   };
   // Each result of a convolution sums as many products as the kernel has places and channels for one filter.
-  if (node.is(op::conv)) return 2 * results * operand(1) / node.in(1).shape()[-1];
+  if (node.is(op::conv))
+    return 2 * results * operand(1) / node.in(1).shape()[-1] + epilogue_flops(node.attrs<ConvAttrs>().epilogue, results);
   if (node.is(op::conv_backward_data)) return 2 * operand(0) * operand(1) / node.in(1).shape()[-1];
-  if (node.is(op::conv_backward_weights)) return 2 * operand(1) * results / node.types()[0].shape[-1];
+  if (node.is(op::conv_backward_weights))
+    return 2 * operand(1) * results / node.types()[0].shape[-1] +
+           (node.attrs<ConvBackwardWeightsAttrs>().bias ? operand(1) : 0);
   if (node.is(op::matmul)) {
     const Shape& a = node.in(0).shape();
-    return 2 * results * a[node.attrs<MatMulAttrs>().transpose_a ? -2 : -1];
+    const MatMulAttrs& attrs = node.attrs<MatMulAttrs>();
+    return 2 * results * a[attrs.transpose_a ? -2 : -1] + epilogue_flops(attrs.epilogue, results);
   }
-  if (node.is(op::recurrent)) {
-    // The products of x and h with the kernels, at every step.
+  if (is_any({&op::recurrent, &op::recurrent_backward})) {
+    // The products of x and h with the kernels, at every step; backward those for x and h and those for the kernels.
     const Shape& x = node.in(0).shape();
-    return 2 * x[0] * x[1] * (operand(1) + operand(2));
+    return (node.is(op::recurrent) ? 2 : 4) * x[0] * x[1] * (operand(1) + operand(2));
   }
+  if (node.is(op::fused)) return flops_of(*node.attrs<FusedAttrs>().body);
   if (node.is(op::scan)) {
     const ScanAttrs& scan = node.attrs<ScanAttrs>();
     return flops_of(*scan.body) * node.in(static_cast<int>(scan.carries)).shape()[0];
@@ -46,9 +56,13 @@ std::int64_t flops_of(const Node& node) {
     return most;
   }
   if (is_any({&op::max_pool, &op::average_pool})) return results * product(node.attrs<PoolAttrs>().window);
+  if (node.is(op::average_pool_backward)) return operand(0) * product(node.attrs<PoolBackwardAttrs>().pool.window);
   if (is_any({&op::softmax, &op::log_softmax})) return 5 * results;  // largest, difference, exp, sum, quotient
+  if (is_any({&op::softmax_backward, &op::log_softmax_backward})) return 4 * results;
   if (is_any({&op::batch_norm, &op::layer_norm})) return 7 * results;
-  if (is_any({&op::sum, &op::mean, &op::max, &op::min, &op::product, &op::argmax})) return operand(0);
+  if (is_any({&op::batch_norm_backward, &op::layer_norm_backward})) return 10 * results;
+  if (is_any({&op::sum, &op::mean, &op::max, &op::min, &op::product, &op::argmax, &op::sum_like})) return operand(0);
+  if (node.is(op::scatter_add)) return operand(1);
   if (is_any({&op::cast, &op::stop_gradient, &op::select})) return 0;
   return node.op().kind == OpKind::elementwise ? results : 0;
 }

@@ -1,4 +1,4 @@
-// How much arithmetic ops take: an estimate that does not depend on the backend.
+// How much work ops are: estimates that do not depend on the backend.
 #pragma once
 
 #include "backend/graph/graph.h"

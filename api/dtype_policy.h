@@ -1,0 +1,16 @@
+// Models under another dtype policy.
+#pragma once
+
+#include "api/model.h"
+
+namespace nacre {
+
+// The same model with this policy in all its layers, but those whose dtype is no floating one (int64 of a lookup); with
+// the same weights, as far as they have values, in the policy's variable dtype, and compiled in the same way with a
+// fresh optimizer. What the original shares with other models, the result has for itself.
+Model with_dtype(const Model& model, const DTypePolicy& policy);
+
+// The policies of the layers, each named once: "float32", "float32+mixed_bfloat16".
+std::string dtype_policies(const Model& model);
+
+}  // namespace nacre

@@ -1,0 +1,113 @@
+#include "api/inspect/benchmark.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "api/inspect/example_batch.h"
+#include "backend/core/clock.h"
+#include "formats/json.h"
+
+namespace nacre {
+
+namespace {
+
+std::size_t bytes_of(const std::vector<Tensor>& tensors) {
+  std::size_t bytes = 0;
+  for (const Tensor& tensor : tensors) bytes += tensor.bytes();
+  return bytes;
+}
+
+std::size_t bytes_of(const Types& types) {
+  std::size_t bytes = 0;
+  for (const Type& type : types) bytes += type.bytes();
+  return bytes;
+}
+
+constexpr std::size_t fewest_steps = 5;
+
+}  // namespace
+
+double Benchmark::Times::quantile(double share) const {
+  return steps.at(static_cast<std::size_t>(std::llround(share * static_cast<double>(steps.size() - 1))));
+}
+
+Benchmark::Benchmark(Model model, const BenchmarkOptions& options)
+    : model_(std::move(model)), training_(options.training) {
+  Trainer& trainer = model_.trainer();
+  if (training_) trainer.optimizer();  // or the error that there is none
+  batch_ = example_batch(model_, options.batch_size);
+  model_.initialize(0);
+  const double begin = now();
+  executable_ = (training_ ? trainer.training_step(batch_) : trainer.prediction_step(batch_)).device();
+  compile_seconds_ = now() - begin;
+  if (!executable_) throw Error("nothing of the model '{}' runs on a device", model_.name()).usage();
+  const ExecutableStatistics& statistics = executable_->statistics();
+  memory_.arena = statistics.arena_bytes;
+  memory_.persistent = statistics.persistent_bytes;
+  for (const Weight& weight : model_.weights()) memory_.variables += weight.variable->type().bytes();
+  if (training_)
+    for (const VariableRef& variable : trainer.optimizer().variables()) memory_.optimizer += variable->type().bytes();
+  memory_.batch = bytes_of(batch_.inputs) + bytes_of(executable_->output_types());
+  if (training_) memory_.batch += bytes_of(batch_.targets);
+}
+
+void Benchmark::step() {
+  if (training_) model_.train_on_batch(batch_);
+  else model_.predict_on_batch(batch_);
+}
+
+Benchmark::Times Benchmark::measure(double seconds) {
+  Times times;
+  for (int warmup = 0; warmup < 3; ++warmup) {
+    const double begin = now();
+    step();
+    if (warmup == 0) times.first = now() - begin;
+  }
+  for (const double end = now() + seconds; now() < end || times.steps.size() < fewest_steps;) {
+    const double begin = now();
+    step();
+    times.steps.push_back(now() - begin);
+  }
+  std::ranges::sort(times.steps);
+  return times;
+}
+
+Benchmark::Profiled Benchmark::profile(double seconds, std::size_t max_events) {
+  step();  // the prologue is no part of it
+  Profiled result;
+  result.profile.max_events = max_events;
+  executable_->profile(&result.profile);
+  const double begin = now();
+  while (now() < begin + seconds || result.profile.runs < static_cast<std::int64_t>(fewest_steps)) step();
+  result.seconds = now() - begin;
+  executable_->profile(nullptr);
+  return result;
+}
+
+std::string chrome_trace(const Profile& profile) {
+  const double begin = profile.events.empty() ? 0 : profile.events.front().begin;
+  const auto microseconds = [](double seconds) { return std::round(seconds * 1e9) / 1e3; };
+  Tree events = Tree::sequence(), trace;
+  for (const Profile::Event& event : profile.events) {
+    const Profile::Kernel& kernel = profile.kernels[event.kernel];
+    Tree entry, details;
+    entry.set("name", kernel.op);
+    entry.set("cat", kernel.borrowed ? "borrowed" : "kernel");
+    entry.set("ph", "X");
+    entry.set("ts", microseconds(event.begin - begin));
+    entry.set("dur", microseconds(event.end - event.begin));
+    entry.set("pid", 1);
+    entry.set("tid", 1);
+    details.set("layer", kernel.label);
+    details.set("result", kernel.result);
+    details.set("flops", kernel.flops);
+    details.set("bytes", static_cast<std::int64_t>(kernel.bytes));
+    entry.set("args", std::move(details));
+    events.push(std::move(entry));
+  }
+  trace.set("traceEvents", std::move(events));
+  trace.set("displayTimeUnit", "ms");
+  return write_json(trace) + "\n";
+}
+
+}  // namespace nacre

@@ -1,0 +1,60 @@
+// How fast a model trains or predicts: one batch in memory, again and again.
+#pragma once
+
+#include "api/model.h"
+
+namespace nacre {
+
+struct BenchmarkOptions {
+  bool training = false;  // train_on_batch, of a compiled model; else predict_on_batch
+  std::int64_t batch_size = 32;
+};
+
+// Not synchronised.
+class Benchmark {
+ public:
+  // Bytes before the first step.
+  struct Memory {
+    std::size_t arena = 0;       // intermediates and scratch
+    std::size_t variables = 0;   // weights and moving statistics
+    std::size_t optimizer = 0;   // its state
+    std::size_t persistent = 0;  // constants, and what is computed once from the weights
+    std::size_t batch = 0;       // inputs, targets and results
+    std::size_t total() const { return arena + variables + optimizer + persistent + batch; }
+  };
+  struct Times {
+    double first = 0;                     // seconds of the first step
+    std::vector<double> steps;            // of those after the warm-up, ascending
+    double quantile(double share) const;  // 0: the fastest step, 0.5: the median, 1: the slowest
+  };
+
+  // Compiles the step for a batch (see example_batch) and runs nothing. Throws a usage Error when there is none.
+  Benchmark(Model model, const BenchmarkOptions& options);
+
+  double compile_seconds() const { return compile_seconds_; }
+  const Memory& memory() const { return memory_; }
+  const ExecutableStatistics& statistics() const { return executable_->statistics(); }
+  // Steps for so many seconds, at least five; three before them warm up.
+  Times measure(double seconds);
+  // Likewise, with a clock at every kernel.
+  struct Profiled {
+    Profile profile;
+    double seconds = 0;  // of its runs, with what is done around the kernels
+  };
+  Profiled profile(double seconds, std::size_t max_events = 0);
+
+ private:
+  void step();
+
+  Model model_;
+  bool training_;
+  Batch batch_;
+  Executable* executable_ = nullptr;
+  double compile_seconds_ = 0;
+  Memory memory_;
+};
+
+// The profile as a Chrome trace (JSON; https://ui.perfetto.dev shows it). Times in it are microseconds.
+std::string chrome_trace(const Profile& profile);
+
+}  // namespace nacre

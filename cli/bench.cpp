@@ -1,0 +1,261 @@
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "api/dtype_policy.h"
+#include "api/inspect/benchmark.h"
+#include "api/save.h"
+#include "backend/core/parallel.h"
+#include "cli/models.h"
+#include "cli/verbs.h"
+#include "formats/file.h"
+#include "formats/json.h"
+
+namespace nacre::cli {
+
+namespace {
+
+constexpr std::size_t most_events = 200000;  // in a trace
+constexpr double least_share = 0.002;        // of the kernels that have a line of their own
+
+struct Subject {
+  Model model;
+  std::string name;
+};
+
+Subject configured(const BenchArguments& arguments) {
+  const Experiment experiment = Experiment::load(arguments.model, arguments.overrides);
+  set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
+  Model model = arguments.training ? compiled_model(experiment, arguments.model) : Model(experiment.build_model());
+  model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
+  return {std::move(model), experiment.config().name};
+}
+
+Subject saved(const BenchArguments& arguments) {
+  if (!arguments.overrides.empty())
+    throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
+  set_threads(arguments.threads);
+  const ModelFile file = read_model_file(arguments.model, arguments.untrusted);
+  const LoadOptions options{.compile = arguments.training};
+  Model model = is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
+  if (arguments.training && !model.trainer().options())
+    throw Error("the model was saved without loss and optimizer, so there is nothing to train")
+        .at({arguments.model.string(), 0, 0})
+        .hint("compile it before it is saved, or name it in a configuration: model: {file: ...}, train: {loss: ...}")
+        .usage();
+  if (!arguments.device.empty()) model.set_device(arguments.device);
+  return {model, model.graph().title()};
+}
+
+Subject subject_of(const BenchArguments& arguments) {
+  Subject subject = !arguments.untrusted && is_experiment(arguments.model) ? configured(arguments) : saved(arguments);
+  if (arguments.dtype.empty()) return subject;
+  const std::string_view device = subject.model.trainer().backend().name();
+  subject.model = with_dtype(subject.model, {arguments.dtype});
+  subject.model.set_device(device);
+  return subject;
+}
+
+// Peak resident memory of this process, in bytes.
+double peak_memory() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+double mebibytes(double bytes) { return bytes / (1 << 20); }
+double mebibytes(std::size_t bytes) { return mebibytes(static_cast<double>(bytes)); }
+
+// --- the profile -------------------------------------------------------------------------------------------------
+
+// Kernels taken together; times are seconds of one step.
+struct Share {
+  std::string op, label, result;
+  std::int64_t calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;
+  double gflops() const { return seconds > 0 ? flops / seconds / 1e9 : 0; }
+  double gigabytes() const { return seconds > 0 ? bytes / seconds / 1e9 : 0; }
+  void add(const Share& other) {
+    calls += other.calls;
+    seconds += other.seconds, flops += other.flops, bytes += other.bytes;
+  }
+};
+
+struct ProfileReport {
+  std::vector<Share> ops, kernels;  // the slowest first
+  Share sum;
+  double step = 0;  // seconds, with what is done around the kernels
+};
+
+ProfileReport report_of(const Benchmark::Profiled& profiled) {
+  ProfileReport report;
+  const auto runs = static_cast<double>(profiled.profile.runs);
+  report.step = profiled.seconds / runs;
+  for (const Profile::Kernel& kernel : profiled.profile.kernels) {
+    Share share{.op = kernel.op + (kernel.borrowed ? " (borrowed)" : ""),
+                .label = kernel.label,
+                .result = kernel.result,
+                .calls = 1,
+                .seconds = kernel.seconds / runs,
+                .flops = static_cast<double>(kernel.flops),
+                .bytes = static_cast<double>(kernel.bytes)};
+    auto op = std::ranges::find(report.ops, share.op, &Share::op);
+    if (op == report.ops.end()) op = report.ops.insert(op, Share{.op = share.op});
+    op->add(share);
+    report.sum.add(share);
+    report.kernels.push_back(std::move(share));
+  }
+  std::ranges::stable_sort(report.ops, std::greater(), &Share::seconds);
+  std::ranges::stable_sort(report.kernels, std::greater(), &Share::seconds);
+  return report;
+}
+
+std::string numbers_of(const Share& share, double step) {
+  return fmt::format("{:>6} {:>10.3f} {:>6.1f}% {:>9.1f} {:>7.1f}", share.calls, share.seconds * 1e3,
+                     100 * share.seconds / step, share.gflops(), share.gigabytes());
+}
+
+void print(const ProfileReport& report, std::int64_t runs) {
+  constexpr const char* numbers = "calls         ms   share   GFLOP/s    GB/s";
+  fmt::print("\nprofile of {} steps; of one step:\n{:<32} {}\n", runs, "kind of kernel", numbers);
+  for (const Share& op : report.ops) fmt::print("{:<32} {}\n", op.op, numbers_of(op, report.step));
+  fmt::print("{:<32} {}\n", "all kernels", numbers_of(report.sum, report.step));
+  const double around = report.step - report.sum.seconds;
+  fmt::print("{:<32} {:>17.3f} {:>6.1f}%\n", "around them", around * 1e3, 100 * around / report.step);
+  fmt::print("{:<32} {:>17.3f} {:>6.1f}%\n", "step", report.step * 1e3, 100.0);
+
+  fmt::print("\n{:<32} {}  layer, result\n", "kernel", numbers);
+  Share rest;
+  for (const Share& kernel : report.kernels) {
+    if (kernel.seconds < least_share * report.step) rest.add(kernel);
+    else
+      fmt::print("{:<32} {}  {}{}{}\n", kernel.op, numbers_of(kernel, report.step), kernel.label,
+                 kernel.label.empty() ? "" : ", ", kernel.result);
+  }
+  if (rest.calls) fmt::print("{:<32} {}\n", "others", numbers_of(rest, report.step));
+}
+
+double rounded(double value, double digits = 1e3) { return std::round(value * digits) / digits; }
+
+Tree tree_of(const Share& share, const ProfileReport& report, bool whole) {
+  Tree tree;
+  tree.set("op", share.op);
+  if (!whole) {
+    tree.set("layer", share.label);
+    tree.set("result", share.result);
+  }
+  tree.set("calls", share.calls);
+  tree.set("ms", rounded(share.seconds * 1e3, 1e6));
+  tree.set("share", rounded(share.seconds / report.step, 1e6));
+  tree.set("gflop_per_s", rounded(share.gflops()));
+  tree.set("gb_per_s", rounded(share.gigabytes()));
+  return tree;
+}
+
+Tree tree_of(const ProfileReport& report, std::int64_t runs) {
+  Tree tree, ops = Tree::sequence(), kernels = Tree::sequence();
+  for (const Share& op : report.ops) ops.push(tree_of(op, report, true));
+  for (const Share& kernel : report.kernels) kernels.push(tree_of(kernel, report, false));
+  tree.set("steps", runs);
+  tree.set("step_ms", rounded(report.step * 1e3, 1e6));
+  tree.set("kernels_ms", rounded(report.sum.seconds * 1e3, 1e6));
+  tree.set("ops", std::move(ops));
+  tree.set("kernels", std::move(kernels));
+  return tree;
+}
+
+// --- the whole ---------------------------------------------------------------------------------------------------
+
+// Before the first step, so that it is seen also when that fails.
+void print_plan(const BenchArguments& arguments, const Subject& subject, const Benchmark& benchmark) {
+  const Benchmark::Memory& memory = benchmark.memory();
+  fmt::print("{}, {}, batch of {}, {}, on {}, {} thread{}\n", subject.name,
+             arguments.training ? "training" : "prediction", arguments.batch, dtype_policies(subject.model),
+             subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
+  fmt::print("{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f}, constants {:.1f}, batch {:.1f}\n",
+             "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
+             mebibytes(memory.optimizer), mebibytes(memory.persistent), mebibytes(memory.batch));
+  if (arguments.verbose) {
+    const ExecutableStatistics& statistics = benchmark.statistics();
+    fmt::print("{:<10}{} in a step, {} of them borrowed from the reference; {} once for each version of the weights\n",
+               "kernels", statistics.kernels, statistics.borrowed, statistics.prologue_kernels);
+    fmt::print("{:<10}{} of activations, {} of weights in a step\n", "reorders", statistics.activation_reorders,
+               statistics.weight_reorders);
+  }
+  std::fflush(stdout);
+}
+
+void print_times(const BenchArguments& arguments, const Benchmark& benchmark, const Benchmark::Times& times,
+                 double peak) {
+  const double median = times.quantile(0.5);
+  fmt::print("{:<10}{:.1f} ms, first step {:.1f} ms\n", "compiled", benchmark.compile_seconds() * 1e3,
+             times.first * 1e3);
+  fmt::print("{:<10}{:.3f} ms, half of {} within {:.3f} … {:.3f}, all within {:.3f} … {:.3f}\n", "step", median * 1e3,
+             times.steps.size(), times.quantile(0.25) * 1e3, times.quantile(0.75) * 1e3, times.steps.front() * 1e3,
+             times.steps.back() * 1e3);
+  fmt::print("{:<10}{:.1f} samples/s\n", "speed", static_cast<double>(arguments.batch) / median);
+  fmt::print("{:<10}{:.0f} MB resident at most\n", "peak", mebibytes(peak));
+}
+
+Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benchmark& benchmark,
+             const Benchmark::Times& times, double peak) {
+  const Benchmark::Memory& memory = benchmark.memory();
+  const ExecutableStatistics& statistics = benchmark.statistics();
+  const double median = times.quantile(0.5);
+  Tree tree;
+  tree.set("peer", "nacre");
+  tree.set("mode", dtype_policies(subject.model));
+  tree.set("model", subject.name);
+  tree.set("what", arguments.training ? "train" : "infer");
+  tree.set("batch", arguments.batch);
+  tree.set("device", subject.model.trainer().backend().name());
+  tree.set("threads", threads());
+  tree.set("samples_per_s", rounded(static_cast<double>(arguments.batch) / median));
+  tree.set("ms", rounded(median * 1e3));
+  tree.set("ms_min", rounded(times.steps.front() * 1e3));
+  tree.set("ms_p25", rounded(times.quantile(0.25) * 1e3));
+  tree.set("ms_p75", rounded(times.quantile(0.75) * 1e3));
+  tree.set("ms_max", rounded(times.steps.back() * 1e3));
+  tree.set("steps", static_cast<std::int64_t>(times.steps.size()));
+  tree.set("compile_ms", rounded(benchmark.compile_seconds() * 1e3));
+  tree.set("first_ms", rounded(times.first * 1e3));
+  tree.set("rss_mb", static_cast<std::int64_t>(mebibytes(peak)));
+  tree.set("planned_mb", rounded(mebibytes(memory.total())));
+  tree.set("arena_mb", rounded(mebibytes(memory.arena)));
+  tree.set("variables_mb", rounded(mebibytes(memory.variables)));
+  tree.set("optimizer_mb", rounded(mebibytes(memory.optimizer)));
+  tree.set("constants_mb", rounded(mebibytes(memory.persistent)));
+  tree.set("batch_mb", rounded(mebibytes(memory.batch)));
+  tree.set("kernels", statistics.kernels);
+  tree.set("borrowed", statistics.borrowed);
+  tree.set("prologue_kernels", statistics.prologue_kernels);
+  tree.set("activation_reorders", statistics.activation_reorders);
+  tree.set("weight_reorders", statistics.weight_reorders);
+  return tree;
+}
+
+}  // namespace
+
+int bench(const BenchArguments& arguments) {
+  if (!arguments.training && !arguments.inference)
+    throw Error("bench measures training or prediction").hint("add --train or --infer").usage();
+  const Subject subject = subject_of(arguments);
+  Benchmark benchmark(subject.model, {.training = arguments.training, .batch_size = arguments.batch});
+  if (!arguments.json) print_plan(arguments, subject, benchmark);
+  const Benchmark::Times times = benchmark.measure(arguments.seconds);
+  const double peak = peak_memory();
+  if (!arguments.json) print_times(arguments, benchmark, times, peak);
+  Tree report = arguments.json ? tree_of(arguments, subject, benchmark, times, peak) : Tree();
+  if (arguments.profile || arguments.trace) {
+    const Benchmark::Profiled profiled = benchmark.profile(arguments.seconds, arguments.trace ? most_events : 0);
+    if (arguments.profile && arguments.json) report.set("profile", tree_of(report_of(profiled), profiled.profile.runs));
+    else if (arguments.profile) print(report_of(profiled), profiled.profile.runs);
+    if (arguments.trace) write_file_atomically(*arguments.trace, chrome_trace(profiled.profile));
+  }
+  if (arguments.json) std::puts(write_json(report).c_str());
+  return 0;
+}
+
+}  // namespace nacre::cli
