@@ -4,6 +4,7 @@
 
 #include "backend/compile/residence.h"
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/shape.h"
@@ -45,6 +46,35 @@ TEST(Executable, ComputesAndFillsGivenTensors) {
   executable.run(inputs, outputs);
   EXPECT_EQ(numbers(outputs[0]), (Numbers{3, 5, 7}));
   EXPECT_EQ(outputs[0].raw(), memory);
+}
+
+TEST(Executable, ProfilesRunsWhileItIsAskedTo) {
+  Graph graph;
+  const Value x = graph.input("x", {DType::float32, {3, 4}}), table = graph.input("table", {DType::float32, {1000, 4}});
+  const Value rows = graph.input("rows", {DType::int32, {3}});
+  {
+    const Graph::Label label(graph, "layer 'rows'");
+    graph.output("y", ops::sum(x + ops::gather(table, rows), {0, 1}));
+  }
+  Executable executable(graph, reference_backend());
+  const std::vector<Tensor> inputs{Tensor(DType::float32, {3, 4}), Tensor(DType::float32, {1000, 4}), Tensor(DType::int32, {3})};
+  Profile profile{.max_events = 4};
+  executable.profile(&profile);
+  for (int i = 0; i < 2; ++i) executable.run(inputs);
+  executable.profile(nullptr);
+  executable.run(inputs);
+  EXPECT_EQ(profile.runs, 2);
+  ASSERT_EQ(profile.kernels.size(), static_cast<std::size_t>(executable.statistics().kernels));
+  ASSERT_EQ(profile.kernels.size(), 3u);
+  EXPECT_EQ(profile.kernels[0].op, "gather");
+  EXPECT_EQ(profile.kernels[0].label, "layer 'rows'");
+  EXPECT_EQ(profile.kernels[0].result, "float32(3, 4) plain");
+  EXPECT_EQ(profile.kernels[0].bytes, 3u * 4 * 4 + 3 * 4 + 3 * 4 * 4) << "of the table only the rows that are read";
+  EXPECT_EQ(profile.kernels[1].flops, 12);
+  EXPECT_EQ(profile.kernels[1].bytes, 3u * 12 * 4);
+  EXPECT_EQ(profile.events.size(), 4u) << "as many as asked for";
+  for (const Profile::Event& event : profile.events) EXPECT_GE(event.end, event.begin);
+  for (const Profile::Kernel& kernel : profile.kernels) EXPECT_GE(kernel.seconds, 0);
 }
 
 TEST(Executable, OutputsThatSomeoneElseHoldsAreNotOverwritten) {
