@@ -27,9 +27,11 @@ void copy_assets(const Layer& from, Layer& to) {
 
 void collect_policies(const Layer& layer, std::set<std::string>& policies) {
   const auto inner = layer.sublayers();
-  if (inner.empty() && layer.class_name() != InputConfig::class_name && is_floating(layer.dtype().compute()))
-    policies.insert(layer.dtype().name);
   for (const auto& sublayer : inner) collect_policies(*sublayer, policies);
+  // Operations have none: they compute in the dtypes of their operands.
+  if (!inner.empty() || layer.class_name() == InputConfig::class_name || !layer.config_tree(Style::keras).find("dtype"))
+    return;
+  if (is_floating(layer.dtype().compute())) policies.insert(layer.dtype().name);
 }
 
 }  // namespace

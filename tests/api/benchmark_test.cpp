@@ -151,6 +151,11 @@ TEST(WithDType, RebuildsTheModelWithItsWeights) {
   EXPECT_EQ(with_dtype(model, {"bfloat16"}).weights()[0].variable->type().dtype, DType::bfloat16);
 }
 
+TEST(WithDType, OperationsHaveNoPolicy) {
+  const Symbol x = Input({4});
+  EXPECT_EQ(dtype_policies(with_dtype(Model({x}, {Dense({.units = 2})(x * 2)}), {"mixed_bfloat16"})), "mixed_bfloat16");
+}
+
 TEST(WithDType, KeepsTablesThatLayersHave) {
   const Symbol word = Input({1}, "word", DType::string);
   const Model model({word}, {Embedding({.input_dim = 8, .output_dim = 2})(
