@@ -22,12 +22,14 @@ void add_allow_lua(CLI::App& verb) {
   verb.add_flag_callback("--allow-lua", allow_scripts, "run the Lua functions that a model file holds");
 }
 
+void add_threads(CLI::App& verb, int& threads) {
+  verb.add_option("--threads", threads, "threads of kernels (default: all cores)")->type_name("N")->check(CLI::Range(1, 4096));
+}
+
 void add_run_options(CLI::App& verb, RunArguments& arguments) {
   add_allow_lua(verb);
   verb.add_option("--device", arguments.device, "cpu, gpu or reference")->type_name("DEVICE");
-  verb.add_option("--threads", arguments.threads, "threads of kernels (default: all cores)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+  add_threads(verb, arguments.threads);
 }
 
 void add_untrusted(CLI::App& verb, bool& untrusted) {
@@ -151,6 +153,21 @@ int run(int count, char** words) {
   verb->add_option("--max-shard-size", convert_arguments.save.max_shard_size, "GiB of weights in each file beside a .weights.json (default: 5)")
       ->type_name("GIB");
   verb->callback([&] { status = convert(convert_arguments); });
+
+  LuaArguments lua_arguments;
+  verb = app.add_subcommand("lua", "run a script of Lua that builds, trains and uses models: lua [SCRIPT [ARGS…]]");
+  add_threads(*verb, lua_arguments.threads);
+  verb->footer("SCRIPT is a file, or standard input where there is none; ARGS are the script's own.");
+  verb->prefix_command();  // what begins with the script's name is not parsed here
+  verb->callback([&, verb] {
+    limit_spinning(words);
+    const std::vector<std::string> script = verb->remaining();
+    if (!script.empty()) {
+      lua_arguments.script = script.front();
+      lua_arguments.words.assign(script.begin() + 1, script.end());
+    }
+    status = lua(lua_arguments);
+  });
 
   std::filesystem::path run_folder;
   verb = app.add_subcommand("plot", "draw the curves of a run as SVG and PNG");

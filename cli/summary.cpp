@@ -15,13 +15,6 @@ namespace nacre::cli {
 
 namespace {
 
-Model configured_model(const SummaryArguments& arguments) {
-  const Experiment experiment = Experiment::load(arguments.model, arguments.overrides);
-  Model model(experiment.build_model());
-  if (!experiment.config().train.compile.loss.empty()) model.compile(experiment.config().train.compile);
-  return model;
-}
-
 Model saved_model(const ModelFile& file) {
   std::vector<std::string> notes;
   const LoadOptions options{.notes = &notes};
@@ -107,7 +100,7 @@ void print(const SummaryArguments& arguments, const ModelSummary& summary) {
 
 int summary(const SummaryArguments& arguments) {
   if (!arguments.untrusted && is_experiment(arguments.model)) {
-    print(arguments, summarize(configured_model(arguments)));
+    print(arguments, summarize(configured_model(Experiment::load(arguments.model, arguments.overrides))));
     return 0;
   }
   if (!arguments.overrides.empty()) throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();

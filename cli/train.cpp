@@ -79,23 +79,6 @@ class RunListener final : public ProgressListener {
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
 
-FitOptions fit_options(const Experiment& experiment, const Experiment::Data& data) {
-  const FitConfig& config = experiment.config().train.fit;
-  FitOptions options;
-  options.epochs = config.epochs;
-  options.batch_size = config.batch_size;
-  options.validation = data.validation;
-  options.initial_epoch = config.initial_epoch;
-  options.validation_batch_size = config.validation_batch_size.value_or(0);
-  options.validation_steps = config.validation_steps.value_or(0);
-  options.validation_freq = config.validation_freq;
-  options.steps_per_epoch = config.steps_per_epoch.value_or(0);
-  options.shuffle = config.shuffle;
-  options.seed = static_cast<std::uint64_t>(experiment.config().seed);
-  options.class_weight = config.class_weight;
-  options.callbacks = config.callbacks;
-  return options;
-}
 
 Tree json_report(const RunFolder& folder, const History& history) {
   Tree report, epochs = Tree::sequence();
@@ -119,7 +102,7 @@ int train(const TrainArguments& arguments) {
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
   Model model = compiled_model(experiment, arguments.config);
   model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
-  const Experiment::Data data = experiment.open_data();
+  const OpenedData data = experiment.open_data();
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 
   const bool asked_for = arguments.output || experiment.config().output;
@@ -136,7 +119,9 @@ int train(const TrainArguments& arguments) {
 
   const Interrupt interrupt;
   RunListener listener(folder, arguments.json);
-  FitOptions options = fit_options(experiment, data);
+  FitOptions options = fit_options(experiment.config().train.fit);
+  options.validation = data.validation;
+  options.seed = static_cast<std::uint64_t>(experiment.config().seed);
   options.listener = &listener;
   options.stop = interrupt.flag();
   options.checkpoint = folder.checkpoint();

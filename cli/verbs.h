@@ -72,6 +72,13 @@ struct ConvertArguments {
 };
 int convert(const ConvertArguments& arguments);
 
+struct LuaArguments {
+  int threads = 0;                 // 0: all cores
+  std::string script;              // "" and "-" are standard input
+  std::vector<std::string> words;  // the script's own arguments
+};
+int lua(const LuaArguments& arguments);
+
 int plot(const std::filesystem::path& run_folder);
 int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json);
 int schema();

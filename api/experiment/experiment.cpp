@@ -111,36 +111,59 @@ std::shared_ptr<FunctionalLayer> Experiment::build_model() const {
   return nacre::build_model(config_.model, variables_, folder_, config_.name);
 }
 
-Experiment::Data Experiment::open(bool augmenting) const {
-  Data data{opened(config_.data.train, folder_, "training"), opened(config_.data.validation, folder_, "validation"),
-            opened(config_.data.test, folder_, "test")};
-  if (const auto& fraction = config_.train.fit.validation_split; fraction && *fraction > 0 && data.train) {
+OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
+                     std::uint64_t seed, bool augmenting) {
+  OpenedData data{opened(config.train, folder, "training"), opened(config.validation, folder, "validation"), opened(config.test, folder, "test")};
+  if (validation_split && *validation_split > 0 && data.train) {
     if (data.validation)
       throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
-    const Split split = split_validation(data.train, *fraction);
+    const Split split = split_validation(data.train, *validation_split);
     data.train = split.train;
     data.validation = split.validation;
   }
-  if (config_.data.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config_.data.one_hot); });
+  if (config.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config.one_hot); });
   const DatasetRef unchanged = data.train;  // is what normalisation measures
-  if (augmenting && !config_.data.augment.empty() && data.train)
-    data.train = within([] { return std::string("in 'data.augment'"); }, [&] {
-      return augmented(data.train, config_.data.augment, static_cast<std::uint64_t>(config_.seed));
-    });
-  if (normalizes(config_.data.normalize)) {
-    if (config_.data.normalize.standard && !data.train)
+  if (augmenting && !config.augment.empty() && data.train)
+    data.train = within([] { return std::string("in 'data.augment'"); }, [&] { return augmented(data.train, config.augment, seed); });
+  if (normalizes(config.normalize)) {
+    if (config.normalize.standard && !data.train)
       throw Error("'data.normalize.standard' measures training data, but 'data.train' is missing").usage();
-    const NormalizeConfig normalize = unchanged ? measured(config_.data.normalize, *unchanged) : config_.data.normalize;
+    const NormalizeConfig normalize = unchanged ? measured(config.normalize, *unchanged) : config.normalize;
     data.each([&](DatasetRef& set) { set = normalized(set, normalize); });
   }
   return data;
 }
 
+FitOptions fit_options(const FitConfig& config) {
+  FitOptions options;
+  options.epochs = config.epochs;
+  options.batch_size = config.batch_size;
+  options.initial_epoch = config.initial_epoch;
+  options.validation_batch_size = config.validation_batch_size.value_or(0);
+  options.validation_steps = config.validation_steps.value_or(0);
+  options.validation_freq = config.validation_freq;
+  options.steps_per_epoch = config.steps_per_epoch.value_or(0);
+  options.shuffle = config.shuffle;
+  options.class_weight = config.class_weight;
+  options.callbacks = config.callbacks;
+  return options;
+}
+
+OpenedData Experiment::open(bool augmenting) const {
+  return nacre::open_data(config_.data, folder_, config_.train.fit.validation_split, static_cast<std::uint64_t>(config_.seed), augmenting);
+}
+
 DatasetRef Experiment::open_evaluation_data() const {
-  const Data data = open(false);
+  const OpenedData data = open(false);
   for (const DatasetRef& set : {data.test, data.validation, data.train})
     if (set) return set;
   throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
+}
+
+Model configured_model(const Experiment& experiment) {
+  Model model(experiment.build_model());
+  if (const CompileOptions& options = experiment.config().train.compile; !options.loss.empty()) model.compile(options);
+  return model;
 }
 
 Tree Experiment::render() const {

@@ -6,6 +6,7 @@
 #include "api/data/source.h"
 #include "api/experiment/config_file.h"
 #include "api/experiment/model_builder.h"
+#include "api/model.h"
 #include "api/train/callbacks.h"
 #include "api/train/compile_options.h"
 
@@ -27,6 +28,20 @@ struct DataConfig {
           "mix the targets too");
   }
 };
+
+// Data sets that a configuration names; null: not given.
+struct OpenedData {
+  DatasetRef train, validation, test;
+  // Calls change(set) for each that is given.
+  void each(auto&& change) {
+    for (DatasetRef* set : {&train, &validation, &test})
+      if (*set) change(*set);
+  }
+};
+// Opens what is named, takes validation_split off the training data, augments the training data (with this seed, when
+// `augmenting`) and normalises all of it. Relative paths are relative to `folder`.
+OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
+                     std::uint64_t seed, bool augmenting = true);
 
 // {class: weight}
 template <> struct FieldKind<std::map<std::int64_t, double>> {
@@ -61,6 +76,9 @@ struct FitConfig {
     field("callbacks", &FitConfig::callbacks, "what happens beside training");
   }
 };
+
+// All but the validation data, the seed and whoever listens.
+FitOptions fit_options(const FitConfig& config);
 
 // `train:` holds the keys of both.
 struct TrainConfig {
@@ -113,16 +131,8 @@ class Experiment {
   // The saved model that the configuration takes as it is: it names the file and changes nothing of the model.
   std::optional<std::filesystem::path> saved_model() const;
 
-  struct Data {
-    DatasetRef train, validation, test;  // null: not given
-    // Calls change(set) for each that is given.
-    void each(auto&& change) {
-      for (DatasetRef* set : {&train, &validation, &test})
-        if (*set) change(*set);
-    }
-  };
-  // Opens what the file names, splits it, augments the training data and normalises all of it.
-  Data open_data() const { return open(true); }
+  // Opens what the file names; see above.
+  OpenedData open_data() const { return open(true); }
   // What `evaluate` measures on: test, else validation, else train; throws a usage Error when there is none.
   DatasetRef open_evaluation_data() const;
 
@@ -131,12 +141,15 @@ class Experiment {
   Tree render() const;
 
  private:
-  Data open(bool augmenting) const;
+  OpenedData open(bool augmenting) const;
 
   ExperimentConfig config_;
   std::filesystem::path folder_;
   Variables variables_;
 };
+
+// Its model, compiled when it says with what loss.
+Model configured_model(const Experiment& experiment);
 
 // JSON Schema (2020-12) of experiment files.
 Tree experiment_schema();

@@ -41,18 +41,6 @@ InputConfig input_config(const Tree& tree, const std::string& name) {
   return config;
 }
 
-// A vocabulary may be a file with a token per line; models themselves hold the tokens.
-Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesystem::path& folder) {
-  Tree* vocabulary = config.find("vocabulary");
-  if (!vocabulary || !vocabulary->is_string()) return config;
-  const std::string file = (folder / vocabulary->as_string()).string();
-  Tree tokens = Tree::sequence();
-  for (std::string& token : read_lines(file))
-    tokens.push(class_name == IntegerLookupConfig::class_name ? parse_yaml(token, file) : Tree(std::move(token)));
-  *vocabulary = std::move(tokens).at(vocabulary->mark());
-  return config;
-}
-
 // The number behind a name: "lstm:1" is the second output.
 std::pair<std::string, std::size_t> split_reference(const std::string& reference, const Mark& mark) {
   const std::size_t colon = reference.rfind(':');
@@ -298,6 +286,17 @@ Tree render_line(const LayerLine& line) {
 }
 
 }  // namespace
+
+Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesystem::path& folder) {
+  Tree* vocabulary = config.find("vocabulary");
+  if (!vocabulary || !vocabulary->is_string()) return config;
+  const std::string file = (folder / vocabulary->as_string()).string();
+  Tree tokens = Tree::sequence();
+  for (std::string& token : read_lines(file))
+    tokens.push(class_name == IntegerLookupConfig::class_name ? parse_yaml(token, file) : Tree(std::move(token)));
+  *vocabulary = std::move(tokens).at(vocabulary->mark());
+  return config;
+}
 
 ZooOpener& zoo_opener() {
   static ZooOpener opener = nullptr;

@@ -38,6 +38,10 @@ ZooOpener& zoo_opener();
 std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables,
                                              const std::filesystem::path& folder, const std::string& default_name = "");
 
+// The config of a layer whose vocabulary may be a file with a token per line, which is read here: models themselves hold
+// the tokens.
+Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesystem::path& folder);
+
 // Where the saved model lies that the `model:` part names, if it names one.
 std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder);
 

@@ -113,7 +113,7 @@ data:
     for (std::int64_t i = 0; i < batch.size(); ++i) sum += batch.at(i);
     return sum / static_cast<double>(batch.size());
   };
-  const Experiment::Data data = experiment.open_data();
+  const OpenedData data = experiment.open_data();
   EXPECT_LT(mean(data.validation), 0.4);                          // white strokes on black
   EXPECT_NEAR(mean(data.train), 1 - mean(data.validation), 0.1);  // and inverted
   EXPECT_EQ(data.validation->targets()[0].type, (Type{DType::float32, {10}}));

@@ -1,0 +1,129 @@
+// What the binding files share: the objects that scripts hold, and how arguments are read.
+#pragma once
+
+#include <map>
+
+#include "api/data/dataset.h"
+#include "api/experiment/experiment.h"
+#include "api/model.h"
+#include "scripting/state.h"
+
+namespace nacre::scripting {
+
+// The engine's state.
+class EngineState : public State {
+ public:
+  using State::State;
+  static EngineState& of(const Call& call) { return static_cast<EngineState&>(call.state()); }
+  // One handle for each model, so that it stays compiled however a script comes by it.
+  std::shared_ptr<Model> model_of(const std::shared_ptr<FunctionalLayer>& layer);
+  std::shared_ptr<Model> remember(Model model);
+
+ private:
+  std::map<const Layer*, std::weak_ptr<Model>> models_;
+};
+
+// A layer; a model too. Of what model:layer(NAME) and model.layers give, also where it stands.
+struct LayerObject {
+  std::shared_ptr<Layer> layer;
+  std::shared_ptr<Model> model{};            // the layer as a model; null: it is none
+  std::shared_ptr<FunctionalLayer> place{};  // the model in which it stands; null: none is known
+  std::string name{};                        // within that model, also "outer/inner"
+  Mark mark{};                               // the script's line that made it
+};
+Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_ptr<FunctionalLayer> place = {},
+                    std::string name = "");
+Object model_object(const Call& call, Model model);
+
+template <>
+const Class& class_of<Tensor>();
+template <>
+const Class& class_of<Symbol>();
+template <>
+const Class& class_of<LayerObject>();
+template <>
+const Class& class_of<DatasetRef>();
+
+// What a layer that is a model has besides, for Class::other.
+std::optional<Out> model_member(Call& call, std::string_view key);
+void model_member_names(const Object& object, std::vector<std::string_view>& names);
+
+Out out(const Symbols& symbols);          // a list
+Results each_of(const Symbols& symbols);  // results, one for each
+Out out(Tensor tensor);
+
+// --- arguments ----------------------------------------------------------------------------------------------------
+
+Symbols read_symbols(const Call& call, int index, std::string_view wanted);  // one symbol or a list of them
+std::vector<Tensor> read_tensors(const Call& call, int index, std::string_view wanted);
+Shape read_shape(const Call& call, int index);
+// A table of names as a described config; no argument: all defaults.
+template <Described Config>
+Config read_options(const Call& call, int index) {
+  if (!call.given(index)) return {};
+  if (!call.is_named(index)) throw call.unwanted(index, "a table of names");
+  return read_config<Config>(call.tree(index));
+}
+// Runs work; an Error that leaves it is the script's mistake, at its line `mark` unless it knows a place already.
+template <class Work>
+decltype(auto) marked(const Mark& mark, Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (Error& error) {
+    error.at(mark).usage();
+    throw;
+  }
+}
+
+// The same with the subject of the error.
+template <class Work>
+decltype(auto) about(const std::string& subject, Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (Error& error) {
+    if (!error.subject().empty())  // a field: the object is what the message is about
+      throw Error(error.subject() + ": " + error.message())
+          .at(error.mark())
+          .about(subject)
+          .hint(error.hint_text())
+          .usage();
+    error.about(subject);
+    throw;
+  }
+}
+
+// Named or numbered tensors.
+struct Columns {
+  std::vector<Tensor> tensors;
+  std::vector<std::string> names;  // none, or as many
+};
+// A tensor, a list of tensors, or tensors by name.
+Columns read_columns(const Call& call, int index);
+
+// What a script gives as data: a data set of nacre.data, tensors, or a table of YAML's: a source, {digits = {count =
+// 1000}}, or all of `data:`, {train = {…}, validation = {…}, normalize = {…}}. One of the three.
+struct GivenData {
+  DatasetRef dataset;
+  Columns columns;
+  Tree table;
+  bool given() const { return dataset || !columns.tensors.empty() || !table.is_null(); }
+};
+GivenData read_data(const Call& call, int index);
+// Data sets of it, null where it names none; tables may take a share of the training data for validation.
+OpenedData open_data(const GivenData& data, std::optional<double> validation_split = {}, std::uint64_t seed = 0);
+DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights);
+
+// --- what each binding file adds to the table at the top of the stack; they raise -----------------------------------
+
+void open_tensors(lua_State* lua);
+void open_symbols(lua_State* lua);
+void open_layers(lua_State* lua);
+void open_models(lua_State* lua);
+void open_data(lua_State* lua);
+// A table with this __index: a name of `names`, or an error with the nearest one.
+void push_namespace(lua_State* lua, lua_CFunction index);
+
+// Makes objects readable where configurations name classes. Called once by every engine.
+void register_handed_objects();
+
+}  // namespace nacre::scripting

@@ -1,0 +1,161 @@
+#include "scripting/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "formats/file.h"
+#include "scripting/bindings.h"
+#include "scripting/lambda.h"
+
+extern "C" {
+#include <lualib.h>
+}
+
+namespace nacre {
+
+namespace scripting {
+
+namespace {
+
+std::size_t half_of_the_machine() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE)) / 2;
+}
+
+// nacre.NAME that does not exist. The table is argument 1.
+void refuse_name(Call& call) {
+  const std::string name = call.text(2, "a name");
+  std::vector<std::string> names;
+  if (call.is_table(1)) call.each_named(1, [&](const std::string& key, int) { names.push_back(key); });
+  std::sort(names.begin(), names.end());
+  throw Error("nacre has no '{}'", name).hint(suggestion(name, {names.begin(), names.end()})).usage();
+}
+
+int open(lua_State* lua) {
+  lua_settop(lua, 0);
+  luaL_openlibs(lua);
+  push_namespace(lua, bound<refuse_name>);
+  open_tensors(lua);
+  open_symbols(lua);
+  open_layers(lua);
+  open_models(lua);
+  open_data(lua);
+  lua_pushlightuserdata(lua, nullptr);
+  lua_setfield(lua, -2, "null");
+  lua_setglobal(lua, "nacre");
+  return 0;
+}
+
+struct Script {
+  const std::string& source;
+  const std::string& name;  // Lua's: "@script.lua"
+  const std::string& shown;
+  const std::vector<std::string>& arguments;
+  const std::vector<std::string>& command;
+  bool loaded = false;
+};
+
+int run(lua_State* lua) {
+  auto& script = *static_cast<Script*>(lua_touserdata(lua, 1));
+  lua_settop(lua, 0);
+  lua_newtable(lua);  // arg
+  lua_Integer index = -static_cast<lua_Integer>(script.command.size());
+  for (const std::string& word : script.command)
+    lua_pushlstring(lua, word.data(), word.size()), lua_rawseti(lua, 1, index++);
+  lua_pushlstring(lua, script.shown.data(), script.shown.size());
+  lua_rawseti(lua, 1, 0);
+  for (const std::string& word : script.arguments)
+    lua_pushlstring(lua, word.data(), word.size()), lua_rawseti(lua, 1, ++index);
+  lua_setglobal(lua, "arg");
+  if (luaL_loadbufferx(lua, script.source.data(), script.source.size(), script.name.c_str(), "t") != LUA_OK)
+    return lua_error(lua);
+  script.loaded = true;
+  const auto count = static_cast<int>(script.arguments.size());
+  luaL_checkstack(lua, count + 1, "too many arguments");
+  for (const std::string& word : script.arguments) lua_pushlstring(lua, word.data(), word.size());
+  lua_call(lua, count, 1);
+  return 1;
+}
+
+std::string standard_input() {
+  std::string text;
+  char bytes[1 << 14];
+  for (std::size_t count = 0; (count = std::fread(bytes, 1, sizeof bytes, stdin)) > 0;) text.append(bytes, count);
+  if (std::ferror(stdin)) throw Error("standard input cannot be read").usage();
+  return text;
+}
+
+}  // namespace
+
+void push_namespace(lua_State* lua, lua_CFunction index) {
+  lua_newtable(lua);
+  lua_newtable(lua);
+  lua_pushcfunction(lua, index);
+  lua_setfield(lua, -2, "__index");
+  lua_setmetatable(lua, -2);
+}
+
+}  // namespace scripting
+
+class Engine::Implementation {
+ public:
+  explicit Implementation(const EngineOptions& options)
+      : state_({.memory = options.memory ? options.memory : scripting::half_of_the_machine(), .stop = options.stop}) {
+    enable_lua();
+    register_models();
+    scripting::register_handed_objects();
+    state_.call(scripting::open, nullptr, 0);
+  }
+
+  scripting::EngineState& state() { return state_; }
+
+  // `wanted`: whether the script's result is.
+  Tree run(std::string source, const std::string& chunk, const std::string& shown,
+           const std::vector<std::string>& arguments, const std::vector<std::string>& command, bool wanted) {
+    if (source.starts_with("\xef\xbb\xbf")) source.erase(0, 3);
+    if (source.starts_with('#'))
+      source.erase(0, source.find('\n'));  // #!/usr/bin/env -S nacre lua; the lines keep their numbers
+    scripting::Script script{source, chunk, shown, arguments, command};
+    const int top = lua_gettop(state_.lua());
+    try {
+      state_.call(scripting::run, &script, 1);
+      Tree result = wanted ? result_at_top() : Tree();
+      lua_settop(state_.lua(), top);
+      return result;
+    } catch (Error& error) {
+      lua_settop(state_.lua(), top);
+      if (!script.loaded) error.usage();
+      throw;
+    }
+  }
+
+ private:
+  Tree result_at_top() {
+    return scripting::Call(state_.lua()).tree(-1, [](const scripting::Object& object) -> Tree {
+      throw Error("the script returns {}, wanted numbers, texts or tables", object.kind->text(object)).usage();
+    });
+  }
+
+  scripting::EngineState state_;
+};
+
+Engine::Engine(const EngineOptions& options) : implementation_(std::make_unique<Implementation>(options)) {}
+
+Engine::~Engine() = default;
+
+Tree Engine::run(const std::string& source, const std::string& name, const std::vector<std::string>& arguments) {
+  return implementation_->run(source, "@" + name, name, arguments, {}, true);
+}
+
+void Engine::run_file(const std::filesystem::path& path, const std::vector<std::string>& arguments,
+                      const std::vector<std::string>& command) {
+  const bool input = path == "-";
+  const std::string name = input ? "stdin" : path.string();
+  implementation_->run(input ? scripting::standard_input() : read_file(path), "@" + name, path.string(), arguments,
+                       command, false);
+}
+
+std::size_t Engine::held_bytes() const { return implementation_->state().held_bytes(); }
+
+}  // namespace nacre

@@ -1,0 +1,581 @@
+#include "scripting/state.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace nacre::scripting {
+
+namespace {
+
+constexpr int deepest = 64;
+constexpr std::size_t most_calls = 8;      // of the lines on the way to an error
+constexpr int steps_between_looks = 1000;  // instructions
+constexpr std::size_t report_from = 64 << 10;
+constexpr std::string_view no_memory = "not enough memory";  // Lua's own words
+
+// Lua's own memory is used up.
+struct LuaMemoryUsedUp {};
+
+std::string text_at(lua_State* lua, int index) {
+  std::size_t size = 0;
+  const char* bytes = lua_tolstring(lua, index, &size);
+  return {bytes, size};
+}
+
+// Runs work(lua), which may raise and holds nothing, under lua_pcall. Its results lie on the stack.
+template <class Work>
+void shielded(lua_State* lua, int results, const Work& work) {
+  if (!lua_checkstack(lua, 4)) throw LuaMemoryUsedUp();
+  lua_pushcfunction(lua, [](lua_State* inner) {
+    const auto* task = static_cast<const Work*>(lua_touserdata(inner, 1));
+    lua_settop(inner, 0);
+    (*task)(inner);
+    return lua_gettop(inner);
+  });
+  lua_pushlightuserdata(lua, const_cast<Work*>(&work));
+  const int status = lua_pcall(lua, 1, results, 0);
+  if (status == LUA_OK) return;
+  const std::string text = lua_type(lua, -1) == LUA_TSTRING ? text_at(lua, -1) : "an unknown error";
+  lua_pop(lua, 1);
+  if (status == LUA_ERRMEM || text == no_memory) throw LuaMemoryUsedUp();
+  throw Error(text);
+}
+
+// Raises a message with the line of the script that runs.
+int raise_here(lua_State* lua, const char* message) {
+  lua_Debug debug;
+  for (int level = 0; lua_getstack(lua, level, &debug); ++level) {
+    lua_getinfo(lua, "Sl", &debug);
+    if (debug.currentline <= 0) continue;
+    lua_pushfstring(lua, "%s:%d: %s", debug.short_src, debug.currentline, message);
+    return lua_error(lua);
+  }
+  lua_pushstring(lua, message);
+  return lua_error(lua);
+}
+
+std::string with_article(std::string_view noun) {
+  if (noun == "nil" || noun == "no value") return std::string(noun);
+  return (std::string_view("aeiou").find(noun.front()) == std::string_view::npos ? "a " : "an ") + std::string(noun);
+}
+
+// "script.lua:3: attempt to …" as an Error with its mark.
+Error error_of(const std::string& text) {
+  const std::size_t end = text.find(": ");
+  const std::size_t colon = end == std::string::npos || end == 0 ? std::string::npos : text.rfind(':', end - 1);
+  if (colon == std::string::npos || colon == 0 || end - colon < 2 || end - colon > 10) return Error(text);
+  const std::string digits = text.substr(colon + 1, end - colon - 1);
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return Error(text);
+  return Error(text.substr(end + 2)).at({text.substr(0, colon), std::atoi(digits.c_str()), 0});
+}
+
+void push_element(lua_State* lua, const Tensor& tensor, std::int64_t index) {
+  const auto at = static_cast<std::size_t>(index);
+  switch (tensor.dtype()) {
+    case DType::boolean: return lua_pushboolean(lua, tensor.data<bool>()[at]);
+    case DType::int64: return lua_pushinteger(lua, tensor.data<std::int64_t>()[at]);
+    case DType::uint8:
+    case DType::int32: return lua_pushinteger(lua, static_cast<lua_Integer>(tensor.at(index)));
+    case DType::string: {
+      const std::string& text = tensor.data<std::string>()[at];
+      lua_pushlstring(lua, text.data(), text.size());
+      return;
+    }
+    default: return lua_pushnumber(lua, tensor.at(index));
+  }
+}
+
+void push_elements(lua_State* lua, const Tensor& tensor, int axis, std::int64_t& index) {
+  if (axis == tensor.shape().rank()) return push_element(lua, tensor, index++);
+  luaL_checkstack(lua, 4, "a tensor has too many axes");
+  const std::int64_t count = tensor.shape().sizes()[static_cast<std::size_t>(axis)];
+  lua_createtable(lua, static_cast<int>(std::min<std::int64_t>(count, 1 << 20)), 0);
+  for (std::int64_t i = 1; i <= count; ++i) push_elements(lua, tensor, axis + 1, index), lua_rawseti(lua, -2, i);
+}
+
+thread_local const Call* current_call = nullptr;
+
+// --- what every class has -----------------------------------------------------------------------------------------
+
+const Member* member_of(const Class& kind, std::string_view name) {
+  const auto found =
+      std::find_if(kind.members.begin(), kind.members.end(), [&](const Member& member) { return member.name == name; });
+  return found == kind.members.end() ? nullptr : &*found;
+}
+
+Object any_self(const Call& call) {
+  if (auto self = call.object(1)) return *self;
+  throw call.unwanted(1, "an object of nacre").hint("methods are called with a colon: object:method()");
+}
+
+[[noreturn]] void refuse_key(const Call& call, const Object& self, const std::string& key) {
+  std::vector<std::string_view> known;
+  for (const Member& member : self.kind->members) known.emplace_back(member.name);
+  if (self.kind->other_names) self.kind->other_names(self, known);
+  throw Error("{} has no '{}'", call.described(1), key).hint(suggestion(key, known)).usage();
+}
+
+Out index_object(Call& call) {
+  const Object self = any_self(call);
+  const std::string key = call.text(2, "the name of a member");
+  if (const Member* member = member_of(*self.kind, key))
+    return member->get ? member->get(call) : Out(Out::Function{member->method});
+  if (self.kind->other)
+    if (auto value = self.kind->other(call, key)) return *std::move(value);
+  refuse_key(call, self, key);
+}
+
+void set_member(Call& call) {
+  const Object self = any_self(call);
+  const std::string key = call.text(2, "the name of a member");
+  const Member* member = member_of(*self.kind, key);
+  if (!member) refuse_key(call, self, key);
+  if (!member->set) throw Error("{}: '{}' cannot be set", call.described(1), key).usage();
+  member->set(call);
+}
+
+Out text_of_object(Call& call) {
+  const Object self = any_self(call);
+  return self.kind->text(self);
+}
+
+Out same_objects(Call& call) {
+  const auto a = call.object(1), b = call.object(2);
+  if (!a || !b || a->kind != b->kind) return false;
+  return a->value == b->value || (a->kind->same && a->kind->same(a->value.get(), b->value.get()));
+}
+
+}  // namespace
+
+// --- Out ----------------------------------------------------------------------------------------------------------
+
+Out::Out() = default;
+Out::Out(bool value) : value_(value) {}
+Out::Out(std::int64_t value) : value_(value) {}
+Out::Out(double value) : value_(value) {}
+Out::Out(std::string value) : value_(std::move(value)) {}
+Out::Out(std::string_view value) : value_(std::string(value)) {}
+Out::Out(const char* value) : value_(std::string(value)) {}
+Out::Out(Object object) : value_(std::move(object)) {}
+Out::Out(Function function) : value_(std::move(function)) {}
+Out::Out(Elements elements) : value_(std::move(elements)) {}
+Out::Out(List items) : value_(std::move(items)) {}
+Out::Out(Named entries) : value_(std::move(entries)) {}
+
+Out::Out(const Shape& shape) {
+  List sizes;
+  for (std::int64_t size : shape) sizes.emplace_back(size);
+  value_ = std::move(sizes);
+}
+
+Out::Out(const Tree& tree) {
+  if (tree.is_null()) return;
+  if (tree.is_bool()) value_ = tree.as_bool();
+  else if (tree.is_integer()) value_ = tree.as_integer();
+  else if (tree.is_number()) value_ = tree.as_number();
+  else if (tree.is_string()) value_ = tree.as_string();
+  else if (tree.is_sequence()) value_ = List(tree.items().begin(), tree.items().end());
+  else {
+    Named entries;
+    for (const Tree::Entry& entry : tree.entries()) entries.push_back({entry.key, entry.value});
+    value_ = std::move(entries);
+  }
+}
+
+void State::push_object(lua_State* lua, const Object& object) {
+  lua_rawgetp(lua, LUA_REGISTRYINDEX, object.kind);
+  if (!lua_istable(lua, -1)) luaL_error(lua, "the class of %ss is gone from Lua's registry", object.kind->name);
+  auto* number = static_cast<std::uint64_t*>(lua_newuserdatauv(lua, sizeof(std::uint64_t), 0));
+  State& state = of(lua);
+  *number = state.adopt(object);
+  if (*number == 0) luaL_error(lua, "%s", no_memory.data());
+  lua_insert(lua, -2);
+  lua_setmetatable(lua, -2);
+  // Memory outside of Lua counts like Lua's own.
+  state.unreported_ += object.bytes;
+  if (state.unreported_ < report_from || !lua_gc(lua, LUA_GCISRUNNING)) return;
+  const std::size_t kibibytes = std::min<std::size_t>(state.unreported_ >> 10, 1 << 20);
+  state.unreported_ = 0;
+  lua_gc(lua, LUA_GCSTEP, static_cast<int>(kibibytes));
+}
+
+void State::push(lua_State* lua, const Out& out) {
+  luaL_checkstack(lua, 6, "a value is nested too deep");
+  const Out::Value& value = out.value();
+  if (const bool* flag = std::get_if<bool>(&value)) lua_pushboolean(lua, *flag);
+  else if (const auto* integer = std::get_if<std::int64_t>(&value)) lua_pushinteger(lua, *integer);
+  else if (const auto* number = std::get_if<double>(&value)) lua_pushnumber(lua, *number);
+  else if (const auto* text = std::get_if<std::string>(&value)) lua_pushlstring(lua, text->data(), text->size());
+  else if (const auto* object = std::get_if<Object>(&value)) push_object(lua, *object);
+  else if (const auto* function = std::get_if<Out::Function>(&value)) {
+    if (!function->name.empty()) lua_pushlstring(lua, function->name.data(), function->name.size());
+    lua_pushcclosure(lua, function->function, function->name.empty() ? 0 : 1);
+  } else if (const auto* elements = std::get_if<Out::Elements>(&value)) {
+    std::int64_t index = 0;
+    push_elements(lua, elements->tensor, 0, index);
+  } else if (const auto* items = std::get_if<Out::List>(&value)) {
+    lua_createtable(lua, static_cast<int>(std::min<std::size_t>(items->size(), 1 << 20)), 0);
+    lua_Integer index = 0;
+    for (const Out& item : *items) push(lua, item), lua_rawseti(lua, -2, ++index);
+  } else if (const auto* entries = std::get_if<Out::Named>(&value)) {
+    lua_newtable(lua);
+    for (const Out::Entry& entry : *entries) {
+      lua_pushlstring(lua, entry.key.data(), entry.key.size());
+      push(lua, entry.value);
+      lua_rawset(lua, -3);
+    }
+  } else {
+    lua_pushnil(lua);
+  }
+}
+
+// --- State --------------------------------------------------------------------------------------------------------
+
+State::State(const Limits& limits) : limits_(limits), lua_(lua_newstate(allocate, this)) {
+  if (!lua_) throw Error("out of memory");
+  lua_setwarnf(lua(), warn, this);
+  if (limits_.steps > 0 || limits_.stop) lua_sethook(lua(), watch, LUA_MASKCOUNT, steps_between_looks);
+}
+
+State::~State() = default;
+
+State& State::of(lua_State* lua) {
+  void* user = nullptr;
+  lua_getallocf(lua, &user);
+  return *static_cast<State*>(user);
+}
+
+void* State::allocate(void* user, void* block, std::size_t old_size, std::size_t new_size) {
+  auto& state = *static_cast<State*>(user);
+  if (!block) old_size = 0;
+  if (new_size == 0) {
+    std::free(block);
+    state.memory_ -= old_size;
+    return nullptr;
+  }
+  if (new_size > old_size && state.memory_ + (new_size - old_size) > state.limits_.memory) return nullptr;
+  void* result = std::realloc(block, new_size);
+  if (result) state.memory_ = state.memory_ - old_size + new_size;
+  return result;
+}
+
+// Lua calls it every so many instructions.
+void State::watch(lua_State* lua, lua_Debug*) {
+  State& state = of(lua);
+  if (state.interrupted()) {
+    lua_sethook(lua, watch, LUA_MASKCOUNT, 1);  // so that what caught the error does not go on either
+    raise_here(lua, "interrupted");
+  }
+  state.steps_ += steps_between_looks;
+  if (state.limits_.steps > 0 && state.steps_ > state.limits_.steps)
+    raise_here(lua, "too many steps: does a loop never end?");
+}
+
+void State::warn(void* user, const char* message, int continued) {
+  auto& state = *static_cast<State*>(user);
+  if (!state.warning_ && !continued && message[0] == '@') {
+    if (std::strcmp(message, "@on") == 0) state.warnings_ = true;
+    if (std::strcmp(message, "@off") == 0) state.warnings_ = false;
+    return;
+  }
+  if (state.warnings_)
+    std::fprintf(stderr, "%s%s%s", state.warning_ ? "" : "warning: ", message, continued ? "" : "\n");
+  state.warning_ = continued != 0;
+}
+
+std::uint64_t State::adopt(const Object& object) noexcept {
+  try {
+    objects_.emplace(++last_number_, object);
+    held_ += object.bytes;
+    return last_number_;
+  } catch (const std::bad_alloc&) {
+    return 0;
+  }
+}
+
+void State::release(std::uint64_t number) noexcept {
+  const auto found = objects_.find(number);
+  if (found == objects_.end()) return;
+  const Object last = std::move(found->second);  // outlives the entry: what it ends may look here
+  held_ -= last.bytes;
+  objects_.erase(found);
+}
+
+const Object* State::find(lua_State* lua, int index) const {
+  if (lua_type(lua, index) != LUA_TUSERDATA || lua_rawlen(lua, index) != sizeof(std::uint64_t)) return nullptr;
+  const auto found = objects_.find(*static_cast<const std::uint64_t*>(lua_touserdata(lua, index)));
+  return found == objects_.end() ? nullptr : &found->second;
+}
+
+// __gc, which a script may call too, with anything.
+int State::collect(lua_State* lua) {
+  State& state = of(lua);
+  if (state.find(lua, 1)) state.release(*static_cast<const std::uint64_t*>(lua_touserdata(lua, 1)));
+  return 0;
+}
+
+void State::open_class(lua_State* lua, const Class& kind) {
+  luaL_checkstack(lua, 4, nullptr);
+  lua_newtable(lua);
+  constexpr luaL_Reg common[] = {{"__index", bound<index_object>},
+                                 {"__newindex", bound<set_member>},
+                                 {"__gc", collect},
+                                 {"__tostring", bound<text_of_object>},
+                                 {"__eq", bound<same_objects>}};
+  for (const std::span<const luaL_Reg> functions : {std::span<const luaL_Reg>(common), kind.metamethods})
+    for (const luaL_Reg& function : functions) {
+      lua_pushcfunction(lua, function.func);
+      lua_setfield(lua, -2, function.name);
+    }
+  lua_pushstring(lua, kind.name);
+  lua_setfield(lua, -2, "__name");
+  lua_pushboolean(lua, 0);
+  lua_setfield(lua, -2, "__metatable");
+  lua_rawsetp(lua, LUA_REGISTRYINDEX, &kind);
+}
+
+// --- errors -------------------------------------------------------------------------------------------------------
+
+Mark place_of(lua_State* lua, int level) {
+  lua_Debug debug;
+  for (; lua_getstack(lua, level, &debug); ++level) {
+    lua_getinfo(lua, "Sl", &debug);
+    if (debug.currentline > 0) return {*debug.source == '@' ? debug.source + 1 : debug.short_src, debug.currentline, 0};
+  }
+  return {};
+}
+
+// Where the functions were called in which an error has come up, innermost first.
+void State::note_calls(lua_State* lua) noexcept {
+  try {
+    calls_.clear();
+    lua_Debug debug;
+    bool first = true;
+    for (int level = 0; lua_getstack(lua, level, &debug) && calls_.size() < most_calls; ++level) {
+      lua_getinfo(lua, "Sl", &debug);
+      if (debug.currentline <= 0 || std::exchange(first, false)) continue;
+      calls_.push_back({*debug.source == '@' ? debug.source + 1 : debug.short_src, debug.currentline, 0});
+    }
+  } catch (const std::exception&) {
+    calls_.clear();
+  }
+}
+
+// Makes a text of any error, where it is raised.
+int State::explain(lua_State* lua) {
+  if (!lua_tostring(lua, 1) && !(luaL_callmeta(lua, 1, "__tostring") && lua_type(lua, -1) == LUA_TSTRING)) {
+    lua_Debug debug;
+    for (int level = 0; lua_getstack(lua, level, &debug); ++level) {
+      lua_getinfo(lua, "Sl", &debug);
+      if (debug.currentline > 0) break;
+    }
+    lua_pushfstring(lua, "%s:%d: the script raised an error that is no text (%s)", debug.short_src, debug.currentline,
+                    luaL_typename(lua, 1));
+  }
+  of(lua).note_calls(lua);
+  return 1;
+}
+
+Error State::failure(int status, bool explained) {
+  const std::string text =
+      lua_type(lua(), -1) == LUA_TSTRING ? text_at(lua(), -1) : "an error while another was explained";
+  lua_pop(lua(), 1);
+  if (status == LUA_ERRMEM || text == no_memory)
+    return Error("Lua needs too much memory").hint(fmt::format("it may use {} MiB", limits_.memory >> 20));
+  Error error = thrown_ && text == thrown_->what() ? *thrown_ : error_of(text);
+  if (explained)
+    for (const Mark& call : calls_) error.within(fmt::format("called at {}", call.text()));
+  return error;
+}
+
+void State::call(lua_CFunction function, void* argument, int results) {
+  if (!lua_checkstack(lua(), 4)) throw Error("Lua needs too much memory");
+  calls_.clear();
+  lua_pushcfunction(lua(), explain);
+  const int handler = lua_gettop(lua());
+  lua_pushcfunction(lua(), function);
+  lua_pushlightuserdata(lua(), argument);
+  const int status = lua_pcall(lua(), 1, results, handler);
+  lua_remove(lua(), handler);
+  if (status != LUA_OK) throw failure(status, status == LUA_ERRRUN);
+}
+
+// A count of results; -1: the error lies on the stack.
+int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
+  State& state = of(lua);
+  std::string text;
+  try {
+    try {
+      Call call(lua);
+      return call.push(work(call));
+    } catch (Error& error) {
+      const Mark here = place_of(lua);
+      if (!error.mark()) error.at(here);
+      else if (here && error.mark().file != here.file) error.within(fmt::format("called at {}", here.text()));
+      text = error.what();
+      state.thrown_ = std::move(error);
+    } catch (const LuaMemoryUsedUp&) {
+      text = no_memory;
+    } catch (const std::bad_alloc&) {
+      lua_gc(lua, LUA_GCCOLLECT);  // what nobody needs any more is not there the next time
+      text = fmt::format("{}: out of memory\n  hint: smaller tensors or a smaller batch_size need less",
+                         place_of(lua).text());
+    } catch (const std::exception& error) {
+      text = fmt::format("{}: {}", place_of(lua).text(), error.what());
+    }
+    lua_settop(lua, 0);
+    shielded(lua, 1, [&](lua_State* inner) { lua_pushlstring(inner, text.data(), text.size()); });
+  } catch (...) {
+    lua_settop(lua, 0);
+    lua_pushnil(lua);  // there is no memory even for a message
+  }
+  return -1;
+}
+
+int enter(lua_State* lua, Results (*work)(Call&)) {
+  const int count = State::attempt(lua, work);
+  if (count >= 0) return count;
+  return lua_isnil(lua, -1) ? luaL_error(lua, "%s", no_memory.data()) : lua_error(lua);
+}
+
+// --- Call ---------------------------------------------------------------------------------------------------------
+
+Call::Call(lua_State* lua)
+    : lua_(lua), state_(State::of(lua)), count_(lua_gettop(lua)), outer_(std::exchange(current_call, this)) {
+  if (!state_.limits_.handed_in_all) state_.handed_ = 0;
+}
+
+Call::~Call() { current_call = outer_; }
+
+const Call& Call::current() {
+  ensure(current_call, "no call from Lua is under way");
+  return *current_call;
+}
+
+int Call::push(const Results& results) const {
+  const auto count = static_cast<int>(results.size());
+  if (!lua_checkstack(lua_, count + 4)) throw LuaMemoryUsedUp();
+  shielded(lua_, count, [&](lua_State* inner) {
+    for (const Out& result : results) State::push(inner, result);
+  });
+  return count;
+}
+
+std::string Call::upvalue() const { return text_at(lua_, lua_upvalueindex(1)); }
+
+std::optional<Object> Call::object(int index) const {
+  const Object* found = state_.find(lua_, index);
+  return found ? std::optional(*found) : std::nullopt;
+}
+
+std::string Call::described(int index) const {
+  if (const auto found = object(index)) return found->kind->text(*found);
+  if (lua_type(lua_, index) == LUA_TSTRING) return Tree(text_at(lua_, index)).text();
+  return with_article(lua_typename(lua_, lua_type(lua_, index)));
+}
+
+Error Call::unwanted(int index, std::string_view wanted) const {
+  return Error("got {}, wanted {}", described(index), wanted).usage();
+}
+
+std::string Call::text(int index, std::string_view wanted) const {
+  if (lua_type(lua_, index) != LUA_TSTRING) throw unwanted(index, wanted);
+  return text_at(lua_, index);
+}
+
+const Object& Call::handed(std::int64_t number) const {
+  need(number >= 0 && number < static_cast<std::int64_t>(handed_.size()), "there is no object {}", number);
+  return handed_[static_cast<std::size_t>(number)];
+}
+
+Tree Call::tree(int index, const ObjectReader& objects) const { return tree_at(index, objects, place(), 0); }
+
+Tree Call::tree_at(int index, const ObjectReader& objects, const Mark& mark, int depth) const {
+  if (depth > deepest || !lua_checkstack(lua_, 4))
+    throw Error("a table is nested too deep").hint("does it hold itself?").usage();
+  if (++state_.handed_ > state_.limits_.handed)
+    throw Error("{} handed more than {} values", state_.limits_.handed_in_all ? "operations are" : "nacre is",
+                state_.limits_.handed)
+        .usage();
+  index = lua_absindex(lua_, index);
+  switch (lua_type(lua_, index)) {
+    case LUA_TNONE:
+    case LUA_TNIL: return Tree().at(mark);
+    case LUA_TBOOLEAN: return Tree(lua_toboolean(lua_, index) != 0).at(mark);
+    case LUA_TNUMBER:
+      if (lua_isinteger(lua_, index)) return Tree(static_cast<std::int64_t>(lua_tointeger(lua_, index))).at(mark);
+      return Tree(static_cast<double>(lua_tonumber(lua_, index))).at(mark);
+    case LUA_TSTRING: return Tree(text_at(lua_, index)).at(mark);
+    case LUA_TTABLE: break;
+    case LUA_TLIGHTUSERDATA:
+      if (!lua_touserdata(lua_, index)) return Tree().at(mark);
+      [[fallthrough]];
+    default:
+      const auto found = object(index);
+      if (!found) throw unwanted(index, "numbers, texts, tables or objects of nacre");
+      if (objects) return objects(*found);
+      Tree config, spelling;
+      config.set("number", static_cast<std::int64_t>(handed_.size()));
+      spelling.set("class_name", handed_object);
+      spelling.set("config", std::move(config));
+      handed_.push_back(*found);
+      return std::move(spelling).at(mark);
+  }
+  const auto length = static_cast<lua_Integer>(lua_rawlen(lua_, index));
+  Tree::Mapping entries;
+  bool names = false, numbers = false;  // besides 1 … length
+  for (lua_pushnil(lua_); lua_next(lua_, index); lua_pop(lua_, 1)) {
+    const bool integer = lua_isinteger(lua_, -2);
+    if (integer && lua_tointeger(lua_, -2) >= 1 && lua_tointeger(lua_, -2) <= length) continue;
+    if (!integer && lua_type(lua_, -2) != LUA_TSTRING)
+      throw Error("got a table with {} as a key, wanted a list or names", described(-2)).usage();
+    (integer ? numbers : names) = true;
+    std::string key = integer ? std::to_string(lua_tointeger(lua_, -2)) : text_at(lua_, -2);
+    if (length > 0 && names)
+      throw Error("got a table that is a list and has the name '{}', wanted one of both", key).usage();
+    entries.push_back({std::move(key), tree_at(-1, objects, mark, depth + 1), mark});
+  }
+  Tree::Sequence items;
+  for (lua_Integer i = 1; i <= length; ++i) {
+    lua_rawgeti(lua_, index, i);
+    items.push_back(tree_at(-1, objects, mark, depth + 1));
+    lua_pop(lua_, 1);
+  }
+  if (entries.empty()) return Tree(std::move(items)).at(mark);
+  for (std::size_t i = 0; i < items.size(); ++i) entries.push_back({std::to_string(i + 1), std::move(items[i]), mark});
+  std::sort(entries.begin(), entries.end(), [](const Tree::Entry& a, const Tree::Entry& b) { return a.key < b.key; });
+  const auto twice = std::adjacent_find(entries.begin(), entries.end(),
+                                        [](const Tree::Entry& a, const Tree::Entry& b) { return a.key == b.key; });
+  if (twice != entries.end())
+    throw Error("got a table with the number {} and a text '{}' as keys", twice->key, twice->key).usage();
+  return Tree(std::move(entries)).at(mark);
+}
+
+void Call::each_named(int index, const std::function<void(const std::string& key, int value)>& visit,
+                      bool with_list) const {
+  if (!lua_checkstack(lua_, 4)) throw LuaMemoryUsedUp();
+  index = lua_absindex(lua_, index);
+  const auto length = static_cast<lua_Integer>(lua_rawlen(lua_, index));
+  for (lua_pushnil(lua_); lua_next(lua_, index); lua_pop(lua_, 1)) {
+    if (with_list && lua_isinteger(lua_, -2) && lua_tointeger(lua_, -2) >= 1 && lua_tointeger(lua_, -2) <= length)
+      continue;
+    if (lua_type(lua_, -2) != LUA_TSTRING)
+      throw Error("got a table with {} as a key, wanted names", described(-2)).usage();
+    visit(text_at(lua_, -2), lua_gettop(lua_));
+  }
+}
+
+void Call::each_item(int index, const std::function<void(int value)>& visit) const {
+  if (!lua_checkstack(lua_, 4)) throw LuaMemoryUsedUp();
+  index = lua_absindex(lua_, index);
+  const auto length = static_cast<lua_Integer>(lua_rawlen(lua_, index));
+  for (lua_Integer i = 1; i <= length; ++i) {
+    lua_rawgeti(lua_, index, i);
+    visit(lua_gettop(lua_));
+    lua_pop(lua_, 1);
+  }
+}
+
+}  // namespace nacre::scripting

@@ -1,0 +1,274 @@
+// A Lua state, and the border between Lua and C++.
+//
+// A Lua error jumps out of C++ frames without running destructors, and a C++ exception must not pass through Lua's. So
+// the border is crossed in one way. Lua calls bound<function>: an ordinary C++ function that reads its arguments with
+// calls that neither raise nor allocate, throws what it likes, and returns what Lua shall get. That is pushed under
+// lua_pcall by code that holds nothing. What was thrown becomes Lua's error, a text that begins with the script's line,
+// and when no script catches it, the Error it was.
+//
+// Objects of C++ lie outside of Lua's memory: userdata hold only a number, by which the state knows object and class.
+// Whatever a script does to metatables, nothing is taken for what it is not, and nothing is used after its end.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "backend/core/tensor.h"
+#include "formats/tree.h"
+
+extern "C" {
+#include <lauxlib.h>
+#include <lua.h>
+}
+
+namespace nacre::scripting {
+
+class Call;
+class Out;
+class State;
+using Results = std::vector<Out>;
+
+struct Class;
+
+// An object of C++ that Lua may hold.
+struct Object {
+  const Class* kind = nullptr;
+  std::shared_ptr<void> value{};
+  std::size_t bytes = 0;  // of memory that it keeps, for the pace of the garbage collector
+};
+
+// What is found under a key of an object: a method, or a property.
+struct Member {
+  const char* name;
+  lua_CFunction method = nullptr;
+  Out (*get)(Call&) = nullptr;   // the object is argument 1
+  void (*set)(Call&) = nullptr;  // the new value is argument 3; null: it cannot be set
+};
+
+// A kind of objects; one constant for each.
+struct Class {
+  const char* name;  // for messages: "tensor"
+  std::span<const Member> members;
+  std::span<const luaL_Reg> metamethods;             // besides those that every class has
+  std::string (*text)(const Object&);                // what tostring() gives
+  bool (*same)(const void*, const void*) = nullptr;  // what == means; null: the same object
+  // What other keys give, or none of them; null: none.
+  std::optional<Out> (*other)(Call&, std::string_view key) = nullptr;
+  void (*other_names)(const Object&,
+                      std::vector<std::string_view>&) = nullptr;  // adds what such keys may be, for hints
+  // Of classes that operations (nacre.ops.NAME, +, -, …) take as operands: applies one.
+  Results (*apply)(Call&, std::string_view operation, const std::vector<Object>& operands, Tree arguments) = nullptr;
+};
+
+// The class of objects that hold a T; specialised beside each.
+template <class T>
+const Class& class_of();
+
+template <class T>
+Object make_object(T value, std::size_t bytes = 0) {
+  return {&class_of<T>(), std::make_shared<T>(std::move(value)), bytes};
+}
+
+// A value on its way to Lua.
+class Out {
+ public:
+  struct Entry;
+  using List = std::vector<Out>;
+  using Named = std::vector<Entry>;
+  struct Function {
+    lua_CFunction function;
+    std::string name{};  // its upvalue; "": it has none
+  };
+  struct Elements {  // a tensor as nested tables
+    Tensor tensor;
+  };
+  using Value =
+      std::variant<std::monostate, bool, std::int64_t, double, std::string, Object, Function, Elements, List, Named>;
+
+  Out();
+  Out(bool value);
+  Out(std::int64_t value);
+  Out(double value);
+  Out(std::string value);
+  Out(std::string_view value);
+  Out(const char* value);
+  Out(const Tree& tree);    // null: nil
+  Out(const Shape& shape);  // -1 where a size is open
+  Out(Object object);
+  Out(Function function);
+  Out(Elements elements);
+  Out(List items);
+  Out(Named entries);
+
+  const Value& value() const { return value_; }
+
+ private:
+  Value value_;
+};
+struct Out::Entry {
+  std::string key;
+  Out value;
+};
+
+// Does work for Lua; see bound. A count of results, or no return: it raised.
+int enter(lua_State* lua, Results (*work)(Call&));
+
+// A C++ function as one of Lua: Results, one Out or nothing of Call&.
+template <auto function>
+int bound(lua_State* lua) {
+  return enter(lua, [](Call& call) -> Results {
+    using Result = decltype(function(call));
+    if constexpr (std::is_void_v<Result>) return function(call), Results();
+    else if constexpr (std::is_same_v<Result, Out>) return {function(call)};
+    else return function(call);
+  });
+}
+
+struct Limits {
+  std::size_t memory;                       // bytes that Lua may use
+  std::int64_t steps = 0;                   // instructions of Lua; 0: any number
+  int handed = 10'000'000;                  // values that a call hands to C++
+  bool handed_in_all = false;               // … that all calls together hand over
+  const std::atomic<bool>* stop = nullptr;  // when it becomes true, Lua ends with the error "interrupted"
+};
+
+// Used by one thread. Not copied: Lua knows its address.
+class State {
+ public:
+  explicit State(const Limits& limits);  // without libraries
+  virtual ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  static State& of(lua_State* lua);
+
+  lua_State* lua() const { return lua_.get(); }
+  const Limits& limits() const { return limits_; }
+  bool interrupted() const { return limits_.stop && *limits_.stop; }
+  std::size_t held_bytes() const { return held_; }  // by the objects that Lua holds
+
+  // Calls function(argument), which may raise and holds nothing with a destructor when it does. Its results lie on the
+  // stack. Throws Error: what was thrown within, or what Lua says, with the lines of the script on the way.
+  void call(lua_CFunction function, void* argument, int results);
+
+  // Makes the metatable of a class; raises.
+  static void open_class(lua_State* lua, const Class& kind);
+  // Pushes a value; raises, and holds nothing.
+  static void push(lua_State* lua, const Out& out);
+
+ private:
+  friend class Call;
+  friend int enter(lua_State* lua, Results (*work)(Call&));
+  struct Closer {
+    void operator()(lua_State* lua) const { lua_close(lua); }
+  };
+
+  static void* allocate(void* user, void* block, std::size_t old_size, std::size_t new_size);
+  static void watch(lua_State* lua, lua_Debug*);
+  static void warn(void* user, const char* message, int continued);
+  static int explain(lua_State* lua);
+  static int collect(lua_State* lua);
+  static void push_object(lua_State* lua, const Object& object);
+  static int attempt(lua_State* lua, Results (*work)(Call&)) noexcept;
+  std::uint64_t adopt(const Object& object) noexcept;  // its number; 0: no memory
+  void release(std::uint64_t number) noexcept;
+  const Object* find(lua_State* lua, int index) const;  // null: no object
+  Error failure(int status, bool explained);
+  void note_calls(lua_State* lua) noexcept;
+
+  Limits limits_;
+  std::size_t memory_ = 0;  // that Lua uses
+  std::size_t held_ = 0, unreported_ = 0;
+  std::int64_t steps_ = 0;
+  int handed_ = 0;
+  bool warnings_ = true, warning_ = false;  // whether they are shown; whether one is being written
+  std::unordered_map<std::uint64_t, Object> objects_;
+  std::uint64_t last_number_ = 0;
+  std::optional<Error> thrown_;  // the last Error that became one of Lua's
+  std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
+  std::unique_ptr<lua_State, Closer> lua_;  // closed first
+};
+
+// The line of the script that runs, from so many levels of calls up; none when no script does.
+Mark place_of(lua_State* lua, int level = 0);
+
+// One call from Lua: its arguments, counted from 1. Nothing here raises or allocates in Lua.
+class Call {
+ public:
+  explicit Call(lua_State* lua);
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  static const Call& current();  // of this thread
+
+  State& state() const { return state_; }
+  lua_State* lua() const { return lua_; }
+  int count() const { return count_; }
+  Mark place() const { return place_of(lua_); }
+  std::string upvalue() const;  // Out::Function::name
+
+  bool given(int index) const { return index <= count_ && !lua_isnil(lua_, index); }
+  bool is_table(int index) const { return lua_type(lua_, index) == LUA_TTABLE; }
+  // A table without a list: arguments by their names.
+  bool is_named(int index) const { return is_table(index) && lua_rawlen(lua_, index) == 0; }
+  std::string described(int index) const;  // "a number", "nil", "tensor float32(2, 3)"
+  // The error of an argument that is something else.
+  Error unwanted(int index, std::string_view wanted) const;
+
+  std::optional<Object> object(int index) const;
+  template <class T>
+  std::shared_ptr<T> find(int index) const {  // null: something else
+    const auto found = object(index);
+    return found && found->kind == &class_of<T>() ? std::static_pointer_cast<T>(found->value) : nullptr;
+  }
+  template <class T>
+  std::shared_ptr<T> get(int index, std::string_view wanted) const {
+    if (auto value = find<T>(index)) return value;
+    throw unwanted(index, wanted);
+  }
+  // The object whose method this is.
+  template <class T>
+  std::shared_ptr<T> self() const {
+    if (auto value = find<T>(1)) return value;
+    throw unwanted(1, std::string("a ") + class_of<T>().name).hint("methods are called with a colon: object:method()");
+  }
+  std::string text(int index, std::string_view wanted) const;
+
+  // The value as a tree whose marks are the script's line. A table with 1 … n is a list, one with names, or with other
+  // numbers, a mapping; names are sorted, for Lua has no order of them. nacre.null is null. `objects` says what stands
+  // for objects; without it, what read_object takes for the object itself.
+  using ObjectReader = std::function<Tree(const Object&)>;
+  Tree tree(int index, const ObjectReader& objects = {}) const;
+  // Calls visit(key, index of the value) for each entry of a table whose keys are texts, in no order; others are
+  // errors, but those of the list when `with_list`.
+  void each_named(int index, const std::function<void(const std::string& key, int value)>& visit,
+                  bool with_list = false) const;
+  // Calls visit(index of the value) for each item of a table's list.
+  void each_item(int index, const std::function<void(int value)>& visit) const;
+
+  // The object that tree() has left a number for.
+  const Object& handed(std::int64_t number) const;
+
+ private:
+  friend int enter(lua_State* lua, Results (*work)(Call&));
+  friend class State;
+  Tree tree_at(int index, const ObjectReader& objects, const Mark& mark, int depth) const;
+  int push(const Results& results) const;
+
+  lua_State* lua_;
+  State& state_;
+  int count_;
+  const Call* outer_;
+  mutable std::vector<Object> handed_;
+};
+
+// The class name by which a tree stands for an object that exists already: {class_name: …, config: {number: k}}.
+inline constexpr std::string_view handed_object = "object of a script";
+
+}  // namespace nacre::scripting
