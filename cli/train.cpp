@@ -79,7 +79,6 @@ class RunListener final : public ProgressListener {
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
 
-
 Tree json_report(const RunFolder& folder, const History& history) {
   Tree report, epochs = Tree::sequence();
   report.set("run", folder.path().string());
