@@ -102,23 +102,21 @@ inline float sigmoid(float x) {
 }
 
 inline float erf(float x) {
-  const float a = magnitude(x), s = a * a;
-  float near = 7.853847112e-5f;  // erf(x) / x in x², |x| ≤ 1
-  near = near * s - 8.010189311e-4f;
-  near = near * s + 5.188327195e-3f;
-  near = near * s - 2.685381168e-2f;
-  near = near * s + 0.1128358514f;
-  near = near * s - 0.3761262582f;
-  near = near * s + 1.128379166f;
-  const float t = a > 4.0f ? 4.0f : a;
-  float far = -1.863827361e-4f;  // -ln(1 - erf(x)), 1 ≤ x ≤ 4
-  far = far * t + 2.947692026e-3f;
-  far = far * t - 2.183819486e-2f;
-  far = far * t + 0.1031070198f;
-  far = far * t + 0.6381445364f;
-  far = far * t + 1.127089364f;
-  far = far * t + 3.41481527e-4f;
-  return a > 1.0f ? with_sign(1.0f - exp(-far), x) : x * near;  // NaN goes through `near`
+  const float a = magnitude(x), s = x * x;
+  float p = 2.042035703e-6f;  // erf(x) / x = p(x²) / q(x²), |x| ≤ 3.93; all coefficients are positive: nothing cancels
+  p = p * s + 2.848076110e-4f;
+  p = p * s + 3.779447405e-3f;
+  p = p * s + 5.278978869e-2f;
+  p = p * s + 0.1907797009f;
+  p = p * s + 1.128379107f;
+  float q = 3.800469858e-5f;
+  q = q * s + 1.165178604e-3f;
+  q = q * s + 1.499710791e-2f;
+  q = q * s + 0.1142558604f;
+  q = q * s + 0.5024068356f;
+  q = q * s + 1.0f;
+  const float inner = x * p / q;  // also NaN
+  return a >= 3.93f ? with_sign(1.0f, x) : inner;
 }
 
 inline float modulo(float a, float b) {  // the sign of b

@@ -39,6 +39,53 @@ void load(const Program::Operand& operand, const void* from, std::int64_t begin,
   });
 }
 
+// Asks for the operands of the next tile while the steps of this one compute, some lines at each step: the hardware's
+// own prefetching begins anew in each page, which is about as long as a tile.
+class Prefetch {
+ public:
+  Prefetch(const Program& program, const KernelArguments& arguments) {
+    // A few steps only wait for memory: the requests would take the place of the loads themselves.
+    constexpr std::size_t enough_steps = 5;
+    if (program.steps.size() < enough_steps) return;
+    steps_ = static_cast<std::int64_t>(program.steps.size());
+    for (std::size_t i = 0; i < program.operands.size() && count_ < streams_.size(); ++i)
+      if (const auto& [dtype, access, cell] = program.operands[i]; access.full())
+        streams_[count_++] = {static_cast<const char*>(arguments.inputs[i]), static_cast<std::int64_t>(size_of(dtype))};
+  }
+
+  void begin_tile(std::int64_t first, std::int64_t elements) {
+    std::int64_t bytes = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+      Stream& stream = streams_[i];
+      stream.next = stream.memory + first * stream.element_size;
+      stream.end = stream.next + elements * stream.element_size;
+      bytes += elements * stream.element_size;
+    }
+    at_ = 0;
+    lines_per_step_ = count_ > 0 ? bytes / line / steps_ + 1 : 0;
+  }
+
+  void step() {
+    for (std::int64_t left = lines_per_step_; left > 0 && at_ < count_;) {
+      Stream& stream = streams_[at_];
+      for (; left > 0 && stream.next < stream.end; --left, stream.next += line) __builtin_prefetch(stream.next, 0, 2);
+      if (stream.next >= stream.end) ++at_;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t line = 64;
+  struct Stream {
+    const char* memory = nullptr;
+    std::int64_t element_size = 0;
+    const char *next = nullptr, *end = nullptr;
+  };
+
+  std::array<Stream, 32> streams_;
+  std::size_t count_ = 0, at_ = 0;
+  std::int64_t steps_ = 1, lines_per_step_ = 0;
+};
+
 }  // namespace
 
 bool Program::may_overwrite(int result, int operand) const {
@@ -92,6 +139,7 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
       }
     }
   };
+  Prefetch prefetch(*this, arguments);
   for (const Step& step : once) execute(step, 0, tile);
   for (std::int64_t t = first; t < last; ++t) {
     const std::int64_t begin = t * tile, count = std::min(tile, elements - begin);
@@ -103,7 +151,11 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
         write[static_cast<std::size_t>(cell)] = static_cast<float*>(arguments.outputs[i]) + begin;
         place(cell, write[static_cast<std::size_t>(cell)]);
       }
-    for (const Step& step : steps) execute(step, begin, count);
+    if (t + 1 < last) prefetch.begin_tile(begin + count, std::min(tile, elements - begin - count));
+    for (const Step& step : steps) {
+      prefetch.step();
+      execute(step, begin, count);
+    }
   }
 }
 

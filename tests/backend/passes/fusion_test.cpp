@@ -9,6 +9,7 @@
 #include "backend/graph/passes/fuse_bias_gradient.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
+#include "backend/graph/passes/pipeline.h"
 #include "backend/onednn/onednn.h"
 #include "tests/backend/passes/check.h"
 #include "tests/support/op_cases.h"
@@ -226,6 +227,59 @@ TEST(FuseElementwise, TwoGroupsDoNotNeedEachOther) {
     g.output("s", s);
   };
   EXPECT_LE(groups(build).size(), 1u);
+}
+
+// The gradient of GELU: what its forward group would write for it is computed again from x, which is in memory anyway.
+TEST(FuseElementwise, ValuesAFewInstructionsAwayAreComputedAgain) {
+  const auto w = variable_of("w", {4, 4});
+  const auto build = [&](Graph& g) {
+    const Value x = ops::matmul(g.input("x", floats({4, 4})), g.variable(w));
+    const Value y = 0.5 * x * (1.0 + ops::erf(x * 0.7071067811865475));
+    const Value loss = ops::sum(ops::square(ops::matmul(y, y)), {0, 1}, false);
+    g.output("dx", gradients(loss, std::vector{x})[0]);
+  };
+  const auto built = test::built(build);
+  const auto fused = run_passes(*built, onednn_backend(), fusing_passes());
+  std::size_t forward_results = 0, backward_operands = 0;
+  for (const Node* node : fused->nodes()) {
+    if (!node->is(op::fused)) continue;
+    const Graph& body = *node->attrs<FusedAttrs>().body;
+    const std::string text = body.text();
+    const bool has_erf = text.find("erf(") != std::string::npos;
+    if (text.find("exp(") == std::string::npos) {
+      if (has_erf) forward_results = body.outputs().size();
+    } else {
+      backward_operands = body.inputs().size();
+      EXPECT_TRUE(has_erf) << text;
+    }
+  }
+  EXPECT_EQ(forward_results, 1u) << fused->text();
+  EXPECT_EQ(backward_operands, 2u) << fused->text();  // the gradient of y, and x
+}
+
+TEST(FuseElementwise, ValuesThatOthersReadOrThatAreDearAreNotComputedAgain) {
+  // How many operands the group behind the matmul reads; one is the matmul's.
+  const auto operands = [](Value (*first)(Value), Value (*second)(Value), bool given_away) {
+    const auto bodies = groups([&](Graph& g) {
+      const Value x = g.input("x", floats({4, 4})), a = first(x), b = second(x);
+      const Value y = ops::tanh(a * b);
+      g.output("y", ops::tanh(ops::matmul(y, y) * a) * b);
+      if (given_away) g.output("a", a);
+    });
+    EXPECT_EQ(bodies.size(), 2u);
+    const std::string& text = bodies.back();
+    int count = 0;
+    for (std::size_t at = 0; (at = text.find("input{", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  const auto twice = [](Value x) { return x * 2.0; };
+  const auto more = [](Value x) { return x + 1.0; };
+  EXPECT_EQ(operands(twice, more, false), 2);         // the matmul's and x
+  EXPECT_EQ(operands(ops::sin, ops::cos, false), 3);  // dear
+  EXPECT_EQ(operands(twice, more, true), 3);          // x instead of b gains nothing
+  EXPECT_EQ(operands(
+                twice, [](Value x) { return ops::matmul(x, x); }, false),
+            3);  // no element-wise chain, like a
 }
 
 TEST(FuseElementwise, WhatIsComputedOncePerVersionIsKeptApart) {
