@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "backend/core/tensor.h"
@@ -19,8 +20,8 @@ class Access {
   // The number of elements after which the walk begins again, or 0 when it does not.
   std::int64_t period() const { return period_; }
 
-  // Calls run(offset, stride, length) for the operand's elements that belong to [begin, begin + count) of the result,
-  // piece by piece: elements offset, offset + stride, … of the operand.
+  // Calls run(offset, stride, length, times) for the operand's elements that belong to [begin, begin + count) of the
+  // result, piece by piece: elements offset, offset + stride, … of the operand, all `length` of them `times` times.
   template <class Run>
   void walk(std::int64_t begin, std::int64_t count, Run&& run) const;
 
@@ -37,8 +38,8 @@ class Access {
 
 template <class Run>
 void Access::walk(std::int64_t begin, std::int64_t count, Run&& run) const {
-  if (kind_ == Kind::full) return run(begin, std::int64_t{1}, count);
-  if (kind_ == Kind::scalar) return run(std::int64_t{0}, std::int64_t{0}, count);
+  if (kind_ == Kind::full) return run(begin, std::int64_t{1}, count, std::int64_t{1});
+  if (kind_ == Kind::scalar) return run(std::int64_t{0}, std::int64_t{0}, count, std::int64_t{1});
   const std::size_t outer = axes_.size() - 1;
   const Axis inner = axes_.back();
   std::array<std::int64_t, most_axes> index{};
@@ -50,12 +51,17 @@ void Access::walk(std::int64_t begin, std::int64_t count, Run&& run) const {
   }
   while (count > 0) {
     const std::int64_t length = std::min(count, inner.size - at);
-    run(offset + at * inner.stride, inner.stride, length);
-    count -= length;
+    std::int64_t times = 1;
+    if (length == inner.size && outer > 0 && axes_[outer - 1].stride == 0)
+      times = std::min(count / length, axes_[outer - 1].size - index[outer - 1]);
+    run(offset + at * inner.stride, inner.stride, length, times);
+    count -= length * times;
     at = 0;
+    std::int64_t steps = times;
     for (std::size_t axis = outer; axis-- > 0;) {
       offset += axes_[axis].stride;
-      if (++index[axis] < axes_[axis].size) break;
+      index[axis] += std::exchange(steps, 1);
+      if (index[axis] < axes_[axis].size) break;
       offset -= axes_[axis].stride * axes_[axis].size;
       index[axis] = 0;
     }

@@ -94,10 +94,12 @@ class IntegerKernel final : public Kernel {
   };
   static void load(const Operand& operand, const void* from, std::int64_t begin, std::int64_t count, Integer* to) {
     visit(operand.dtype, [&]<class T>(T*) {
-      operand.access.walk(begin, count, [&](std::int64_t offset, std::int64_t stride, std::int64_t length) {
-        const T* first = static_cast<const T*>(from) + offset;
-        for (std::int64_t i = 0; i < length; ++i) *to++ = convert<Integer>(first[i * stride]);
-      });
+      operand.access.walk(begin, count,
+                          [&](std::int64_t offset, std::int64_t stride, std::int64_t length, std::int64_t times) {
+                            const T* first = static_cast<const T*>(from) + offset;
+                            for (; times > 0; --times)
+                              for (std::int64_t i = 0; i < length; ++i) *to++ = convert<Integer>(first[i * stride]);
+                          });
     });
   }
 

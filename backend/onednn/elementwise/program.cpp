@@ -28,14 +28,22 @@ void load(const Program::Operand& operand, const void* from, std::int64_t begin,
           const Loops& loops) {
   const Load convert_many = loops.load[static_cast<std::size_t>(operand.dtype)];
   visit(operand.dtype, [&]<class T>(T*) {
-    operand.access.walk(begin, count, [&](std::int64_t offset, std::int64_t stride, std::int64_t length) {
-      const T* first = static_cast<const T*>(from) + offset;
-      if (stride == 1) convert_many(first, to, length);
-      else if (stride == 0) std::fill_n(to, length, convert<float>(*first));
-      else
-        for (std::int64_t i = 0; i < length; ++i) to[i] = convert<float>(first[i * stride]);
-      to += length;
-    });
+    operand.access.walk(begin, count,
+                        [&](std::int64_t offset, std::int64_t stride, std::int64_t length, std::int64_t times) {
+                          const T* first = static_cast<const T*>(from) + offset;
+                          if (stride == 1) convert_many(first, to, length);
+                          else if (stride == 0) std::fill_n(to, length, convert<float>(*first));
+                          else
+                            for (std::int64_t i = 0; i < length; ++i) to[i] = convert<float>(first[i * stride]);
+                          // Copies of copies, so that short pieces become long ones at once.
+                          const std::int64_t all = length * times;
+                          for (std::int64_t done = length; done < all;) {
+                            const std::int64_t some = std::min(done, all - done);
+                            std::copy_n(to, some, to + done);
+                            done += some;
+                          }
+                          to += all;
+                        });
   });
 }
 

@@ -7,6 +7,7 @@
 #include "backend/core/parallel.h"
 #include "backend/executable.h"
 #include "backend/graph/ops/ops.h"
+#include "backend/onednn/elementwise/access.h"
 #include "backend/onednn/elementwise/exactness.h"
 #include "backend/onednn/onednn.h"
 #include "tests/backend/onednn/harness.h"
@@ -218,6 +219,35 @@ TEST(ElementwisePrograms, TheUpdateOfAVariableIsOneKernelInPlace) {
   EXPECT_NEAR(m->value().at(11999), 0.2, 1e-6);
   EXPECT_NEAR(v->value().at(7), 0.004, 1e-8);
   EXPECT_NEAR(w->value().at(0), -0.5 * 0.2 / (std::sqrt(0.004) + 1e-7), 1e-5);
+}
+
+// From and to any element: pieces begin and end inside the runs that are repeated.
+TEST(ElementwisePrograms, RepeatedOperandsAreWalkedFromAnyPlace) {
+  const Shape result{2, 3, 2, 2, 4};
+  for (const Shape& operand : {Shape{1, 3, 1, 1, 4}, Shape{4}, Shape{2, 1, 1, 1, 1}, Shape{2, 1, 2, 1, 4}, Shape{2, 1},
+                               Shape{2, 3, 2, 2, 4}, Shape{3, 1, 1, 1}, Shape{}}) {
+    const onednn::Access access(operand, result);
+    std::vector<std::int64_t> expected;
+    const std::vector<std::int64_t> strides = row_major_strides(operand);
+    for (std::int64_t i = 0; i < result.elements(); ++i) {
+      std::int64_t rest = i, place = 0;
+      for (int axis = result.rank(); axis-- > 0; rest /= result[axis])
+        if (const int own = axis - (result.rank() - operand.rank()); own >= 0 && operand[own] > 1)
+          place += rest % result[axis] * strides[static_cast<std::size_t>(own)];
+      expected.push_back(place);
+    }
+    for (std::int64_t begin = 0; begin < result.elements(); ++begin)
+      for (std::int64_t count = 1; begin + count <= result.elements(); ++count) {
+        std::vector<std::int64_t> actual;
+        access.walk(begin, count,
+                    [&](std::int64_t offset, std::int64_t stride, std::int64_t length, std::int64_t times) {
+                      for (; times > 0; --times)
+                        for (std::int64_t i = 0; i < length; ++i) actual.push_back(offset + i * stride);
+                    });
+        ASSERT_EQ(actual, std::vector(expected.begin() + begin, expected.begin() + begin + count))
+            << operand.text() << " from " << begin << ", " << count;
+      }
+  }
 }
 
 TEST(ElementwisePrograms, ThreadsDoNotChangeTheResult) {
