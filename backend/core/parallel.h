@@ -24,11 +24,27 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
     return;
   }
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(static_cast<int>(parts)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(parts)) schedule(static, 1)
   for (std::int64_t part = 0; part < parts; ++part) body(count * part / parts, count * (part + 1) / parts);
 #else
   for (std::int64_t part = 0; part < parts; ++part) body(count * part / parts, count * (part + 1) / parts);
 #endif
+}
+
+// Threads that work together on steps which follow each other. body(part, parts, barrier) runs once for each part, all
+// parts at the same time; barrier() lets none go on before all have come. There may be fewer parts than asked for.
+template <class Body>
+void parallel_team(int parts, Body&& body) {
+#ifdef _OPENMP
+  if (parts > 1) {
+#pragma omp parallel num_threads(parts)
+    body(omp_get_thread_num(), omp_get_num_threads(), [] {
+#pragma omp barrier
+    });
+    return;
+  }
+#endif
+  body(0, 1, [] {});
 }
 
 }  // namespace nacre

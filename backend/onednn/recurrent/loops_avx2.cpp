@@ -1,0 +1,4 @@
+#include "backend/onednn/recurrent/loops_body.h"
+
+constinit const nacre::onednn::RecurrentLoops nacre::onednn::recurrent_loops_avx2 =
+    nacre::onednn::make_recurrent_loops<8, 3>();
