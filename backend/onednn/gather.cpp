@@ -65,30 +65,71 @@ KernelPlan gather(const KernelRequest& request) {
   });
 }
 
-// Each thread owns a range of rows and reads all indices, so that updates are added in index order without locks.
+namespace {
+
+// Updates in the order of their rows, those of a row in index order.
+class RowOrder {
+ public:
+  RowOrder(std::int64_t rows, std::int64_t count) : rows_(rows), count_(count) {}
+  bool fits() const { return std::max(rows_, count_) < std::numeric_limits<std::int32_t>::max(); }
+  std::size_t scratch_bytes() const { return static_cast<std::size_t>(rows_ + 1 + count_) * sizeof(std::int32_t); }
+
+  template <class Index>
+  void sort(const Index* index, void* scratch) const {
+    auto* ends = static_cast<std::int32_t*>(scratch);  // ends[r + 1] where the updates of row r end
+    std::int32_t* order = ends + rows_ + 1;
+    std::fill_n(ends, rows_ + 1, 0);
+    const auto inside = [&](std::int64_t i) { return index[i] >= 0 && index[i] < rows_; };
+    for (std::int64_t i = 0; i < count_; ++i)
+      if (inside(i) && index[i] + 1 < rows_) ++ends[index[i] + 2];
+    for (std::int64_t row = 2; row <= rows_; ++row) ends[row] += ends[row - 1];
+    // ends[r + 1] is where row r begins, and moves to its end as it is filled.
+    for (std::int64_t i = 0; i < count_; ++i)
+      if (inside(i)) order[ends[index[i] + 1]++] = static_cast<std::int32_t>(i);
+  }
+  // After sort: the updates of a row.
+  std::span<const std::int32_t> of(std::int64_t row, const void* scratch) const {
+    const auto* ends = static_cast<const std::int32_t*>(scratch);
+    return {ends + rows_ + 1 + ends[row], ends + rows_ + 1 + ends[row + 1]};
+  }
+
+ private:
+  std::int64_t rows_, count_;
+};
+
+}  // namespace
+
+// Sums of halves are made as floats and rounded once.
 KernelPlan scatter_add(const KernelRequest& request) {
   const Type &indices = request.node.in(0).type(), &result = request.node.types()[0];
-  if (!has_wide_index(indices.dtype) || size_of(result.dtype) < 4) return borrowed(request);
   const std::int64_t rows = result.shape[0], width = result.shape.from(1).elements(), count = indices.shape.elements();
+  const RowOrder order(rows, count);
+  if (!has_wide_index(indices.dtype) || size_of(result.dtype) < 2 || !order.fits()) return borrowed(request);
   return with_types(result.dtype, indices.dtype, [&]<class T, class Index>(T*, Index*) -> KernelPlan {
-    if constexpr (sizeof(T) < 4) return {};  // borrowed above
-    else
-      return plain_kernel(request, [rows, width, count](const KernelArguments& arguments) {
-        const Index* index = input<Index>(arguments, 0);
-        const T* updates = input<T>(arguments, 1);
-        T* to = output<T>(arguments);
-        const std::int64_t row_work = width * (1 + count / std::max<std::int64_t>(rows, 1));
-        parallel_for(rows, std::max<std::int64_t>(grain / std::max<std::int64_t>(row_work, 1), 1),
-                     [&](std::int64_t begin, std::int64_t end) {
-                       std::fill(to + begin * width, to + end * width, T{});
-                       for (std::int64_t i = 0; i < count; ++i) {
-                         if (index[i] < begin || index[i] >= end) continue;
-                         T* row = to + index[i] * width;
-                         const T* update = updates + i * width;
-                         for (std::int64_t j = 0; j < width; ++j) row[j] += update[j];
+    KernelPlan plan = plain_kernel(request, [order, rows, width, count](const KernelArguments& arguments) {
+      order.sort(input<Index>(arguments, 0), arguments.scratch);
+      const T* updates = input<T>(arguments, 1);
+      T* to = output<T>(arguments);
+      const std::int64_t row_work = width * (1 + count / std::max<std::int64_t>(rows, 1));
+      parallel_for(rows, std::max<std::int64_t>(grain / std::max<std::int64_t>(row_work, 1), 1),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     using Sum = std::conditional_t<(sizeof(T) < 4), float, T>;
+                     constexpr std::int64_t piece = 256;  // elements of a row at once
+                     for (std::int64_t row = begin; row < end; ++row)
+                       for (std::int64_t first = 0; first < width; first += piece) {
+                         Sum sums[piece];
+                         const std::int64_t some = std::min(piece, width - first);
+                         std::fill_n(sums, some, Sum{});
+                         for (std::int32_t i : order.of(row, arguments.scratch)) {
+                           const T* update = updates + i * width + first;
+                           for (std::int64_t j = 0; j < some; ++j) sums[j] += convert<Sum>(update[j]);
+                         }
+                         for (std::int64_t j = 0; j < some; ++j) to[row * width + first + j] = convert<T>(sums[j]);
                        }
-                     });
-      });
+                   });
+    });
+    plan.scratch_bytes = order.scratch_bytes();
+    return plan;
   });
 }
 

@@ -174,10 +174,12 @@ class Panels {
 class Walk : public Kernel {
  public:
   explicit Walk(const Node& node) : layer_(node) {
-    constexpr std::int64_t least_rows = 4, least_work = 1 << 15;  // of a thread; of a step, multiplications
+    // Of a thread and a step: rows; multiplications; those that are worth waiting for each other.
+    constexpr std::int64_t least_rows = 4, least_work = 1 << 15, least_shared_work = 1 << 18;
     const std::int64_t work = layer_.batch * layer_.units * layer_.width;
     parts_ = static_cast<int>(std::clamp<std::int64_t>(work / least_work, 1, threads()));
-    by_rows_ = parts_ == 1 || layer_.batch >= least_rows * parts_;
+    by_rows_ = layer_.batch >= least_rows * parts_;
+    if (!by_rows_) parts_ = static_cast<int>(std::clamp<std::int64_t>(work / least_shared_work, 1, parts_));
   }
   std::size_t scratch_bytes() const { return scratch_bytes_; }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/shape.h"
 
 namespace nacre {
@@ -76,6 +77,16 @@ Value simplify_cast(const Node& node, const Values& in) {
   return widens(original.dtype(), in[0].dtype()) ? ops::cast(original, to) : Value();
 }
 
+// Of a large table only the rows that are read are cast. Floating types only: what lies out of range is NaN in both.
+Value simplify_gather(const Node& node, const Values& in) {
+  if (!node.is(op::gather) || !in[0].is(op::cast)) return {};
+  const Value table = in[0].node().in(0);
+  if (!is_floating(table.dtype()) || !is_floating(in[0].dtype()) ||
+      node.types()[0].shape.elements() >= table.shape().elements())
+    return {};
+  return ops::cast(ops::gather(table, in[1]), in[0].dtype());
+}
+
 Value simplify_move(const Node& node, const Values& in) {
   if (node.is(op::reshape) || node.is(op::reshape_like)) {
     if (in[0].is(op::reshape)) return ops::reshape(in[0].node().in(0), node.types()[0].shape);
@@ -134,7 +145,7 @@ std::unique_ptr<Graph> simplify(const Graph& graph, const Backend&) {
       return true;
     };
     if (keeps_elements_in_order(node) && replace(in[0])) return true;
-    for (const auto rule : {simplify_arithmetic, simplify_choice, simplify_cast, simplify_move})
+    for (const auto rule : {simplify_arithmetic, simplify_choice, simplify_cast, simplify_gather, simplify_move})
       if (replace(rule(node, in))) return true;
     Values fewer = without_broadcasts(node, in);
     if (fewer == in) return false;

@@ -87,5 +87,21 @@ TEST(OneDnnGather, RowsByIndex) {
   expect_parity(graph, 1e-6);
 }
 
+// Many updates of one row, rows without any, and indices on both sides of the table.
+TEST(OneDnnGather, SumsOfHalvesAreRoundedOnceAndStrayIndicesAreDropped) {
+  for (const DType dtype : {DType::bfloat16, DType::float16, DType::float32})
+    for (const std::int64_t width : {1, 40, 300}) {
+      Graph graph;
+      Tensor picked(DType::int32, {600});
+      RandomStream random(RandomKey::of(2, "indices"));
+      for (std::int32_t& index : picked.writable<std::int32_t>())
+        index = random.below(3) == 0 ? 7 : static_cast<std::int32_t>(random.below(120)) - 10;
+      const Value updates = graph.input("updates", {dtype, {600, width}});
+      graph.output("y", graph.add(op::scatter_add, {100}, {graph.constant(picked), updates}).out());
+      EXPECT_EQ(Executable(graph, onednn_backend()).statistics().borrowed, 0);
+      expect_parity(graph, dtype == DType::float32 ? 1e-6 : dtype == DType::float16 ? 1e-3 : 8e-3);
+    }
+}
+
 }  // namespace
 }  // namespace nacre::test

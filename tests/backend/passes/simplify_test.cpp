@@ -55,6 +55,16 @@ TEST(Simplify, Casts) {
   stays([](Value x) { return ops::cast(ops::cast(x, DType::int32), DType::float32); });     // truncates
 }
 
+TEST(Simplify, RowsAreCastAfterTheyAreRead) {
+  const auto rows = [](Value x, std::int64_t count) {
+    return ops::gather(x, x.graph().constant(Tensor(DType::int32, {count})));
+  };
+  const auto halves = [](Value x) { return ops::cast(x, DType::bfloat16); };
+  becomes([&](Value x) { return rows(halves(x), 2); }, [&](Value x) { return halves(rows(x, 2)); }, floats({9, 3}));
+  stays([&](Value x) { return rows(halves(x), 9); }, floats({9, 3}));                             // not fewer
+  stays([&](Value x) { return rows(ops::cast(x, DType::float32), 2); }, {DType::int32, {9, 3}});  // 0 is not NaN
+}
+
 TEST(Simplify, Moves) {
   becomes(
       [](Value x) {

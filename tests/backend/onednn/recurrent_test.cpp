@@ -1,0 +1,129 @@
+// Recurrent kernels on sizes at which threads share the work, and their loops for each instruction set.
+#include "backend/graph/ops/recurrent.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/core/parallel.h"
+#include "backend/executable.h"
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/ops.h"
+#include "backend/graph/passes/pipeline.h"
+#include "backend/onednn/elementwise/loops.h"
+#include "backend/onednn/recurrent/loops.h"
+#include "tests/support/op_cases.h"
+#include "tests/support/tensors.h"
+
+namespace nacre::test {
+
+namespace {
+
+struct Sizes {
+  std::int64_t batch, time, features, units;
+};
+
+Tensor drawn(RandomStream& random, const Type& type, double scale) {
+  Tensor tensor(DType::float32, type.shape);
+  for (float& element : tensor.writable<float>()) element = static_cast<float>(scale * (2 * random.uniform() - 1));
+  return tensor.cast(type.dtype);
+}
+
+// Results and the gradients of all operands, with a cotangent for each result.
+std::unique_ptr<Graph> graph_of(const Sizes& sizes, RecurrentAttrs attrs, DType dtype, const Backend& backend) {
+  const auto [batch, time, features, units] = sizes;
+  const std::int64_t width = gates(attrs.cell) * units;
+  Graph graph;
+  std::vector<Shape> shapes = {{batch, time, features},
+                               {features, width},
+                               {units, width},
+                               attrs.cell == CellKind::gru_reset_after ? Shape{2, width} : Shape{width},
+                               {batch, units}};
+  if (attrs.cell == CellKind::lstm) shapes.push_back({batch, units});
+  Values in;
+  for (const Shape& shape : shapes) in.push_back(graph.input(fmt::format("x{}", in.size()), {dtype, shape}));
+  const ops::RecurrentResult y = ops::recurrent(in[0], in[1], in[2], in[3], in[4], in.back(), attrs);
+  Values results = {y.sequence, y.h};
+  if (y.c) results.push_back(y.c);
+  for (Value result : results) graph.output(fmt::format("y{}", graph.outputs().size()), result);
+  auto emitted = decompose_missing(graph, backend);
+  add_gradients(*emitted);
+  return emitted;
+}
+
+using Parameter = std::tuple<CellKind, bool>;
+class SharedRecurrent : public testing::TestWithParam<Parameter> {};
+
+// Two threads or three, by rows and by units, with units that do not fill the vectors; and one thread.
+TEST_P(SharedRecurrent, AgreesWithTheReferenceParallel) {
+  const auto [cell, reverse] = GetParam();
+  const Backend& cpu = backend_for("cpu");
+  const int before = threads();
+  // The second is too narrow to be shared by rows and has work enough to be shared by units.
+  const std::int64_t wide = cell == CellKind::simple ? 427 : 251;
+  for (const Sizes& sizes : {Sizes{9, 3, 7, 75}, Sizes{3, 2, 5, wide}, Sizes{1, 1, 3, 33}})
+    for (const int count : {1, 2, 3})
+      for (const DType dtype : {DType::float32, DType::bfloat16}) {
+        if (sizes.units == wide && (count == 1 || dtype != DType::float32 || reverse)) continue;
+        SCOPED_TRACE(fmt::format("batch {} units {} threads {} {}", sizes.batch, sizes.units, count, dtype));
+        set_threads(count);
+        const auto expected_graph = graph_of(sizes, {cell, reverse}, dtype, reference_backend());
+        const auto tested = graph_of(sizes, {cell, reverse}, dtype, cpu);
+        RandomStream random(RandomKey::of(7, "recurrent"));
+        std::vector<Tensor> inputs;
+        for (const auto& [name, value] : tested->inputs())
+          inputs.push_back(
+              drawn(random, value.type(), value.shape().rank() == 2 && value.shape()[0] >= 33 ? 0.1 : 0.5));
+        const auto expected = Executable(*expected_graph, reference_backend()).run(inputs);
+        Executable executable(*tested, cpu);
+        const auto found = executable.run(inputs), again = executable.run(inputs);
+        ASSERT_EQ(found.size(), expected.size());
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          EXPECT_TRUE(close(found[i], expected[i], dtype == DType::float32 ? 5e-5 : 8e-2)) << i;
+          EXPECT_TRUE(found[i].identical(again[i])) << i;
+        }
+        if (dtype == DType::float32) {
+          EXPECT_EQ(executable.text().find("scan"), std::string::npos);
+        }
+      }
+  set_threads(before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cells, SharedRecurrent,
+                         testing::Combine(testing::Values(CellKind::simple, CellKind::lstm, CellKind::gru,
+                                                          CellKind::gru_reset_after),
+                                          testing::Bool()),
+                         [](const auto& tested) {
+                           return fmt::format("{}{}",
+                                              EnumNames<CellKind>::names[static_cast<int>(std::get<0>(tested.param))],
+                                              std::get<1>(tested.param) ? "_reverse" : "");
+                         });
+
+TEST(RecurrentLoops, ProductsAreThoseOfEachInstructionSet) {
+  const onednn::Loops* runnable[3];
+  const int count = onednn::runnable_loops(runnable);
+  for (int set = 0; set < count; ++set) {
+    const onednn::RecurrentLoops& tested = runnable[set] == &onednn::loops_avx512 ? onednn::recurrent_loops_avx512
+                                           : runnable[set] == &onednn::loops_avx2 ? onednn::recurrent_loops_avx2
+                                                                                  : onednn::recurrent_loops_baseline;
+    for (const std::int64_t columns : {tested.panel, tested.panel - 1, std::int64_t{3}})
+      for (std::int64_t rows = 1; rows < 15; ++rows) {
+        constexpr std::int64_t depth = 5, lda = 7;
+        const std::int64_t ldy = columns + 2;
+        std::vector<float> a(static_cast<std::size_t>(rows * lda)), b(static_cast<std::size_t>(depth * tested.panel)),
+            y(static_cast<std::size_t>(rows * ldy));
+        for (auto* values : {&a, &b, &y})
+          for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] = static_cast<float>(i * 7 % 11) - 5;
+        std::vector<float> expected = y;
+        for (std::int64_t row = 0; row < rows; ++row)
+          for (std::int64_t column = 0; column < columns; ++column)
+            for (std::int64_t k = 0; k < depth; ++k)
+              expected[static_cast<std::size_t>(row * ldy + column)] +=
+                  a[static_cast<std::size_t>(row * lda + k)] * b[static_cast<std::size_t>(k * tested.panel + column)];
+        tested.product(a.data(), lda, rows, depth, b.data(), y.data(), ldy, columns);
+        EXPECT_EQ(y, expected) << runnable[set]->name << ", rows " << rows << ", columns " << columns;
+      }
+  }
+}
+
+}  // namespace
+
+}  // namespace nacre::test
