@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/random.h"
 #include "backend/graph/ops/shape.h"
 #include "layers/emit.h"
 
@@ -10,9 +11,7 @@ namespace nacre {
 
 Value dropped(Context& context, Value x, Value like, double rate, const std::string& path,
               std::optional<std::int64_t> seed) {
-  const Value random = context.random_uniform(like, path, seed);
-  const Value kept = ops::greater_equal(random, ops::scalar_like(random, rate));
-  return ops::select(kept, x * (rate < 1 ? 1 / (1 - rate) : 0.0), ops::scalar_like(x, 0));
+  return ops::dropped(x, context.random_uniform(like, path, seed), rate);
 }
 
 namespace {

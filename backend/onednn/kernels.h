@@ -62,6 +62,11 @@ KernelPlan batch_norm_backward(const KernelRequest& request);
 KernelPlan layer_norm(const KernelRequest& request);
 KernelPlan layer_norm_backward(const KernelRequest& request);
 
+// attention/attention.cpp
+KernelPlan attention(const KernelRequest& request);
+KernelPlan attention_backward(const KernelRequest& request);
+bool attention_fits(const Node& node);  // both
+
 // recurrent.cpp
 KernelPlan recurrent(const KernelRequest& request);
 KernelPlan recurrent_backward(const KernelRequest& request);

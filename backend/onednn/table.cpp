@@ -137,6 +137,9 @@ std::span<const KernelRow> table() {
       primitive<layer_norm>(op::layer_norm),
       primitive<layer_norm_backward>(op::layer_norm_backward),
 
+      {&op::attention, attention, attention_fits},
+      {&op::attention_backward, attention_backward, attention_fits},
+
       own(op::gather, gather),
       own(op::scatter_add, scatter_add),
       own(op::take_along, take_along),

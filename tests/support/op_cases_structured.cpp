@@ -169,6 +169,31 @@ OpCase branch(RandomStream& random) {
           }};
 }
 
+// Sight and dropout now and then; heads in groups. A query without any key is looked at in attention_test.cpp: differences
+// of scores near -1e9 are lost in rounding.
+OpCase attention(RandomStream& random) {
+  const std::int64_t batch = draw(random, 1, 2), groups = draw(random, 1, 2), heads = groups * draw(random, 1, 2);
+  const std::int64_t features = draw(random, 1, 9);
+  std::int64_t queries = draw(random, 1, 40), keys = draw(random, 1, 5);
+  if (flip(random)) std::swap(queries, keys);
+  AttentionAttrs attrs{.scale = flip(random) ? 0.4 : 1.0, .causal = flip(random), .blind = static_cast<Blind>(draw(random, 0, 2))};
+  OpCase result{{real({batch, queries, heads, features}), real({batch, keys, groups, features}),
+                 real({batch, keys, groups, draw(random, 1, 20)})}};
+  attrs.sight = attrs.blind != Blind::nearly_even && flip(random);
+  if (attrs.sight)
+    result.operands.push_back({{DType::boolean, draw_narrower(random, {batch, heads, queries, keys})}, {0, 2}});
+  if (flip(random)) {
+    attrs.dropout = draw(random, 0, 9) == 0 ? 1 : 0.3;
+    attrs.path = "attention";
+    attrs.call = draw(random, 0, 1);
+    for (int i = 0; i < 2; ++i) result.operands.push_back({{DType::int64, {}}, {0, 1000}});
+  }
+  result.apply = [attrs](const Values& x) {
+    return Values{ops::attention(x[0], x[1], x[2], attrs.sight ? x[3] : Value(), x[x.size() - 2], x.back(), attrs)};
+  };
+  return result;
+}
+
 OpCase recurrent(RandomStream& random, CellKind cell) {
   const std::int64_t batch = draw(random, 1, 3), steps = draw(random, 1, 3), features = draw(random, 1, 3),
                      units = draw(random, 1, 3), width = gates(cell) * units;
@@ -216,6 +241,7 @@ std::vector<OpRecord> structured_records() {
       {"scan", [](RandomStream& random) { return scan(random, false); }},
       {"scan_nested", [](RandomStream& random) { return scan(random, true); }},
       {"branch", branch},
+      {"attention", attention},
       recurrent_record("recurrent_simple", CellKind::simple),
       recurrent_record("recurrent_lstm", CellKind::lstm),
       recurrent_record("recurrent_gru", CellKind::gru),

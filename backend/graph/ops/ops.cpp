@@ -26,6 +26,7 @@ std::span<const Op* const> op::all_ops() {
       &conv, &conv_backward_data, &conv_backward_weights,
       &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
       &batch_norm, &batch_norm_backward, &layer_norm, &layer_norm_backward,
+      &attention, &attention_backward,
       &scan, &branch,
       &recurrent, &recurrent_backward,
   };

@@ -1,5 +1,7 @@
 #include "backend/graph/ops/random.h"
 
+#include "backend/graph/ops/elementwise.h"
+
 namespace nacre {
 
 namespace {
@@ -12,10 +14,16 @@ Types infer_random(const RandomAttrs&, const Types& in) {
 
 }  // namespace
 
-constinit const OpDef<RandomAttrs> op::random_uniform{{.name = "random_uniform", .doc = "uniform in [0, 1)"}, infer_random};
+constinit const OpDef<RandomAttrs> op::random_uniform{{.name = "random_uniform", .doc = "uniform in [0, 1)"},
+                                                      infer_random};
 
 Value ops::random_uniform(Value seed, Value step, Value like, std::string path, std::int64_t call) {
   return like.graph().add(op::random_uniform, RandomAttrs{std::move(path), call}, {seed, step, like}).out();
+}
+
+Value ops::dropped(Value x, Value random, double rate) {
+  const Value kept = greater_equal(random, scalar_like(random, rate));
+  return select(kept, x * (rate < 1 ? 1 / (1 - rate) : 0.0), scalar_like(x, 0));
 }
 
 }  // namespace nacre

@@ -1,0 +1,3 @@
+#include "backend/onednn/attention/rows_body.h"
+
+constinit const nacre::onednn::AttentionRows nacre::onednn::rows_avx512 = nacre::onednn::make_rows();

@@ -1,0 +1,149 @@
+// Attention in tiles against its decomposition on the reference backend: what random small cases of the op tests do not
+// reach, such as several tiles and queries without any key.
+#include "backend/graph/ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/core/parallel.h"
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/ops.h"
+#include "backend/graph/passes/pipeline.h"
+#include "tests/backend/onednn/harness.h"
+
+namespace nacre::test {
+
+namespace {
+
+struct Sizes {
+  std::int64_t batch, queries, keys, heads, groups, features, value_features;
+};
+
+enum class Mask : std::uint8_t { none, random, blind_rows };
+
+struct AttentionCase {
+  Sizes sizes;
+  AttentionAttrs attrs;
+  Mask mask = Mask::none;
+  DType dtype = DType::float32;
+
+  // y and the gradients of query, key and value, as emitted for a backend.
+  std::unique_ptr<Graph> graph(const Backend& backend) const {
+    const auto [batch, queries, keys, heads, groups, features, value_features] = sizes;
+    Graph forward;
+    const Value query = forward.input("query", {dtype, {batch, queries, heads, features}});
+    const Value key = forward.input("key", {dtype, {batch, keys, groups, features}});
+    const Value value = forward.input("value", {dtype, {batch, keys, groups, value_features}});
+    Value sight;
+    if (mask != Mask::none) sight = forward.input("sight", {DType::boolean, {batch, 1, queries, keys}});
+    const Value seed = forward.constant(Tensor::scalar<std::int64_t>(7));
+    forward.output("y", ops::attention(query, key, value, sight, seed, seed, attrs));
+    auto result = decompose_missing(forward, backend);
+    const Value y = result->result("y"), dy = result->input("dy", y.type());
+    const Value outputs[] = {y}, cotangents[] = {dy};
+    const Values wrt = {result->inputs()[0].value, result->inputs()[1].value, result->inputs()[2].value};
+    for (Value gradient : gradients(*result, outputs, cotangents, wrt))
+      result->output(fmt::format("d{}", result->outputs().size()), gradient);
+    return result;
+  }
+
+  std::vector<Tensor> inputs(const Graph& graph) const {
+    std::vector<Tensor> tensors = random_inputs(graph);
+    if (mask == Mask::none) return tensors;
+    RandomStream random(RandomKey::of(3, "sight"));
+    std::int64_t i = 0;
+    for (bool& seen : tensors[3].writable<bool>()) {
+      const std::int64_t query = i++ / sizes.keys % sizes.queries;
+      seen = random.below(3) > 0 && !(mask == Mask::blind_rows && query % 3 == 1);
+    }
+    return tensors;
+  }
+
+  void check(double tolerance) const {
+    const auto specification = graph(reference_backend()), tested = graph(onednn_backend());
+    const std::vector<Tensor> given = inputs(*specification);
+    const std::vector<Tensor> expected = interpret(*specification, given, reference_backend());
+    Executable executable(*tested, onednn_backend());
+    const std::vector<Tensor> actual = executable.run(given), again = executable.run(given);
+    EXPECT_EQ(executable.statistics().borrowed, 0);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_TRUE(close(actual[i], expected[i], tolerance)) << tested->outputs()[i].name;
+      EXPECT_TRUE(actual[i].identical(again[i])) << tested->outputs()[i].name;
+    }
+  }
+};
+
+constexpr Sizes sizes[] = {
+    {1, 128, 128, 1, 1, 8, 8},   // whole tiles
+    {1, 129, 140, 2, 1, 4, 12},  // tiles that are not full, shared keys
+    {1, 260, 30, 2, 2, 5, 3},
+    {2, 1, 260, 2, 2, 4, 4},
+};
+
+constexpr AttentionAttrs with(bool causal, Blind blind, double dropout) {
+  return {.scale = 0.3, .causal = causal, .blind = blind, .dropout = dropout};
+}
+
+TEST(Attention, InSeveralTilesIsThatOfTheReference) {
+  for (const Sizes& size : sizes)
+    for (const bool causal : {false, true})
+      for (const double dropout : {0.0, 0.2}) {
+        SCOPED_TRACE(
+            fmt::format("{} queries, {} keys, causal {}, dropout {}", size.queries, size.keys, causal, dropout));
+        AttentionCase{size, with(causal, Blind::nothing, dropout)}.check(2e-5);
+      }
+}
+
+// Hidden keys have no weight where others are in sight; else all keys count alike, or none, as Keras has it.
+TEST(Attention, OfQueriesWithoutKeysIsThatOfTheReference) {
+  for (const Sizes& size : sizes)
+    for (const bool causal : {false, true})
+      for (const Blind blind : {Blind::nearly_even, Blind::even, Blind::nothing})
+        for (const Mask mask : {Mask::random, Mask::blind_rows}) {
+          SCOPED_TRACE(fmt::format("{} queries, {} keys, causal {}, blind {}, mask {}", size.queries, size.keys, causal,
+                                   static_cast<int>(blind), static_cast<int>(mask)));
+          AttentionCase{size, with(causal, blind, 0.1), mask}.check(2e-5);
+        }
+}
+
+TEST(Attention, InShortFloatsIsThatOfTheReference) {
+  for (const Sizes& size : sizes) {
+    AttentionCase{size, with(true, Blind::nothing, 0.2), Mask::random, DType::bfloat16}.check(2e-2);
+    AttentionCase{size, with(false, Blind::even, 0), Mask::blind_rows, DType::float16}.check(3e-3);
+  }
+}
+
+// What is dropped follows from the place among the scores alone: neither tiles nor threads change it.
+TEST(Attention, DropsTheSameWeightsWithAnyNumberOfThreads) {
+  const AttentionCase tested{{1, 200, 150, 1, 1, 8, 8}, with(false, Blind::nothing, 0.5)};
+  std::vector<std::vector<Tensor>> results;
+  for (const int count : {1, 2, 8}) {
+    set_threads(count);
+    const auto graph = tested.graph(onednn_backend());
+    results.push_back(Executable(*graph, onednn_backend()).run(tested.inputs(*graph)));
+  }
+  set_threads(0);
+  for (const auto& result : results)
+    for (std::size_t i = 0; i < result.size(); ++i) EXPECT_TRUE(close_to_scale(result[i], results[0][i], 1e-5));
+}
+
+TEST(Attention, OfNothingIsZero) {
+  for (const Sizes& size : {Sizes{0, 3, 4, 1, 1, 2, 2}, Sizes{2, 3, 0, 1, 1, 2, 2}, Sizes{2, 0, 4, 1, 1, 2, 2}}) {
+    const AttentionCase tested{size, with(false, Blind::nothing, 0)};
+    const auto graph = tested.graph(onednn_backend());
+    for (const Tensor& result : Executable(*graph, onednn_backend()).run(tested.inputs(*graph)))
+      for (const double value : result.to_doubles()) EXPECT_EQ(value, 0);
+  }
+}
+
+// 2048 × 2048 scores of one head would take 16 MiB; operands and results are 2 MiB together.
+TEST(Attention, KeepsNoMatrixOfScores) {
+  const AttentionCase tested{{1, 2048, 2048, 1, 1, 32, 32}, with(true, Blind::nothing, 0.1)};
+  set_threads(1);
+  const std::size_t arena = Executable(*tested.graph(onednn_backend()), onednn_backend()).statistics().arena_bytes;
+  set_threads(0);
+  EXPECT_LT(arena, std::size_t{4} << 20);
+}
+
+}  // namespace
+
+}  // namespace nacre::test
