@@ -1,6 +1,10 @@
 // The loops themselves, for the instruction set that the including file is compiled for.
 #include "backend/onednn/elementwise/math.h"
 
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
 namespace nacre::onednn {
 
 namespace {
@@ -56,6 +60,48 @@ inline void store_bfloat16(const float* from, void* to, std::int64_t count) {
   auto* values = static_cast<std::uint16_t*>(to);
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) values[i] = static_cast<std::uint16_t>(bfloat16_bits(from[i]));
+}
+
+// float16 by the machine's own conversions, `halves` at once: compilers do not find them.
+#if defined(__AVX512F__)
+constexpr std::int64_t halves = 16;
+inline void widen(const std::uint16_t* from, float* to) {
+  _mm512_storeu_ps(to, _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+}
+inline void narrow(const float* from, std::uint16_t* to) {
+  const __m256i words =
+      _mm512_maskz_cvtps_ph(0xffff, _mm512_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), words);
+}
+#elif defined(__F16C__)
+constexpr std::int64_t halves = 8;
+inline void widen(const std::uint16_t* from, float* to) {
+  _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+inline void narrow(const float* from, std::uint16_t* to) {
+  const __m128i words = _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), words);
+}
+#else
+constexpr std::int64_t halves = 1;
+inline void widen(const std::uint16_t* from, float* to) {
+  *to = static_cast<float>(__builtin_bit_cast(_Float16, *from));
+}
+inline void narrow(const float* from, std::uint16_t* to) {
+  *to = __builtin_bit_cast(std::uint16_t, static_cast<_Float16>(*from));
+}
+#endif
+inline void load_float16(const void* from, float* to, std::int64_t count) {
+  const auto* values = static_cast<const std::uint16_t*>(from);
+  std::int64_t i = 0;
+  for (; i + halves <= count; i += halves) widen(values + i, to + i);
+  for (; i < count; ++i) to[i] = static_cast<float>(__builtin_bit_cast(_Float16, values[i]));
+}
+inline void store_float16(const float* from, void* to, std::int64_t count) {
+  auto* values = static_cast<std::uint16_t*>(to);
+  std::int64_t i = 0;
+  for (; i + halves <= count; i += halves) narrow(from + i, values + i);
+  for (; i < count; ++i) values[i] = __builtin_bit_cast(std::uint16_t, static_cast<_Float16>(from[i]));
 }
 
 // Philox4x32-10 on many blocks at once; see backend/core/random.h.
@@ -170,10 +216,9 @@ constexpr Loops make_loops(const char* name) {
   t.ternary<Opcode::subtract_product, [](float a, float b, float c) { return c - a * b; }>();
 
   constexpr Load loads[memory_types] = {load<std::uint8_t>, load<std::uint8_t>, load<std::int32_t>, load<std::int64_t>,
-                                        load<_Float16>,     load_bfloat16,      load<float>};
-  constexpr Store stores[memory_types] = {store_bool,          store<std::uint8_t>, store<std::int32_t>,
-                                          store<std::int64_t>, store<_Float16>,     store_bfloat16,
-                                          store<float>};
+                                        load_float16,       load_bfloat16,      load<float>};
+  constexpr Store stores[memory_types] = {store_bool,    store<std::uint8_t>, store<std::int32_t>, store<std::int64_t>,
+                                          store_float16, store_bfloat16,      store<float>};
   for (int i = 0; i < memory_types; ++i) t.load[i] = loads[i], t.store[i] = stores[i];
   t.uniform = uniform;
   return t;

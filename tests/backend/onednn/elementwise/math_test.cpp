@@ -122,6 +122,32 @@ TEST_P(EveryInstructionSet, UniformNumbersAreThoseOfTheStream) {
     }
 }
 
+// Every float16 there is comes back as it was, from pieces of every length; what lies between two is rounded to even.
+TEST_P(EveryInstructionSet, Float16IsExactAndRoundedToNearest) {
+  const auto type = static_cast<std::size_t>(DType::float16);
+  std::vector<std::uint16_t> words;
+  for (std::uint32_t word = 0; word < 0x10000u; ++word)
+    if ((word & 0x7c00u) != 0x7c00u || (word & 0x3ffu) == 0) words.push_back(static_cast<std::uint16_t>(word));
+  for (std::size_t count : {words.size(), std::size_t{1}, std::size_t{7}, std::size_t{19}}) {
+    std::vector<float> floats(count);
+    std::vector<std::uint16_t> back(count);
+    loops().load[type](words.data(), floats.data(), static_cast<std::int64_t>(count));
+    loops().store[type](floats.data(), back.data(), static_cast<std::int64_t>(count));
+    for (std::size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(back[i], words[i]);
+      ASSERT_EQ(floats[i], static_cast<float>(std::bit_cast<_Float16>(words[i])));
+    }
+  }
+  for (std::size_t count : {std::size_t{3}, std::size_t{48}}) {
+    const std::vector<float> between(count, 2049.0f), over(count, 65520.0f);
+    std::vector<std::uint16_t> stored(count);
+    loops().store[type](between.data(), stored.data(), static_cast<std::int64_t>(count));
+    EXPECT_EQ(stored, std::vector<std::uint16_t>(count, 0x6800));  // 2048
+    loops().store[type](over.data(), stored.data(), static_cast<std::int64_t>(count));
+    EXPECT_EQ(stored, std::vector<std::uint16_t>(count, 0x7c00));
+  }
+}
+
 TEST_P(EveryInstructionSet, ElementTypesAreConverted) {
   const std::vector<float> values{0, 1, 2.5f, 100, 254.9f, -0.0f, 65504, 1e-8f};
   const auto count = static_cast<std::int64_t>(values.size());
