@@ -30,7 +30,8 @@ std::int64_t flops_of(const Node& node) {
   };
   // Each result of a convolution sums as many products as the kernel has places and channels for one filter.
   if (node.is(op::conv))
-    return 2 * results * operand(1) / node.in(1).shape()[-1] + epilogue_flops(node.attrs<ConvAttrs>().epilogue, results);
+    return 2 * results * operand(1) / node.in(1).shape()[-1] +
+           epilogue_flops(node.attrs<ConvAttrs>().epilogue, results);
   if (node.is(op::conv_backward_data)) return 2 * operand(0) * operand(1) / node.in(1).shape()[-1];
   if (node.is(op::conv_backward_weights))
     return 2 * operand(1) * results / node.types()[0].shape[-1] +
@@ -44,6 +45,12 @@ std::int64_t flops_of(const Node& node) {
     // The products of x and h with the kernels, at every step; backward those for x and h and those for the kernels.
     const Shape& x = node.in(0).shape();
     return (node.is(op::recurrent) ? 2 : 4) * x[0] * x[1] * (operand(1) + operand(2));
+  }
+  if (is_any({&op::attention, &op::attention_backward})) {
+    // Scores and weighted values, scale and softmax; backward the scores again and four more products.
+    const Shape &query = node.in(0).shape(), &key = node.in(1).shape();
+    const std::int64_t scores = query[0] * query[2] * query[1] * key[1], d = query[3], e = node.in(2).shape()[3];
+    return node.is(op::attention) ? scores * (2 * (d + e) + 6) : scores * (2 * (3 * d + 2 * e) + 6);
   }
   if (node.is(op::fused)) return flops_of(*node.attrs<FusedAttrs>().body);
   if (node.is(op::scan)) {

@@ -34,6 +34,18 @@ TEST(Flops, EpiloguesAndGroupsCountWhatIsFusedIntoThem) {
   EXPECT_EQ(flops_of(graph.add(op::fused, FusedAttrs{body}, {input(graph, {10})})), 20);
 }
 
+// As many as the products, the scale and the softmax that attention decomposes into, and those of its gradient.
+TEST(Flops, OfAttentionAreThoseOfItsParts) {
+  Graph graph;
+  const Value query = input(graph, {2, 7, 4, 3}), key = input(graph, {2, 9, 2, 3}), value = input(graph, {2, 9, 2, 5});
+  const Value y = ops::attention(query, key, value, {}, {}, {}, {.scale = 0.5});
+  const std::int64_t scores = 2 * 4 * 7 * 9;
+  EXPECT_EQ(flops_of(y.node()), scores * (2 * 3 + 1 + 5 + 2 * 5));
+  const Values operands = {query, key, value, y, y.node().out(1), y.node().out(2), y};
+  EXPECT_EQ(flops_of(graph.add(op::attention_backward, AttentionAttrs{.scale = 0.5}, operands)),
+            scores * (2 * (3 * 3 + 2 * 5) + 6));
+}
+
 TEST(Flops, MovingElementsIsFree) {
   Graph graph;
   const Value x = input(graph, {4, 6});
