@@ -5,11 +5,20 @@ namespace nacre::onednn {
 dnnl::primitive_attr epilogue_attributes(const Epilogue& epilogue) {
   dnnl::post_ops operations;
   if (epilogue.residual) operations.append_sum(1.0f);
+  const auto append = [&](dnnl::algorithm algorithm, double alpha = 0, double beta = 0) {
+    operations.append_eltwise(algorithm, static_cast<float>(alpha), static_cast<float>(beta));
+  };
   switch (epilogue.activation) {
     case EpilogueKind::none: break;
-    case EpilogueKind::relu: operations.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); break;
-    case EpilogueKind::tanh: operations.append_eltwise(dnnl::algorithm::eltwise_tanh, 0.0f, 0.0f); break;
-    case EpilogueKind::sigmoid: operations.append_eltwise(dnnl::algorithm::eltwise_logistic, 0.0f, 0.0f); break;
+    case EpilogueKind::relu: append(dnnl::algorithm::eltwise_relu); break;
+    case EpilogueKind::tanh: append(dnnl::algorithm::eltwise_tanh); break;
+    case EpilogueKind::sigmoid: append(dnnl::algorithm::eltwise_logistic); break;
+    case EpilogueKind::clip: append(dnnl::algorithm::eltwise_clip_v2, epilogue.alpha, epilogue.beta); break;
+    case EpilogueKind::leaky_relu: append(dnnl::algorithm::eltwise_relu, epilogue.alpha); break;
+    case EpilogueKind::elu: append(dnnl::algorithm::eltwise_elu, epilogue.alpha); break;
+    case EpilogueKind::silu: append(dnnl::algorithm::eltwise_swish, 1); break;
+    case EpilogueKind::hard_silu: append(dnnl::algorithm::eltwise_hardswish, epilogue.alpha, epilogue.beta); break;
+    case EpilogueKind::gelu: append(dnnl::algorithm::eltwise_gelu_erf); break;
   }
   dnnl::primitive_attr attributes = onednn::attributes();
   attributes.set_post_ops(operations);

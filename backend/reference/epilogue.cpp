@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace nacre::reference {
 
@@ -21,6 +22,14 @@ void apply_epilogue(const Epilogue& epilogue, Operands operands, std::size_t fir
       case EpilogueKind::relu: value = value <= 0 ? 0 : value; break;
       case EpilogueKind::tanh: value = std::tanh(value); break;
       case EpilogueKind::sigmoid: value = 1 / (1 + std::exp(-value)); break;
+      case EpilogueKind::clip:
+        value = value < epilogue.alpha ? epilogue.alpha : value > epilogue.beta ? epilogue.beta : value;
+        break;
+      case EpilogueKind::leaky_relu: value = value > 0 ? value : value * epilogue.alpha; break;
+      case EpilogueKind::elu: value = value < 0 ? epilogue.alpha * std::expm1(value) : value; break;
+      case EpilogueKind::silu: value /= 1 + std::exp(-value); break;
+      case EpilogueKind::hard_silu: value *= std::clamp(epilogue.alpha * value + epilogue.beta, 0.0, 1.0); break;
+      case EpilogueKind::gelu: value *= (1 + std::erf(value / std::numbers::sqrt2)) / 2; break;
     }
 }
 

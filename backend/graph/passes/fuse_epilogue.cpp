@@ -1,18 +1,120 @@
 #include "backend/graph/passes/fuse_epilogue.h"
 
+#include <numbers>
+#include <optional>
+
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
+#include "backend/graph/passes/number.h"
 #include "backend/graph/passes/product.h"
 
 namespace nacre {
 
 namespace {
 
-EpilogueKind activation_of(const Node& node) {
-  if (node.is(op::relu)) return EpilogueKind::relu;
-  if (node.is(op::tanh)) return EpilogueKind::tanh;
-  if (node.is(op::sigmoid)) return EpilogueKind::sigmoid;
-  return EpilogueKind::none;
+// An activation and what it is applied to, in the old graph.
+struct Activation {
+  Value x;
+  EpilogueKind kind;
+  double alpha = 0, beta = 0;
+};
+
+bool is_number(Value value, double wanted) {
+  const auto found = number(value);
+  return found && *found == Tensor::scalar(wanted).cast(value.dtype()).item();
+}
+
+// The factor or addend beside a number, of an op that commutes.
+struct WithNumber {
+  Value x;
+  double number;
+};
+std::optional<WithNumber> with_number(Value value, const Op& op) {
+  if (!value.is(op)) return {};
+  const Value a = value.node().in(0), b = value.node().in(1);
+  if (const auto found = number(b)) return WithNumber{a, *found};
+  if (const auto found = number(a)) return WithNumber{b, *found};
+  return {};
+}
+
+// min(max(x, alpha), beta), the inner value used nowhere else.
+std::optional<Activation> clip(Value value) {
+  const auto outer = with_number(value, op::minimum);
+  if (!outer || outer->x.uses() != 1) return {};
+  const auto inner = with_number(outer->x, op::maximum);
+  if (!inner || inner->number > outer->number) return {};
+  return Activation{inner->x, EpilogueKind::clip, inner->number, outer->number};
+}
+
+// x · f(x) with x in one place of the product and f in the other.
+std::optional<Activation> gated(Value x, Value gate) {
+  if (gate.uses() != 1) return {};
+  if (gate.is(op::sigmoid) && gate.node().in(0) == x) return Activation{x, EpilogueKind::silu};
+  if (const auto bounds = clip(gate); bounds && bounds->alpha == 0 && bounds->beta == 1 && bounds->x.uses() == 1) {
+    const auto sum = with_number(bounds->x, op::add);
+    if (!sum || sum->x.uses() != 1) return {};
+    const auto product = with_number(sum->x, op::multiply);
+    if (product && product->x == x) return Activation{x, EpilogueKind::hard_silu, product->number, sum->number};
+  }
+  return {};
+}
+
+// x/2 · (1 + erf(x / √2))
+std::optional<Activation> gelu(Value half, Value rest) {
+  const auto x = with_number(half, op::multiply), sum = with_number(rest, op::add);
+  if (!x || !sum || x->number != 0.5 || sum->number != 1 || half.uses() != 1 || rest.uses() != 1) return {};
+  if (!sum->x.is(op::erf) || sum->x.uses() != 1) return {};
+  const Value scaled = sum->x.node().in(0);
+  const auto inner = with_number(scaled, op::multiply);
+  if (!inner || inner->x != x->x || scaled.uses() != 1) return {};
+  if (inner->number != Tensor::scalar(1 / std::numbers::sqrt2).cast(scaled.dtype()).item()) return {};
+  return Activation{x->x, EpilogueKind::gelu};
+}
+
+// x where it is positive, else f(x).
+std::optional<Activation> rectifier(Value condition, Value a, Value b) {
+  if (condition.uses() != 1) return {};
+  const auto compares = [&](const Op& op, Value x) {
+    return condition.is(op) && condition.node().in(0) == x && is_number(condition.node().in(1), 0);
+  };
+  if (compares(op::greater, a) && b.uses() == 1) {
+    const auto scaled = with_number(b, op::multiply);
+    if (scaled && scaled->x == a) return Activation{a, EpilogueKind::leaky_relu, scaled->number};
+  }
+  if (compares(op::less, b) && a.uses() == 1) {
+    const WithNumber scaled = with_number(a, op::multiply).value_or(WithNumber{a, 1});
+    if (!scaled.x.is(op::expm1) || scaled.x.uses() != 1) return {};
+    const Value below = scaled.x.node().in(0);
+    const auto bounded = with_number(below, op::minimum);
+    if (bounded && bounded->x == b && bounded->number == 0 && below.uses() == 1)
+      return Activation{b, EpilogueKind::elu, scaled.number};
+  }
+  return {};
+}
+
+std::optional<Activation> activation_of(const Node& node) {
+  if (node.is(op::relu)) return Activation{node.in(0), EpilogueKind::relu};
+  if (node.is(op::tanh)) return Activation{node.in(0), EpilogueKind::tanh};
+  if (node.is(op::sigmoid)) return Activation{node.in(0), EpilogueKind::sigmoid};
+  if (node.is(op::minimum)) return clip(node.out());
+  if (node.is(op::select)) return rectifier(node.in(0), node.in(1), node.in(2));
+  if (!node.is(op::multiply)) return {};
+  for (int i = 0; i < 2; ++i)
+    for (const auto rule : {gated, gelu})
+      if (auto found = rule(node.in(i), node.in(1 - i))) return found;
+  return {};
+}
+
+// How often the activation's own nodes read x: nobody else may.
+int reads(EpilogueKind kind) {
+  switch (kind) {
+    case EpilogueKind::silu:
+    case EpilogueKind::hard_silu:
+    case EpilogueKind::gelu: return 2;
+    case EpilogueKind::leaky_relu:
+    case EpilogueKind::elu: return 3;
+    default: return 1;
+  }
 }
 
 // The product that a value is, as it is or in another shape with the same last axis.
@@ -23,10 +125,12 @@ Value product_of(Value value) {
   return is_product(value) ? value : Value();
 }
 
-Value with_activation(Value product, EpilogueKind activation) {
+Value with_activation(Value product, const Activation& activation) {
   Epilogue epilogue = epilogue_of(product);
   if (epilogue.activation != EpilogueKind::none) return {};
-  epilogue.activation = activation;
+  epilogue.activation = activation.kind;
+  epilogue.alpha = activation.alpha;
+  epilogue.beta = activation.beta;
   return with_epilogue(product, product.node().inputs(), epilogue);
 }
 
@@ -51,18 +155,22 @@ Value with_addend(Value product, Value addend) {
 
 std::unique_ptr<Graph> fuse_epilogue(const Graph& graph, const Backend&) {
   return rewrite(graph, [&](const Node& node, Rewriter& rewriter) {
-    const EpilogueKind activation = activation_of(node);
-    if (activation == EpilogueKind::none && !node.is(op::add)) return false;
-    for (int i = static_cast<int>(node.inputs().size()) - 1; i >= 0; --i) {  // of two products the later takes the other
-      const Value old = node.in(i);
+    // `old` becomes the product with more of an epilogue.
+    const auto fuse = [&](Value old, int reads, auto&& with) {
       const Value present = rewriter(old), product = product_of(present);
-      if (!product || old.uses() != 1 || old.shape() != node.types()[0].shape) continue;
-      const Value fused = activation != EpilogueKind::none ? with_activation(product, activation)
-                                                           : with_addend(product, rewriter(node.in(1 - i)));
-      if (!fused) continue;
+      if (!product || old.uses() != reads || old.shape() != node.types()[0].shape) return false;
+      const Value fused = with(product);
+      if (!fused) return false;
       rewriter.set(node.out(), product == present ? fused : ops::reshape(fused, present.shape()));
       return true;
-    }
+    };
+    if (const auto activation = activation_of(node))
+      return fuse(activation->x, reads(activation->kind),
+                  [&](Value product) { return with_activation(product, *activation); });
+    if (!node.is(op::add)) return false;
+    for (int i : {1, 0})  // of two products the later takes the other
+      if (fuse(node.in(i), 1, [&](Value product) { return with_addend(product, rewriter(node.in(1 - i))); }))
+        return true;
     return false;
   });
 }

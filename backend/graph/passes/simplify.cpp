@@ -7,17 +7,11 @@
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/shape.h"
+#include "backend/graph/passes/number.h"
 
 namespace nacre {
 
 namespace {
-
-// The number that fills a value, when it is one constant, broadcast or not.
-std::optional<double> number(Value value) {
-  while (value.is(op::broadcast_to) || value.is(op::broadcast_like)) value = value.node().in(0);
-  if (!value.is(op::constant) || value.shape().elements() != 1) return {};
-  return value.node().attrs<ConstantAttrs>().value.item();
-}
 
 // Every value of `from` is one of `to`.
 bool widens(DType from, DType to) {

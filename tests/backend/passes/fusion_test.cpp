@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <numbers>
+
 #include "backend/executable.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/fused.h"
@@ -70,6 +72,48 @@ TEST(FuseEpilogue, MatMulBehindAReshape) {
       });
 }
 
+TEST(FuseEpilogue, ActivationsOfSeveralNodes) {
+  struct Case {
+    Value (*apply)(Value x);
+    Epilogue epilogue;
+  };
+  using Kind = EpilogueKind;
+  const Case cases[] = {
+      {[](Value x) { return ops::clip(x, 0, 6); }, {.activation = Kind::clip, .alpha = 0, .beta = 6}},
+      {[](Value x) { return ops::select(ops::greater(x, ops::scalar_like(x, 0)), x, x * 0.25); },
+       {.activation = Kind::leaky_relu, .alpha = 0.25}},
+      {[](Value x) {
+         const Value zero = ops::scalar_like(x, 0);
+         return ops::select(ops::less(x, zero), 0.5 * ops::expm1(ops::minimum(x, zero)), x);
+       },
+       {.activation = Kind::elu, .alpha = 0.5}},
+      {[](Value x) { return x * ops::sigmoid(x); }, {.activation = Kind::silu}},
+      {[](Value x) { return x * ops::clip(x * 0.125 + 0.5, 0, 1); },
+       {.activation = Kind::hard_silu, .alpha = 0.125, .beta = 0.5}},
+      {[](Value x) { return 0.5 * x * (1.0 + ops::erf(x * std::numbers::sqrt2 / 2.0)); }, {.activation = Kind::none}},
+      {[](Value x) { return 0.5 * x * (1.0 + ops::erf(x * (1 / std::numbers::sqrt2))); }, {.activation = Kind::gelu}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(text_of(c.epilogue));
+    const auto before = [&](Graph& g) {
+      const ConvOperands in(g);
+      g.output("y", c.apply(ops::conv(in.x, in.kernel, plain_conv)));
+    };
+    const auto after = [&](Graph& g) {
+      const ConvOperands in(g);
+      g.output("y", conv_with({in.x, in.kernel}, c.epilogue));
+    };
+    check(fuse_epilogue, before, c.epilogue.empty() ? test::Build(before) : test::Build(after));
+    // The gradient reads what comes before the activation.
+    check_unchanged(fuse_epilogue, [&](Graph& g) {
+      const ConvOperands in(g);
+      const Value x = ops::conv(in.x, in.kernel, plain_conv);
+      g.output("y", c.apply(x));
+      g.output("x", x);
+    });
+  }
+}
+
 TEST(FuseEpilogue, ValuesThatOthersNeedStay) {
   check_unchanged(fuse_epilogue, [](Graph& g) {
     const ConvOperands in(g);
@@ -102,7 +146,7 @@ TEST(FuseEpilogue, InTraining) {
   graph.output("dkernel", d[0]);
   graph.output("dbias", d[1]);
   const auto fused = fuse_epilogue(graph, onednn_backend());
-  EXPECT_NE(fused->text().find("epilogue={bias=true, residual=false, activation=relu}"), std::string::npos)
+  EXPECT_NE(fused->text().find("epilogue={bias=true, residual=false, activation=relu,"), std::string::npos)
       << fused->text();
 }
 
