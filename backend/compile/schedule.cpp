@@ -75,12 +75,14 @@ class Scheduler {
 
   // Gives a variable that nobody has laid out yet its layout.
   void settle(int index, const Layout& layout) {
-    Place& at = place(index);
+    const Place at = place(index);
     if (!at.layout.is_any()) return;
-    at.layout = layout.is_any() ? Layout::plain() : layout;
+    const Layout chosen = layout.is_any() ? Layout::plain() : layout;
+    for (Place& seen : result_.places)  // by itself and through views
+      if (seen.storage == at.storage) seen.layout = chosen;
     Storage& storage = result_.storages[static_cast<std::size_t>(at.storage)];
-    storage.bytes = at.layout.bytes(at.type);
-    result_.slots[static_cast<std::size_t>(storage.index)].layout = at.layout;
+    storage.bytes = chosen.bytes(at.type);
+    result_.slots[static_cast<std::size_t>(storage.index)].layout = chosen;
   }
 
   void append(Step step, bool fixed) { (fixed ? prologue_ : main_).push_back(std::move(step)); }
@@ -161,7 +163,7 @@ class Scheduler {
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      settle(inputs[i], plan.inputs[i]);
+      if (plan.kernel || !plan.inputs[i].is_any()) settle(inputs[i], plan.inputs[i]);
       if (plan.inputs[i].is_any()) continue;  // as it comes
       if (plan.kernel || i == 0) inputs[i] = in_layout(inputs[i], plan.inputs[i]);
     }

@@ -1,8 +1,12 @@
-// Convolutions. Weights always take the order that the primitive prefers, activations as layout_policy.h says.
+// Convolutions. Weights take the order that the primitive prefers, trained ones that in which their gradient comes, so
+// that at most the gradient by data has them reordered; activations as layout_policy.h says.
 #include "backend/graph/ops/conv.h"
 
+#include <algorithm>
 #include <numeric>
+#include <optional>
 
+#include "backend/graph/ops/shape.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/layout_policy.h"
 
@@ -17,13 +21,11 @@ struct Geometry {
   Dims strides, dilations, before, after;  // a dilation of 0 leaves no gap
 
   Geometry(const ConvAttrs& p, const Shape& x, const Shape& kernel) : strides(p.strides), dilations(p.dilations) {
-    for (std::size_t i = 0; i < strides.size(); ++i) {
-      const int at = static_cast<int>(i);
-      const WindowAxis axis = window_axis(x[at + 1], kernel[at], strides[i], dilations[i], p.padding);
+    for (const WindowAxis& axis : window_axes(p, x, kernel)) {
       before.push_back(axis.before);
       after.push_back(axis.after);
-      --dilations[i];
     }
+    for (std::int64_t& dilation : dilations) --dilation;
   }
 };
 
@@ -74,15 +76,57 @@ Activations plain_order(const Type& x, const Type& y) {
   return {channels_first(plain_desc(x)), channels_first(plain_desc(y))};
 }
 
+// Whether the graph trains the kernel, which may be a view of a variable.
+bool is_trained(Value kernel) {
+  if (kernel.is(op::reshape)) kernel = kernel.node().in(0);
+  if (!kernel.is(op::variable)) return false;
+  const auto& updates = kernel.graph().updates();
+  const VariableRef& variable = kernel.node().attrs<VariableAttrs>().variable;
+  return std::any_of(updates.begin(), updates.end(),
+                     [&](const Graph::Update& update) { return update.variable == variable; });
+}
+
+// oneDNN has more than its reference loops.
+bool is_optimised(const dnnl::primitive_desc_base& made) {
+  return !std::string_view(made.impl_info_str()).starts_with("ref");
+}
+
 // The first choice for which oneDNN has more than its reference loops; the last one is taken in any case.
 template <class Make>
 auto first_optimised(const std::vector<Activations>& choices, Make&& make) {
   for (std::size_t i = 0; i + 1 < choices.size(); ++i) try {
       auto made = make(choices[i]);
-      if (!std::string_view(made.impl_info_str()).starts_with("ref")) return made;
+      if (is_optimised(made)) return made;
     } catch (const dnnl::error&) {  // not implemented for this order
     }
   return make(choices.back());
+}
+
+// Backward primitives are made beside the forward one that they belong to.
+dnnl::convolution_forward::primitive_desc forward_hint(const Activations& activations, const Desc& kernel,
+                                                       const Geometry& at) {
+  return {engine(),
+          dnnl::prop_kind::forward_training,
+          Algorithm::convolution_direct,
+          activations.x,
+          kernel,
+          activations.y,
+          at.strides,
+          at.dilations,
+          at.before,
+          at.after,
+          attributes()};
+}
+
+// The order in which the gradient of a kernel comes; none when its convolution has reference loops only.
+std::optional<Desc> gradient_order(const Activations& activations, const Desc& kernel, const Geometry& at) try {
+  const dnnl::convolution_backward_weights::primitive_desc made(
+      engine(), Algorithm::convolution_direct, activations.x, kernel, activations.y, at.strides, at.dilations,
+      at.before, at.after, forward_hint(activations, kernel, at), attributes());
+  if (!is_optimised(made)) return {};
+  return made.diff_weights_desc();
+} catch (const dnnl::error&) {  // not implemented
+  return {};
 }
 
 }  // namespace
@@ -102,12 +146,21 @@ KernelPlan conv(const KernelRequest& request) {
   }
   choices.push_back(any_order(x, y));
 
-  const auto made = first_optimised(choices, [&](const Activations& activations) {
+  const auto make = [&](const Activations& activations, const Desc& weights) {
     return dnnl::convolution_forward::primitive_desc(
-        engine(), dnnl::prop_kind::forward_training, Algorithm::convolution_direct, activations.x,
-        free_weights(kernel, p.groups), bias, activations.y, at.strides, at.dilations, at.before, at.after,
-        epilogue_attributes(p.epilogue));
-  });
+        engine(), dnnl::prop_kind::forward_training, Algorithm::convolution_direct, activations.x, weights, bias,
+        activations.y, at.strides, at.dilations, at.before, at.after, epilogue_attributes(p.epilogue));
+  };
+  const Desc weights = free_weights(kernel, p.groups);
+  auto made = first_optimised(choices, [&](const Activations& activations) { return make(activations, weights); });
+  if (is_trained(request.node.in(1))) {
+    const Activations activations{made.src_desc(), made.dst_desc()};
+    if (const auto order = gradient_order(activations, weights, at); order && *order != made.weights_desc()) try {
+        auto same_order = make(activations, *order);
+        if (is_optimised(same_order)) made = std::move(same_order);
+      } catch (const dnnl::error&) {  // not implemented for this order
+      }
+  }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -121,26 +174,6 @@ KernelPlan conv(const KernelRequest& request) {
   plan.kernel = std::move(primitive);
   return plan;
 }
-
-namespace {
-
-// Backward primitives are made beside the forward one that they belong to.
-dnnl::convolution_forward::primitive_desc forward_hint(const Activations& activations, const Desc& kernel,
-                                                       const Geometry& at) {
-  return {engine(),
-          dnnl::prop_kind::forward_training,
-          Algorithm::convolution_direct,
-          activations.x,
-          kernel,
-          activations.y,
-          at.strides,
-          at.dilations,
-          at.before,
-          at.after,
-          attributes()};
-}
-
-}  // namespace
 
 KernelPlan conv_backward_data(const KernelRequest& request) {
   const auto& p = request.node.attrs<ConvBackwardDataAttrs>();

@@ -13,8 +13,7 @@ struct Geometry {
   Dims window, strides, dilations, before, after;
 
   Geometry(const PoolAttrs& p, const Shape& x) : window(p.window), strides(p.strides), dilations(p.window.size(), 0) {
-    for (std::size_t i = 0; i < window.size(); ++i) {
-      const WindowAxis axis = window_axis(x[static_cast<int>(i) + 1], window[i], strides[i], 1, p.padding);
+    for (const WindowAxis& axis : window_axes(p, x)) {
       before.push_back(axis.before);
       after.push_back(axis.after);
     }

@@ -43,7 +43,22 @@ void fill(void* to, std::int64_t count, Element value) {
 
 }  // namespace
 
-KernelPlan view(const KernelRequest& request) { return reference::view(request); }
+KernelPlan view(const KernelRequest& request) {
+  KernelPlan plan = reference::view(request);
+  const Shape &x = request.node.in(0).shape(), &y = request.node.types()[0].shape;
+  const int outer = x.rank() - 2;
+  const bool regrouped = outer >= 1 && y.rank() == x.rank() && x.first(outer) == y.first(outer);
+  if (!regrouped) return plan;
+  // Channels and filters of a grouped kernel, which its layouts have as axes of their own.
+  if (request.node.in(0).is(op::variable) && request.inputs[0].is_any()) {
+    plan.inputs[0] = plan.outputs[0] = Layout::any();
+  } else if (request.inputs[0].detail()) {
+    const Layout& layout = request.inputs[0];
+    const Desc desc = desc_of(layout, request.node.in(0).type());
+    if (desc.get_ndims() == x.rank() + 1) plan.inputs[0] = plan.outputs[0] = layout;
+  }
+  return plan;
+}
 
 KernelPlan transpose(const KernelRequest& request) {
   const Type &x = request.node.in(0).type(), &y = request.node.types()[0];

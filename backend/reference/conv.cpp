@@ -12,7 +12,7 @@ namespace {
 class Products {
  public:
   Products(const ConvAttrs& p, const Shape& x, const Shape& kernel)
-      : windows_(x, kernel, p.strides, p.dilations, p.padding),
+      : windows_(x, kernel, p.strides, p.dilations, window_axes(p, x, kernel)),
         channels_(x[-1]),
         group_channels_(kernel[-2]),
         filters_(kernel[-1]),

@@ -14,7 +14,7 @@ namespace {
 class Pairs {
  public:
   Pairs(const PoolAttrs& p, const Shape& x)
-      : windows_(x, Shape(p.window), p.strides, {}, p.padding), channels_(x[-1]) {}
+      : windows_(x, Shape(p.window), p.strides, {}, window_axes(p, x)), channels_(x[-1]) {}
 
   // body(index in x, place in the window, index in y)
   template <class Body>

@@ -13,13 +13,12 @@ namespace nacre::reference {
 class Windows {
  public:
   Windows(const Shape& operand, const Shape& window, std::span<const std::int64_t> strides,
-          std::span<const std::int64_t> dilations, Padding padding) {
+          std::span<const std::int64_t> dilations, std::span<const WindowAxis> placed) {
     batch_ = operand[0];
     for (std::size_t i = 0; i < strides.size(); ++i) {
       const int axis = static_cast<int>(i);
-      const std::int64_t size = operand[axis + 1], dilation = dilations.empty() ? 1 : dilations[i];
-      const WindowAxis placed = window_axis(size, window[axis], strides[i], dilation, padding);
-      axes_[i] = {size, window[axis], placed.output, strides[i], dilation, placed.before};
+      const std::int64_t dilation = dilations.empty() ? 1 : dilations[i];
+      axes_[i] = {operand[axis + 1], window[axis], placed[i].output, strides[i], dilation, placed[i].before};
     }
   }
 

@@ -15,7 +15,7 @@ OpCase::Operand weight(Shape shape, Domain domain = {}) { return {{DType::float3
 
 // Windows over one to three axes that fit.
 struct WindowCase {
-  std::vector<std::int64_t> sizes, window, strides, dilations;
+  std::vector<std::int64_t> sizes, window, strides, dilations, before, after;
   Padding padding;
 
   WindowCase(RandomStream& random, std::int64_t largest_dilation)
@@ -28,9 +28,17 @@ struct WindowCase {
       const std::int64_t extent = (window.back() - 1) * dilations.back() + 1;
       sizes.push_back((padding == Padding::same ? 1 : extent) + draw(random, 0, axes == 3 ? 2 : 4));
     }
+    if (!flip(random)) return;
+    // More places around the axes, fewer than the window spans: it always covers some of the operand's.
+    for (std::size_t i = 0; i < window.size(); ++i) {
+      const std::int64_t extent = (window[i] - 1) * dilations[i] + 1;
+      const std::int64_t most = padding == Padding::same ? (extent - 1) / 2 : extent - 1;
+      before.push_back(draw(random, 0, most));
+      after.push_back(draw(random, 0, most));
+    }
   }
-  Shape around(const std::vector<std::int64_t>& spatial, std::int64_t before, std::int64_t after) const {
-    return Shape{before} + Shape(spatial) + Shape{after};
+  Shape around(const std::vector<std::int64_t>& spatial, std::int64_t batch, std::int64_t channels) const {
+    return Shape{batch} + Shape(spatial) + Shape{channels};
   }
 };
 
@@ -57,6 +65,8 @@ struct ConvCase {
     attrs.strides = windows.strides;
     attrs.dilations = windows.dilations;
     attrs.padding = windows.padding;
+    attrs.before = windows.before;
+    attrs.after = windows.after;
   }
 
   Shape y() const { return op::conv.infer(attrs, {{DType::float32, x}, {DType::float32, kernel}})[0].shape; }
@@ -65,7 +75,8 @@ struct ConvCase {
 OpCase conv_epilogue(RandomStream& random) {
   const ConvCase c(random);
   ConvAttrs attrs = c.attrs;
-  attrs.epilogue = {flip(random), flip(random), static_cast<EpilogueKind>(draw(random, 0, 3))};
+  const auto kind = static_cast<EpilogueKind>(draw(random, 0, std::ssize(EnumNames<EpilogueKind>::names) - 1));
+  attrs.epilogue = {flip(random), flip(random), kind, 0.25, 0.75};
   OpCase result{{real(c.x), weight(c.kernel)},
                 [attrs](const Values& x) { return Values{x[0].graph().add(op::conv, attrs, x).out()}; }};
   if (attrs.epilogue.bias) result.operands.push_back(weight({c.kernel[-1]}));
@@ -86,7 +97,7 @@ OpCase conv_backward_weights(RandomStream& random) {
 
 OpCase pool(RandomStream& random, Value (*builder)(Value, PoolAttrs)) {
   const WindowCase windows(random, 1);
-  const PoolAttrs attrs{windows.window, windows.strides, windows.padding};
+  const PoolAttrs attrs{windows.window, windows.strides, windows.padding, windows.before, windows.after};
   return {{real(windows.around(windows.sizes, draw(random, 1, 2), draw(random, 1, 3)))},
           [=](const Values& x) { return Values{builder(x[0], attrs)}; }};
 }
@@ -110,10 +121,9 @@ OpCase resample(RandomStream& random) {
   const std::int64_t batch = draw(random, 1, 3), height = draw(random, 1, 5), width = draw(random, 1, 6);
   const ResampleAttrs attrs{static_cast<Sampling>(draw(random, 0, 1)), static_cast<FillMode>(draw(random, 0, 4)), 0.5};
   const Shape places{batch, draw(random, 1, 5), draw(random, 1, 5), 2};
-  return {{real({batch, height, width, draw(random, 1, 3)}), {{DType::int32, places}, {-20, 40}}},
-          [attrs](const Values& x) {
-            return Values{ops::resample(x[0], ops::cast(x[1], DType::float32) * 0.37, attrs)};
-          }};
+  return {
+      {real({batch, height, width, draw(random, 1, 3)}), {{DType::int32, places}, {-20, 40}}},
+      [attrs](const Values& x) { return Values{ops::resample(x[0], ops::cast(x[1], DType::float32) * 0.37, attrs)}; }};
 }
 
 // --- loops --------------------------------------------------------------------------------------------------------
@@ -160,8 +170,12 @@ OpCase branch(RandomStream& random) {
   const Shape shape = draw_shape(random, 0, 3);
   return {{{{DType::int32, {}}, {-1, 4}}, real(shape), real(shape)}, [](const Values& x) {
             return ops::branch(x[0], {x[1], x[2]},
-                               {[](Graph&, const Values& in) { return Values{in[0] * in[1], ops::sin(in[0])}; },
-                                [](Graph&, const Values& in) { return Values{ops::square(in[1]), in[1]}; },
+                               {[](Graph&, const Values& in) {
+                                  return Values{in[0] * in[1], ops::sin(in[0])};
+                                },
+                                [](Graph&, const Values& in) {
+                                  return Values{ops::square(in[1]), in[1]};
+                                },
                                 [](Graph& graph, const Values& in) {
                                   const Value three = graph.scalar(3, in[0].dtype());
                                   return Values{in[0] * three, ops::broadcast_like(three, in[1])};

@@ -26,11 +26,36 @@ WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64_t stri
   return {.output = (size - extent) / stride + 1};
 }
 
+WindowAxis window_axis(std::int64_t size, std::int64_t window, std::int64_t stride, std::int64_t dilation,
+                       Padding padding, std::int64_t before, std::int64_t after) {
+  constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
+  need(before >= 0 && before <= largest && after >= 0 && after <= largest,
+       "got {} zeros before and {} after, wanted 0 to {}", before, after, largest);
+  WindowAxis axis = window_axis(size == unknown ? unknown : before + size + after, window, stride, dilation, padding);
+  axis.before += before;
+  axis.after += after;
+  return axis;
+}
+
+std::vector<WindowAxis> window_axes(const ConvAttrs& p, const Shape& x, const Shape& kernel) {
+  std::vector<WindowAxis> axes;
+  for (std::size_t i = 0; i < p.strides.size(); ++i) {
+    const int axis = static_cast<int>(i);
+    axes.push_back(window_axis(x[axis + 1], kernel[axis], p.strides[i], p.dilations[i], p.padding,
+                               p.before.empty() ? 0 : p.before[i], p.after.empty() ? 0 : p.after[i]));
+  }
+  return axes;
+}
+
 namespace {
 
 Types infer_conv(const ConvAttrs& p, const Types& in) {
   const int axes = static_cast<int>(p.strides.size());
-  ensure(p.dilations.size() == p.strides.size(), "conv with attributes {}", text_of(p));
+  const auto fits = [&](const std::vector<std::int64_t>& sides) {
+    return sides.empty() || sides.size() == p.strides.size();
+  };
+  ensure(p.dilations.size() == p.strides.size() && fits(p.before) && fits(p.after), "conv with attributes {}",
+         text_of(p));
   need(axes >= 1 && axes <= 3, "got {} spatial axes, wanted 1 to 3", axes);
   need(p.groups >= 1, "got {} groups of channels, wanted at least 1", p.groups);
   ensure(in.size() >= 2, "conv with {} operands", in.size());
@@ -43,10 +68,7 @@ Types infer_conv(const ConvAttrs& p, const Types& in) {
        kernel[-2] * p.groups, kernel, p.groups, p.groups == 1 ? "" : "s");
   need(kernel[-1] % p.groups == 0, "{} filters cannot be split into {} groups", kernel[-1], p.groups);
   Shape y = {x[0]};
-  for (int i = 0; i < axes; ++i) {
-    const auto axis = static_cast<std::size_t>(i);
-    y.append(window_axis(x[i + 1], kernel[i], p.strides[axis], p.dilations[axis], p.padding).output);
-  }
+  for (const WindowAxis& axis : window_axes(p, x, kernel)) y.append(axis.output);
   y.append(kernel[-1]);
   Types result = {{in[0].dtype, std::move(y)}};
   check_epilogue(p.epilogue, in, 2, result[0]);

@@ -7,18 +7,28 @@
 #include "backend/graph/ops/shape.h"
 
 namespace nacre {
+
+std::vector<WindowAxis> window_axes(const PoolAttrs& p, const Shape& x) {
+  const std::vector<std::int64_t> dilations(p.window.size(), 1);
+  return window_axes(
+      {.strides = p.strides, .dilations = dilations, .padding = p.padding, .before = p.before, .after = p.after}, x,
+      Shape(p.window));
+}
+
 namespace {
 
 Type pooled(const PoolAttrs& p, const Type& x) {
   const int axes = static_cast<int>(p.window.size());
-  ensure(axes >= 1 && axes <= 3 && p.strides.size() == p.window.size(), "pooling with attributes {}", text_of(p));
+  const auto fits = [&](const std::vector<std::int64_t>& sides) {
+    return sides.empty() || sides.size() == p.window.size();
+  };
+  ensure(axes >= 1 && axes <= 3 && p.strides.size() == p.window.size() && fits(p.before) && fits(p.after),
+         "pooling with attributes {}", text_of(p));
   need(is_floating(x.dtype), "got input {}, wanted a floating type", x);
   need(x.shape.rank() == axes + 2, "got input {}, wanted rank {}", x.shape, axes + 2);
   Shape y = x.shape;
-  for (int i = 0; i < axes; ++i) {
-    const auto axis = static_cast<std::size_t>(i);
-    y.set(i + 1, window_axis(x.shape[i + 1], p.window[axis], p.strides[axis], 1, p.padding).output);
-  }
+  int i = 0;
+  for (const WindowAxis& axis : window_axes(p, x.shape)) y.set(++i, axis.output);
   return {x.dtype, std::move(y)};
 }
 
@@ -71,11 +81,10 @@ Gradients grad_max_pool_backward(const PoolBackwardAttrs& p, const Node& node, c
 
   std::vector<std::int64_t> before(static_cast<std::size_t>(p.shape.rank()), 0), after = before;
   std::int64_t places = 1;
-  for (std::size_t i = 0; i < p.pool.window.size(); ++i) {
-    const WindowAxis axis =
-        window_axis(p.shape[static_cast<int>(i) + 1], p.pool.window[i], p.pool.strides[i], 1, p.pool.padding);
-    before[i + 1] = axis.before;
-    after[i + 1] = axis.after;
+  const std::vector<WindowAxis> axes = window_axes(p.pool, p.shape);
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    before[i + 1] = axes[i].before;
+    after[i + 1] = axes[i].after;
     places *= p.pool.window[i];
   }
   const Value x = ops::pad(forward.in(0), before, after, -std::numeric_limits<double>::infinity());

@@ -8,11 +8,15 @@ namespace nacre {
 struct PoolAttrs {
   std::vector<std::int64_t> window, strides;  // per spatial axis
   Padding padding = Padding::valid;           // padded places never count, neither as maximum nor in the average
+  std::vector<std::int64_t> before{},
+      after{};  // such places around each spatial axis, before `padding` adds its own; empty: none
   bool operator==(const PoolAttrs&) const = default;
   static void describe(auto&& field) {
     field("window", &PoolAttrs::window, "per spatial axis");
     field("strides", &PoolAttrs::strides, "per spatial axis");
     field("padding", &PoolAttrs::padding, "valid or same");
+    field("before", &PoolAttrs::before, "places put before each spatial axis");
+    field("after", &PoolAttrs::after, "places put after each spatial axis");
   }
 };
 
@@ -25,6 +29,8 @@ struct PoolBackwardAttrs {
     field("shape", &PoolBackwardAttrs::shape, "of the pooling's operand");
   }
 };
+
+std::vector<WindowAxis> window_axes(const PoolAttrs& p, const Shape& x);  // of each spatial axis
 
 namespace op {
 // x → y, workspace: int32 of y's shape, the place of the first largest element within its window (row-major, counted

@@ -4,6 +4,7 @@
 #include "backend/graph/passes/constant_folding.h"
 #include "backend/graph/passes/dead_code.h"
 #include "backend/graph/passes/fold_batchnorm.h"
+#include "backend/graph/passes/fold_padding.h"
 #include "backend/graph/passes/fuse_bias_gradient.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
@@ -30,6 +31,7 @@ std::span<const Pass> fusing_passes() {
       {"constant folding", fold_constants},
       {"common subexpressions", merge_common_subexpressions},
       {"dead code", remove_dead_code},  // users that nobody uses would hinder fusion
+      {"fold padding", fold_padding},
       {"fold batch norm", fold_batchnorm},
       {"fuse epilogue", fuse_epilogue},
       {"fuse bias gradient", fuse_bias_gradient},

@@ -19,7 +19,22 @@ ConvAttrs attributes(std::vector<std::int64_t> strides, Padding padding, std::in
   const std::vector<std::int64_t> dilations(strides.size(), dilation);
   return {.strides = std::move(strides), .dilations = dilations, .padding = padding, .groups = groups};
 }
+ConvAttrs padded(ConvAttrs attrs, std::vector<std::int64_t> before, std::vector<std::int64_t> after) {
+  attrs.before = std::move(before);
+  attrs.after = std::move(after);
+  return attrs;
+}
 const Case cases[] = {
+    {"zeros after", {2, 12, 12, 32}, {3, 3, 32, 16}, padded(attributes({2, 2}, Padding::valid), {0, 0}, {1, 1})},
+    {"zeros after, depthwise",
+     {2, 12, 12, 32},
+     {3, 3, 1, 32},
+     padded(attributes({2, 2}, Padding::valid, 32), {0, 0}, {1, 1})},
+    {"zeros around a picture",
+     {2, 16, 16, 3},
+     {7, 7, 3, 64},
+     padded(attributes({2, 2}, Padding::valid), {3, 2}, {3, 1})},
+    {"causal", {2, 20, 16}, {3, 16, 16}, padded(attributes({1}, Padding::valid, 1, 4), {8}, {})},
     {"first of one channel", {4, 14, 14, 1}, {3, 3, 1, 32}, attributes({1, 1}, Padding::valid)},
     {"first of a picture", {3, 15, 15, 3}, {7, 7, 3, 64}, attributes({2, 2}, Padding::same)},
     {"first, few filters", {3, 15, 15, 3}, {3, 3, 3, 16}, attributes({1, 1}, Padding::same)},
@@ -60,11 +75,11 @@ TEST(OneDnnConv, Epilogues) {
     const Value x = graph.input("x", {DType::float32, c.x}), kernel = graph.input("kernel", {DType::float32, c.kernel});
     const Value bias = graph.input("bias", {DType::float32, {c.kernel[-1]}});
     const Value residual = graph.input("residual", ops::conv(x, kernel, c.attrs).type());
-    for (EpilogueKind activation : {EpilogueKind::none, EpilogueKind::relu, EpilogueKind::tanh, EpilogueKind::sigmoid})
+    for (int kind = 0; kind < std::ssize(EnumNames<EpilogueKind>::names); ++kind)
       for (bool with_bias : {false, true})
         for (bool with_residual : {false, true}) {
           ConvAttrs attrs = c.attrs;
-          attrs.epilogue = {with_bias, with_residual, activation};
+          attrs.epilogue = {with_bias, with_residual, static_cast<EpilogueKind>(kind), -2, 3};
           Values operands = {x, kernel};
           if (with_bias) operands.push_back(bias);
           if (with_residual) operands.push_back(residual);

@@ -20,9 +20,15 @@ struct Step {
     variables.push_back(made);
     return graph.variable(made);
   }
-  Value conv(Value x, std::int64_t filters, std::int64_t stride = 1) {
-    const ConvAttrs attrs{.strides = {stride, stride}, .dilations = {1, 1}, .padding = Padding::same};
+  Value conv(Value x, std::int64_t filters, std::int64_t stride = 1, Padding padding = Padding::same) {
+    const ConvAttrs attrs{.strides = {stride, stride}, .dilations = {1, 1}, .padding = padding};
     return ops::conv(x, variable({3, 3, x.shape()[-1], filters}), attrs);
+  }
+  Value depthwise(Value x, std::int64_t stride = 1) {  // as the layer emits it
+    const Value kernel = variable({3, 3, x.shape()[-1], 1});
+    const ConvAttrs attrs{
+        .strides = {stride, stride}, .dilations = {1, 1}, .padding = Padding::same, .groups = x.shape()[-1]};
+    return ops::conv(x, ops::reshape(kernel, {3, 3, 1, x.shape()[-1]}), attrs);
   }
   Value biased(Value x) { return x + variable({x.shape()[-1]}); }
   Value normalized(Value x) {
@@ -96,6 +102,42 @@ void plain_network(Step& step) {
   x = ops::max_pool(x, {{2, 2}, {2, 2}});
   x = ops::relu(step.biased(step.conv(x, 20)));
   step.train(half_mean_square(x));
+}
+
+TEST(OneDnnLayouts, PaddingOfAnOpOfItsOwnChangesNoOrder) {
+  const auto network = [](Step& step) {
+    const auto padded = [](Value x) { return ops::pad(x, {0, 1, 1, 0}, {0, 1, 1, 0}); };
+    Value x = step.graph.input("x", {DType::float32, {4, 16, 16, 1}});
+    x = ops::relu(step.normalized(step.conv(padded(x), 32, 1, Padding::valid)));
+    x = ops::max_pool(padded(x), {{3, 3}, {2, 2}});
+    x = ops::relu(step.normalized(step.conv(padded(x), 64, 2, Padding::valid)));
+    step.train(half_mean_square(x));
+  };
+  Step step;
+  network(step);
+  Executable executable(step.graph, onednn_backend());
+  EXPECT_EQ(executable.statistics().activation_reorders, 0) << executable.text();
+  EXPECT_LE(executable.statistics().weight_reorders, 1) << executable.text();
+  expect_same_training(network);
+}
+
+// One order of a depthwise kernel serves all three convolutions; the layer's view of its variable has that order too.
+TEST(OneDnnLayouts, DepthwiseKernelsAreNeverReordered) {
+  for (const std::int64_t filters : {16, 32, 20}) {  // plain, blocked, blocks that are not full
+    const auto network = [&](Step& step) {
+      Value x = step.graph.input("x", {DType::float32, {4, 16, 16, 1}});
+      x = ops::relu(step.normalized(step.conv(x, filters)));
+      x = ops::relu(step.normalized(step.depthwise(x)));
+      x = ops::relu(step.normalized(step.depthwise(x, 2)));
+      step.train(half_mean_square(x));
+    };
+    Step step;
+    network(step);
+    Executable executable(step.graph, onednn_backend());
+    EXPECT_EQ(executable.statistics().activation_reorders, 0) << executable.text();
+    EXPECT_EQ(executable.statistics().weight_reorders, 0) << executable.text();
+    expect_same_training(network);
+  }
 }
 
 TEST(OneDnnLayouts, APlainNetworkStaysPlain) {
