@@ -97,9 +97,27 @@ class RowOrder {
   std::int64_t rows_, count_;
 };
 
+// row += the updates of these numbers. Sums of halves are made as floats and rounded once.
+template <class T>
+void add_rows(const T* updates, std::span<const std::int32_t> numbers, std::int64_t width, T* row) {
+  if constexpr (sizeof(T) >= 4) {
+    for (std::int32_t number : numbers)
+      for (std::int64_t j = 0; j < width; ++j) row[j] += updates[number * width + j];
+  } else if (!numbers.empty()) {
+    constexpr std::int64_t piece = 256;  // elements at once
+    float sums[piece];
+    for (std::int64_t first = 0; first < width; first += piece) {
+      const std::int64_t some = std::min(piece, width - first);
+      std::fill_n(sums, some, 0.0f);
+      for (std::int32_t number : numbers)
+        for (std::int64_t j = 0; j < some; ++j) sums[j] += convert<float>(updates[number * width + first + j]);
+      for (std::int64_t j = 0; j < some; ++j) row[first + j] = convert<T>(sums[j]);
+    }
+  }
+}
+
 }  // namespace
 
-// Sums of halves are made as floats and rounded once.
 KernelPlan scatter_add(const KernelRequest& request) {
   const Type &indices = request.node.in(0).type(), &result = request.node.types()[0];
   const std::int64_t rows = result.shape[0], width = result.shape.from(1).elements(), count = indices.shape.elements();
@@ -113,19 +131,9 @@ KernelPlan scatter_add(const KernelRequest& request) {
       const std::int64_t row_work = width * (1 + count / std::max<std::int64_t>(rows, 1));
       parallel_for(rows, std::max<std::int64_t>(grain / std::max<std::int64_t>(row_work, 1), 1),
                    [&](std::int64_t begin, std::int64_t end) {
-                     using Sum = std::conditional_t<(sizeof(T) < 4), float, T>;
-                     constexpr std::int64_t piece = 256;  // elements of a row at once
+                     std::fill(to + begin * width, to + end * width, T{});
                      for (std::int64_t row = begin; row < end; ++row)
-                       for (std::int64_t first = 0; first < width; first += piece) {
-                         Sum sums[piece];
-                         const std::int64_t some = std::min(piece, width - first);
-                         std::fill_n(sums, some, Sum{});
-                         for (std::int32_t i : order.of(row, arguments.scratch)) {
-                           const T* update = updates + i * width + first;
-                           for (std::int64_t j = 0; j < some; ++j) sums[j] += convert<Sum>(update[j]);
-                         }
-                         for (std::int64_t j = 0; j < some; ++j) to[row * width + first + j] = convert<T>(sums[j]);
-                       }
+                       add_rows(updates, order.of(row, arguments.scratch), width, to + row * width);
                    });
     });
     plan.scratch_bytes = order.scratch_bytes();
