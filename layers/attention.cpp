@@ -22,6 +22,8 @@ class AttentionBase : public ConfiguredLayer<Config> {
  protected:
   // (…, T, S)
   virtual Value scores(Context& context, Value query, Value key) const = 0;
+  // Scores are q · k.
+  virtual bool plain() const { return false; }
 
   void check(const std::vector<Shape>& inputs) const override {
     need(inputs.size() == 2 || inputs.size() == 3, "got {} inputs, wanted [query, value] or [query, value, key]",
@@ -36,18 +38,30 @@ class AttentionBase : public ConfiguredLayer<Config> {
     Value sight = arguments.masks[1];
     if (sight && sight.shape().rank() < query.shape().rank())  // else it is one for each query and key already
       sight = ops::expand_dims(sight, sight.shape().rank() - 1);
-    if (flag(arguments, "use_causal_mask")) {
-      const Value causal = emit::causal_sight(context.graph(), query.shape()[-2], key.shape()[-2]);
-      sight = sight ? ops::logical_and(sight, causal) : causal;
+    const bool causal = flag(arguments, "use_causal_mask"), wants_weights = flag(arguments, "return_attention_scores");
+    const emit::AttentionForm form{Blind::nearly_even, this->config_.dropout, this->config_.seed};
+    Value output, weights;
+    const bool batches_fit = same(query.shape()[0], key.shape()[0]) && same(query.shape()[0], value.shape()[0]);
+    if (plain() && !wants_weights && query.shape().rank() == 3 && batches_fit) {  // the op has heads: one
+      const auto with_head = [](Value x) { return ops::expand_dims(x, 2); };
+      if (sight) sight = ops::expand_dims(sight, 1);
+      output = ops::squeeze(emit::attend(context, with_head(query), with_head(key), with_head(value), sight, causal, 1,
+                                         form, this->path()),
+                            2);
+    } else {
+      if (causal) {
+        const Value by_place = emit::causal_sight(context.graph(), query.shape()[-2], key.shape()[-2]);
+        sight = sight ? ops::logical_and(sight, by_place) : by_place;
+      }
+      const Value compared = ops::cast(scores(context, query, key), ops::score_dtype(query.dtype()));
+      const emit::Attended attended = emit::attend(context, compared, value, sight, form, this->path());
+      output = attended.output;
+      weights = attended.kept_weights;
     }
-    const emit::Attended attended =
-        emit::attend(context, ops::cast(scores(context, query, key), emit::score_dtype(query.dtype())), value, sight,
-                     {emit::Blind::nearly_even, this->config_.dropout, this->config_.seed}, this->path());
-    Value output = attended.output;
     if (const Value counts = arguments.masks[0])
       output = ops::select(ops::expand_dims(counts, counts.shape().rank()), output, ops::scalar_like(output, 0));
-    if (!flag(arguments, "return_attention_scores")) return {output};
-    return {output, attended.kept_weights};
+    if (!wants_weights) return {output};
+    return {output, weights};
   }
   Values compute_masks(Context&, const CallArguments& arguments, const Values& outputs) override {
     Values masks(outputs.size());
@@ -80,11 +94,11 @@ class AttentionLayer final : public AttentionBase<AttentionConfig> {
     if (config_.use_scale) scale_ = add_weight("scale", {}, "Ones");
     if (config_.score_mode == ScoreMode::concat) concat_weight_ = add_weight("concat_score_weight", {}, "Ones");
   }
+  bool plain() const override { return config_.score_mode == ScoreMode::dot && !scale_; }
   Value scores(Context& context, Value query, Value key) const override {
     const auto scaled = [&](Value x) { return scale_ ? x * ops::cast(value(context, scale_), x.dtype()) : x; };
     if (config_.score_mode == ScoreMode::dot) return scaled(emit::scores(query, key));
-    return value(context, concat_weight_) *
-           compared(query, key, [&](Value sums) { return ops::tanh(scaled(sums)); });
+    return value(context, concat_weight_) * compared(query, key, [&](Value sums) { return ops::tanh(scaled(sums)); });
   }
 
  private:
@@ -101,9 +115,8 @@ class AdditiveAttentionLayer final : public AttentionBase<AdditiveAttentionConfi
     if (config_.use_scale) scale_ = add_weight("scale", {emit::known_size(inputs[0], -1)}, "GlorotUniform");
   }
   Value scores(Context& context, Value query, Value key) const override {
-    return compared(query, key, [&](Value sums) {
-      return scale_ ? value(context, scale_) * ops::tanh(sums) : ops::tanh(sums);
-    });
+    return compared(query, key,
+                    [&](Value sums) { return scale_ ? value(context, scale_) * ops::tanh(sums) : ops::tanh(sums); });
   }
 
  private:

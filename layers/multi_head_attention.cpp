@@ -55,7 +55,9 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
           .about("'num_query_heads'")
           .usage();
     if (flash() && this->config_.dropout > 0)
-      throw Error("flash_attention has no dropout").hint("set one of 'flash_attention' and 'dropout' to its default").usage();
+      throw Error("flash_attention has no dropout")
+          .hint("set one of 'flash_attention' and 'dropout' to its default")
+          .usage();
   }
 
   std::vector<std::shared_ptr<Layer>> sublayers() const override {
@@ -96,8 +98,7 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
          "got value {} and key {}, wanted as many keys as values", value, key);
     const std::vector<std::int64_t> along = attention_axes(query);
     for (int axis = 1; axis < query.rank() - 1; ++axis)
-      need(std::find(along.begin(), along.end(), axis) != along.end() ||
-               same(query[axis], value[axis]),
+      need(std::find(along.begin(), along.end(), axis) != along.end() || same(query[axis], value[axis]),
            "got query {} and value {}, wanted the same size in axis {}, along which there is no attention", query,
            value, axis);
   }
@@ -142,25 +143,34 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
     const Arrangement arrangement(attention_axes(query_input.shape()), query_input.shape().rank() + 1);
     const std::int64_t repeats = heads_.queries / heads_.keys;
     const Value query = projected(*query_, query_input);
-    const Value key = emit::repeat(projected(*key_, key_input), -2, repeats);
-    const Value value = emit::repeat(projected(*value_, value_input), -2, repeats);
-
-    const Value q = arrangement.rows(query), k = arrangement.rows(key), v = arrangement.rows(value);
+    Value key = projected(*key_, key_input), value = projected(*value_, value_input);
     const Shape weights_shape = arrangement.weights_shape(query.shape(), key.shape());
+    const Sight seen = sight(context.graph(), arguments);
+    const double scale = 1 / std::sqrt(static_cast<double>(heads_.key_size));
     // Keras has two ways of computing attention, which differ for queries that have no key in sight.
     const bool direct = this->config_.dropout == 0 && !wants_weights && query.shape().rank() == 4;
-    const emit::Attended attended =
-        emit::attend(context, emit::scores(q, k, 1 / std::sqrt(static_cast<double>(heads_.key_size))), v,
-                     arrangement.sight(sight(context.graph(), arguments), weights_shape),
-                     {direct ? emit::Blind::even : emit::Blind::nothing, this->config_.dropout, this->config_.seed},
-                     this->path());
+    const emit::AttentionForm form{direct ? Blind::even : Blind::nothing, this->config_.dropout, this->config_.seed};
     Shape attended_shape = query.shape();
     attended_shape.set(-1, heads_.value_size);
-    Value output = arrangement.back(attended.output, attended_shape);
+    Value output, weights;
+    if (arrangement.in_order() && !wants_weights) {
+      output = emit::attend(context, arrangement.joined(query), arrangement.joined(key), arrangement.joined(value),
+                            arrangement.sight(seen.by_mask, weights_shape), seen.causal, scale, form, this->path());
+      output = arrangement.split(output, attended_shape);
+    } else {
+      key = emit::repeat(key, -2, repeats);
+      value = emit::repeat(value, -2, repeats);
+      const Value all = arrangement.sight(seen.whole(context.graph(), weights_shape), weights_shape);
+      const emit::Attended attended =
+          emit::attend(context, emit::scores(arrangement.rows(query), arrangement.rows(key), scale),
+                       arrangement.rows(value), all, form, this->path());
+      output = arrangement.back(attended.output, attended_shape);
+      weights = attended.weights;
+    }
     if (gate) output = output * gate;
     output = projected(*output_, output);
     if (!wants_weights) return {output};
-    return {output, emit::reshape(attended.weights, weights_shape)};
+    return {output, emit::reshape(weights, weights_shape)};
   }
   Values compute_masks(Context&, const CallArguments& arguments, const Values& outputs) override {
     Values masks(outputs.size());
@@ -169,8 +179,8 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
   }
 
  private:
-  // Projected values (batch, places…, heads, size) as matrices (batch, other places…, heads, T, size), the T places being
-  // those along which queries look for keys.
+  // Projected values (batch, places…, heads, size) as matrices (batch, other places…, heads, T, size), the T places
+  // being those along which queries look for keys.
   class Arrangement {
    public:
     Arrangement(std::vector<std::int64_t> along, int rank) : along_(std::move(along)) {
@@ -183,6 +193,13 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
     Value rows(Value x) const {
       const Value arranged = ops::transpose(x, order_);
       return along_.size() == 1 ? arranged : emit::reshape(arranged, merged(arranged.shape(), outer_));
+    }
+    // Queries look for keys along all axes between the batch and the heads, in their order.
+    bool in_order() const { return outer_ == 2 && std::is_sorted(along_.begin(), along_.end()); }
+    // (batch, places…, heads, size) → (batch, T, heads, size)
+    Value joined(Value x) const { return along_.size() == 1 ? x : emit::reshape(x, merged(x.shape(), 1)); }
+    Value split(Value joined, const Shape& shape) const {
+      return along_.size() == 1 ? joined : emit::reshape(joined, shape);
     }
     // The inverse of rows, for a result of this shape.
     Value back(Value rows, const Shape& shape) const {
@@ -249,9 +266,19 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
     return {emit::known_size(query, -1)};
   }
 
-  // Which keys each query may look at, as far as masks and places say; null: all. (…, T, S), of any rank that
-  // broadcasts when axes of heads and other places are put in.
-  Value sight(Graph& graph, const CallArguments& arguments) const {
+  // Which keys each query may look at. by_mask: as far as masks and the window say; null: all. (…, T, S), of any rank
+  // that broadcasts when axes of heads and other places are put in.
+  struct Sight {
+    Value by_mask;
+    bool causal;
+
+    Value whole(Graph& graph, const Shape& weights) const {
+      if (!causal) return by_mask;
+      const Value by_place = emit::causal_sight(graph, weights[-2], weights[-1]);
+      return by_mask ? ops::logical_and(by_mask, by_place) : by_place;
+    }
+  };
+  Sight sight(Graph& graph, const CallArguments& arguments) const {
     const auto mask_of = [&](std::string_view name, std::size_t input) -> Value {
       if (const Value given = argument(*this, arguments, name)) return ops::cast(given, DType::boolean);
       return input < arguments.masks.size() ? arguments.masks[input] : Value();
@@ -271,11 +298,10 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
       const std::vector<std::int64_t> along = attention_axes(query);
       need(along.size() == 1, "attention along several axes has no order, as use_causal_mask and sliding_window need");
       const std::int64_t queries = query[static_cast<int>(along[0])], keys = value[static_cast<int>(along[0])];
-      if (causal) restrict(emit::causal_sight(graph, queries, keys));
       if (window) restrict(emit::window_sight(graph, queries, keys, *window));
     }
     if (const Value given = argument(*this, arguments, "attention_mask")) restrict(ops::cast(given, DType::boolean));
-    return seen;
+    return {seen, causal};
   }
 
   Heads heads_;

@@ -216,7 +216,7 @@ Value attention(const AttentionFields& f, const Operands& in) {
     sight = sight ? ops::logical_and(sight, causal) : causal;
   }
   Context context(in.graph(), false);
-  return ops::transpose(emit::attend(context, scores, value, sight, {.blind = emit::Blind::even}, "").output,
+  return ops::transpose(emit::attend(context, scores, value, sight, {.blind = Blind::even}, "").output,
                         {0, 2, 1, 3});
 }
 

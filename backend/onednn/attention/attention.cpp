@@ -52,7 +52,12 @@ struct Problem {
   }
   // Where nothing is hidden but by place, or hidden keys never count, the keys after a query need not be looked at.
   bool skips() const { return attrs.causal && (!attrs.sight || attrs.blind == Blind::nothing); }
-  bool hides() const { return attrs.causal || attrs.sight; }
+};
+
+// Rows of one head of a tensor (batch, places, heads, width), one for each place of a tile.
+struct HeadRows {
+  std::int64_t first, step, count, width;  // first and step in rows of all heads
+  std::int64_t element(std::int64_t i) const { return (first + i * step) * width; }
 };
 
 // Parts of a thread's scratch memory.
@@ -108,33 +113,45 @@ class Worker {
   }
   const float* statistics(std::size_t operand) const { return static_cast<const float*>(arguments_->inputs[operand]); }
 
-  // Rows [first, first + count) of a head of an operand (batch, places, heads, width) into a dense tile of `capacity`
-  // rows, the last ones 0.
-  void load(std::size_t operand, std::int64_t b, std::int64_t first, std::int64_t count, std::int64_t places,
-            std::int64_t head, std::int64_t head_count, std::int64_t width, std::int64_t capacity, DType to_dtype,
-            std::byte* to) const {
-    const std::size_t from_size = size_of(p.dtype), to_size = size_of(to_dtype);
-    const auto* from = static_cast<const std::byte*>(arguments_->inputs[operand]);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t row = ((b * places + first + i) * head_count + head) * width;
-      const std::byte* source = from + static_cast<std::size_t>(row) * from_size;
-      std::byte* target = to + static_cast<std::size_t>(i * width) * to_size;
-      if (p.dtype == to_dtype) std::copy_n(source, static_cast<std::size_t>(width) * from_size, target);
-      else loops_.load[static_cast<std::size_t>(p.dtype)](source, reinterpret_cast<float*>(target), width);
+  // The rows of a tile of queries, of `width` elements.
+  HeadRows query_rows(std::int64_t b, std::int64_t head, std::int64_t first, std::int64_t width) const {
+    return {(b * p.queries + first) * p.heads + head, p.heads, std::min(p.query_tile, p.queries - first), width};
+  }
+  HeadRows key_rows(std::int64_t b, std::int64_t group, std::int64_t first, std::int64_t width) const {
+    return {(b * p.keys + first) * p.groups + group, p.groups, std::min(p.key_tile, p.keys - first), width};
+  }
+  // Row i of an operand, where it lies.
+  const std::byte* row(std::size_t operand, const HeadRows& of, std::int64_t i) const {
+    return static_cast<const std::byte*>(arguments_->inputs[operand]) +
+           static_cast<std::size_t>(of.element(i)) * size_of(p.dtype);
+  }
+  // The same as floats, in `buffer` where they are not.
+  const float* floats(std::size_t operand, const HeadRows& of, std::int64_t i, float* buffer) const {
+    const std::byte* from = row(operand, of, i);
+    if (p.dtype == DType::float32) return reinterpret_cast<const float*>(from);
+    loops_.load[static_cast<std::size_t>(p.dtype)](from, buffer, of.width);
+    return buffer;
+  }
+  // A dense tile of `capacity` rows, the last ones 0.
+  void load(std::size_t operand, const HeadRows& from, std::int64_t capacity, std::size_t tile) const {
+    auto* to = at<std::byte>(tile);
+    const std::size_t bytes = static_cast<std::size_t>(from.width) * size_of(p.tile_dtype);
+    for (std::int64_t i = 0; i < from.count; ++i, to += bytes) {
+      if (p.dtype == p.tile_dtype) std::copy_n(row(operand, from, i), bytes, to);
+      else
+        loops_.load[static_cast<std::size_t>(p.dtype)](row(operand, from, i), reinterpret_cast<float*>(to), from.width);
     }
-    std::fill_n(to + static_cast<std::size_t>(count * width) * to_size,
-                static_cast<std::size_t>((capacity - count) * width) * to_size, std::byte{0});
+    std::fill_n(to, static_cast<std::size_t>(capacity - from.count) * bytes, std::byte{0});
   }
   // The reverse, from dense float rows to a result.
-  void store(const float* from, std::size_t result, std::int64_t b, std::int64_t first, std::int64_t count,
-             std::int64_t places, std::int64_t head, std::int64_t head_count, std::int64_t width) const {
-    auto* to = static_cast<std::byte*>(arguments_->outputs[result]);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t row = ((b * places + first + i) * head_count + head) * width;
-      loops_.store[static_cast<std::size_t>(p.dtype)](from + i * width,
-                                                      to + static_cast<std::size_t>(row) * size_of(p.dtype), width);
-    }
+  void store(const float* from, std::size_t result, const HeadRows& to) const {
+    auto* target = static_cast<std::byte*>(arguments_->outputs[result]);
+    for (std::int64_t i = 0; i < to.count; ++i)
+      loops_.store[static_cast<std::size_t>(p.dtype)](
+          from + i * to.width, target + static_cast<std::size_t>(to.element(i)) * size_of(p.dtype), to.width);
   }
+  std::int64_t group_of(std::int64_t head) const { return head / (p.heads / p.groups); }
+
   // A row of weights as products read them, 0 beyond `count`; float32 ones lie there already.
   void to_tile(float* from, std::int64_t row, std::int64_t count, std::byte* tile) const {
     std::fill(from + count, from + p.key_tile, 0.0f);
@@ -219,9 +236,8 @@ class ForwardWorker : public Worker {
 
  private:
   void attend(std::int64_t b, std::int64_t head, std::int64_t first_query) {
-    const std::int64_t count = std::min(p.query_tile, p.queries - first_query), group = head / (p.heads / p.groups);
-    load(0, b, first_query, count, p.queries, head, p.heads, p.features, p.query_tile, p.tile_dtype,
-         at<std::byte>(query_));
+    const std::int64_t count = std::min(p.query_tile, p.queries - first_query), group = group_of(head);
+    load(0, query_rows(b, head, first_query, p.features), p.query_tile, query_);
     const std::int64_t statistics_row = (b * p.heads + head) * p.queries + first_query;
     float* maximum = static_cast<float*>(arguments_->outputs[1]) + statistics_row;
     float* total = static_cast<float*>(arguments_->outputs[2]) + statistics_row;
@@ -232,9 +248,8 @@ class ForwardWorker : public Worker {
     const std::int64_t end = keys_before(first_query + count);
     for (std::int64_t first = 0; first < end; first += p.key_tile) {
       const std::int64_t width = std::min(p.key_tile, p.keys - first);
-      load(1, b, first, width, p.keys, group, p.groups, p.features, p.key_tile, p.tile_dtype, at<std::byte>(key_));
-      load(2, b, first, width, p.keys, group, p.groups, p.value_features, p.key_tile, p.tile_dtype,
-           at<std::byte>(value_));
+      load(1, key_rows(b, group, first, p.features), p.key_tile, key_);
+      load(2, key_rows(b, group, first, p.value_features), p.key_tile, value_);
       scores_product_(at(query_), at(key_), scores, at(own_));
       for (std::int64_t i = 0; i < count; ++i) {
         float* row = scores + i * p.key_tile;
@@ -258,7 +273,7 @@ class ForwardWorker : public Worker {
     }
     for (std::int64_t i = 0; i < count; ++i)
       multiply(y + i * p.value_features, total[i] == 0 ? 0.0f : 1 / total[i], p.value_features);
-    store(y, 0, b, first_query, count, p.queries, head, p.heads, p.value_features);
+    store(y, 0, query_rows(b, head, first_query, p.value_features));
   }
 
   TileProduct scores_product_, value_product_;
@@ -305,36 +320,33 @@ class BackwardWorker : public Worker {
       std::fill_n(at(dkey_), whole_keys() * p.features, 0.0f);
       std::fill_n(at(dvalue_), whole_keys() * p.value_features, 0.0f);
       for (std::int64_t head = group * heads; head < (group + 1) * heads; ++head)
-        for (std::int64_t first = 0; first < p.queries; first += p.query_tile) attend(b, head, group, first);
-      store(at(dkey_), 1, b, 0, p.keys, p.keys, group, p.groups, p.features);
-      store(at(dvalue_), 2, b, 0, p.keys, p.keys, group, p.groups, p.value_features);
+        for (std::int64_t first = 0; first < p.queries; first += p.query_tile) attend(b, head, first);
+      for (std::int64_t first = 0; first < p.keys; first += p.key_tile) {
+        store(at(dkey_) + first * p.features, 1, key_rows(b, group, first, p.features));
+        store(at(dvalue_) + first * p.value_features, 2, key_rows(b, group, first, p.value_features));
+      }
     }
   }
 
  private:
   std::int64_t whole_keys() const { return parts(p.keys, p.key_tile) * p.key_tile; }  // with the rest of the last tile
 
-  void attend(std::int64_t b, std::int64_t head, std::int64_t group, std::int64_t first_query) {
-    const std::int64_t count = std::min(p.query_tile, p.queries - first_query);
-    load(0, b, first_query, count, p.queries, head, p.heads, p.features, p.query_tile, p.tile_dtype,
-         at<std::byte>(query_));
-    load(6, b, first_query, count, p.queries, head, p.heads, p.value_features, p.query_tile, p.tile_dtype,
-         at<std::byte>(dy_));
-    for (std::int64_t i = 0; i < count; ++i) {
-      for (const auto& [operand, row] : {std::pair{std::size_t{3}, y_row_}, {std::size_t{6}, dy_row_}})
-        load(operand, b, first_query + i, 1, p.queries, head, p.heads, p.value_features, 1, DType::float32,
-             at<std::byte>(row));
-      at(means_)[i] = rows.dot(at(y_row_), at(dy_row_), p.value_features);
-    }
+  void attend(std::int64_t b, std::int64_t head, std::int64_t first_query) {
+    const std::int64_t count = std::min(p.query_tile, p.queries - first_query), group = group_of(head);
+    const HeadRows result_rows = query_rows(b, head, first_query, p.value_features);
+    load(0, query_rows(b, head, first_query, p.features), p.query_tile, query_);
+    load(6, result_rows, p.query_tile, dy_);
+    for (std::int64_t i = 0; i < count; ++i)
+      at(means_)[i] =
+          rows.dot(floats(3, result_rows, i, at(y_row_)), floats(6, result_rows, i, at(dy_row_)), p.value_features);
     const std::int64_t statistics_row = (b * p.heads + head) * p.queries + first_query;
     const float *maximum = statistics(4) + statistics_row, *total = statistics(5) + statistics_row;
     std::fill_n(at(dquery_), p.query_tile * p.features, 0.0f);
     const std::int64_t end = keys_before(first_query + count);
     for (std::int64_t first = 0; first < end; first += p.key_tile) {
       const std::int64_t width = std::min(p.key_tile, p.keys - first);
-      load(1, b, first, width, p.keys, group, p.groups, p.features, p.key_tile, p.tile_dtype, at<std::byte>(key_));
-      load(2, b, first, width, p.keys, group, p.groups, p.value_features, p.key_tile, p.tile_dtype,
-           at<std::byte>(value_));
+      load(1, key_rows(b, group, first, p.features), p.key_tile, key_);
+      load(2, key_rows(b, group, first, p.value_features), p.key_tile, value_);
       scores_product_(at(query_), at(key_), at(scores_), at(own_));
       weights_product_(at(dy_), at(value_), at(weights_), at(own_));
       for (std::int64_t i = 0; i < p.query_tile; ++i) {
@@ -353,7 +365,7 @@ class BackwardWorker : public Worker {
       dkey_product_(at(scores_tile_), at(query_), at(dkey_) + first * p.features, at(own_));
       dquery_product_(at(scores_tile_), at(key_), at(dquery_), at(own_));
     }
-    store(at(dquery_), 0, b, first_query, count, p.queries, head, p.heads, p.features);
+    store(at(dquery_), 0, query_rows(b, head, first_query, p.features));
   }
 
   TileProduct scores_product_, weights_product_, dvalue_product_, dkey_product_, dquery_product_;
