@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/reference/kernel.h"
 #include "backend/reference/kernels.h"
@@ -64,6 +65,21 @@ constexpr BinaryFormula binary_formulas[] = {
     {&op::logical_or, [](double a, double b) { return a != 0 || b != 0 ? 1.0 : 0.0; }},
 };
 
+// Doubles do not hold every int64.
+struct IntegerFormula {
+  const Op* op;
+  std::int64_t (*of)(std::int64_t a, std::int64_t b);
+};
+constexpr IntegerFormula integer_formulas[] = {
+    {&op::bitwise_and, [](std::int64_t a, std::int64_t b) { return a & b; }},
+    {&op::bitwise_or, [](std::int64_t a, std::int64_t b) { return a | b; }},
+    {&op::bitwise_xor, [](std::int64_t a, std::int64_t b) { return a ^ b; }},
+    {&op::shift_left, bits::shift_left},
+    {&op::shift_right, bits::shift_right},
+    {&op::gcd, bits::gcd},
+    {&op::lcm, bits::lcm},
+};
+
 auto formula_of(const Node& node, const auto& formulas) {
   for (const auto& formula : formulas)
     if (node.is(*formula.op)) return formula.of;
@@ -92,6 +108,19 @@ KernelPlan binary(const KernelRequest& request) {
                            walk = operand_walk<2>(request.node)](Operands x, Results y) {
     std::int64_t i = 0;
     walk([&](std::int64_t a, std::int64_t b) { y[0][i++] = f(x[0][a], x[1][b]); });
+  });
+}
+
+KernelPlan integer_binary(const KernelRequest& request) {
+  return plain_kernel(request, [f = formula_of(request.node, integer_formulas), walk = operand_walk<2>(request.node),
+                                dtype = request.node.types()[0].dtype](const KernelArguments& arguments) {
+    visit(dtype, [&]<class T>(T*) {
+      const auto *a = static_cast<const T*>(arguments.inputs[0]), *b = static_cast<const T*>(arguments.inputs[1]);
+      auto* y = static_cast<T*>(arguments.outputs[0]);
+      walk([&](std::int64_t i, std::int64_t j) {
+        *y++ = convert<T>(f(convert<std::int64_t>(a[i]), convert<std::int64_t>(b[j])));
+      });
+    });
   });
 }
 

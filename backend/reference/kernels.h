@@ -10,6 +10,7 @@ std::span<const KernelRow> table();
 // elementwise.cpp
 KernelPlan unary(const KernelRequest& request);
 KernelPlan binary(const KernelRequest& request);
+KernelPlan integer_binary(const KernelRequest& request);
 KernelPlan select(const KernelRequest& request);
 KernelPlan cast(const KernelRequest& request);
 

@@ -1,4 +1,6 @@
 // Pictures: (batch, height, width, channels) or one of them.
+#include <cmath>
+
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/reduce.h"
 #include "layers/operations/functions.h"
@@ -53,6 +55,40 @@ struct UnfoldFields {
     field("dilation", &UnfoldFields::dilation, "distance of the elements of a block");
     field("padding", &UnfoldFields::padding, "zeros around the picture");
     field("stride", &UnfoldFields::stride, "from block to block");
+  }
+};
+struct FoldFields {
+  Tree output_size, kernel_size, dilation = 1, padding = 0, stride = 1;
+  static void describe(auto&& field) {
+    field("output_size", &FoldFields::output_size, "of the picture, one or [height, width]", required());
+    field("kernel_size", &FoldFields::kernel_size, "of a block, one or [height, width]", required());
+    field("dilation", &FoldFields::dilation, "distance of the elements of a block");
+    field("padding", &FoldFields::padding, "cut off around the picture");
+    field("stride", &FoldFields::stride, "from block to block");
+  }
+};
+struct BlurFields {
+  std::vector<std::int64_t> kernel_size{3, 3};
+  std::vector<double> sigma{1, 1};
+  std::optional<DataFormat> data_format;
+  static void describe(auto&& field) {
+    field("kernel_size", &BlurFields::kernel_size, "[height, width] of the filter");
+    field("sigma", &BlurFields::sigma, "standard deviations, in points");
+    field("data_format", &BlurFields::data_format, "where the channels are; null: last");
+  }
+};
+struct SimilarityFields {
+  double max_val = 1;
+  std::int64_t filter_size = 11;
+  double filter_sigma = 1.5, k1 = 0.01, k2 = 0.03;
+  std::optional<DataFormat> data_format;
+  static void describe(auto&& field) {
+    field("max_val", &SimilarityFields::max_val, "the largest value of a point");
+    field("filter_size", &SimilarityFields::filter_size, "of the Gaussian window", between(1, 255));
+    field("filter_sigma", &SimilarityFields::filter_sigma, "standard deviation of the window, in points");
+    field("k1", &SimilarityFields::k1, "steadies the comparison of means");
+    field("k2", &SimilarityFields::k2, "steadies that of variances");
+    field("data_format", &SimilarityFields::data_format, "where the channels are; null: last");
   }
 };
 // Two of the three numbers of either axis tell the third.
@@ -207,6 +243,124 @@ Value unfold(const UnfoldFields& f, const Operands& in) {
   return emit::reshape(turned, {turned.shape()[0], channels * w.size[0] * w.size[1], turned.shape()[3]});
 }
 
+// Blocks as `unfold` cuts them, added up where they overlap: (batch, channels, height, width).
+Value fold(const FoldFields& f, const Operands& in) {
+  const auto size = two(f.output_size), kernel = two(f.kernel_size), dilation = two(f.dilation),
+             padding = two(f.padding), stride = two(f.stride);
+  emit::want_rank(in[0].shape(), 3);
+  std::array<std::int64_t, 2> blocks{}, padded{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    constexpr std::int64_t most = 1 << 16;
+    need(padding[i] >= 0 && padding[i] <= most && size[i] >= 1 && size[i] <= most,
+         "got output_size {} and padding {}, wanted sizes up to {}", size[i], padding[i], most);
+    padded[i] = size[i] + 2 * padding[i];
+    blocks[i] = window_axis(padded[i], kernel[i], stride[i], dilation[i], Padding::valid).output;
+  }
+  const std::int64_t parts = count_of_parts(kernel[0] * kernel[1]);
+  const std::int64_t rows = emit::known_size(in[0].shape(), 1);
+  need(rows % parts == 0, "got {} rows, wanted a multiple of the {} elements of a block", rows, parts);
+  emit::want_size(in[0].shape(), 2, blocks[0] * blocks[1]);
+  const std::int64_t batch = in[0].shape()[0], channels = rows / parts;
+  const Value x = emit::reshape(in[0], {batch, channels, parts, blocks[0], blocks[1]});
+  Value sum;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    Value y = ops::squeeze(ops::slice_axis(x, 2, part, part + 1), 2);  // batch, channels, rows, columns
+    const std::array<std::int64_t, 2> place{part / kernel[1] * dilation[0], part % kernel[1] * dilation[1]};
+    std::vector<std::int64_t> before(4, 0), after(4, 0);
+    for (int i = 0; i < 2; ++i) {  // zeros between the blocks
+      const auto at = static_cast<std::size_t>(i);
+      std::vector<std::int64_t> gap(5, 0);
+      gap[at + 3] = stride[at] - 1;
+      y = ops::pad(ops::expand_dims(y, i + 3), std::vector<std::int64_t>(5, 0), gap);
+      Shape spread = y.shape().first(i + 2);
+      spread.append(blocks[at] * stride[at]);
+      y = emit::reshape(y, spread + y.shape().from(i + 4));
+      y = ops::slice_axis(y, i + 2, 0, (blocks[at] - 1) * stride[at] + 1);
+      before[at + 2] = place[at];
+      after[at + 2] = padded[at] - place[at] - y.shape()[i + 2];
+    }
+    y = ops::pad(y, before, after);
+    sum = part == 0 ? y : sum + y;
+  }
+  return ops::slice(sum, {0, 0, padding[0], padding[1]},
+                    {whole_axis, whole_axis, padding[0] + size[0], padding[1] + size[1]});
+}
+
+// exp(-½ (x / sigma)²) around the middle, with sum 1.
+std::vector<double> gaussian(std::int64_t size, double sigma) {
+  std::vector<double> weights;
+  double total = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const double x = (static_cast<double>(i) - static_cast<double>(size - 1) / 2) / sigma;
+    weights.push_back(std::exp(-0.5 * x * x));
+    total += weights.back();
+  }
+  for (double& weight : weights) weight /= total;
+  return weights;
+}
+
+// Each channel on its own by one kernel.
+Value filtered(Value x, std::array<std::int64_t, 2> size, const std::vector<double>& kernel, Padding padding) {
+  const std::int64_t channels = emit::known_size(x.shape(), 3);
+  std::vector<double> repeated;
+  for (double weight : kernel)
+    repeated.insert(repeated.end(), static_cast<std::size_t>(count_of_parts(channels)), weight);
+  const Tensor weights = Tensor::of<double>({size[0], size[1], 1, channels}, std::span<const double>(repeated));
+  return ops::conv(x, x.graph().constant(weights.cast(x.dtype())),
+                   {.strides = {1, 1}, .dilations = {1, 1}, .padding = padding, .groups = channels});
+}
+
+std::vector<double> outer(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> products;
+  for (double x : a)
+    for (double y : b) products.push_back(x * y);
+  return products;
+}
+
+Value gaussian_blur(const BlurFields& f, const Operands& in) {
+  need(f.kernel_size.size() == 2 && f.sigma.size() == 2, "got {} sizes and {} sigmas, wanted two", f.kernel_size.size(),
+       f.sigma.size());
+  for (std::int64_t size : f.kernel_size) need(size >= 1 && size <= 255, "got kernel_size {}, wanted 1 to 255", size);
+  const std::array<std::int64_t, 2> size{f.kernel_size[0], f.kernel_size[1]};
+  // As Keras lays it out, which for sizes that differ is no product of a column and a row.
+  const std::vector<double> kernel = outer(gaussian(size[1], f.sigma[1]), gaussian(size[0], f.sigma[0]));
+  return on_batches(f.data_format, real(in[0]), [&](Value x) { return filtered(x, size, kernel, Padding::same); });
+}
+
+// Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity" (2004).
+Value similarity(const SimilarityFields& f, const Operands& in) {
+  auto [a, b] = in.real_pair();
+  const bool single = a.shape().rank() == 3;
+  need((single || a.shape().rank() == 4) && a.shape().rank() == b.shape().rank(),
+       "got {} and {}, wanted two pictures or batches of them", a.shape(), b.shape());
+  for (Value* x : {&a, &b}) {
+    if (single) *x = ops::expand_dims(*x, 0);
+    if (f.data_format == DataFormat::channels_first) *x = emit::channels_last(*x);
+  }
+  const std::vector<double> line = gaussian(f.filter_size, f.filter_sigma), kernel = outer(line, line);
+  const auto mean = [&](Value x) { return filtered(x, {f.filter_size, f.filter_size}, kernel, Padding::valid); };
+  const double c1 = std::pow(f.k1 * f.max_val, 2), c2 = std::pow(f.k2 * f.max_val, 2);
+  const Value mean_a = mean(a), mean_b = mean(b), both = mean_a * mean_b;
+  const Value squares = ops::square(mean_a) + ops::square(mean_b);
+  const Value covariance = mean(a * b) - both, variances = mean(ops::square(a)) + mean(ops::square(b)) - squares;
+  const Value map = ((both * 2.0 + c1) * (covariance * 2.0 + c2)) / ((squares + c1) * (variances + c2));
+  const Value y = ops::cast(ops::mean(map, {1, 2, 3}), in[0].dtype());
+  return single ? ops::squeeze(y, 0) : y;
+}
+
+// How steep the picture is downwards and to the right, by Sobel's filters, on a new last axis.
+Value sobel_edges(const FormatField& f, const Operands& in) {
+  emit::want_rank(in[0].shape(), 4);
+  const bool first = f.data_format == DataFormat::channels_first;
+  Value x = real(first ? emit::channels_last(in[0]) : in[0]);
+  for (int axis : {1, 2})  // mirrored at the border
+    x = ops::concat({ops::slice_axis(x, axis, 1, 2), x, ops::slice_axis(x, axis, -2, -1)}, axis);
+  const Value down = filtered(x, {3, 3}, outer({-1, 0, 1}, {1, 2, 1}), Padding::valid);
+  const Value right = filtered(x, {3, 3}, outer({1, 2, 1}, {-1, 0, 1}), Padding::valid);
+  const Value y = ops::concat({ops::expand_dims(down, 4), ops::expand_dims(right, 4)}, 4);
+  return first ? ops::transpose(y, {0, 3, 1, 2, 4}) : y;
+}
+
 // What stands before and after an axis, of which two of three numbers are given.
 std::array<std::int64_t, 2> sides(std::optional<std::int64_t> before, std::optional<std::int64_t> after,
                                   std::optional<std::int64_t> rest) {
@@ -253,6 +407,12 @@ Rows images() {
       pictures.operation<PadFields>("PadImages", "images", "Zeros around pictures.", pad_images),
       pictures.operation<CropFields>("CropImages", "images", "Pictures with their margins taken off.", crop_images),
       neural.operation<UnfoldFields>("Unfold", "x", "The blocks of a picture, channels first, as columns.", unfold),
+      neural.operation<FoldFields>("Fold", "x", "Blocks put back into a picture, channels first, and added up.", fold),
+      pictures.operation<BlurFields>("GaussianBlur", "images", "Pictures through a Gaussian filter.", gaussian_blur),
+      pictures.operation<SimilarityFields>("SSIM", "image1, image2", "How alike two pictures are in structure.",
+                                           similarity),
+      pictures.operation<FormatField>("SobelEdges", "images", "The slopes of pictures, downwards and to the right.",
+                                      sobel_edges),
   };
 }
 

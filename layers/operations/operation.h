@@ -179,5 +179,7 @@ Rows products();
 Rows activations();
 Rows networks();  // normalisation, convolution, pooling, losses
 Rows images();
+Rows bits();      // of integers, and their divisors
+Rows spectral();  // Fourier transforms
 
 }  // namespace nacre::operations

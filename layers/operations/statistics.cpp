@@ -72,6 +72,14 @@ struct BincountFields {
     field("sparse", &BincountFields::sparse, "sparse tensors are not supported");
   }
 };
+struct HistogramFields {
+  std::int64_t bins = 10;
+  std::optional<std::vector<double>> range;
+  static void describe(auto&& field) {
+    field("bins", &HistogramFields::bins, "how many", between(1, 65536));
+    field("range", &HistogramFields::range, "[lowest, highest] that count; null: of all elements");
+  }
+};
 // The quantiles of x along its last axis as they stand in `levels`, on new leading axes when it is a list.
 Value quantile_along(Value x, const Tree& levels, const std::string& method) {
   if (levels.is_sequence()) {
@@ -169,6 +177,22 @@ Value bincount(const BincountFields& f, const Operands& in) {
   return counted(x, ops::broadcast_like(weights, x), f.minlength);
 }
 
+// Counts in equal bins, and their edges; the last bin holds its upper edge too.
+Values histogram(const HistogramFields& f, const Operands& in) {
+  const Value x = emit::reshape(real(in[0]), {unknown});
+  need(!f.range || f.range->size() == 2, "got {} numbers, wanted range: [lowest, highest]",
+       f.range ? f.range->size() : 0);
+  const Value low = f.range ? ops::scalar_like(x, f.range->front()) : ops::min(x);
+  const Value high = f.range ? ops::scalar_like(x, f.range->back()) : ops::max(x);
+  const Value index = ops::iota(x.graph(), {x.dtype(), {f.bins + 1}}, 0);
+  const Value edges = low + index * ((high - low) / static_cast<double>(f.bins));
+  const Value inside = ops::logical_and(ops::greater_equal(x, low), ops::less_equal(x, high));
+  const Value bin = f.bins == 1 ? ops::fill_like(ops::cast(x, DType::int32), 0)
+                                : places_among(ops::slice_axis(edges, 0, 1, f.bins), x, true);
+  return {ops::cast(counted(bin, ops::cast(inside, DType::float32), f.bins), in[0].dtype()),
+          ops::cast(edges, in[0].dtype())};
+}
+
 }  // namespace
 
 Value order(Value x, int axis, bool descending) {
@@ -233,6 +257,8 @@ Rows statistics() {
                                    return places_among(bounds, x, f.side == "right");
                                  }),
       numpy.operation<BincountFields>("Bincount", "x", "How often each number occurs along the last axis.", bincount),
+      numpy.operation<HistogramFields>("Histogram", "x", "How many elements lie in each of equal bins, and the edges.",
+                                       histogram),
   };
 }
 

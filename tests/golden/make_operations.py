@@ -45,6 +45,12 @@ def draw(kind, shape):
         return random.integers(0, 3, shape).astype("int32")
     if kind == "long":
         return random.integers(-4, 5, shape).astype("int64")
+    if kind == "byte":
+        return random.integers(0, 256, shape).astype("uint8")
+    if kind == "shift":
+        return random.integers(0, 60, shape).astype("int64")
+    if kind == "count":
+        return random.integers(0, 5000, shape).astype("int32")
     if kind == "bool":
         return random.integers(0, 2, shape).astype("bool")
     if kind == "half":
@@ -407,6 +413,46 @@ case(lambda x: ops.image.crop_images(x, top_cropping=1, right_cropping=2, target
 if hasattr(ops.nn, "unfold"):
     case(lambda x: ops.nn.unfold(x, (2, 3), padding=1, stride=2), ("any", 2, 3, 4, 5), static=True)
 
+for name in "bitwise_and bitwise_or bitwise_xor".split():
+    for kind in ("int", "long", "byte"):
+        case(getattr(ops, name), (kind, 2, 5), (kind, 1, 5))
+for name in "bitwise_left_shift left_shift bitwise_right_shift right_shift".split():
+    case(getattr(ops, name), ("int", 2, 5), ("index", 2, 5))
+    case(getattr(ops, name), ("long", 2, 5), ("shift", 2, 5))
+for name in "bitwise_not bitwise_invert".split():
+    for kind in ("int", "long", "byte"):
+        case(getattr(ops, name), (kind, 2, 5))
+for name in "gcd lcm".split():
+    case(getattr(ops, name), ("count", 3, 5), ("count", 3, 5))
+    case(getattr(ops, name), ("int", 3, 5), ("int", 3, 5))
+F = ("any", 2, 3, 8)
+case(lambda x, y: ops.fft((x, y)), F, F)
+case(lambda x, y: ops.fft((x, y)), ("any", 2, 7), ("any", 2, 7))
+case(lambda x, y: ops.fft2((x, y)), ("any", 2, 5, 4), ("any", 2, 5, 4))
+case(lambda x, y: ops.ifft2((x, y)), ("any", 2, 5, 4), ("any", 2, 5, 4))
+case(ops.rfft, F)
+case(ops.rfft, ("any", 2, 7))
+case(lambda x: ops.rfft(ops.stop_gradient(x), 5), F)  # TensorFlow has no gradient of what is cut off
+case(lambda x: ops.rfft(x, 11), F)
+case(lambda x, y: ops.irfft((x, y)), ("any", 2, 5), ("any", 2, 5))
+case(lambda x, y: ops.irfft((ops.stop_gradient(x), ops.stop_gradient(y)), 7), ("any", 2, 5), ("any", 2, 5))
+case(lambda x, y: ops.irfft((x, y), 12), ("any", 2, 5), ("any", 2, 5))
+case(lambda x: ops.extract_sequences(x, 4, 3), ("any", 2, 3, 12))
+case(lambda x: ops.stft(x, 6, 3, 8), ("any", 2, 20))
+case(lambda x: ops.stft(x, 5, 2, 8, window="hamming", center=False), ("any", 2, 20))
+case(lambda x: ops.stft(x, 8, 4, 8, window=None), ("any", 2, 3, 20))
+S2 = ("any", 2, 6, 5)
+case(lambda x, y: ops.istft((x, y), 6, 3, 8), S2, S2)
+case(lambda x, y: ops.istft((x, y), 8, 3, 8, length=15), S2, S2)
+case(lambda x, y: ops.istft((x, y), 8, 4, 8, window=None, center=False), S2, S2)
+case(ops.histogram, ("any", 30))
+case(lambda x: ops.histogram(x, bins=4, range=(-1.0, 2.0)), ("any", 30))
+case(ops.image.gaussian_blur, P)
+case(lambda x: ops.image.gaussian_blur(x, (5, 3), (0.7, 1.4)), P)
+case(lambda x: ops.image.sobel_edges(x), P)
+case(lambda x, y: ops.image.ssim(x, y, filter_size=5), P, P)
+case(lambda x: ops.nn.fold(x, (5, 6), (2, 3), padding=1, stride=2), ("any", 2, 12, 9), static=True)
+case(lambda x: ops.nn.fold(x, 4, 2, dilation=2), ("any", 2, 8, 4), static=True)
 
 def stored(group, name, array):
     array = np.asarray(array)

@@ -1,5 +1,7 @@
 #include "tests/support/op_cases.h"
 
+#include "backend/graph/ops/bitwise.h"
+
 namespace nacre::test {
 
 namespace {
@@ -102,6 +104,13 @@ std::vector<OpRecord> elementwise_records() {
       binary("maximum_int32", ops::maximum, {-9, 9}, {-9, 9}, DType::int32),
       binary("modulo", ops::modulo, {-3, 3}, {0.7, 2}),
       binary("modulo_int64", ops::modulo, {-20, 20}, {1, 5}, DType::int64),
+      binary("bitwise_and", ops::bitwise_and, {-99, 99}, {-99, 99}, DType::int32),
+      binary("bitwise_or", ops::bitwise_or, {0, 99}, {0, 99}, DType::uint8),
+      binary("bitwise_xor", ops::bitwise_xor, {-99, 99}, {-99, 99}, DType::int64),
+      binary("shift_left", ops::shift_left, {-99, 99}, {-2, 70}, DType::int64),
+      binary("shift_right", ops::shift_right, {-99, 99}, {-2, 40}, DType::int32),
+      binary("gcd", ops::gcd, {-99, 99}, {-99, 99}, DType::int32),
+      binary("lcm", ops::lcm, {-99, 99}, {-99, 99}, DType::int64),
       binary("equal", ops::equal, small, small, DType::int32),
       binary("not_equal", ops::not_equal, small, small, DType::int64),
       binary("less", ops::less),

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "backend/graph/ops/attention.h"
+#include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/branch.h"
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/elementwise.h"

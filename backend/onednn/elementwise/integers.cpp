@@ -1,6 +1,7 @@
 #include "backend/onednn/elementwise/integers.h"
 
 #include "backend/core/parallel.h"
+#include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/onednn/elementwise/access.h"
 
@@ -42,6 +43,13 @@ constexpr Formula formulas[] = {
     {&op::maximum, [](Integer a, Integer b, Integer) { return a < b ? b : a; }},
     {&op::minimum, [](Integer a, Integer b, Integer) { return a < b ? a : b; }},
     {&op::modulo, [](Integer a, Integer b, Integer) { return modulo(a, b); }},
+    {&op::bitwise_and, [](Integer a, Integer b, Integer) { return a & b; }},
+    {&op::bitwise_or, [](Integer a, Integer b, Integer) { return a | b; }},
+    {&op::bitwise_xor, [](Integer a, Integer b, Integer) { return a ^ b; }},
+    {&op::shift_left, [](Integer a, Integer b, Integer) { return bits::shift_left(a, b); }},
+    {&op::shift_right, [](Integer a, Integer b, Integer) { return bits::shift_right(a, b); }},
+    {&op::gcd, [](Integer a, Integer b, Integer) { return bits::gcd(a, b); }},
+    {&op::lcm, [](Integer a, Integer b, Integer) { return bits::lcm(a, b); }},
     {&op::equal, [](Integer a, Integer b, Integer) -> Integer { return a == b; }},
     {&op::not_equal, [](Integer a, Integer b, Integer) -> Integer { return a != b; }},
     {&op::less, [](Integer a, Integer b, Integer) -> Integer { return a < b; }},
