@@ -111,7 +111,8 @@ void pad(Steps& steps, Arguments& in) {
                   fields_of_pairs({{"pad_width", in.constant("paddings")}, {"mode", mode}}));
 }
 
-// A size that is known only when the model runs is what is left; where the batch's is another such, the layer keeps it.
+// A size that is known only when the model runs is what is left; where the batch's is another such, the layer keeps it,
+// which is right when the size is that of the tensor's own batch.
 void reshape(Steps& steps, Arguments& in) {
   const Tree x = in.tensor("tensor"), shape = in.sizes("shape");
   if (shape.is_null())
@@ -122,6 +123,8 @@ void reshape(Steps& steps, Arguments& in) {
     const Tree* first = sizes[0].find("config");
     const Tree* axis = first ? first->find("axis") : nullptr;
     if (axis && *axis == Tree(0) && std::any_of(sizes.begin() + 1, sizes.end(), open)) {
+      if (!in.same_batch(x, (*first)["of"]))
+        throw Error("its shape begins with that of another tensor, which is not known to have the same batch").usage();
       steps.layer("Reshape", x, fields_of_pairs({{"target_shape", Tree::Sequence(sizes.begin() + 1, sizes.end())}}));
       return;
     }

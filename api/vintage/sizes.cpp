@@ -88,7 +88,8 @@ std::string_view first_argument(std::string_view function) {
                               {"add", "x"},
                               {"subtract", "x"},
                               {"sub", "x"},
-                              {"floordiv", "x"}};
+                              {"floordiv", "x"},
+                              {"reshape", "tensor"}};
   for (const auto& [name, argument] : names)
     if (name == function) return argument;
   return {};
@@ -119,12 +120,107 @@ std::optional<GraphCall> call_of_entry(const Tree& entry) {
   return call;
 }
 
+// Of a tensor, as operand() has it.
+std::optional<std::string> layer_of(const Tree& tensor) {
+  const Tree* config = tensor.find("config");
+  const Tree* history = config ? config->find("keras_history") : nullptr;
+  if (!history || !history->is_sequence() || history->items().empty()) return std::nullopt;
+  return history->items()[0].as_string();
+}
+
+// The layers whose results stand in a tree.
+void find_layers(const Tree& tree, std::vector<std::string>& names) {
+  if (is_operand(tree) && tree.items()[0] != Tree("_CONSTANT_VALUE")) names.push_back(tree.items()[0].as_string());
+  if (tree.is_sequence())
+    for (const Tree& item : tree.items()) find_layers(item, names);
+  else if (tree.is_mapping())
+    for (const Tree::Entry& entry : tree.entries()) find_layers(entry.value, names);
+}
+
+// Lambdas and operations may do anything; a model may hold them.
+bool may_change_batch(const Tree& tree) {
+  if (tree.is_sequence()) return std::any_of(tree.items().begin(), tree.items().end(), may_change_batch);
+  if (!tree.is_mapping()) return false;
+  if (const Tree* name = tree.find("class_name"); name && (*name == Tree("Lambda") || is_tensorflow_operation(tree)))
+    return true;
+  if (const Tree* axis = tree.find("axis"); axis && *axis == Tree(0)) return true;  // of a Concatenate
+  return std::any_of(tree.entries().begin(), tree.entries().end(),
+                     [](const Tree::Entry& entry) { return may_change_batch(entry.value); });
+}
+
+// A constant of two axes or more may bring axes of its own to the front.
+bool holds_matrix(const Tree& tree) {
+  const auto is_list = [](const Tree& item) { return item.is_sequence() && !is_operand(item); };
+  if (tree.is_mapping())
+    return std::any_of(tree.entries().begin(), tree.entries().end(), [&](const Tree::Entry& entry) {
+      const Tree& value = entry.value;
+      return is_list(value) && std::any_of(value.items().begin(), value.items().end(), is_list);
+    });
+  return tree.is_sequence() && std::any_of(tree.items().begin(), tree.items().end(), holds_matrix);
+}
+
+// Functions of each element, or of pairs of them.
+bool is_of_elements(std::string_view function) {
+  constexpr std::string_view names[] = {
+      "abs",  "add",      "cast",     "divide", "elu",     "exp",  "gelu",    "identity", "leaky_relu", "log",    "maximum",
+      "minimum", "multiply", "negative", "relu",   "relu6",   "selu", "sigmoid", "softplus", "sqrt",       "square", "subtract",
+      "swish", "tanh",     "truediv"};
+  return std::find(std::begin(names), std::end(names), function) != std::end(names);
+}
+
 }  // namespace
 
 Sizes::Sizes(const Tree& layers) {
-  for (const Tree& entry : layers.items())
-    if (const Tree* name = entry.find("name"); is_tensorflow_operation(entry) && name && name->is_string())
-      operations_.emplace(name->as_string(), &entry);
+  for (const Tree& entry : layers.items()) {
+    const Tree* name = entry.find("name");
+    if (!name || !name->is_string()) continue;
+    entries_.emplace(name->as_string(), &entry);
+    if (is_tensorflow_operation(entry)) operations_.emplace(name->as_string(), &entry);
+  }
+}
+
+bool Sizes::same_batch(const Tree& a, const Tree& b) const {
+  if (a == b) return true;
+  Known known;
+  const auto has = [&](const Tree& tensor) {
+    const std::optional<std::string> name = layer_of(tensor);
+    return name && has_batch(*name, known, 0);
+  };
+  return has(a) && has(b);
+}
+
+bool Sizes::has_batch(const std::string& name, Known& known, int depth) const {
+  constexpr int deepest = 1000;
+  const auto entry = entries_.find(name);
+  if (entry == entries_.end() || depth > deepest) return false;
+  if (const auto found = known.find(name); found != known.end()) return found->second;
+  known.emplace(name, false);  // no layer stands on itself
+  return known[name] = keeps_batch(*entry->second, known, depth);
+}
+
+bool Sizes::keeps_batch(const Tree& entry, Known& known, int depth) const {
+  if (entry["class_name"] == Tree("InputLayer")) return true;
+  const Tree* nodes = entry.find("inbound_nodes");
+  if (!nodes || nodes->items().empty()) return false;
+  std::vector<std::string> names;
+  find_layers(*nodes, names);
+  if (names.empty()) return false;
+  for (const std::string& name : names)
+    if (!operations_.contains(name) || !computes(*operations_.at(name)))
+      if (!has_batch(name, known, depth + 1)) return false;
+  if (!is_tensorflow_operation(entry)) return !may_change_batch(entry);
+  const std::optional<GraphCall> call = call_of_entry(entry);
+  if (!call) {
+    const Tree* function = entry["config"].find("function");
+    return function && function->is_string() && is_of_elements(last_part(function->as_string())) && !holds_matrix(*nodes);
+  }
+  const Tree* shape = call->function == "reshape" ? call->arguments.find("shape") : nullptr;
+  if (!shape) return is_of_elements(call->function) && !holds_matrix(*nodes);
+  const Tree sizes = of(*shape);
+  const Tree* size = sizes.is_sequence() && !sizes.items().empty() ? sizes.items()[0].find("config") : nullptr;
+  if (!size || !size->find("axis") || (*size)["axis"] != Tree(0)) return false;
+  const std::optional<std::string> name = layer_of((*size)["of"]);
+  return name && has_batch(*name, known, depth + 1);
 }
 
 Tree Sizes::of(const Tree& argument) const {

@@ -32,12 +32,18 @@ class Sizes {
   // {of: tensor, axis: 1}, {of: tensor} for all of them, or {function: multiply, operands: [a, b]}. Null: it is none.
   Tree of(const Tree& argument) const;
   bool computes(const Tree& entry) const;  // whether the entry is such an operation
+  // Whether the first axes of two tensors, as operand() has them, are provably one batch: both are the same tensor, or
+  // come from the model's inputs by layers and operations that keep that axis.
+  bool same_batch(const Tree& a, const Tree& b) const;
 
  private:
+  using Known = std::map<std::string, bool>;  // whether the results of a layer have the batch
+  bool has_batch(const std::string& name, Known& known, int depth) const;
+  bool keeps_batch(const Tree& entry, Known& known, int depth) const;
   Tree evaluate(const Tree& argument, int& budget) const;
   Tree evaluate_call(const GraphCall& call, const Tree& reference, int& budget) const;
 
-  std::map<std::string, const Tree*> operations_;
+  std::map<std::string, const Tree*> entries_, operations_;
 };
 
 // The arguments of one call, each of which must be asked for: what is left over has an effect that nobody knows.
@@ -51,6 +57,7 @@ class Arguments {
   bool flag(std::string_view name);
   std::string lower_case(std::string_view name, std::string_view fallback);
   Tree sizes(std::string_view name);  // as Sizes::of() has it
+  bool same_batch(const Tree& a, const Tree& b) const { return sizes_.same_batch(a, b); }
   void refuse_others(std::string_view function) const;
 
  private:

@@ -572,6 +572,15 @@ TEST(VintageOperations, ShapesOfTensorsMayShapeOthers) {
   expect_near(reshaped("", R"([["batch", 0, 0], ["steps", 0, 0], 3, 1])"), x.reshaped({2, 2, 3, 1}), 0);
   expect_near(reshaped("", R"(["f", 0, 0])"), x, 0);
   expect_near(reshaped(entry("product", "math.multiply", R"(["steps", 0, 0, {"y": 3}])") + ", ", R"([-1, ["product", 0, 0]])"), x.reshaped({2, 6}), 0);
+  // The batch of another tensor, when both have the model's.
+  const auto of_other = [&](std::string_view other) {
+    return with_operations(fmt::format("{}, {}, {}, {}, {}", shape, other, entry("g", "compat.v1.shape", R"(["o", 0, 0, {}])"),
+                                       entry("b", "__operators__.getitem", R"(["g", 0, 0, {"slice_spec": 0}])"),
+                                       entry("y", "reshape", R"(["x", 0, 0, {"shape": [["b", 0, 0], -1, ["steps", 0, 0]]}])")), "y");
+  };
+  expect_near(predict(open(of_other(entry("o", "nn.relu", R"(["x", 0, 0, {}])")), "2.9.0"), {x})[0], x.reshaped({2, 3, 2}), 0);
+  EXPECT_NE(message_of([&] { open(of_other(entry("o", "transpose", R"(["x", 0, 0, {"perm": [1, 0, 2]}])")), "2.9.0"); })
+                .find("its shape begins with that of another tensor, which is not known to have the same batch"), std::string::npos);
   EXPECT_NE(message_of([&] { open(with_operations(shape + ", " + entry("y", "math.multiply", R"(["x", 0, 0, {"y": ["batch", 0, 0]}])"), "y"), "2.9.0"); })
                 .find("layer 'y' (TFOpLambda): computing with the shape of a tensor as numbers is not supported"), std::string::npos);
 }
