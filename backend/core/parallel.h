@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -15,7 +16,8 @@ void set_threads(int count);
 int threads();
 
 // Calls body(begin, end) on disjoint ranges that cover [0, count). Ranges depend only on count, grain and
-// threads(), so sums taken per range are reproducible. `grain` is the least work worth a thread.
+// threads(), so sums taken per range are reproducible. `grain` is the least work worth a thread. What the body throws
+// reaches the caller when all ranges are done; of several exceptions one.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   const std::int64_t parts = std::min<std::int64_t>(threads(), count / std::max<std::int64_t>(grain, 1));
@@ -24,15 +26,24 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
     return;
   }
 #ifdef _OPENMP
-#pragma omp parallel for num_threads(static_cast <int>(parts)) schedule(static, 1)
-  for (std::int64_t part = 0; part < parts; ++part) body(count * part / parts, count * (part + 1) / parts);
+  const int team = static_cast<int>(parts);
+  std::exception_ptr failure;
+#pragma omp parallel for num_threads(team) schedule(static, 1)
+  for (std::int64_t part = 0; part < parts; ++part) try {
+      body(count * part / parts, count * (part + 1) / parts);
+    } catch (...) {
+#pragma omp critical(nacre_parallel_failure)
+      failure = std::current_exception();
+    }
+  if (failure) std::rethrow_exception(failure);
 #else
   for (std::int64_t part = 0; part < parts; ++part) body(count * part / parts, count * (part + 1) / parts);
 #endif
 }
 
 // Threads that work together on steps which follow each other. body(part, parts, barrier) runs once for each part, all
-// parts at the same time; barrier() lets none go on before all have come. There may be fewer parts than asked for.
+// parts at the same time; barrier() lets none go on before all have come. There may be fewer parts than asked for. The
+// body must not throw: the others would wait for it.
 template <class Body>
 void parallel_team(int parts, Body&& body) {
 #ifdef _OPENMP

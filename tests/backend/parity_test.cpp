@@ -49,15 +49,25 @@ TEST_P(Parity, AgreesWithTheReference) {
     for (std::uint64_t seed = 100; seed < (tolerance.real == DType::float32 ? 115 : 103); ++seed) {
       RandomStream random(RandomKey::of(seed, record().name));
       const OpCase sample = record().sample(random);
-      const auto specification = graph(sample, tolerance.real, reference_backend());
+      // The parts of attention round their results, which its kernels do not: there the specification computes in
+      // float32. The gradient reads y, whose rounding comes in once for each query.
+      const bool exact = backend().name() != "reference" && record().name.starts_with("attention");
+      const auto specification = graph(sample, exact ? DType::float32 : tolerance.real, reference_backend());
       const auto tested = graph(sample, tolerance.real, backend());
-      const std::vector<Tensor> inputs = draw_inputs(random, sample, tolerance.real, *specification);
+      const std::vector<Tensor> inputs = draw_inputs(random, sample, tolerance.real, *tested);
       SCOPED_TRACE(fmt::format("seed {}\n{}", seed, tested->text()));
-      const std::vector<Tensor> expected = interpret(*specification, inputs, reference_backend());
+      std::vector<Tensor> operands;
+      for (std::size_t i = 0; i < inputs.size(); ++i)
+        operands.push_back(inputs[i].cast(specification->inputs()[i].value.dtype()));
+      std::vector<Tensor> expected = interpret(*specification, operands, reference_backend());
+      for (std::size_t i = 0; i < expected.size(); ++i)
+        expected[i] = expected[i].cast(tested->outputs()[i].value.dtype());
       const std::vector<Tensor> actual = Executable(*tested, backend()).run(inputs);
       ASSERT_EQ(actual.size(), expected.size());
       for (std::size_t i = 0; i < expected.size(); ++i)
-        EXPECT_TRUE(close(actual[i], expected[i], tolerance.value)) << tested->outputs()[i].name;
+        EXPECT_TRUE(
+            close(actual[i], expected[i], (exact && tolerance.real != DType::float32 ? 3 : 1) * tolerance.value))
+            << tested->outputs()[i].name;
       if (HasFailure()) return;
     }
   }
@@ -80,9 +90,12 @@ TEST_P(Parity, GivesTheSameBitsWhenRunAgain) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, Parity, testing::Combine(testing::ValuesIn(backends().begin(), backends().end()), testing::ValuesIn(op_records())),
+INSTANTIATE_TEST_SUITE_P(Ops, Parity,
+                         testing::Combine(testing::ValuesIn(backends().begin(), backends().end()),
+                                          testing::ValuesIn(op_records())),
                          [](const auto& tested) {
-                           return fmt::format("{}_{}", std::get<0>(tested.param)->name(), std::get<1>(tested.param).name);
+                           return fmt::format("{}_{}", std::get<0>(tested.param)->name(),
+                                              std::get<1>(tested.param).name);
                          });
 
 }  // namespace

@@ -131,7 +131,9 @@ TEST(Confined, TimeIsLimited) {
       for (;;) clock();
     });
   });
-  EXPECT_EQ(text, "reading it takes more than 1 s\n  hint: the file is damaged or hostile");
+  // A machine with other work to do ends it by the clock, after twice the time.
+  const std::string seconds = text.find("than 2 s") != std::string::npos ? "2" : "1";
+  EXPECT_EQ(text, "reading it takes more than " + seconds + " s\n  hint: the file is damaged or hostile");
 }
 
 TEST(Confined, MemoryIsLimited) {

@@ -35,7 +35,8 @@ TEST(GraphText, IsOneLinePerNode) {
   EXPECT_EQ(graph.text(),
             "%0 = input{name=x}()  float32(None, 3)\n"
             "%1 = constant{value=float32(3, 1)[1, 2, 3]}()  float32(3, 1)  layer 'fc1' (Dense)\n"
-            "%2 = matmul{transpose_a=false, transpose_b=false, epilogue={bias=false, residual=false, activation=none}}(%0, %1)"
+            "%2 = matmul{transpose_a=false, transpose_b=false, epilogue={bias=false, residual=false, activation=none, alpha=0, "
+            "beta=0}}(%0, %1)"
             "  float32(None, 1)  layer 'fc1' (Dense)\n"
             "%3 = sum{axes=[1], keepdims=false}(%2)  float32(None,)\n"
             "output y = %3\n");
