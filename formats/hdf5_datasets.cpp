@@ -2,6 +2,7 @@
 #include <array>
 #include <iterator>
 
+#include "formats/hdf5_chunks.h"
 #include "formats/hdf5_values.h"
 
 namespace nacre::hdf5 {
@@ -45,6 +46,7 @@ Tensor read_tensor(const OpenFile& file, std::string_view path, std::int64_t beg
   }
   Tensor tensor = Tensor::uninitialised(type);
   if (tensor.size() == 0) return tensor;
+  check_chunks(file, path, dataset.id.get(), dataset.shape, all ? 0 : begin, all ? dataset.shape.rank() ? dataset.shape[0] : 0 : end, !all);
   const hid_t file_space = all ? H5S_ALL : dataset.space.get();
   if (H5Dread(dataset.id.get(), reading.memory.get(), all ? H5S_ALL : memory_space.get(), file_space, H5P_DEFAULT, tensor.raw_writable()) < 0)
     throw damaged(file, path, "read");
@@ -114,6 +116,7 @@ std::vector<std::string> Dataset::texts() const {
   const std::uint64_t declared = count * std::max<std::uint64_t>(H5Tget_size(dataset.type.get()), sizeof(char*));
   check_layout(*file_, path_, dataset.id.get(), declared);
   if (declared > most_text) throw error_in(*file_, path_, fmt::format("its texts are longer than {} MiB", most_text >> 20));
+  if (dataset.shape.rank() > 0) check_chunks(*file_, path_, dataset.id.get(), dataset.shape, 0, dataset.shape[0], false);
   if (H5Tis_variable_str(dataset.type.get()) > 0) check_text_heap(*file_, path_, dataset.id.get(), dataset.space.get(), count);
   // Many variable texts may lie at one place of the file, so they are read by parts and their sum is watched. None
   // is longer than the file.

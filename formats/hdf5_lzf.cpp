@@ -6,19 +6,19 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <span>
 
 namespace nacre::hdf5 {
 
 namespace {
 
-constexpr H5Z_filter_t lzf_filter = 32000;
 constexpr std::size_t best_ratio = 132;  // three bytes stand for 264 at most, two for 8
 
 // Literal runs (0 to 31: that many bytes and one follow) and copies of what was unpacked before (length in the upper
 // three bits, more in a second byte when all are set; distance in 13 bits). False when it does not come out at the end
 // of both.
-bool unpack(std::span<const unsigned char> packed, std::span<unsigned char> out) {
+}  // namespace
+
+bool unpack_lzf(std::span<const unsigned char> packed, std::span<unsigned char> out) {
   std::size_t in = 0, place = 0;
   while (in < packed.size()) {
     const std::size_t control = packed[in++];
@@ -43,6 +43,8 @@ bool unpack(std::span<const unsigned char> packed, std::span<unsigned char> out)
   return place == out.size();
 }
 
+namespace {
+
 // Buffers belong to the library, which frees them with H5free_memory.
 std::size_t filter(unsigned flags, std::size_t parameter_count, const unsigned parameters[], std::size_t size,
                    std::size_t* capacity, void** buffer) {
@@ -52,7 +54,7 @@ std::size_t filter(unsigned flags, std::size_t parameter_count, const unsigned p
   void* out = H5allocate_memory(unpacked, false);
   if (!out) return 0;
   const std::span from(static_cast<const unsigned char*>(*buffer), size);
-  if (!unpack(from, {static_cast<unsigned char*>(out), unpacked})) {
+  if (!unpack_lzf(from, {static_cast<unsigned char*>(out), unpacked})) {
     H5free_memory(out);
     return 0;
   }

@@ -8,6 +8,8 @@
 
 #include <mutex>
 #include <optional>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "formats/file.h"
 #include "formats/hdf5.h"
@@ -74,6 +76,8 @@ struct OpenFile {
   std::string bytes;                 // when reading what lies in memory
   std::uint64_t size = 0;            // when reading: of the file
   std::unique_ptr<HeapChecker> heap; // when reading
+  // By dataset: chunks that check_chunks has found sound; under the lock of a Session.
+  mutable std::unordered_map<std::string, std::unordered_set<std::uint64_t>> sound_chunks;
   hid_t id = H5I_INVALID_HID;
 
   ~OpenFile() {

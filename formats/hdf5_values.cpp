@@ -161,7 +161,7 @@ void check_layout(const OpenFile& file, std::string_view path, hid_t dataset, st
     // What LZF unpacks to is a parameter of its own; the library takes for granted that it is a whole chunk.
     unsigned flags = 0, settings[3] = {};
     std::size_t count = 3;
-    if (H5Pget_filter_by_id2(properties.get(), 32000, &flags, &count, settings, 0, nullptr, nullptr) >= 0 && (count < 3 || settings[2] != chunk))
+    if (H5Pget_filter_by_id2(properties.get(), lzf_filter, &flags, &count, settings, 0, nullptr, nullptr) >= 0 && (count < 3 || settings[2] != chunk))
       throw error_in(file, path, "its compression does not fit its size").hint("the file is damaged or hostile");
     // One chunk is unpacked into memory as a whole, whatever the dataset's own size.
     if (chunk > suspicious_size / 16 && chunk / most_inflation > file.size)
