@@ -147,6 +147,7 @@ class ThresholdedLinearLayer final : public ConfiguredLayer<ThresholdedLinearCon
 class BatchNormalizationKeras1Layer final : public ConfiguredLayer<BatchNormalizationKeras1Config> {
  public:
   using ConfiguredLayer::ConfiguredLayer;
+  bool supports_masking() const override { return true; }
 
  protected:
   int axis_of(const Shape& x) const { return static_cast<int>(Axes(config_.axis).in(x)[0]); }

@@ -14,6 +14,7 @@ namespace nacre::scripting {
 class EngineState : public State {
  public:
   using State::State;
+  ~EngineState() override { close(); }  // finalisers of scripts may still make models
   static EngineState& of(const Call& call) { return static_cast<EngineState&>(call.state()); }
   // One handle for each model, so that it stays compiled however a script comes by it.
   std::shared_ptr<Model> model_of(const std::shared_ptr<FunctionalLayer>& layer);

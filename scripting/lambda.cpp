@@ -77,7 +77,40 @@ void keep(lua_State* lua, const char* library, std::span<const char* const> name
 constexpr std::array base_names{"assert", "error", "ipairs", "pairs", "select", "tonumber", "tostring", "type"};
 constexpr std::array math_names{"abs", "ceil", "cos", "exp", "floor", "fmod", "huge",     "log",
                                 "max", "min",  "pi",  "sin", "sqrt",  "tan",  "tointeger"};
-constexpr std::array table_names{"concat", "insert", "remove", "unpack"};
+
+// How many places of a table a function of C goes over: tables may claim lengths that they never have.
+std::uint64_t span(lua_Integer first, lua_Integer last) {
+  return last < first ? 0 : static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first);
+}
+lua_Integer length(lua_State* lua) { return lua_istable(lua, 1) ? static_cast<lua_Integer>(lua_rawlen(lua, 1)) : 0; }
+lua_Integer integer_or(lua_State* lua, int index, lua_Integer otherwise) {
+  return lua_isnoneornil(lua, index) ? otherwise : lua_tointeger(lua, index);
+}
+// table.insert(list, place, value) and table.remove(list, place) move what follows.
+std::uint64_t moved_by_insert(lua_State* lua) {
+  return lua_gettop(lua) == 3 ? span(lua_tointeger(lua, 2), length(lua)) : 0;
+}
+std::uint64_t moved_by_remove(lua_State* lua) {
+  const lua_Integer last = length(lua);
+  return span(integer_or(lua, 2, last), last);
+}
+// The arguments at `first` and after it are the range, by default all of the table.
+template <int first>
+std::uint64_t range_from(lua_State* lua) {
+  return span(integer_or(lua, first, 1), integer_or(lua, first + 1, length(lua)));
+}
+
+// The function that is the upvalue, its places counted as steps. It runs in this frame, for the lines of its errors.
+template <auto places>
+int counted(lua_State* lua) {
+  State::count_steps(lua, places(lua));
+  return lua_tocfunction(lua, lua_upvalueindex(1))(lua);
+}
+
+constexpr luaL_Reg table_functions[] = {{"concat", counted<range_from<3>>},
+                                        {"insert", counted<moved_by_insert>},
+                                        {"remove", counted<moved_by_remove>},
+                                        {"unpack", counted<range_from<2>>}};
 
 struct Chunk {
   const std::string& source;  // "return function …"
@@ -98,7 +131,12 @@ int run(lua_State* lua) {
   keep(lua, "math", math_names);
   lua_newtable(lua);
   luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
-  keep(lua, "table", table_names);
+  for (const luaL_Reg& function : table_functions) {
+    lua_getfield(lua, -1, function.name);
+    lua_pushcclosure(lua, function.func, 1);
+    lua_setfield(lua, -3, function.name);
+  }
+  keep(lua, "table", {});
   lua_newtable(lua);  // nacre
   push_operations(lua);
   lua_setfield(lua, -2, "ops");

@@ -193,14 +193,28 @@ Out index_classes(Call& call) {
 
 // --- nacre.layers -------------------------------------------------------------------------------------------------
 
+// An object in a field that is kept as it is written, like Lambda's arguments, would be a number without a meaning.
+void refuse_objects(const Tree& tree) {
+  if (tree.is_mapping()) {
+    if (const Tree* name = tree.find("class_name"); name && *name == Tree(handed_object))
+      throw Error("got an object, wanted numbers, texts or tables").usage();
+    for (const Tree::Entry& entry : tree.entries()) refuse_objects(entry.value);
+  } else if (tree.is_sequence()) {
+    for (const Tree& item : tree.items()) refuse_objects(item);
+  }
+}
+
 Out make_layer(Call& call) {
   const ClassInfo<Layer>& info = registry<Layer>().get(call.upvalue());
   const Mark here = call.place();
   Tree config = with_vocabulary(read_config_table(call, info.class_name), info.class_name, "");
   const Tree* given = config.find("name");
   const std::string own = given && given->is_string() ? given->as_string() : snake_case(info.class_name);
-  return about(fmt::format("layer '{}' ({})", own, info.class_name),
-               [&] { return layer_object(call, info.make(config)); });
+  return about(fmt::format("layer '{}' ({})", own, info.class_name), [&] {
+    std::shared_ptr<Layer> layer = info.make(config);
+    if (call.has_handed()) refuse_objects(layer->config_tree(Style::full));
+    return layer_object(call, std::move(layer));
+  });
 }
 
 Out index_layers(Call& call) {
@@ -312,7 +326,10 @@ Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_
       .layer = std::move(layer), .place = std::move(place), .name = std::move(name), .mark = call.place()};
   if (const auto graph = std::dynamic_pointer_cast<FunctionalLayer>(object.layer))
     object.model = EngineState::of(call).model_of(graph);
-  return make_object(std::move(object));
+  std::size_t bytes = 0;  // of a model's weights; what was taken from a model counts there
+  if (object.model && !object.place)
+    for (const Weight& weight : object.layer->weights()) bytes += weight.variable->type().bytes();
+  return make_object(std::move(object), bytes);
 }
 
 void register_handed_objects() {

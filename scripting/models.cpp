@@ -89,6 +89,18 @@ struct LoadConfig {
   }
 };
 
+// The keys of LoadOptions that weights alone have.
+struct LoadWeightsConfig {
+  bool by_name = false, skip_mismatch = false, untrusted = false;
+  static void describe(auto&& field) {
+    field("by_name", &LoadWeightsConfig::by_name, "weights go to the layers of the same names");
+    field("skip_mismatch", &LoadWeightsConfig::skip_mismatch,
+          "layers that the weights do not fit are left as they are");
+    field("untrusted", &LoadWeightsConfig::untrusted,
+          "the file is from somewhere else: it is read in a confined process");
+  }
+};
+
 Model load_any(const std::string& path, const LoadOptions& options) {
   const ModelFile file = read_model_file(path, options.untrusted);
   return is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
@@ -165,7 +177,9 @@ void save_weights(Call& call) { model_of(call).save_weights(call.text(2, "the pa
 void load_weights(Call& call) {
   Model& model = model_of(call);
   const std::string path = call.text(2, "the path of a file");
-  model.load_weights(path, read_options<LoadConfig>(call, 3).options());
+  const auto config = about("load_weights", [&] { return read_options<LoadWeightsConfig>(call, 3); });
+  model.load_weights(path,
+                     {.by_name = config.by_name, .skip_mismatch = config.skip_mismatch, .untrusted = config.untrusted});
 }
 
 // --- running ------------------------------------------------------------------------------------------------------
@@ -294,6 +308,7 @@ Results fit(Call& call) {
     read_fields(targets, arguments.config);
   });
   const auto seed = static_cast<std::uint64_t>(extras.seed);
+  if (arguments.validation.given()) config.validation_split.reset();  // as Keras does
   const OpenedData data = arguments.open(config.validation_split, seed);
   if (!data.train) throw Error("the data has no part 'train'").about("fit").usage();
   FitOptions options = fit_options(config);

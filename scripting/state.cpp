@@ -241,6 +241,12 @@ State::State(const Limits& limits) : limits_(limits), lua_(lua_newstate(allocate
 
 State::~State() = default;
 
+void State::close() noexcept {
+  if (!lua_) return;
+  lua_close(lua());  // while it is still known, for finalisers
+  static_cast<void>(lua_.release());
+}
+
 State& State::of(lua_State* lua) {
   void* user = nullptr;
   lua_getallocf(lua, &user);
@@ -268,9 +274,15 @@ void State::watch(lua_State* lua, lua_Debug*) {
     lua_sethook(lua, watch, LUA_MASKCOUNT, 1);  // so that what caught the error does not go on either
     raise_here(lua, "interrupted");
   }
-  state.steps_ += steps_between_looks;
-  if (state.limits_.steps > 0 && state.steps_ > state.limits_.steps)
-    raise_here(lua, "too many steps: does a loop never end?");
+  count_steps(lua, steps_between_looks);
+}
+
+void State::count_steps(lua_State* lua, std::uint64_t steps) {
+  State& state = of(lua);
+  if (state.limits_.steps == 0) return;
+  const auto left = static_cast<std::uint64_t>(std::max<std::int64_t>(state.limits_.steps - state.steps_, 0));
+  state.steps_ += static_cast<std::int64_t>(std::min(steps, left + 1));
+  if (steps > left) raise_here(lua, "too many steps: does a loop never end?");
 }
 
 void State::warn(void* user, const char* message, int continued) {

@@ -161,6 +161,12 @@ class State {
   static void open_class(lua_State* lua, const Class& kind);
   // Pushes a value; raises, and holds nothing.
   static void push(lua_State* lua, const Out& out);
+  // Counts steps that C takes for a script, where Lua counts none; raises when there are too many.
+  static void count_steps(lua_State* lua, std::uint64_t steps);
+
+ protected:
+  // Ends Lua, which runs the finalisers of scripts: for destructors whose members those may use.
+  void close() noexcept;
 
  private:
   friend class Call;
@@ -252,6 +258,8 @@ class Call {
   // Calls visit(index of the value) for each item of a table's list.
   void each_item(int index, const std::function<void(int value)>& visit) const;
 
+  // Whether tree() has left numbers for objects.
+  bool has_handed() const { return !handed_.empty(); }
   // The object that tree() has left a number for.
   const Object& handed(std::int64_t number) const;
 

@@ -94,6 +94,32 @@ TEST_F(Scripts, TheCollectorKnowsTheSizeOfTensors) {
   EXPECT_EQ(engine_.held_bytes(), std::size_t{4} << 20);
 }
 
+TEST_F(Scripts, TheCollectorKnowsTheSizeOfModels) {
+  run("for i = 1, 300 do nacre.Sequential{nacre.Input{1024}, nacre.layers.Dense{units = 1024}} end");
+  EXPECT_LT(engine_.held_bytes(), std::size_t{256} << 20);
+  run("kept = nacre.Sequential{nacre.Input{1024}, nacre.layers.Dense{units = 1023, use_bias = false}} "
+      "collectgarbage()");
+  EXPECT_EQ(engine_.held_bytes(), std::size_t{4} * 1024 * 1023);
+  run("dense = kept.layers[1]");
+  EXPECT_EQ(engine_.held_bytes(), std::size_t{4} * 1024 * 1023) << "it counts with its model";
+}
+
+TEST(ScriptsThatEnd, FinalizersMayMakeModelsAtTheEnd) {
+  const test::TemporaryFolder folder;
+  {
+    Engine engine;
+    engine.run(R"(
+      local path = ...
+      setmetatable({}, {__gc = function()
+        local m = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3}}
+        nacre.save_npy(path, m:predict(nacre.zeros{2, 4}))
+      end})
+    )",
+               "s.lua", {(folder / "end.npy").string()});
+  }
+  EXPECT_EQ(read_npy(folder / "end.npy").shape(), (Shape{2, 3}));
+}
+
 // --- models -------------------------------------------------------------------------------------------------------
 
 constexpr const char* base_model = R"(
@@ -232,6 +258,62 @@ TEST_F(Scripts, SequentialModelsLearnFromTheWordsOfYaml) {
             model:predict(set).shape, tostring(model), x[1].shape, model:evaluate(x[1], y[1], {batch_size = 3}).loss > 0}
   )"),
             "[2, true, true, true, true, true, 40, [40, 10], 'model 'small' (Sequential)', [10, 28, 28, 1], true]");
+}
+
+// As in Keras.
+TEST_F(Scripts, ValidationDataWinsOverASplit) {
+  EXPECT_EQ(text(R"(
+    local function loss(split, data)
+      local m = nacre.Sequential{nacre.Input{28, 28, 1}, nacre.layers.Flatten(), nacre.layers.Dense{units = 10, activation = "softmax"}}
+      m:initialize(1)
+      m:compile{loss = "sparse_categorical_crossentropy"}
+      return m:fit{data = data, validation_split = split, validation_data = {digits = {count = 20}}, batch_size = 40, verbose = false}.loss[1]
+    end
+    local set = nacre.data.digits{count = 40}
+    return {loss(nil, {digits = {count = 40}}) == loss(0.5, {digits = {count = 40}}), loss(nil, set) == loss(0.5, set)}
+  )"),
+            "[true, true]");
+}
+
+TEST_F(Scripts, LoadWeightsTakesNoKeyThatItIgnores) {
+  run(base_model);
+  EXPECT_NE(refusal("base:load_weights('w.weights.h5', {compile = false})").find("unknown key 'compile'"),
+            std::string::npos);
+  EXPECT_NE(refusal("base:load_weights('w.weights.h5', {allow_lua = true})").find("unknown key 'allow_lua'"),
+            std::string::npos);
+  EXPECT_EQ(engine_
+                .run("local path = ... base:save_weights(path) "
+                     "base:load_weights(path, {by_name = true, skip_mismatch = true, untrusted = true}) return true",
+                     "s.lua", {path("w.weights.h5")})
+                .text(),
+            "true");
+}
+
+TEST_F(Scripts, ObjectsAreNoArgumentsOfLambda) {
+  for (const char* object : {"nacre.zeros{2}", "nacre.layers.Dense{units = 1}"})
+    EXPECT_NE(
+        refusal(
+            fmt::format("nacre.layers.Lambda{{['function'] = 'function(x) return x end', arguments = {{a = {{{}}}}}}}",
+                        object))
+            .find("got an object, wanted numbers, texts or tables"),
+        std::string::npos)
+        << object;
+  run("nacre.layers.Lambda{['function'] = 'function(x) return x end', arguments = {a = {1, 'b'}}}");
+  run("nacre.layers.TimeDistributed{layer = nacre.layers.Dense{units = 1}}");
+}
+
+// As in Keras 1.2.2, whose layer supports masks.
+TEST_F(Scripts, BatchNormalizationKeras1KeepsMasks) {
+  EXPECT_EQ(text(R"(
+    local L = nacre.layers
+    local x = nacre.Input{shape = {nacre.null}, dtype = "int32"}
+    local embedded = L.Embedding{input_dim = 5, output_dim = 4, mask_zero = true}(x)
+    local m = nacre.Model{inputs = x, outputs = L.LSTM{units = 2}(L.BatchNormalizationKeras1{mode = 1}(embedded))}
+    m:initialize(1)
+    local short, long = m:predict(nacre.tensor{{1, 2}}):totable()[1], m:predict(nacre.tensor{{1, 2, 0, 0, 0}}):totable()[1]
+    return {math.abs(short[1] - long[1]) < 1e-6, math.abs(short[2] - long[2]) < 1e-6, short[1] ~= 0}
+  )"),
+            "[true, true, true]");
 }
 
 TEST_F(Scripts, FitPrintsALineForEachEpoch) {

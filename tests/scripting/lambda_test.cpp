@@ -67,6 +67,23 @@ TEST_F(LambdaOfLua, ReachesNothingOutsideAndEnds) {
     EXPECT_NE(refusal(fmt::format("function(x) {} end", body)).find("handed more than"), std::string::npos) << body;
 }
 
+// A few entries make a table whose length is 2^62.
+TEST_F(LambdaOfLua, TablesThatClaimToBeLongCountAsSteps) {
+  std::string entries;
+  for (int bit = 0; bit < 63; ++bit) entries += fmt::format("[{}] = 1, ", std::int64_t{1} << bit);
+  for (const char* work : {"table.insert(t, 1, 5)", "table.remove(t, 1)", "table.concat(t)", "table.unpack(t)",
+                           "for i = 1, 1000 do table.unpack({}, 1, 100000) end"})
+    EXPECT_NE(refusal(fmt::format("function(x) local t = {{{}}} {} return x end", entries, work)).find("too many steps"),
+              std::string::npos)
+        << work;
+  const auto works = [](const char* body) { return result(fmt::format("function(x) {} end", body)).to_doubles(); };
+  const std::vector<double> twice{-2, 0, 2, 4, 6, 8};
+  EXPECT_EQ(works("local t = {} for i = 1, 20000 do table.insert(t, i) end return x * table.remove(t, 2)"), twice);
+  EXPECT_EQ(works("local t = {3, 2} table.insert(t, 1, 1) local a, b, c = table.unpack(t) return x * c"), twice);
+  EXPECT_EQ(works("return x * tonumber(table.concat({1, 2, 3}, '', 2, 2))"), twice);
+  EXPECT_NE(refusal("function(x) table.insert(3, 4) end").find("lambda:1: bad argument #1 to 'insert'"), std::string::npos);
+}
+
 TEST_F(LambdaOfLua, HasGradients) {
   Sequential trained({Input({3}), Dense({.units = 2}), Lambda({.function = {"function(x) return nacre.ops.square(x) end"}})});
   trained.initialize(1);
