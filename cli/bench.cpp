@@ -174,13 +174,15 @@ void print_plan(const BenchArguments& arguments, const Subject& subject, const B
   fmt::print("{}, {}, batch of {}, {}, on {}, {} thread{}\n", subject.name,
              arguments.training ? "training" : "prediction", arguments.batch, dtype_policies(subject.model),
              subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
-  fmt::print("{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f}, constants {:.1f}, batch {:.1f}\n",
-             "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
-             mebibytes(memory.optimizer), mebibytes(memory.persistent), mebibytes(memory.batch));
+  fmt::print(
+      "{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f},\n{:10}constants {:.1f}, batch {:.1f}\n",
+      "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
+      mebibytes(memory.optimizer), "", mebibytes(memory.persistent), mebibytes(memory.batch));
   if (arguments.verbose) {
     const ExecutableStatistics& statistics = benchmark.statistics();
-    fmt::print("{:<10}{} in a step, {} of them borrowed from the reference; {} once for each version of the weights\n",
-               "kernels", statistics.kernels, statistics.borrowed, statistics.prologue_kernels);
+    fmt::print(
+        "{:<10}{} in a step, {} of them borrowed from the reference;\n{:10}{} once for each version of the weights\n",
+        "kernels", statistics.kernels, statistics.borrowed, "", statistics.prologue_kernels);
     fmt::print("{:<10}{} of activations, {} of weights in a step\n", "reorders", statistics.activation_reorders,
                statistics.weight_reorders);
   }
@@ -192,9 +194,9 @@ void print_times(const BenchArguments& arguments, const Benchmark& benchmark, co
   const double median = times.quantile(0.5);
   fmt::print("{:<10}{:.1f} ms, first step {:.1f} ms\n", "compiled", benchmark.compile_seconds() * 1e3,
              times.first * 1e3);
-  fmt::print("{:<10}{:.3f} ms, half of {} within {:.3f} … {:.3f}, all within {:.3f} … {:.3f}\n", "step", median * 1e3,
-             times.steps.size(), times.quantile(0.25) * 1e3, times.quantile(0.75) * 1e3, times.steps.front() * 1e3,
-             times.steps.back() * 1e3);
+  fmt::print("{:<10}{:.3f} ms, half of {} within {:.3f} … {:.3f},\n{:10}all within {:.3f} … {:.3f}\n", "step",
+             median * 1e3, times.steps.size(), times.quantile(0.25) * 1e3, times.quantile(0.75) * 1e3, "",
+             times.steps.front() * 1e3, times.steps.back() * 1e3);
   fmt::print("{:<10}{:.1f} samples/s\n", "speed", static_cast<double>(arguments.batch) / median);
   fmt::print("{:<10}{:.0f} MB resident at most\n", "peak", mebibytes(peak));
 }
@@ -236,12 +238,35 @@ Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benc
   return tree;
 }
 
+// Before anything is measured, for measuring takes long.
+void check(const BenchArguments& arguments) {
+  if (!arguments.training && !arguments.inference)
+    throw Error("bench measures training or prediction").hint("add --train or --infer").usage();
+  if (std::isnan(arguments.seconds)) throw Error("--seconds is no number").hint("--seconds 5").usage();
+  if (!arguments.trace) return;
+  if (*arguments.trace == "-")
+    throw Error("--trace names a file, not standard output").hint("--trace trace.json").usage();
+  // What is no file, like a pipe, can be opened but once.
+  if (!std::filesystem::exists(*arguments.trace) || std::filesystem::is_regular_file(*arguments.trace))
+    const AtomicFile writable(*arguments.trace);
+}
+
+void check_batch(const Model& model, std::int64_t batch) {
+  for (const Symbol& input : model.graph().inputs()) {
+    const Shape& shape = input.type().shape;
+    if (shape.rank() > 0 && shape[0] != unknown && shape[0] != batch)
+      throw Error("the model takes batches of {}, not of {}", shape[0], batch)
+          .hint(fmt::format("--batch {} measures it", shape[0]))
+          .usage();
+  }
+}
+
 }  // namespace
 
 int bench(const BenchArguments& arguments) {
-  if (!arguments.training && !arguments.inference)
-    throw Error("bench measures training or prediction").hint("add --train or --infer").usage();
+  check(arguments);
   const Subject subject = subject_of(arguments);
+  check_batch(subject.model, arguments.batch);
   Benchmark benchmark(subject.model, {.training = arguments.training, .batch_size = arguments.batch});
   if (!arguments.json) print_plan(arguments, subject, benchmark);
   const Benchmark::Times times = benchmark.measure(arguments.seconds);

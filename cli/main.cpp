@@ -163,6 +163,13 @@ int run(int count, char** words) {
     limit_spinning(words);
     const std::vector<std::string> script = verb->remaining();
     if (!script.empty()) {
+      if (script.front().starts_with('-') && script.front() != "-") {
+        const std::string option = script.front().substr(0, script.front().find('='));
+        std::vector<std::string> names;
+        for (const CLI::Option* known : verb->get_options())
+          for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
+        throw Error("unknown option '{}'", option).hint(suggestion(option, {names.begin(), names.end()})).usage();
+      }
       lua_arguments.script = script.front();
       lua_arguments.words.assign(script.begin() + 1, script.end());
     }

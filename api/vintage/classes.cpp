@@ -259,12 +259,19 @@ constexpr ClassRule rules[] = {
     {"Lambda", lambda},
 };
 
+// Where libraries register layers that are known here; "Custom" is what those have that name no package.
+constexpr std::string_view packages[] = {"Custom", "Addons", "Vision", "builtins", "keras_nlp", "keras_hub", "keras_cv"};
+
 }  // namespace
 
 void modernize_class(Tree& layer) {
   Tree& class_name = *layer.find("class_name");
   std::string name = class_name.as_string();
-  name.erase(0, name.rfind('>') + 1);  // the package that it was registered in: "Custom>", "Addons>", "Vision>", …
+  if (const std::size_t end = name.rfind('>'); end != std::string::npos) {
+    // A class of somebody's own may have the name of one of Keras.
+    if (std::ranges::find(packages, std::string_view(name).substr(0, end)) == std::end(packages)) return;
+    name.erase(0, end + 1);
+  }
   if (name.ends_with("V1") || name.ends_with("V2")) name.erase(name.size() - 2);  // TensorFlow 1 had two of some
   const auto renamed = std::find_if(std::begin(names), std::end(names), [&](const ClassName& each) { return each.old == name; });
   const std::string present(renamed == std::end(names) ? std::string_view(name) : renamed->present);

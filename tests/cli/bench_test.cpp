@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "api/experiment/experiment.h"
 #include "api/model.h"
@@ -65,6 +66,8 @@ TEST_F(Bench, PredictionForPeople) {
     EXPECT_NE(outcome.out.find(line), std::string::npos) << line << outcome.out;
   EXPECT_LT(outcome.out.find("\nplanned "), outcome.out.find("\nstep "));
   EXPECT_EQ(bench({"tiny.yaml", "--infer"}).out.find("\nkernels "), std::string::npos);
+  std::istringstream lines(outcome.out.substr(outcome.out.find('\n') + 1));  // the first holds names
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
 }
 
 TEST_F(Bench, TheProfileAddsUp) {
@@ -95,7 +98,12 @@ TEST_F(Bench, TheTraceIsJson) {
     EXPECT_GE(event["dur"].as_number(), 0);
   }
   EXPECT_EQ(outcome.out.find("profile"), std::string::npos) << "it is printed with --profile only";
-  EXPECT_EQ(bench({"tiny.yaml", "--infer", "--trace", "no/such/trace.json"}).status, 2);
+  const Outcome unwritable = bench({"tiny.yaml", "--infer", "--trace", "no/such/trace.json"});
+  EXPECT_EQ(unwritable.status, 2);
+  EXPECT_EQ(unwritable.out, "") << "nothing was measured";
+  const Outcome output = bench({"tiny.yaml", "--infer", "--trace", "-"});
+  EXPECT_EQ(output.status, 2);
+  EXPECT_EQ(output.err, "--trace names a file, not standard output\n  hint: --trace trace.json\n");
 }
 
 TEST_F(Bench, DTypeAndOverridesChangeTheModel) {
@@ -126,6 +134,14 @@ TEST_F(Bench, MistakesAreSaidInOneLine) {
   EXPECT_EQ(neither.err, "bench measures training or prediction\n  hint: add --train or --infer\n");
   EXPECT_EQ(bench({"tiny.yaml", "--train", "--infer"}).status, 2);
   EXPECT_EQ(bench({"tiny.yaml", "--infer", "--batch", "0"}).status, 2);
+  const Outcome no_number = run_nacre({"bench", "tiny.yaml", "--infer", "--seconds", "nan"}, folder_.path());
+  EXPECT_EQ(no_number.status, 2);
+  EXPECT_EQ(no_number.err, "--seconds is no number\n  hint: --seconds 5\n");
+  write_plainly(folder_ / "fixed.yaml",
+                "name: fixed\nmodel:\n  sequential: [Input: {batch_shape: [4, 8]}, Dense: {units: 3}]\n");
+  EXPECT_EQ(bench({"fixed.yaml", "--infer"}).err,
+            "the model takes batches of 4, not of 32\n  hint: --batch 4 measures it\n");
+  EXPECT_EQ(bench({"fixed.yaml", "--infer", "--batch", "4"}).status, 0);
   EXPECT_EQ(bench({"tiny.yaml", "--infer", "--dtype", "float8"}).status, 2);
   const Outcome loss = bench({"tiny.yaml", "train.loss=null", "--train"});
   EXPECT_EQ(loss.status, 2);

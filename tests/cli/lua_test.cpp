@@ -50,6 +50,9 @@ TEST_F(LuaVerb, ExitCodesTellMistakesFromFailures) {
   EXPECT_EQ(script("os.exit(true, true)").status, 0) << "Lua is closed from within";
   EXPECT_EQ(script("local t = nacre.ones{3} os.exit(false, true)").status, 1);
   EXPECT_EQ(script("\27Lua").status, 2) << "binary chunks are no scripts";
+  const Outcome option = run_nacre({"lua", "--thread", "2", "x.lua"}, folder_.path());
+  EXPECT_EQ(option.status, 2);
+  EXPECT_EQ(option.err, "unknown option '--thread'\n  hint: did you mean '--threads'?\n");
   const Outcome absent = run_nacre({"lua", "none.lua"}, folder_.path());
   EXPECT_EQ(absent.status, 2);
   EXPECT_EQ(absent.err.find("none.lua: cannot be opened: "), 0u) << absent.err;

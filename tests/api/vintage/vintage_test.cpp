@@ -401,6 +401,14 @@ TEST(VintageLayers, OfKeras1Alone) {
   expect_near(result("Custom>ReLU6", "", {}, floats({1, 2}, {-1, 9})), floats({1, 2}, {0, 6}), 0);
 }
 
+TEST(VintageLayers, OfSomebodysOwnPackageAreNotKerass) {
+  const std::string message = refusal(one_layer("MyPkg>Dense", "[null, 2]", R"("units": 3)"));
+  EXPECT_NE(message.find("MyPkg>Dense"), std::string::npos) << message;
+  EXPECT_NE(message.find("unknown"), std::string::npos) << message;
+  for (const char* package : {"Custom", "Addons", "Vision", "keras_nlp"})
+    EXPECT_EQ(open(one_layer(fmt::format("{}>Dense", package), "[null, 2]", R"("units": 3)"), "2.2.4").model.graph().count_params(), 9) << package;
+}
+
 TEST(VintageLayers, BatchNormalizationOfModes1And2) {
   const auto result = [](int mode, const Tensor& x) {
     const Layers weights{{"layer", {{"gamma:0", floats({2}, {2, 3})}, {"beta:0", floats({2}, {1, -1})}, {"running_mean:0", floats({2}, {7, 7})}, {"running_std:0", floats({2}, {5, 5})}}}};
