@@ -82,6 +82,9 @@ TEST_F(Bench, TheProfileAddsUp) {
   EXPECT_NEAR(ops, profile["kernels_ms"].as_number(), 1e-3);
   EXPECT_NEAR(kernels, profile["kernels_ms"].as_number(), 1e-3);
   EXPECT_LE(profile["kernels_ms"].as_number(), profile["step_ms"].as_number());
+  EXPECT_TRUE(std::ranges::any_of(profile["kernels"].items(), [](const Tree& kernel) {
+    return kernel["layer"].as_string() == "layer 'digit' (Dense)";
+  }));
   const std::string text = bench({"tiny.yaml", "--train", "--profile"}).out;
   for (const char* part : {"\nall kernels ", "\naround them ", "\nconv_backward_weights ", "layer '"})
     EXPECT_NE(text.find(part), std::string::npos) << part << text;
