@@ -26,7 +26,8 @@ struct DenseConfig {
     field("activity_regularizer", &DenseConfig::activity_regularizer, "penalty on the result");
     field("kernel_constraint", &DenseConfig::kernel_constraint, "applied to the kernel after each update");
     field("bias_constraint", &DenseConfig::bias_constraint, "applied to the bias after each update");
-    field("quantization_config", &DenseConfig::quantization_config, "quantised weights are not supported");
+    field("quantization_config", &DenseConfig::quantization_config,
+          "null: weights are floating numbers, also those of quantised files");
   }
 };
 
@@ -47,7 +48,8 @@ struct EmbeddingConfig {
     field("activity_regularizer", &EmbeddingConfig::activity_regularizer, "penalty on the result");
     field("embeddings_constraint", &EmbeddingConfig::embeddings_constraint, "applied to the table after each update");
     field("mask_zero", &EmbeddingConfig::mask_zero, "index 0 is padding and masked");
-    field("quantization_config", &EmbeddingConfig::quantization_config, "quantised weights are not supported");
+    field("quantization_config", &EmbeddingConfig::quantization_config,
+          "null: weights are floating numbers, also those of quantised files");
   }
 };
 

@@ -33,7 +33,8 @@ struct EinsumDenseConfig {
     field("activity_regularizer", &EinsumDenseConfig::activity_regularizer, "penalty on the result");
     field("kernel_constraint", &EinsumDenseConfig::kernel_constraint, "applied to the kernel after each update");
     field("bias_constraint", &EinsumDenseConfig::bias_constraint, "applied to the bias after each update");
-    field("quantization_config", &EinsumDenseConfig::quantization_config, "quantised weights are not supported");
+    field("quantization_config", &EinsumDenseConfig::quantization_config,
+          "null: weights are floating numbers, also those of quantised files");
   }
 };
 

@@ -28,12 +28,12 @@ DType DTypePolicy::variable() const { return name.starts_with("mixed_") ? DType:
 
 void FieldKind<DTypePolicy>::read(const Tree& tree, DTypePolicy& value) {
   if (const Tree *config = tree.find("config"), *mode = config ? config->find("mode") : nullptr; mode && mode->is_string())
-    throw Error("its weights are quantised ({}), which is not supported", mode->as_string())
+    throw Error("got a policy of quantised weights ({}), which layers do not have", mode->as_string())
         .at(tree.mark())
-        .hint("save the model before quantize()")
+        .hint("quantised files of Keras are read, as floating numbers")
         .usage();
   if (const Tree* name = tree.find("class_name"); name && *name == Tree("DTypePolicyMap"))
-    throw Error("a DTypePolicyMap, one policy for each layer within, is not supported").at(tree.mark()).usage();
+    throw Error("a DTypePolicyMap is read in files of Keras alone").at(tree.mark()).hint("give each layer its own policy").usage();
   const Tree& name = tree.is_mapping() ? tree["config"]["name"] : tree;
   value.name = policies[read_choice(name, policies)];
 }

@@ -30,7 +30,7 @@ struct ReversibleEmbeddingConfig {
           "applied to the table after each update");
     field("mask_zero", &ReversibleEmbeddingConfig::mask_zero, "index 0 is padding and masked");
     field("quantization_config", &ReversibleEmbeddingConfig::quantization_config,
-          "quantised weights are not supported");
+          "null: weights are floating numbers, also those of quantised files");
     field("tie_weights", &ReversibleEmbeddingConfig::tie_weights,
           "both directions use one table; false: the way back has a matrix of its own");
     field("reverse_dtype", &ReversibleEmbeddingConfig::reverse_dtype,

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "api/shared_layers.h"
+#include "api/vintage/float_weights.h"
 #include "api/vintage/optimizer_state.h"
 #include "api/vintage/weights.h"
 
@@ -37,6 +38,13 @@ std::vector<Assignment> match_layer(const Layer& layer, const LayerWeights* save
 void note(const LoadOptions& options, const std::string& line) {
   if (options.notes) options.notes->push_back(line);
   else PlainProgress(stderr).warn(line);
+}
+
+void note_quantized(const LoadOptions& options, const std::vector<std::string>& paths) {
+  if (paths.empty()) return;
+  note(options, fmt::format("the quantised weights of {} layer{} ('{}'{}) are read as the floating numbers that they stand for; where Keras rounds the "
+                            "inputs of such layers too, its predictions are less exact than these",
+                            paths.size(), paths.size() == 1 ? "" : "s", paths.front(), paths.size() == 1 ? "" : ", …"));
 }
 
 std::string line_of(const Error& error) {
@@ -80,6 +88,11 @@ void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptio
   std::vector<LayerWeights> saved = file.layers;
   erase_random_states(saved);
   std::erase_if(saved, [](const LayerWeights& layer) { return layer.weights.empty(); });
+  if (vintage.major >= 3) {
+    Notes notes;
+    vintages::scale_loras(saved, file.model_config, notes);
+    for (const std::string& line : notes) note(options, line);
+  }
   const auto find = [&](const Layer& layer) {
     const auto found = std::find_if(saved.begin(), saved.end(), [&](const LayerWeights& each) { return each.layer == layer.name(); });
     return found == saved.end() ? nullptr : &*found;
@@ -99,6 +112,7 @@ void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptio
     for (std::size_t i = 0; i < layers.size(); ++i) match(*layers[i], &saved[i]);
   }
   for (const auto& [variable, value] : all) variable->assign(value);
+  note_quantized(options, vintages::quantized_layers(saved));
 }
 
 void load_optimizer(Optimizer& optimizer, const KerasFile& file) {

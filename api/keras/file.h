@@ -18,6 +18,8 @@ std::vector<VariableRef> file_order(const Layer& layer);
 
 // Keeps or prints a line; see LoadOptions::notes.
 void note(const LoadOptions& options, const std::string& line);
+// Notes which layers of a file were quantised, if any.
+void note_quantized(const LoadOptions& options, const std::vector<std::string>& paths);
 // What went wrong with what, without scopes and hints.
 std::string line_of(const Error& error);
 

@@ -6,6 +6,7 @@
 
 #include "api/keras/places.h"
 #include "api/shared_layers.h"
+#include "api/vintage/float_weights.h"
 
 namespace nacre {
 
@@ -99,15 +100,23 @@ Assets assets_at(const KerasArchive& archive, const std::string& path) {
   return assets;
 }
 
-void check(const Layer& layer, const std::vector<VariableRef>& variables, const WeightGroup* group, const std::string& path) {
-  const std::vector<Tensor> none;
-  const std::vector<Tensor>& values = group ? group->variables : none;
-  if (values.size() != variables.size())
-    throw Error("the file has {} weights for it at '{}', it has {}", values.size(), path, variables.size()).about(layer.label());
-  for (std::size_t i = 0; i < variables.size(); ++i)
-    if (values[i].shape() != variables[i]->shape())
-      throw Error("the file's weight '{}/vars/{}' is {}, '{}' is {}", path, i, values[i].shape(), variables[i]->path(), variables[i]->shape())
-          .about(layer.label());
+// What the file has for the layer's own weights, in their order.
+vintages::FloatWeights weights_of(const Layer& layer, const std::vector<VariableRef>& variables, const WeightGroup* group, const std::string& path) {
+  try {
+    vintages::FloatWeights weights = vintages::float_weights(layer, group ? group->variables : std::vector<Tensor>{});
+    if (weights.values.size() != variables.size())
+      throw Error("the file has {} weights for it at '{}', it has {}", weights.values.size(), path, variables.size());
+    for (std::size_t i = 0; i < variables.size(); ++i) {
+      Tensor& value = weights.values[i];
+      if (value.shape() != variables[i]->shape())
+        throw Error("the file's weight '{}/vars/{}' is {}, '{}' is {}", path, i, value.shape(), variables[i]->path(), variables[i]->shape());
+      value = value.cast(variables[i]->type().dtype);
+    }
+    return weights;
+  } catch (Error& error) {
+    error.about(layer.label());
+    throw;
+  }
 }
 
 }  // namespace
@@ -171,6 +180,7 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
     if (options.skipped) options.skipped->emplace_back(reason);
   };
   std::vector<std::pair<VariableRef, Tensor>> all;  // assigned when everything is known to fit
+  std::vector<std::string> quantized;
   std::string replaced, replacement;  // the places of the present top-level layer, in the model and in the file
   for (const auto& [place, layer] : keras_places(model, {.compact = tree.compact})) {
     const std::vector<VariableRef> variables = own_variables(*layer);
@@ -185,17 +195,17 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
       path = replacement + place.substr(replaced.size());
     }
     if (variables.empty()) continue;
-    const WeightGroup* group = tree.find(path);
     try {
-      check(*layer, variables, group, path);
+      vintages::FloatWeights weights = weights_of(*layer, variables, tree.find(path), path);
+      for (std::size_t i = 0; i < variables.size(); ++i) all.emplace_back(variables[i], std::move(weights.values[i]));
+      if (weights.quantized) quantized.push_back(layer->path());
     } catch (const Error& error) {
       if (!options.skip_mismatch) throw;
       skip(line_of(error));
-      continue;
     }
-    for (std::size_t i = 0; i < variables.size(); ++i) all.emplace_back(variables[i], group->variables[i].cast(variables[i]->type().dtype));
   }
   for (const auto& [variable, value] : all) variable->assign(value);
+  note_quantized(options, quantized);
 }
 
 void load_optimizer(Optimizer& optimizer, const WeightTree& tree) {

@@ -31,6 +31,11 @@ void modernize_fields(Tree& layer);
 // --- objects.cpp: activations, initializers, regularizers, constraints ------------------------------------------------
 void modernize_objects(Tree& layer, Notes& notes);
 
+// --- policies.cpp: what is quantised, what has a LoRA, and which policy of a map a layer has, all in Keras 3 ------------
+// Of a model and all layers within: policies of layers become plain names, and what says how their weights are stored
+// goes, for float_weights.h reads those whatever it says.
+void modernize_policies(Tree& layer, Notes& notes);
+
 // --- topology.cpp: how layers are joined -------------------------------------------------------------------------------
 // A Sequential as {name, layers}, its input on top; one that begins with a Merge of branches becomes a Functional.
 void modernize_sequential(Tree& layer);

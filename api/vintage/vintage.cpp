@@ -65,27 +65,9 @@ std::string vintages::label_of(const Tree& layer) {
   return fmt::format("layer '{}' ({})", name && name->is_string() ? name->as_string() : snake_case(class_name), class_name);
 }
 
-namespace {
-
-// Keras 3 keeps the rank of a LoRA in a layer's config and saves the kernel with its update merged in (save_own_variables
-// of Dense, Embedding, EinsumDense and the convolutions), so that the layer is an ordinary one.
-void merge_lora(Tree& tree, Notes& notes) {
-  if (tree.is_sequence())
-    for (Tree& item : tree.items()) merge_lora(item, notes);
-  if (!tree.is_mapping()) return;
-  if (Tree* config = tree.find("config"); config && tree.find("class_name") && config->find("lora_rank")) {
-    if (!(*config)["lora_rank"].is_null()) notes.push_back(fmt::format("{}: its LoRA is merged into its weights, as Keras saves them", vintages::label_of(tree)));
-    constexpr std::string_view keys[] = {"lora_rank", "lora_alpha", "lora_enabled"};
-    vintages::erase_keys(*config, keys);
-  }
-  for (Tree::Entry& entry : tree.entries()) merge_lora(entry.value, notes);
-}
-
-}  // namespace
-
 Tree modern_layer(Tree layer, const Vintage& vintage, Notes& notes) {
   using namespace vintages;
-  if (vintage.major >= 3) merge_lora(layer, notes);
+  if (vintage.major >= 3) modernize_policies(layer, notes);
   if (vintage.major >= 3 || !(is_model_of_keras0(layer) || (layer.find("class_name") && layer.find("config")))) return layer;
   try {
     modernize_keras0(layer);

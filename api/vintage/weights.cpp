@@ -5,6 +5,8 @@
 
 #include "api/functional.h"
 #include "api/keras/file.h"
+#include "api/keras/places.h"
+#include "api/vintage/float_weights.h"
 #include "api/vintage/kernels.h"
 
 namespace nacre {
@@ -16,19 +18,60 @@ using Assignments = std::vector<Assignment>;
 
 void append(Assignments& all, Assignments more) { std::move(more.begin(), more.end(), std::back_inserter(all)); }
 
+Assignment checked_assignment(const VariableRef& variable, const NamedTensor& array, const Layer& layer) {
+  const Tensor& value = array.tensor;
+  if (value.shape() != variable->shape())
+    throw Error("the file's weight '{}' is {}, '{}' is {}", array.name, value.shape(), variable->path(), variable->shape()).about(layer.label());
+  return {variable, value.cast(variable->type().dtype)};
+}
+
 // The arrays are the layer's weights, one by one.
 Assignments match_in_order(const Layer& layer, const Arrays& arrays) {
   const std::vector<VariableRef> variables = file_order(layer);
   if (variables.size() != arrays.size())
     throw Error("the file has {} weights for it, it has {}", arrays.size(), variables.size()).about(layer.label());
   Assignments all;
-  for (std::size_t i = 0; i < variables.size(); ++i) {
-    const Tensor& value = arrays[i].tensor;
-    if (value.shape() != variables[i]->shape())
-      throw Error("the file's weight '{}' is {}, '{}' is {}", arrays[i].name, value.shape(), variables[i]->path(), variables[i]->shape())
-          .about(layer.label());
-    all.push_back({variables[i], value.cast(variables[i]->type().dtype)});
+  for (std::size_t i = 0; i < variables.size(); ++i) all.push_back(checked_assignment(variables[i], arrays[i], layer));
+  return all;
+}
+
+// --- weights that are stored in another form, of Keras 3 -----------------------------------------------------------------
+
+// A layer with weights of its own, and the way to it through the names of the layers around it.
+struct NamedLayer {
+  const Layer* layer;
+  std::string path;
+};
+void find_owners(const Layer& layer, const std::string& path, std::vector<NamedLayer>& owners) {
+  if (!layer.own_weights().empty()) owners.push_back({&layer, path});
+  for (const auto& sublayer : layer.sublayers()) find_owners(*sublayer, path.empty() ? sublayer->own_name() : path + "/" + sublayer->own_name(), owners);
+}
+
+bool is_of(const std::string& weight, const std::string& path) {
+  const std::string folder = "/" + weight.substr(0, weight.rfind('/'));
+  return path.empty() || folder.ends_with("/" + path);
+}
+
+// By names, for there are more arrays than weights, and those that do not train lie behind the others.
+Assignments match_stored_forms(const Layer& layer, Arrays arrays) {
+  std::vector<NamedLayer> owners;
+  find_owners(layer, "", owners);
+  std::ranges::stable_sort(owners, std::ranges::greater{}, [](const NamedLayer& owner) { return owner.path.size(); });
+  Assignments all;
+  for (const auto& [owner, path] : owners) {
+    const auto rest = std::stable_partition(arrays.begin(), arrays.end(), [&](const NamedTensor& each) { return is_of(each.name, path); });
+    const Arrays own(std::make_move_iterator(arrays.begin()), std::make_move_iterator(rest));
+    arrays.erase(arrays.begin(), rest);
+    try {
+      const vintages::FloatWeights weights = vintages::float_weights(*owner, own);
+      const std::vector<VariableRef> variables = own_variables(*owner);
+      for (std::size_t i = 0; i < variables.size(); ++i) all.push_back(checked_assignment(variables[i], {variables[i]->path(), weights.values[i]}, *owner));
+    } catch (Error& error) {
+      error.about(owner->label());
+      throw;
+    }
   }
+  if (!arrays.empty()) throw Error("the file's weight '{}' is that of no layer within it", arrays.front().name).about(layer.label());
   return all;
 }
 
@@ -122,6 +165,7 @@ Assignments match_model(const FunctionalLayer& model, const Arrays& arrays, cons
 std::vector<Assignment> match_weights(const Layer& layer, const std::vector<NamedTensor>& saved, const Vintage& vintage) {
   try {
     if (const auto* model = dynamic_cast<const FunctionalLayer*>(&layer)) return match_model(*model, saved, vintage);
+    if (vintage.major >= 3 && vintages::holds_more_than_weights(saved)) return match_stored_forms(layer, saved);
     const std::vector<std::shared_ptr<Layer>> inner = layer.sublayers();
     if (vintages::has_rule(layer) || vintage.major >= 3 || inner.empty() || !layer.own_weights().empty())
       return match_in_order(layer, vintages::modern_arrays(layer, saved, vintage));
