@@ -76,7 +76,7 @@ class Decoder {
   Tensor weight(const std::string& name, const Shape& shape) const {
     if (name == "kernel" && find("quantized_kernel")) return transposed_kernel(shape);
     const Tensor& saved = get(name);
-    if (!is_integer(saved)) return saved;
+    if (!is_integer(saved) || name == "bias" || !can_be_quantized(layer_.class_name())) return saved;
     if (shape.rank() == 2 && layer_.class_name() != "EinsumDense") {
       Matrix matrix{.rows = shape[0], .columns = shape[1], .packed_down = name == "reverse_embeddings", .by_row = name == "embeddings"};
       matrix.packed = is_packed(name, saved, shape, matrix);
@@ -252,7 +252,8 @@ std::vector<Names> lists_of(const Layer& layer, const std::vector<Tensor>& saved
   const std::vector<VariableRef> own = own_variables(layer);
   const std::string_view class_name = layer.class_name();
   if (!can_be_quantized(class_name) || saved.empty()) return {};
-  const bool integers = is_integer(saved[0]), transposed = std::ranges::any_of(saved, [](const Tensor& each) { return each.dtype() == DType::uint8; });
+  const bool integers = is_integer(saved[0]);
+  const auto bytes_without_signs = std::ranges::count(saved, DType::uint8, &Tensor::dtype);
   if (class_name.ends_with("Embedding")) {
     if (!integers) return {};
     if (own.size() == 1) return {{"embeddings", "embeddings_scale"}, {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx"}};
@@ -263,7 +264,9 @@ std::vector<Names> lists_of(const Layer& layer, const std::vector<Tensor>& saved
     if (own.size() > 1) names.insert(names.begin() + place, "bias");
     return names;
   };
-  if (transposed)
+  if (bytes_without_signs == 1)
+    throw Error("the file has no zero points for its weights of GPTQ or AWQ").hint("Keras 3.15 leaves them out of .keras and .weights.h5 files, and cannot read those; .h5 files have them");
+  if (bytes_without_signs > 1)
     return {with_bias({"quantized_kernel", "kernel_scale", "kernel_zero", "g_idx"}, 0),
             with_bias({"quantized_kernel", "kernel_scale", "kernel_zero", "awq_scales", "g_idx"}, 0)};
   if (integers) return {with_bias({"kernel", "kernel_scale"}, 1), with_bias({"kernel", "kernel_scale", "kernel_zero", "g_idx"}, 1)};
@@ -299,8 +302,13 @@ FloatWeights float_weights(const Layer& layer, const std::vector<Tensor>& saved)
     for (std::size_t i = 0; i < names.size(); ++i) arrays.emplace(names[i], saved[i]);
     return Decoder(layer, std::move(arrays)).decode();
   }
-  throw Error("the file has {} arrays for its quantised weights, wanted {} ({}) or {} ({})", saved.size(), lists.front().size(), fmt::join(lists.front(), ", "),
-              lists.back().size(), fmt::join(lists.back(), ", "));
+  std::string wanted;
+  for (const Names& names : lists) {
+    wanted += fmt::format("{}{} (", wanted.empty() ? "" : " or ", names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) wanted += fmt::format("{}{}", i == 0 ? "" : ", ", names[i]);
+    wanted += ')';
+  }
+  throw Error("the file has {} arrays for its quantised weights, wanted {}", saved.size(), wanted);
 }
 
 bool holds_more_than_weights(const std::vector<NamedTensor>& saved) {

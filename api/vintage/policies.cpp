@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <optional>
 
+#include "api/train/name_pattern.h"
 #include "api/vintage/float_weights.h"
 #include "api/vintage/parts.h"
 #include "formats/config.h"
@@ -30,102 +30,30 @@ Tree without_quantisation(const Tree& policy) {
   return Tree(quantised ? text.substr(from + 6) : text).at(policy.mark());
 }
 
-// --- patterns --------------------------------------------------------------------------------------------------------
-
-// A regular expression of single characters in a row, each of which may be repeated: "encoder/.*", "dense_[0-9]+".
-class Pattern {
- public:
-  explicit Pattern(std::string_view text) {
-    while (!text.empty()) {
-      Piece piece;
-      const auto take = [&] {
-        if (text.empty()) throw Error("ends too early");
-        const char c = text.front();
-        text.remove_prefix(1);
-        return c;
-      };
-      const char first = take();
-      if (first == '.') piece.any = true;
-      else if (first == '[') {
-        if (text.starts_with('^')) piece.negated = take() == '^';
-        do {
-          char low = take(), high = low;
-          if (low == '\\') low = high = plain(take());
-          if (text.size() > 1 && text[0] == '-' && text[1] != ']') {
-            take();
-            high = take();
-            if (high == '\\') high = plain(take());
-          }
-          piece.ranges.emplace_back(low, high);
-        } while (!text.starts_with(']'));
-        take();
-      } else if (first == '\\') piece.ranges = escaped(take());
-      else if (std::string_view("(){}|^$*+?").find(first) != std::string_view::npos) throw Error("has '{}'", first);
-      else piece.ranges.emplace_back(first, first);
-      if (text.starts_with('*') || text.starts_with('+') || text.starts_with('?')) {
-        const char repeat = take();
-        piece.optional = repeat != '+', piece.repeated = repeat != '?';
-      }
-      if (text.starts_with('?')) text.remove_prefix(1);  // a lazy one, which matches the same
-      pieces_.push_back(std::move(piece));
-    }
-  }
-
-  bool matches(std::string_view text) const {
-    std::vector<char> reached(text.size() + 1, 0);  // at which places the pieces so far may end
-    reached[0] = 1;
-    for (const Piece& piece : pieces_) {
-      std::vector<char> next(text.size() + 1, 0);
-      for (std::size_t i = 0; i <= text.size(); ++i) {
-        if (reached[i] && piece.optional) next[i] = 1;
-        const bool from_here = reached[i] || (piece.repeated && next[i]);
-        if (i < text.size() && from_here && piece.holds(text[i])) next[i + 1] = 1;
-      }
-      reached = std::move(next);
-    }
-    return reached.back() != 0;
-  }
-
- private:
-  using Ranges = std::vector<std::pair<char, char>>;
-  struct Piece {
-    bool any = false, negated = false, optional = false, repeated = false;
-    Ranges ranges;
-    bool holds(char c) const {
-      if (any) return c != '\n';
-      return negated != std::ranges::any_of(ranges, [&](const auto& range) { return range.first <= c && c <= range.second; });
-    }
-  };
-  static char plain(char c) {
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) throw Error("has '\\{}'", c);
-    return c;
-  }
-  static Ranges escaped(char c) {
-    if (c == 'd') return {{'0', '9'}};
-    if (c == 'w') return {{'0', '9'}, {'a', 'z'}, {'A', 'Z'}, {'_', '_'}};
-    return {{plain(c), c}};
-  }
-
-  std::vector<Piece> pieces_;
-};
-
-bool matches(const std::string& key, const std::string& path) {
-  try {
-    return Pattern(key).matches(path);
-  } catch (const Error& error) {
-    throw Error("the key '{}' of its DTypePolicyMap is a regular expression that {}, which is not supported", key, error.message())
-        .hint("plain characters, '.', '[…]' and '\\d', with '*', '+' and '?' behind them, are")
-        .usage();
-  }
-}
-
 // --- maps of policies ------------------------------------------------------------------------------------------------
 
-// Layers that make others which their config does not hold, and what those are called.
-constexpr std::string_view composites[] = {"MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention", "TransformerEncoder", "TransformerDecoder", "LSTM",
-                                           "GRU", "SimpleRNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"};
-constexpr std::string_view parts_of_composites[] = {"query", "key", "value", "gate", "attention_output", "self_attention_layer/query", "cross_attention_layer/query",
-                                                    "lstm_cell", "gru_cell", "simple_rnn_cell", "conv_lstm_cell"};
+// A layer that another makes, of which the config of the other says nothing.
+struct HiddenLayer {
+  std::string_view class_name, name;
+};
+constexpr HiddenLayer hidden_layers[] = {
+    {"MultiHeadAttention", "query"},
+    {"MultiHeadAttention", "key"},
+    {"MultiHeadAttention", "value"},
+    {"MultiHeadAttention", "gate"},
+    {"MultiHeadAttention", "attention_output"},
+    {"GroupQueryAttention", "query"},
+    {"GroupQueryAttention", "key"},
+    {"GroupQueryAttention", "value"},
+    {"GroupQueryAttention", "gate"},
+    {"GroupQueryAttention", "attention_output"},
+    {"LSTM", "lstm_cell"},
+    {"GRU", "gru_cell"},
+    {"SimpleRNN", "simple_rnn_cell"},
+    {"ConvLSTM1D", "conv_lstm_cell"},
+    {"ConvLSTM2D", "conv_lstm_cell"},
+    {"ConvLSTM3D", "conv_lstm_cell"},
+};
 
 bool is_policy_map(const Tree& policy) {
   const Tree* class_name = policy.find("class_name");
@@ -148,21 +76,11 @@ class PolicyMap {
       if (key == path) return policy;
     const Tree* found = nullptr;
     for (const auto& [key, policy] : policies_) {
-      if (!matches(key, path)) continue;
+      if (!NamePattern(key).matches(path)) continue;
       if (found) throw Error("several keys of its DTypePolicyMap match its path '{}'", path).usage();
       found = &policy;
     }
     return found ? *found : fallback_;
-  }
-
-  // A path below this one that has another policy; "" when there is none that could be told.
-  std::string other_below(const std::string& path) const {
-    const Tree own = at(path);
-    for (const auto& [key, policy] : policies_)
-      if (key.starts_with(path + "/") && !(policy == own)) return key;
-    for (std::string_view part : parts_of_composites)
-      if (const std::string below = fmt::format("{}/{}", path, part); !(at(below) == own)) return below;
-    return "";
   }
 
  private:
@@ -172,12 +90,16 @@ class PolicyMap {
 
 Tree policy_from_map(const Tree& policy, const std::string& class_name, const std::string& path) {
   const PolicyMap map(policy);
-  if (std::ranges::find(composites, class_name) != std::end(composites))
-    if (const std::string below = map.other_below(path); !below.empty())
-      throw Error("its DTypePolicyMap gives '{}' the policy {} and the layer itself {}, which is not supported within one layer", below, map.at(below).text(), map.at(path).text())
+  const Tree own = map.at(path);
+  for (const HiddenLayer& hidden : hidden_layers) {
+    if (hidden.class_name != class_name) continue;
+    const std::string below = fmt::format("{}/{}", path, hidden.name);
+    if (const Tree other = map.at(below); !(other == own))
+      throw Error("its DTypePolicyMap gives '{}' the policy {} and the layer itself {}, which is not supported within one layer", below, other.text(), own.text())
           .at(policy.mark())
           .usage();
-  return map.at(path);
+  }
+  return own;
 }
 
 // --- layers ----------------------------------------------------------------------------------------------------------

@@ -162,10 +162,11 @@ if __name__ == "__main__":
         "small_int8": (".weights.h5", lambda: quantized(small(), "int8")),
         "small_int4": (".h5", lambda: quantized(small(), "int4", block_size=None)),
         "float8": (".keras", float8),
-        "gptq4": (".keras", lambda: calibrated("gptq/4/2_from_float32")),
+        "gptq4": (".h5", lambda: calibrated("gptq/4/2_from_float32")),
         "gptq8": (".h5", lambda: calibrated("gptq/8/-1_from_float32")),
-        "gptq2": (".keras", lambda: calibrated("gptq/2/2_from_float32")),
+        "gptq2": (".h5", lambda: calibrated("gptq/2/2_from_float32")),
         "awq": (".h5", lambda: calibrated("awq/4/2_from_float32")),
+        "awq_without_zeros": (".keras", lambda: calibrated("awq/4/2_from_float32")),  # Keras 3.15 leaves them out
         "lora": (".h5", lora),
         "lora_int8": (".h5", lambda: lora("int8")),
         "lora_table": (".h5", lora_table),
