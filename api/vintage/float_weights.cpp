@@ -14,7 +14,8 @@ namespace {
 using Names = std::vector<std::string_view>;
 
 constexpr std::string_view quantizable[] = {"Dense", "EinsumDense", "Embedding", "ReversibleEmbedding"};
-constexpr std::string_view scale_names[] = {"kernel_scale", "embeddings_scale"};  // one of which every quantised layer has
+constexpr std::string_view scale_names[] = {"kernel_scale",
+                                            "embeddings_scale"};  // one of which every quantised layer has
 constexpr std::string_view first_of_lora[] = {"lora_kernel_a", "lora_embeddings_a"};
 
 // "dense/kernel:0" → "dense", "kernel"
@@ -25,9 +26,13 @@ std::pair<std::string, std::string> split_path(const std::string& path) {
   return {slash == std::string::npos ? "" : path.substr(0, slash), std::move(name)};
 }
 
-bool is_among(std::span<const std::string_view> names, std::string_view name) { return std::ranges::find(names, name) != names.end(); }
+bool is_among(std::span<const std::string_view> names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
 
-bool is_integer(const Tensor& tensor) { return tensor.dtype() == DType::uint8 || tensor.dtype() == DType::int32 || tensor.dtype() == DType::int64; }
+bool is_integer(const Tensor& tensor) {
+  return tensor.dtype() == DType::uint8 || tensor.dtype() == DType::int32 || tensor.dtype() == DType::int64;
+}
 
 std::vector<std::int64_t> integers_of(const Tensor& tensor) {
   const Tensor wide = tensor.cast(DType::int64);
@@ -49,7 +54,8 @@ class Decoder {
   Decoder(const Layer& layer, std::map<std::string, Tensor> arrays) : layer_(layer), arrays_(std::move(arrays)) {}
 
   FloatWeights decode() {
-    FloatWeights result{.quantized = std::ranges::any_of(scale_names, [&](std::string_view name) { return find(std::string(name)) != nullptr; })};
+    FloatWeights result{.quantized = std::ranges::any_of(
+                            scale_names, [&](std::string_view name) { return find(std::string(name)) != nullptr; })};
     for (const VariableRef& variable : own_variables(layer_)) {
       const std::string name = split_path(variable->path()).second;
       result.values.push_back(with_lora(name, variable->shape(), weight(name, variable->shape())));
@@ -78,14 +84,18 @@ class Decoder {
     const Tensor& saved = get(name);
     if (!is_integer(saved) || name == "bias" || !can_be_quantized(layer_.class_name())) return saved;
     if (shape.rank() == 2 && layer_.class_name() != "EinsumDense") {
-      Matrix matrix{.rows = shape[0], .columns = shape[1], .packed_down = name == "reverse_embeddings", .by_row = name == "embeddings"};
+      Matrix matrix{.rows = shape[0],
+                    .columns = shape[1],
+                    .packed_down = name == "reverse_embeddings",
+                    .by_row = name == "embeddings"};
       matrix.packed = is_packed(name, saved, shape, matrix);
       return dequantized(name, saved, matrix);
     }
     // The kernel of an EinsumDense: int8 in its own shape, else as the matrix of summed and other axes.
     const auto [summed, kept] = axes_of_kernel();
     Matrix matrix{.rows = sizes_of(shape, summed).elements(), .columns = sizes_of(shape, kept).elements()};
-    if (Shape{matrix.rows, matrix.columns}.elements() != shape.elements()) throw Error("its kernel has an axis twice, which no quantised one has");
+    if (Shape{matrix.rows, matrix.columns}.elements() != shape.elements())
+      throw Error("its kernel has an axis twice, which no quantised one has");
     if (!is_packed(name, saved, shape, matrix)) return scaled_by_axes(name, saved, kept);
     matrix.packed = true;
     return dequantized(name, saved, matrix).reshaped(shape);
@@ -97,7 +107,8 @@ class Decoder {
     const Tensor& saved = get("quantized_kernel");
     const Tensor& groups = get("g_idx");
     const std::int64_t count = shape.elements(), inputs = groups.size();
-    if (inputs == 0 || count % inputs != 0) throw Error("the file's 'g_idx' is {}, which does not fit a kernel of {}", groups.shape(), shape);
+    if (inputs == 0 || count % inputs != 0)
+      throw Error("the file's 'g_idx' is {}, which does not fit a kernel of {}", groups.shape(), shape);
     Matrix matrix{.rows = count / inputs, .columns = inputs, .packed_down = true, .has_signs = false, .by_row = true};
     matrix.packed = is_packed("kernel", saved, {matrix.rows, matrix.columns}, matrix);
     Tensor kernel = arrays::transposed(dequantized("kernel", saved, matrix), swapped);
@@ -115,7 +126,8 @@ class Decoder {
   bool is_packed(const std::string& name, const Tensor& saved, const Shape& whole, const Matrix& matrix) const {
     const Shape packed = matrix.packed_shape();
     if (saved.shape() != whole && saved.shape() != packed)
-      throw Error("the file's '{}' is {}, wanted {} as bytes, or {} with two numbers in a byte", name, saved.shape(), whole, packed);
+      throw Error("the file's '{}' is {}, wanted {} as bytes, or {} with two numbers in a byte", name, saved.shape(),
+                  whole, packed);
     if (whole != packed) return saved.shape() == packed;
     if (matrix.has_signs && find(name + "_zero")) return true;
     return std::ranges::all_of(integers_of(saved), [](std::int64_t value) { return value >= 0 && value < 16; });
@@ -152,7 +164,8 @@ class Decoder {
     float* to = result.writable<float>().data();
     for (std::int64_t row = 0; row < rows; ++row)
       for (std::int64_t column = 0; column < columns; ++column) {
-        const std::int64_t own = by_row ? row : column, group = group_of[static_cast<std::size_t>(by_row ? column : row)];
+        const std::int64_t own = by_row ? row : column,
+                           group = group_of[static_cast<std::size_t>(by_row ? column : row)];
         const auto i = static_cast<std::size_t>(by_row ? own * groups + group : group * scaled + own);
         const auto value = static_cast<float>(number(row, column)), factor = static_cast<float>(scales[i]);
         *to++ = has_zeros ? (value - static_cast<float>(zeros[i])) * factor : value / factor;
@@ -163,7 +176,8 @@ class Decoder {
   std::vector<std::int64_t> group_indices(std::int64_t count, std::int64_t groups) const {
     std::vector<std::int64_t> indices;
     for (const double index : get("g_idx", {count}).to_doubles()) {
-      if (!(index >= 0 && index < static_cast<double>(groups))) throw Error("the file's 'g_idx' has the group {}, there are {}", index, groups);
+      if (!(index >= 0 && index < static_cast<double>(groups)))
+        throw Error("the file's 'g_idx' has the group {}, there are {}", index, groups);
       indices.push_back(static_cast<std::int64_t>(index));
     }
     return indices;
@@ -191,8 +205,8 @@ class Decoder {
     return sizes;
   }
 
-  // int8: each place in the kept axes has a scale. In the file those lie in the order of the result, with axes of size 1
-  // for all others.
+  // int8: each place in the kept axes has a scale. In the file those lie in the order of the result, with axes of size
+  // 1 for all others.
   Tensor scaled_by_axes(const std::string& name, const Tensor& saved, const std::vector<int>& kept) const {
     const Tensor& scale = get(name + "_scale");
     const auto without_ones = [](std::vector<std::int64_t> sizes) {
@@ -244,7 +258,8 @@ class Decoder {
   std::map<std::string, Tensor> arrays_;
 };
 
-// --- names for the arrays of a tree of weights ---------------------------------------------------------------------------
+// --- names for the arrays of a tree of weights
+// ---------------------------------------------------------------------------
 
 // The lists of variables that a quantised layer of the class may have, of which the number tells which one it is; none
 // where the arrays are those of an ordinary one.
@@ -256,22 +271,28 @@ std::vector<Names> lists_of(const Layer& layer, const std::vector<Tensor>& saved
   const auto bytes_without_signs = std::ranges::count(saved, DType::uint8, &Tensor::dtype);
   if (class_name.ends_with("Embedding")) {
     if (!integers) return {};
-    if (own.size() == 1) return {{"embeddings", "embeddings_scale"}, {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx"}};
+    if (own.size() == 1)
+      return {{"embeddings", "embeddings_scale"}, {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx"}};
     return {{"embeddings", "embeddings_scale", "reverse_embeddings", "reverse_embeddings_scale"},
-            {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx", "reverse_embeddings", "reverse_embeddings_scale", "reverse_embeddings_zero"}};
+            {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx", "reverse_embeddings",
+             "reverse_embeddings_scale", "reverse_embeddings_zero"}};
   }
   const auto with_bias = [&](Names names, std::ptrdiff_t place) {
     if (own.size() > 1) names.insert(names.begin() + place, "bias");
     return names;
   };
   if (bytes_without_signs == 1)
-    throw Error("the file has no zero points for its weights of GPTQ or AWQ").hint("Keras 3.15 leaves them out of .keras and .weights.h5 files, and cannot read those; .h5 files have them");
+    throw Error("the file has no zero points for its weights of GPTQ or AWQ")
+        .hint("Keras 3.15 leaves them out of .keras and .weights.h5 files, and cannot read those; .h5 files have them");
   if (bytes_without_signs > 1)
     return {with_bias({"quantized_kernel", "kernel_scale", "kernel_zero", "g_idx"}, 0),
             with_bias({"quantized_kernel", "kernel_scale", "kernel_zero", "awq_scales", "g_idx"}, 0)};
-  if (integers) return {with_bias({"kernel", "kernel_scale"}, 1), with_bias({"kernel", "kernel_scale", "kernel_zero", "g_idx"}, 1)};
+  if (integers)
+    return {with_bias({"kernel", "kernel_scale"}, 1), with_bias({"kernel", "kernel_scale", "kernel_zero", "g_idx"}, 1)};
   if (saved.size() != own.size() + 6) return {};
-  return {with_bias({"kernel", "inputs_scale", "inputs_amax_history", "kernel_scale", "kernel_amax_history", "outputs_grad_scale", "outputs_grad_amax_history"}, 1)};
+  return {with_bias({"kernel", "inputs_scale", "inputs_amax_history", "kernel_scale", "kernel_amax_history",
+                     "outputs_grad_scale", "outputs_grad_amax_history"},
+                    1)};
 }
 
 // What the LoRAs of a config are multiplied with, alpha / rank, by the names of their layers.
@@ -284,7 +305,8 @@ void find_loras(const Tree& tree, std::map<std::string, double>& factors) {
     const double factor = alpha && alpha->is_number() ? alpha->as_number() / rank->as_number() : 1;
     const auto [known, is_new] = factors.emplace(name->as_string(), factor);
     if (!is_new && known->second != factor)
-      throw Error("several layers are called '{}', whose LoRAs differ in lora_alpha / lora_rank: {} and {}", name->as_string(), known->second, factor);
+      throw Error("several layers are called '{}', whose LoRAs differ in lora_alpha / lora_rank: {} and {}",
+                  name->as_string(), known->second, factor);
   }
   for (const Tree::Entry& entry : tree.entries()) find_loras(entry.value, factors);
 }
@@ -338,7 +360,10 @@ void scale_loras(std::vector<LayerWeights>& layers, const Tree& model_config, No
       if (factors.empty()) find_loras(model_config, factors);
       const auto known = factors.find(path.substr(path.rfind('/') + 1));
       if (known == factors.end()) {
-        notes.push_back(fmt::format("layer '{}': the file does not say the lora_alpha of its LoRA, which is merged as one whose lora_alpha is its rank", path));
+        notes.push_back(
+            fmt::format("layer '{}': the file does not say the lora_alpha of its LoRA, which is merged as one whose "
+                        "lora_alpha is its rank",
+                        path));
         continue;
       }
       weight.tensor = weight.tensor.cast(DType::float32);

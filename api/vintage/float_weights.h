@@ -1,7 +1,7 @@
 // The weights of layers that Keras 3 quantised, or that a LoRA changes, as the floating ones that they stand for.
 //
-// quantize() replaces a kernel by integers, their scales and, where scales are for groups of rows, zero points; all that
-// is needed to undo it lies beside it, so that nothing here asks the config. Sources: variable_serialization_spec,
+// quantize() replaces a kernel by integers, their scales and, where scales are for groups of rows, zero points; all
+// that is needed to undo it lies beside it, so that nothing here asks the config. Sources: variable_serialization_spec,
 // *_build and *_call of keras/src/layers/core/{dense,einsum_dense,embedding,reversible_embedding}.py, and
 // keras/src/quantizers/quantizers.py.
 #pragma once

@@ -26,7 +26,8 @@ Tree without_quantisation(const Tree& policy) {
   if (!name->is_string()) return policy;
   const std::string& text = name->as_string();
   const std::size_t from = text.find("_from_");
-  const bool quantised = from != std::string::npos && std::ranges::any_of(modes, [&](std::string_view mode) { return text.starts_with(mode); });
+  const bool quantised = from != std::string::npos &&
+                         std::ranges::any_of(modes, [&](std::string_view mode) { return text.starts_with(mode); });
   return Tree(quantised ? text.substr(from + 6) : text).at(policy.mark());
 }
 
@@ -68,7 +69,8 @@ class PolicyMap {
     const Tree* fallback = config.find("default_policy");
     fallback_ = without_quantisation(fallback ? *fallback : Tree());
     if (const Tree* map = config.find("policy_map"); map && !map->is_null())
-      for (const Tree::Entry& entry : map->entries()) policies_.emplace_back(entry.key, without_quantisation(entry.value));
+      for (const Tree::Entry& entry : map->entries())
+        policies_.emplace_back(entry.key, without_quantisation(entry.value));
   }
 
   Tree at(const std::string& path) const {
@@ -95,7 +97,10 @@ Tree policy_from_map(const Tree& policy, const std::string& class_name, const st
     if (hidden.class_name != class_name) continue;
     const std::string below = fmt::format("{}/{}", path, hidden.name);
     if (const Tree other = map.at(below); !(other == own))
-      throw Error("its DTypePolicyMap gives '{}' the policy {} and the layer itself {}, which is not supported within one layer", below, other.text(), own.text())
+      throw Error(
+          "its DTypePolicyMap gives '{}' the policy {} and the layer itself {}, which is not supported within one "
+          "layer",
+          below, other.text(), own.text())
           .at(policy.mark())
           .usage();
   }
@@ -109,7 +114,9 @@ constexpr std::string_view keys_of_quantisation[] = {"quantization_config", "gpt
 
 void modernize_layer(Tree& layer, Tree& config, const std::string& path, Notes& notes) {
   if (const Tree* rank = config.find("lora_rank"); rank && !rank->is_null())
-    notes.push_back(fmt::format("{}: its LoRA of rank {} is merged into its weights, which train as a whole from here on", label_of(layer), rank->text()));
+    notes.push_back(
+        fmt::format("{}: its LoRA of rank {} is merged into its weights, which train as a whole from here on",
+                    label_of(layer), rank->text()));
   erase_keys(config, keys_of_lora);
   const std::string class_name = layer["class_name"].is_string() ? layer["class_name"].as_string() : "";
   if (can_be_quantized(class_name)) erase_keys(config, keys_of_quantisation);
@@ -117,7 +124,8 @@ void modernize_layer(Tree& layer, Tree& config, const std::string& path, Notes& 
     *dtype = is_policy_map(*dtype) ? policy_from_map(*dtype, class_name, path) : without_quantisation(*dtype);
 }
 
-// `scope`: the path of the layer around it, as Keras makes paths: a functional model adds nothing to those of its layers.
+// `scope`: the path of the layer around it, as Keras makes paths: a functional model adds nothing to those of its
+// layers.
 void modernize(Tree& tree, const std::string& scope, Notes& notes) {
   if (tree.is_sequence())
     for (Tree& item : tree.items()) modernize(item, scope, notes);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Files of Keras go through nacre and come back: Keras opens what nacre makes of them and predicts the same.
 
-For every layer class of goldens/layers.h5, every model of goldens/models and every file of keras-models: Keras (or its
-older version, which made the file) gives the model, `nacre convert` writes it as .keras and .h5, Keras 3 predicts.
+For every layer class of goldens/layers.h5, every model of goldens/models and of tests/golden/quantized, and every file
+of keras-models: Keras (or its older version, which made the file) gives the model, `nacre convert` writes it as .keras
+and .h5, Keras 3 predicts.
 Skipped (77) without Keras, nacre or the shared files. The interpreter that has Keras is $NACRE_KERAS_PYTHON, else the
 one that runs this file. Arguments choose cases by a part of their name; --table prints class × format.
 """
@@ -237,6 +238,21 @@ def model_cases(checker, goldens):
             checker.check(name, checker.folder / "whole.keras", inputs, expected)
 
 
+def quantized_cases(checker):
+    """Models that quantize() and enable_lora() changed, as floating ones."""
+    import h5py
+
+    folder = Path(__file__).resolve().parents[1] / "golden" / "quantized"
+    for io_path in sorted(folder.glob("*.io.h5")):
+        name = io_path.name.removesuffix(".io.h5")
+        sources = [folder / (name + ending) for ending in FORMATS if (folder / (name + ending)).exists()]
+        if not sources or name == "awq_without_zeros" or not checker.wanted("quantized/" + name):
+            continue
+        with h5py.File(io_path) as io:
+            inputs, expected = ([io[kind][i][()] for i in sorted(io[kind], key=int)] for kind in ("inputs", "exact"))
+        checker.check("quantized/" + name, sources[0], inputs, expected)
+
+
 def collected_cases(checker, folder):
     """Files of all vintages: what nacre makes of them is what it predicts itself, in the meaning of their own Keras."""
     import numpy as np
@@ -290,6 +306,7 @@ def main():
         other_cases(checker)
         operation_cases(checker)
         model_cases(checker, goldens)
+        quantized_cases(checker)
         if (shared / "keras-models").exists():
             collected_cases(checker, shared / "keras-models")
     if "--table" in sys.argv:
