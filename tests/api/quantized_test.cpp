@@ -1,6 +1,7 @@
 // Files of Keras 3 whose weights are quantised, have LoRAs, or whose layers have maps of dtype policies.
 #include "api/keras/tree.h"
 #include "api/model_file.h"
+#include "api/shared_layers.h"
 #include "formats/hdf5.h"
 #include "formats/json.h"
 #include "tests/api/models.h"
@@ -302,6 +303,19 @@ TEST(Policies, MapsGiveALayerThatOfItsPath) {
   for (std::string_view key : {"m/[d", "(m/d", "*"})
     expect_in(message_of([&] { policy_of(from_map(fmt::format(R"({{"{}": "float16"}})", key))); }),
               "is no regular expression");
+}
+
+TEST(Policies, OutsideOfFilesOfKerasQuantisedOnesAndMapsAreRefused) {
+  register_models();
+  const auto refusal_of = [](std::string_view dtype) {
+    return message_of([&] {
+      read_layer(parse_json(fmt::format(R"({{"class_name": "Dense", "config": {{"units": 2, "dtype": {}}}}})", dtype)));
+    });
+  };
+  expect_in(
+      refusal_of(R"({"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}})"),
+      "got a policy of quantised weights (int8), which layers do not have");
+  expect_in(refusal_of(from_map("{}")), "a DTypePolicyMap is read in files of Keras alone");
 }
 
 TEST(Policies, LayersWithinALayerMayNotHaveOthers) {
