@@ -138,6 +138,8 @@ class Builder {
   }
 
   Error unknown_layer(const std::string& name) const {
+    if (name.starts_with("ops."))
+      if (auto refusal = refused_operation(name.substr(4), "", "")) return std::move(*refusal);
     std::vector<std::string_view> known;
     std::vector<std::string> blocks;
     if (!config_.blocks.is_null())
