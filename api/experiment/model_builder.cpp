@@ -4,6 +4,7 @@
 #include "formats/text.h"
 #include "formats/yaml.h"
 #include "layers/lookup.h"
+#include "layers/operations.h"
 
 namespace nacre {
 

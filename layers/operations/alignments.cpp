@@ -46,11 +46,13 @@ Values decode(const DecodeFields& f, const Operands& in) {
     throw Error("the strategy '{}' is not supported", f.strategy).hint("use strategy: greedy, or end the model before it").usage();
   const Value x = ops::cast(real(in[0]), DType::float32);
   emit::want_rank(x.shape(), 3);
-  const std::int64_t steps = emit::known_size(x.shape(), 1), classes = emit::known_size(x.shape(), 2);
+  const std::int64_t batch = x.shape()[0], steps = x.shape()[1], classes = emit::known_size(x.shape(), 2);
+  if (steps == unknown)
+    return {emit::zeros(x.graph(), {DType::int32, {1, batch, unknown}}), emit::zeros(x.graph(), {x.dtype(), {batch, 1}})};
   const std::int64_t blank = f.mask_index < 0 ? f.mask_index + classes : f.mask_index;
   need(blank >= 0 && blank < classes, "got the class {} of {}", f.mask_index, classes);
   const Value best = ops::argmax(x, 2);  // (batch, steps)
-  const Value lengths = emit::reshape(ops::cast(in[1], DType::int32), {x.shape()[0], 1});
+  const Value lengths = emit::reshape(ops::cast(in[1], DType::int32), {batch, 1});
   const Value step = ops::iota(x.graph(), {DType::int32, {1, steps}}, 1);
   const Value counts = ops::less(step, lengths);
   Value kept = ops::logical_and(counts, ops::not_equal(best, ops::scalar_like(best, static_cast<double>(blank))));

@@ -80,6 +80,7 @@ Value warped(Value images, const std::optional<DataFormat>& format, Value transf
   const int rank = x.shape().rank();
   const bool first = format == DataFormat::channels_first, single = rank == 3;
   need(single || rank == 4, "got {}, wanted a picture or a batch of them", x.shape());
+  if (!x.shape().from(single ? 0 : 1).known()) return emit::zeros(images.graph(), images.type());
   Value y = single ? ops::expand_dims(x, 0) : x;
   y = projected_by(first ? emit::channels_last(y) : y, transforms, attrs);
   if (first) y = emit::channels_first(y);

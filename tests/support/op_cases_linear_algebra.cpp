@@ -1,4 +1,5 @@
 #include "backend/graph/ops/linear_algebra.h"
+#include "backend/graph/ops/matmul.h"
 #include "tests/support/op_cases.h"
 
 namespace nacre::test {
@@ -33,13 +34,14 @@ OpRecord of_square(std::string name, Function function) {
           }};
 }
 
-OpRecord of_rectangle(std::string name, int taller, Function function) {  // taller: 1, wider: -1, either: 0
+OpRecord of_rectangle(std::string name, int taller, Function function, int derivatives = 2) {  // taller: 1, wider: -1, either: 0
   return {std::move(name), [=](RandomStream& random) {
             const std::int64_t small = draw(random, 1, 3), large = small + draw(random, 0, 2);
             const bool tall = taller == 1 || (taller == 0 && draw(random, 0, 1) == 0);
             const Matrices matrices(random, tall ? large : small, tall ? small : large);
             return OpCase{{matrices.operand()}, [=](const Values& x) { return function(matrices.around(x[0])); }};
-          }};
+          },
+          derivatives};
 }
 
 template <class Solve>
@@ -100,8 +102,12 @@ std::vector<OpRecord> linear_algebra_records() {
       of_rectangle("svd_full", 0,
                    [](Value x) {
                      const auto [u, s, vt] = ops::svd(x, true);
-                     return Values{ops::stop_gradient(ops::square(u)), s, ops::stop_gradient(ops::square(vt))};
-                   }),
+                     // The vectors have no gradient here, these products do not change.
+                     const Value left = ops::stop_gradient(u), right = ops::stop_gradient(vt);
+                     return Values{ops::matmul(left, left, true), s, ops::matmul(right, right, false, true)};
+                   },
+                   1),
+      of_rectangle("pseudo_inverse_truncated", 0, [](Value x) { return Values{ops::pseudo_inverse(x, 0.5)}; }),
       of_rectangle("pseudo_inverse", 0, [](Value x) { return Values{ops::pseudo_inverse(x, 1e-3)}; }),
   };
 }

@@ -6,6 +6,7 @@
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/matmul.h"
+#include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/shape.h"
 
 namespace nacre {
@@ -29,7 +30,6 @@ Value diagonal_matrix(Value diagonal) {
   const Value rows = ops::expand_dims(diagonal, -1), like = rows * ops::expand_dims(diagonal, -2);
   return rows * ops::identity_like(like);
 }
-Value minus_identity(Value x) { return x - ops::identity_like(x); }
 
 // 1 / (x[j] - x[i]) for i ≠ j, else 0.
 Value inverse_differences(Value x) {
@@ -214,15 +214,25 @@ Types infer_pseudo_inverse(const CutoffAttrs&, const Types& in) {
   check_matrices(in[0]);
   return {{in[0].dtype, leading(in[0]) + Shape{in[0].shape[-1], in[0].shape[-2]}}};
 }
-// Golub, Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems whose variables separate"
-// (1973), for changes that keep the rank.
-Gradients grad_pseudo_inverse(const CutoffAttrs&, const Node& n, const Cotangents& d) {
-  const Value a = n.in(0), p = n.out();
-  const Value left = -minus_identity(matmul(a, p)), right = -minus_identity(matmul(p, a));
-  const Value direct = matmul(matmul(p, d[0], true), p, false, true);
-  const Value of_rows = matmul(matmul(left, d[0], false, true), matmul(p, p, false, true));
-  const Value of_columns = matmul(matmul(matmul(p, p, true), d[0], false, true), right);
-  return {of_rows + of_columns - direct};
+// yᵀ = u f(s) vᵀ with f(s) = 1 / s, and 0 for what counts as zero. The derivative of such a function of singular values is
+// made of divided differences: Noferini, "A formula for the Fréchet derivative of a generalized matrix function" (2017).
+Gradients grad_pseudo_inverse(const CutoffAttrs& p, const Node& n, const Cotangents& d) {
+  const auto [u, s, vt] = ops::svd(n.in(0));
+  const Value dy = matrix_transpose(d[0]), zero = ops::scalar_like(s, 0), one = ops::scalar_like(s, 1);
+  const Value kept = ops::greater(s, p.cutoff * ops::max(s, {-1}, true));
+  const Value f = ops::select(kept, ops::reciprocal(ops::select(kept, s, one)), zero);
+  const Value si = ops::expand_dims(s, -1), sj = ops::expand_dims(s, -2), fi = ops::expand_dims(f, -1), fj = ops::expand_dims(f, -2);
+  // Where one of two counts, the differences are not zero; where both do they are known; where none does nothing changes.
+  const Value either = ops::not_equal(ops::expand_dims(kept, -1), ops::expand_dims(kept, -2));
+  const Value differences = ops::select(either, (fi - fj) / ops::select(either, si - sj, one), -(fi * fj));
+  const Value sums = ops::select(either, (fi + fj) / ops::select(either, si + sj, one), fi * fj);
+  const Value m = matmul(matmul(u, dy, true), vt, false, true), mt = matrix_transpose(m);
+  const Value inner = 0.5 * (differences * (m + mt) + sums * (m - mt));
+  const Value squares = ops::square(f);
+  const Value of_columns = dy - matmul(u, matmul(u, dy, true)), of_rows = dy - matmul(matmul(dy, vt, false, true), vt);
+  const Value v = matrix_transpose(vt);
+  return {matmul(matmul(u, inner), vt) + matmul(matmul(of_columns, v) * ops::expand_dims(squares, -2), vt) +
+          matmul(u, ops::expand_dims(squares, -1) * matmul(u, of_rows, true))};
 }
 
 }  // namespace
