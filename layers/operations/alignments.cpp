@@ -44,7 +44,7 @@ Value loss(const BlankField& f, const Operands& in) {
 Values decode(const DecodeFields& f, const Operands& in) {
   if (f.strategy != "greedy")
     throw Error("the strategy '{}' is not supported", f.strategy).hint("use strategy: greedy, or end the model before it").usage();
-  const Value x = ops::cast(real(in[0]), DType::float32);
+  const Value x = ops::stop_gradient(ops::cast(real(in[0]), DType::float32));
   emit::want_rank(x.shape(), 3);
   const std::int64_t batch = x.shape()[0], steps = x.shape()[1], classes = emit::known_size(x.shape(), 2);
   if (steps == unknown)
@@ -76,7 +76,7 @@ Rows alignments() {
                                    "alignments.",
                                    loss),
       neural.operation<DecodeFields>("CTCDecode", "inputs, sequence_lengths",
-                                     "The labels of the most probable class of each step, and a score.", decode),
+                                     "The labels of the most probable class of each step, and a score. No gradient flows.", decode),
   };
 }
 

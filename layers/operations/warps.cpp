@@ -248,7 +248,7 @@ Value scale_and_translate(const ScaleFields& f, const Operands& in) {
   Value y = real(x);
   for (std::size_t i = 0; i < f.spatial_dims.size(); ++i) {
     const int axis = x.shape().checked(static_cast<int>(f.spatial_dims[i]));
-    constexpr std::int64_t most = 1 << 16;
+    constexpr std::int64_t most = 1 << 13;  // a matrix of both sizes is computed
     const std::int64_t m = emit::known_size(x.shape(), axis), n = sizes[static_cast<std::size_t>(axis)].as_integer();
     need(n >= 1 && n <= most && m <= most, "got sizes {} and {}, wanted 1 to {}", m, n, most);
     const auto number = [&](Value all) {

@@ -17,6 +17,7 @@ using ops::lower_triangle, ops::matmul, ops::matrix_transpose, ops::upper_triang
 
 void check_matrices(const Type& x) {
   need(is_floating(x.dtype) && x.shape.rank() >= 2, "got {}, wanted matrices of a floating type", x);
+  need(x.shape[-1] != 0 && x.shape[-2] != 0, "got {}, wanted matrices that have elements", x);
 }
 void check_square(const Type& x) {
   check_matrices(x);

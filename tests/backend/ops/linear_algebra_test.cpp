@@ -73,6 +73,8 @@ TEST(LinearAlgebra, NoMatricesGiveNone) {
 }
 
 TEST(LinearAlgebra, WhatHasNoResultIsRefused) {
+  Graph graph;
+  EXPECT_THROW(ops::eigh(graph.input("x", {DType::float32, {2, 0, 0}})), Error);
   EXPECT_NE(refusal({1, 2, 2, 4}, [](Value x) { return Values{ops::inverse(x)}; }).find("without an inverse"), std::string::npos);
   EXPECT_NE(refusal({1, 2, 2, 1}, [](Value x) { return Values{ops::cholesky(x)}; }).find("not positive definite"), std::string::npos);
   EXPECT_NE(refusal({0, 2, 2, 1}, [](Value x) { return Values{ops::triangular_solve(x, x, true)}; }).find("zeros on its diagonal"),
