@@ -3,6 +3,8 @@
 #include <optional>
 #include <set>
 
+#include "layers/operations.h"
+
 namespace nacre {
 
 namespace {
@@ -29,6 +31,10 @@ std::shared_ptr<Layer> read_named(const Tree& object) {
   const Tree* name = config ? config->find("name") : nullptr;
   const ObjectSpelling spelling = object_spelling(object, registry<Layer>().kind());
   const ClassInfo<Layer>* info = registry<Layer>().find(spelling.name, spelling.module);
+  // Layers alone are trainable; those of somebody's own may have the name of an operation.
+  if (!info && (!config || !config->find("trainable")))
+    if (auto refusal = refused_operation(spelling.name, spelling.module, name && name->is_string() ? name->as_string() : ""))
+      throw std::move(*refusal).at(spelling.mark);
   if (!name || !name->is_string() || (info && (info->class_name == "Functional" || info->class_name == "Sequential"))) return read_object<Layer>(object);
   return within([&] { return fmt::format("while reading layer '{}' ({})", name->as_string(), spelling.name); },
                 [&] { return read_object<Layer>(object); });

@@ -9,35 +9,11 @@
 #include "layers/augmentation_draws.h"
 #include "layers/emit.h"
 #include "layers/image_resize.h"
+#include "layers/projection.h"
 
 namespace nacre {
 
 namespace {
-
-// Where an element of the result comes from: column x' = (a0·x + a1·y + a2) / (c0·x + c1·y + c2), row y' likewise with
-// b. Numbers per picture, (batch, 1, 1, 1).
-struct Projection {
-  Value a0, a1, a2, b0, b1, b2;
-  Value c0{}, c1{}, c2{};  // null: affine, the denominator is 1
-};
-
-// The pictures at places (rows, columns), each (batch or 1, height, width, 1).
-Value read_at(Value pictures, Value rows, Value columns, const ResampleAttrs& attrs) {
-  Shape shape = pictures.shape();
-  shape.set(3, 1);
-  const Value places = ops::concat({emit::broadcast(rows, shape), emit::broadcast(columns, shape)}, 3);
-  return ops::resample(pictures, places, attrs);
-}
-
-Value projected(Value pictures, const Projection& p, const ResampleAttrs& attrs) {
-  const Value x = image::columns(pictures), y = image::rows(pictures);
-  Value column = p.a0 * x + p.a1 * y + p.a2, row = p.b0 * x + p.b1 * y + p.b2;
-  if (p.c0) {
-    const Value depth = p.c0 * x + p.c1 * y + p.c2;
-    column = column / depth, row = row / depth;
-  }
-  return read_at(pictures, row, column, attrs);
-}
 
 // Half of the way from the first to the last element of an axis.
 double middle(Value pictures, int axis) {

@@ -47,6 +47,10 @@ std::vector<ClassInfo<Layer>> operation_layers();
 // The arguments of the operation that `name` stands for in YAML ("ops.Sum"); null when it is none.
 const OperationArguments* operation_arguments(std::string_view name);
 
+// What to say of an operation of Keras's that is not among them, and why: an Error about the layer of that name, maybe "";
+// null when the class is no operation of Keras's. Without a module those are known that Keras 3.15 has.
+std::optional<Error> refused_operation(std::string_view class_name, std::string_view module, std::string_view layer);
+
 // Applies an operation by its name ("Sum" or "sum"). `arguments` are, by Keras's names, fields of its config and constants
 // among the arguments of its call: apply_operation("Sum", {x}, {{"axis", 1}}). All outputs.
 Symbols apply_operation(std::string_view name, Symbols inputs, Tree arguments = {});

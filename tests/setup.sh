@@ -15,7 +15,7 @@ reason() {
   grep -m1 -oE "connection broken by .*" "$log" || grep -m1 -E "^W: Failed|^E:|^ERROR" "$log" || tail -n1 "$log"
 }
 
-packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libyaml-cpp-dev libhdf5-dev zlib1g-dev
+packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libeigen3-dev libyaml-cpp-dev libhdf5-dev zlib1g-dev
   libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libfarmhash-dev libcurl4-openssl-dev libpcre2-dev libcli11-dev libgtest-dev librapidcheck-dev
   libbenchmark-dev libvalijson-dev nlohmann-json3-dev)
 # The fuzzers of tests/run.sh --long want a clang that knows _Float16.

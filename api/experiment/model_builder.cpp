@@ -4,6 +4,7 @@
 #include "formats/text.h"
 #include "formats/yaml.h"
 #include "layers/lookup.h"
+#include "layers/operations.h"
 
 namespace nacre {
 
@@ -138,6 +139,8 @@ class Builder {
   }
 
   Error unknown_layer(const std::string& name) const {
+    if (name.starts_with("ops."))
+      if (auto refusal = refused_operation(name.substr(4), "", "")) return std::move(*refusal);
     std::vector<std::string_view> known;
     std::vector<std::string> blocks;
     if (!config_.blocks.is_null())

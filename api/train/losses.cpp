@@ -1,7 +1,7 @@
 #include "api/train/losses.h"
 
-#include "api/train/ctc.h"
 #include "backend/graph/ops/ops.h"
+#include "layers/ctc.h"
 
 namespace nacre {
 
@@ -161,7 +161,7 @@ SampleLosses CircleConfig::operator()(Value y_true, Value y_pred) const {
   return {loss, ops::greater(loss, ops::scalar_like(loss, 0))};
 }
 
-SampleLosses CTCConfig::operator()(Value y_true, Value y_pred) const { return ctc(y_true, y_pred); }
+SampleLosses CTCConfig::operator()(Value y_true, Value y_pred) const { return emit::ctc(y_true, y_pred); }
 
 }  // namespace losses
 

@@ -1,4 +1,7 @@
+#include <bit>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/elementwise.h"
@@ -120,6 +123,41 @@ KernelPlan integer_binary(const KernelRequest& request) {
       walk([&](std::int64_t i, std::int64_t j) {
         *y++ = convert<T>(f(convert<std::int64_t>(a[i]), convert<std::int64_t>(b[j])));
       });
+    });
+  });
+}
+
+KernelPlan bitcast(const KernelRequest& request) {
+  return plain_kernel(request, [bytes = request.node.types()[0].bytes()](const KernelArguments& arguments) {
+    if (bytes > 0) std::memcpy(arguments.outputs[0], arguments.inputs[0], bytes);
+  });
+}
+
+namespace {
+
+// Numbers of one sign stand in the order of their bits.
+template <class T>
+T next_number(T from, T to) {
+  using Bits = std::conditional_t<sizeof(T) == 2, std::uint16_t, std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>;
+  const auto a = convert<double>(from), b = convert<double>(to);
+  if (std::isnan(a)) return from;
+  if (std::isnan(b) || a == b) return to;
+  constexpr Bits sign = Bits{1} << (8 * sizeof(T) - 1);
+  const auto bits = std::bit_cast<Bits>(from);
+  if (a == 0) return std::bit_cast<T>(static_cast<Bits>(b > 0 ? 1 : sign | 1));
+  return std::bit_cast<T>(static_cast<Bits>((a < b) == (a > 0) ? bits + 1 : bits - 1));
+}
+
+}  // namespace
+
+KernelPlan next_after(const KernelRequest& request) {
+  return plain_kernel(request, [walk = operand_walk<2>(request.node), dtype = request.node.types()[0].dtype](const KernelArguments& arguments) {
+    visit(dtype, [&]<class T>(T*) {
+      if constexpr (is_floating(dtype_of<T>())) {
+        const auto *a = static_cast<const T*>(arguments.inputs[0]), *b = static_cast<const T*>(arguments.inputs[1]);
+        auto* y = static_cast<T*>(arguments.outputs[0]);
+        walk([&](std::int64_t i, std::int64_t j) { *y++ = next_number(a[i], b[j]); });
+      }
     });
   });
 }

@@ -11,6 +11,8 @@ std::span<const KernelRow> table();
 KernelPlan unary(const KernelRequest& request);
 KernelPlan binary(const KernelRequest& request);
 KernelPlan integer_binary(const KernelRequest& request);
+KernelPlan bitcast(const KernelRequest& request);
+KernelPlan next_after(const KernelRequest& request);
 KernelPlan select(const KernelRequest& request);
 KernelPlan cast(const KernelRequest& request);
 
@@ -65,6 +67,20 @@ KernelPlan argsort(const KernelRequest& request);
 // resample.cpp
 KernelPlan resample(const KernelRequest& request);
 KernelPlan resample_backward(const KernelRequest& request);
+
+// linear_algebra.cpp
+KernelPlan solve(const KernelRequest& request);
+KernelPlan triangular_solve(const KernelRequest& request);
+KernelPlan determinant(const KernelRequest& request);
+KernelPlan log_determinant(const KernelRequest& request);
+KernelPlan cholesky(const KernelRequest& request);
+KernelPlan lu(const KernelRequest& request);
+KernelPlan qr(const KernelRequest& request);
+KernelPlan eigh(const KernelRequest& request);
+
+// singular_values.cpp
+KernelPlan svd(const KernelRequest& request);
+KernelPlan pseudo_inverse(const KernelRequest& request);
 
 // random.cpp
 KernelPlan random_uniform(const KernelRequest& request);

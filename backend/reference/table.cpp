@@ -54,6 +54,8 @@ std::span<const KernelRow> table() {
       {&op::shift_right, integer_binary},
       {&op::gcd, integer_binary},
       {&op::lcm, integer_binary},
+      {&op::bitcast, bitcast},
+      {&op::next_after, next_after},
       {&op::select, select},
       {&op::cast, cast},
       {&op::stop_gradient, view},
@@ -112,6 +114,17 @@ std::span<const KernelRow> table() {
       {&op::resample_backward, resample_backward},
 
       {&op::random_uniform, random_uniform},
+
+      {&op::solve, solve},
+      {&op::triangular_solve, triangular_solve},
+      {&op::determinant, determinant},
+      {&op::log_determinant, log_determinant},
+      {&op::cholesky, cholesky},
+      {&op::lu, lu},
+      {&op::qr, qr},
+      {&op::eigh, eigh},
+      {&op::svd, svd},
+      {&op::pseudo_inverse, pseudo_inverse},
   };
   return rows;
 }

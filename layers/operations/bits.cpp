@@ -1,4 +1,4 @@
-// The bits of integers, and divisors.
+// The bits of integers and other numbers, and divisors.
 #include "backend/graph/ops/bitwise.h"
 #include "layers/operations/functions.h"
 #include "layers/operations/operation.h"
@@ -24,6 +24,11 @@ Value bitwise_not(Value x) {
   return ops::bitwise_xor(x, ops::scalar_like(x, x.dtype() == DType::uint8 ? 255 : -1));
 }
 
+struct ViewField {
+  std::optional<DType> dtype;
+  static void describe(auto&& field) { field("dtype", &ViewField::dtype, "of the result; null: x's"); }
+};
+
 }  // namespace
 
 Rows bits() {
@@ -40,6 +45,11 @@ Rows bits() {
                   [](const Operands& in) { return bitwise_not(in[0]); }),
       of_pair<ops::gcd>("Gcd", "x1, x2", "the greatest common divisor of x1 and x2"),
       of_pair<ops::lcm>("Lcm", "x1, x2", "the least common multiple of x1 and x2"),
+      numpy.real_binary("Nextafter", "the number next to x1 on the way to x2", ops::next_after),
+      numpy.operation<ViewField>("View", "x", "The bytes of x read as numbers of another dtype.",
+                                 [](const ViewField& f, const Operands& in) {
+                                   return f.dtype.value_or(in[0].dtype()) == in[0].dtype() ? in[0] : ops::bitcast(in[0], *f.dtype);
+                                 }),
   };
 }
 

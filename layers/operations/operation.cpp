@@ -268,7 +268,7 @@ const Rows& all_rows() {
   static const Rows all = [] {
     Rows rows;
     for (auto family : {arithmetic, functions, comparisons, reductions, statistics, shapes, joins, indexing, products,
-                        activations, networks, images, bits, spectral})
+                        activations, networks, images, bits, spectral, linear_algebra, warps, alignments})
       for (Row& row : family()) rows.push_back(std::move(row));
     return rows;
   }();

@@ -181,5 +181,8 @@ Rows networks();  // normalisation, convolution, pooling, losses
 Rows images();
 Rows bits();      // of integers, and their divisors
 Rows spectral();  // Fourier transforms
+Rows linear_algebra();
+Rows warps();
+Rows alignments();
 
 }  // namespace nacre::operations

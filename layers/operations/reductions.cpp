@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backend/graph/ops/linear_algebra.h"
 #include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/scan.h"
 #include "layers/operations/functions.h"
@@ -68,7 +69,7 @@ struct NormFields {
   std::optional<Axes> axis;
   bool keepdims = false;
   static void describe(auto&& field) {
-    field("ord", &NormFields::ord, "kind of the norm: null (2), a number, 'inf', '-inf', 'fro'");
+    field("ord", &NormFields::ord, "kind of the norm: null (2), a number, 'inf', '-inf', 'fro', 'nuc'");
     field("axis", &NormFields::axis, "of the vectors, or both of the matrices; null: all");
     field("keepdims", &NormFields::keepdims, "reduced axes stay with size 1");
   }
@@ -192,7 +193,19 @@ Row running(std::string_view name, std::string_view doc, Value (*join)(Value, Va
   });
 }
 
-// Of vectors, with any number as order; of matrices, those norms that need no singular values.
+// The largest (order 2) or smallest (-2) singular value, or the sum of all.
+Value singular_norm(Value x, const std::vector<std::int64_t>& axes, double order, bool keepdims) {
+  const int rows = x.shape().checked(static_cast<int>(axes[0])), columns = x.shape().checked(static_cast<int>(axes[1]));
+  need(rows != columns, "got the axis {} twice", rows);
+  // The first leaves its place, and those behind it move up.
+  const Value matrices = emit::move_axis(emit::move_axis(x, rows, -1), columns - (columns > rows), -1);
+  const Value s = ops::svd(matrices)[1];
+  const Value y = order == 2 ? ops::max(s, {-1}) : order == -2 ? ops::min(s, {-1}) : ops::sum(s, {-1});
+  if (!keepdims) return y;
+  return ops::expand_dims(ops::expand_dims(y, std::min(rows, columns)), std::max(rows, columns));
+}
+
+// Of vectors, with any number as order; of matrices.
 Value norm(const NormFields& f, Value x) {
   x = real(x);
   const std::vector<std::int64_t> axes = f.axis ? f.axis->axes : axes_of({}, x);
@@ -205,12 +218,9 @@ Value norm(const NormFields& f, Value x) {
   const Value a = ops::abs(x);
   if (axes.size() == 2) {
     // The largest or smallest sum of a column (order ±1) or a row (order ±∞).
-    if (!word.empty() && std::abs(order) != infinity)
-      throw Error("norms of order '{}' are not supported", word).at(f.ord.mark());
-    if (std::abs(order) != 1 && std::abs(order) != infinity)
-      throw Error("norms of matrices of order {} are not supported", f.ord.text())
-          .at(f.ord.mark())
-          .hint("they need singular values");
+    if (word == "nuc" || (word.empty() && std::abs(order) == 2)) return singular_norm(x, axes, order, f.keepdims);
+    if ((!word.empty() && std::abs(order) != infinity) || (std::abs(order) != 1 && std::abs(order) != infinity))
+      throw Error("norms of matrices of order {} do not exist", f.ord.text()).at(f.ord.mark());
     const bool columns = std::abs(order) == 1;
     const Value sums = ops::sum(a, {columns ? axes[0] : axes[1]}, true);
     const Value y = (order > 0 ? ops::max : ops::min)(sums, axes, f.keepdims);

@@ -51,6 +51,14 @@ def draw(kind, shape):
         return random.integers(0, 60, shape).astype("int64")
     if kind == "count":
         return random.integers(0, 5000, shape).astype("int32")
+    if kind == "label":
+        return random.integers(1, 5, shape).astype("int32")
+    if kind == "length":
+        return random.integers(1, 4, shape).astype("int32")
+    if kind == "steps":
+        return random.integers(6, 10, shape).astype("int32")
+    if kind == "inside":
+        return random.uniform(0, 4.9, shape).astype("float32")
     if kind == "bool":
         return random.integers(0, 2, shape).astype("bool")
     if kind == "half":
@@ -453,6 +461,132 @@ case(lambda x: ops.image.sobel_edges(x), P)
 case(lambda x, y: ops.image.ssim(x, y, filter_size=5), P, P)
 case(lambda x: ops.nn.fold(x, (5, 6), (2, 3), padding=1, stride=2), ("any", 2, 12, 9), static=True)
 case(lambda x: ops.nn.fold(x, 4, 2, dilation=2), ("any", 2, 8, 4), static=True)
+
+
+# Away from singular matrices, and with eigenvalues and singular values that are apart.
+def dominant(x):
+    return x * 0.1 + np.diag(np.arange(1, 2 * x.shape[-1], 2)).astype("float32")
+
+
+def definite(x):
+    return ops.matmul(x, ops.transpose(x, (0, 2, 1))) + np.eye(4, dtype="float32")
+
+
+M = ("any", 2, 4, 4)
+case(lambda x: ops.inv(dominant(x)), M)
+case(lambda x: ops.inv(dominant(x)), ("any", 2, 3, 4, 4))
+case(ops.det, M)
+case(ops.det, ("any", 2, 3, 3, 3))
+case(lambda x: ops.slogdet(x)[1], M)
+case(ops.slogdet, M)
+case(lambda x: ops.logdet(definite(x)), M)
+case(lambda a, b: ops.solve(dominant(a), b), M, ("any", 2, 4, 3))
+case(lambda a, b: ops.solve(dominant(a), b), M, ("any", 2, 4))
+for lower in (False, True):
+    case(lambda a, b, lower=lower: ops.solve_triangular(dominant(a), b, lower=lower), M, ("any", 2, 4, 3))
+    case(lambda a, lower=lower: ops.linalg.cholesky_inverse(dominant(a), upper=not lower), M)
+    case(lambda x, lower=lower: ops.cholesky(definite(x), upper=not lower), M)
+case(lambda a, b: ops.solve_triangular(dominant(a), b, lower=True), M, ("any", 2, 4))
+case(lambda x: ops.lu_factor(ops.stop_gradient(x)), ("any", 4, 4), static=True)
+case(ops.qr, M)
+case(lambda x: ops.qr(x)[0], ("any", 2, 5, 3))
+case(lambda x: ops.triu(ops.qr(x)[1]), ("any", 2, 5, 3))
+case(ops.qr, ("any", 2, 3, 5))
+case(lambda x: ops.qr(x, mode="complete"), ("any", 2, 3, 3))
+# Whole numbers, for what has no gradient.
+for i in (0, 1):
+    case(lambda x, i=i: ops.cast(ops.qr(x, mode="complete")[i] * 64, "int32"), ("any", 2, 5, 3))
+
+
+def symmetric(x):
+    return (x + ops.transpose(x, (0, 2, 1))) * 0.1 + np.diag([1, 3, 5, 7]).astype("float32")
+
+
+case(lambda x: ops.eigh(symmetric(x))[0], M)
+case(lambda x: ops.abs(ops.eigh(symmetric(x))[1]), M)
+case(lambda x: ops.svd(x, compute_uv=False), M)
+case(lambda x: ops.svd(x, compute_uv=False), ("any", 2, 5, 3))
+case(lambda x: ops.svd(x)[1], M)
+for shape in ((2, 4, 4), (2, 5, 3), (2, 3, 5)):
+    case(lambda x: ops.abs(ops.svd(x, full_matrices=False)[0]), ("any", *shape))
+    case(lambda x: ops.abs(ops.svd(x, full_matrices=False)[2]), ("any", *shape))
+    case(lambda x: ops.pinv(x), ("any", *shape))
+case(lambda x: ops.cast(ops.abs(ops.svd(x)[2]) * 64, "int32"), ("any", 2, 3, 5))
+case(lambda x: ops.pinv(x, rcond=0.5), M)
+case(lambda a, b: ops.lstsq(a, b), ("any", 5, 3), ("any", 5, 2), static=True)
+case(lambda a, b: ops.lstsq(a, b), ("any", 3, 5), ("any", 3), static=True)
+case(ops.matrix_rank, M)
+case(lambda x: ops.matrix_rank(ops.matmul(x, ops.transpose(x, (0, 2, 1)))), ("any", 2, 4, 2))
+case(lambda x: ops.matrix_rank(x, tol=2.0), M)
+for order in ("nuc", 2, -2):
+    case(lambda x, o=order: ops.norm(x, ord=o, axis=(2, 1)), A)
+    case(lambda x, o=order: ops.norm(x, ord=o, axis=(1, 2), keepdims=True), A)
+
+case(ops.nextafter, A, ("any", 2, 1, 4))
+case(lambda x: ops.view(x, dtype="int32"), A)
+case(lambda x: ops.view(x, dtype="uint8"), ("int", 2, 3))
+case(lambda x: ops.view(x, dtype="int64"), ("int", 2, 6))
+case(lambda x: ops.view(ops.stop_gradient(x), dtype="float16"), A)
+case(lambda x: ops.ndim(x) * ops.ones((2,), dtype="int32"), ("any", 2, 3))
+
+
+def still(function):  # TensorFlow's gradient of projections is no more than near
+    return lambda x, *others: function(ops.stop_gradient(x), *others)
+
+
+TRANSFORM = np.array([[0.9, 0.2, -0.7, -0.1, 1.1, 0.3, 0.002, -0.003], [1.2, -0.3, 0.4, 0.3, 0.8, -0.6, 0.0, 0.0]], "float32")
+SHIFT = np.array([1, 0, 2, 0, 1, -1, 0, 0], "float32")
+for mode in ("constant", "nearest", "wrap", "reflect"):
+    for interpolation in ("nearest", "bilinear"):
+        case(
+            still(lambda x, m=mode, i=interpolation: ops.image.affine_transform(x, TRANSFORM, i, m, 0.5)), ("any", 2, 6, 5, 3)
+        )
+case(lambda x: ops.image.affine_transform(x, SHIFT), P)
+case(lambda x: ops.image.affine_transform(x, SHIFT, data_format="channels_first"), ("any", 2, 3, 6, 5))
+case(still(lambda x, t: ops.image.affine_transform(x, ops.stop_gradient(t) * 0.05 + TRANSFORM)), P, ("any", 2, 8))
+case(still(lambda x: ops.image.affine_transform(x, TRANSFORM[0])), ("any", 6, 5, 3), static=True)
+START = np.array([[[0, 0], [4, 0], [0, 5], [4, 5]], [[0, 1], [3, 0], [1, 5], [4, 4]]], "float32")
+END = np.array([[[1, 0], [4, 1], [0, 5], [3, 4]], [[0, 0], [4, 0], [0, 5], [4, 5]]], "float32")
+for interpolation in ("nearest", "bilinear"):
+    case(still(lambda x, i=interpolation: ops.image.perspective_transform(x, START, END, i, 0.5)), P)
+case(
+    still(lambda x, s: ops.image.perspective_transform(x, ops.stop_gradient(s) * 0.1 + START, START)), P, ("any", 2, 4, 2)
+)
+case(lambda x, c: ops.image.map_coordinates(x, c, 1), ("any", 5, 6), ("large", 2, 7), static=True)
+case(lambda x, c: ops.image.map_coordinates(x, c, 0, fill_value=2.5), ("any", 5, 6), ("large", 2, 3, 4), static=True)
+for mode in ("nearest", "wrap"):
+    for order in (0, 1):
+        case(
+            lambda x, c, m=mode, o=order: ops.image.map_coordinates(x, c, o, fill_mode=m),
+            ("any", 3, 4, 5),
+            ("large", 3, 8),
+            static=True,
+        )
+# TensorFlow mirrors about the first element whatever the mode, so what is below 0 is left out.
+for mode in ("reflect", "mirror"):
+    case(
+        lambda x, c, m=mode: ops.image.map_coordinates(x, c, 1, fill_mode=m), ("any", 6), ("inside", 1, 9), static=True
+    )
+case(lambda x, c: ops.image.map_coordinates(x, c, 1), ("int", 5, 6), ("positive", 2, 7), static=True)
+for method in ("linear", "cubic", "lanczos3", "lanczos5"):
+    for antialias in (True, False):
+        case(
+            lambda x, s, t, m=method, a=antialias: ops.image.scale_and_translate(
+                x, (2, 4, 8, 3), s * 0.3 + np.array([0.3, 1.5], "float32"), t, (1, 2), m, a
+            ),
+            ("any", 2, 6, 5, 3),
+            ("unit", 2),
+            ("unit", 2),
+            static=True,
+        )
+TWO = np.array([0.7, 1.6], "float32")
+case(lambda x: ops.image.scale_and_translate(x, (None, 4, 8, 3), TWO, -TWO, (1, 2), "bicubic"), ("any", 2, 6, 5, 3))
+C = ("any", 3, 9, 5)
+case(ops.ctc_loss, ("label", 3, 3), C, ("length", 3), ("steps", 3))
+case(lambda *x: ops.ctc_loss(*x, mask_index=4), ("index", 3, 3), C, ("length", 3), ("steps", 3))
+case(ops.ctc_decode, C, ("steps", 3))
+case(lambda *x: ops.ctc_decode(*x, merge_repeated=False, mask_index=-1), C, ("steps", 3))
+
 
 def stored(group, name, array):
     array = np.asarray(array)

@@ -9,7 +9,8 @@ namespace nacre::test {
 const std::vector<OpRecord>& op_records() {
   static const std::vector<OpRecord> all = [] {
     std::vector<OpRecord> list;
-    for (const auto& family : {elementwise_records(), shape_records(), algebra_records(), structured_records()})
+    for (const auto& family : {elementwise_records(), shape_records(), algebra_records(), linear_algebra_records(),
+                               structured_records()})
       list.insert(list.end(), family.begin(), family.end());
     return list;
   }();

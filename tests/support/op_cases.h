@@ -42,6 +42,7 @@ inline std::ostream& operator<<(std::ostream& out, const OpRecord& record) { ret
 std::vector<OpRecord> elementwise_records();
 std::vector<OpRecord> shape_records();      // reductions too
 std::vector<OpRecord> algebra_records();    // matmul, softmax, gather, random
+std::vector<OpRecord> linear_algebra_records();
 std::vector<OpRecord> structured_records(); // convolution, pooling, normalisation, scan, recurrent
 
 // --- drawing ------------------------------------------------------------------------------------------------------

@@ -111,6 +111,16 @@ std::vector<OpRecord> elementwise_records() {
       binary("shift_right", ops::shift_right, {-99, 99}, {-2, 40}, DType::int32),
       binary("gcd", ops::gcd, {-99, 99}, {-99, 99}, DType::int32),
       binary("lcm", ops::lcm, {-99, 99}, {-99, 99}, DType::int64),
+      {"bitcast",
+       [](RandomStream& random) {
+         constexpr DType dtypes[] = {DType::uint8, DType::int32, DType::int64};
+         const DType from = dtypes[draw(random, 0, 2)], to = dtypes[draw(random, 0, 2)];
+         Shape shape = draw_shape(random, 0, 3);
+         shape.append(8 * draw(random, 1, 3));
+         return OpCase{{{{from, std::move(shape)}, {0, 99}}}, [to](const Values& x) { return Values{ops::bitcast(x[0], to)}; }};
+       },
+       0},
+      binary("next_after", ops::next_after),
       binary("equal", ops::equal, small, small, DType::int32),
       binary("not_equal", ops::not_equal, small, small, DType::int64),
       binary("less", ops::less),

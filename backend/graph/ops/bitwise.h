@@ -1,8 +1,8 @@
 // Element-wise ops on the bits of integers, exact in each dtype. Operands broadcast by NumPy's rule and have one dtype,
-// which is the result's. They have no gradient.
+// which is the result's. They have no gradient. And two on those of other numbers.
 #pragma once
 
-#include "backend/graph/graph.h"
+#include "backend/graph/ops/elementwise.h"
 
 namespace nacre {
 
@@ -15,6 +15,10 @@ extern const OpDef<NoAttributes> shift_left, shift_right;
 extern const OpDef<NoAttributes> gcd;
 // The least common multiple, not negative; 0 where a or b is.
 extern const OpDef<NoAttributes> lcm;
+// The bytes of x as numbers of another dtype, not bool; the last axis grows or shrinks with their size. No gradient.
+extern const OpDef<CastAttrs> bitcast;
+// The next number of the (floating) dtype after a on the way to b; b where they are equal. The gradient is a's.
+extern const OpDef<NoAttributes> next_after;
 }  // namespace op
 
 namespace ops {
@@ -25,6 +29,8 @@ Value shift_left(Value a, Value b);
 Value shift_right(Value a, Value b);
 Value gcd(Value a, Value b);
 Value lcm(Value a, Value b);
+Value bitcast(Value x, DType dtype);
+Value next_after(Value a, Value b);
 }  // namespace ops
 
 // What the ops are in 64 bits; narrower results keep the lower ones.

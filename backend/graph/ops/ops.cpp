@@ -11,7 +11,7 @@ std::span<const Op* const> op::all_ops() {
       &relu, &erf, &floor, &ceil, &round, &logical_not, &is_finite, &add, &subtract, &multiply, &divide, &power, &maximum,
       &minimum, &modulo, &equal, &not_equal, &less, &less_equal, &greater, &greater_equal, &logical_and, &logical_or,
       &select, &cast, &stop_gradient,
-      &bitwise_and, &bitwise_or, &bitwise_xor, &shift_left, &shift_right, &gcd, &lcm,
+      &bitwise_and, &bitwise_or, &bitwise_xor, &shift_left, &shift_right, &gcd, &lcm, &bitcast, &next_after,
       // shape
       &reshape, &reshape_like, &transpose, &broadcast_to, &broadcast_like, &sum_like, &slice, &slice_gradient, &pad,
       &concat, &reverse, &iota,
@@ -21,6 +21,7 @@ std::span<const Op* const> op::all_ops() {
       &matmul,
       &softmax, &log_softmax, &softmax_backward, &log_softmax_backward,
       &gather, &scatter_add, &take_along, &take_along_backward, &argsort,
+      &solve, &triangular_solve, &determinant, &log_determinant, &cholesky, &lu, &qr, &eigh, &svd, &pseudo_inverse,
       &random_uniform,
       &resample, &resample_backward,
       &fused,

@@ -12,6 +12,7 @@
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/host.h"
+#include "backend/graph/ops/linear_algebra.h"
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/normalization.h"
 #include "backend/graph/ops/pool.h"

@@ -1,5 +1,5 @@
 // Connectionist temporal classification against Keras 3.15.
-#include "api/train/ctc.h"
+#include "layers/ctc.h"
 
 #include <gtest/gtest.h>
 
@@ -33,7 +33,7 @@ TEST(CTC, LossAndGradientAreKeras) {
   for (const Backend* backend : backends()) {
     SCOPED_TRACE(backend->name());
     const auto results = evaluate({labels_of({2, 3}, {1, 2, 2, 3, 1, 0}), waves({2, 5, 4})}, [](const Values& in) {
-      const Value loss = losses::ctc(in[0], in[1]);
+      const Value loss = emit::ctc(in[0], in[1]);
       const Value sum[] = {ops::sum(loss)}, wrt[] = {in[1]};
       return Values{loss, gradients(in[1].graph(), sum, {}, wrt).front()};
     }, *backend);
@@ -50,13 +50,13 @@ TEST(CTC, SequencesShareOneProbability) {
   const Tensor logits = waves({1, 2, 3});
   for (const auto& labels : {labels_of({1, 2}, {0, 0}), labels_of({1, 2}, {1, 0}), labels_of({1, 2}, {2, 0}),
                              labels_of({1, 2}, {1, 2}), labels_of({1, 2}, {2, 1})})
-    total += std::exp(-evaluate({labels, logits}, [](const Values& in) { return Values{losses::ctc(in[0], in[1])}; })[0].at(0));
+    total += std::exp(-evaluate({labels, logits}, [](const Values& in) { return Values{emit::ctc(in[0], in[1])}; })[0].at(0));
   EXPECT_NEAR(total, 1, 1e-6);
 }
 
 TEST(CTC, TooFewStepsAreFarFromProbable) {
   const auto loss = evaluate({labels_of({1, 2}, {1, 1}), waves({1, 2, 3})},
-                             [](const Values& in) { return Values{losses::ctc(in[0], in[1])}; });
+                             [](const Values& in) { return Values{emit::ctc(in[0], in[1])}; });
   EXPECT_GT(loss[0].at(0), 700);
   EXPECT_LT(loss[0].at(0), 720);
 }

@@ -1,10 +1,10 @@
-#include "api/train/ctc.h"
+#include "layers/ctc.h"
 
 #include <cmath>
 
 #include "backend/graph/ops/ops.h"
 
-namespace nacre::losses {
+namespace nacre::emit {
 
 namespace {
 
@@ -29,24 +29,34 @@ Value before(Value states, std::int64_t places, double filling) {
 
 }  // namespace
 
-Value ctc(Value labels, Value logits) {
+Value ctc(Value labels, Value logits, const CtcExtent& extent) {
   need(labels.shape().rank() == 2, "wants labels of shape (batch, places), got {}", labels.shape());
   need(logits.shape().rank() == 3, "wants logits of shape (batch, steps, classes), got {}", logits.shape());
   const std::int64_t batch = logits.shape()[0], steps = logits.shape()[1], classes = logits.shape()[2];
   const std::int64_t places = labels.shape()[1], states = 2 * places + 1;
   need(labels.shape()[0] == batch && places > 0, "labels {} do not go with logits {}", labels.shape(), logits.shape());
+  const std::int64_t blank = extent.blank < 0 ? extent.blank + classes : extent.blank;
+  need(blank >= 0 && blank < classes, "got {} as the blank of {} classes", extent.blank, classes);
   Graph& graph = logits.graph();
+  const auto number = [&](std::int64_t value) { return graph.scalar(static_cast<double>(value), DType::int32); };
   labels = ops::cast(labels, DType::int32);
+  Value length;  // of the labels
+  if (extent.labels) {
+    length = ops::reshape(ops::cast(extent.labels, DType::int32), {batch, 1});
+    const Value place = ops::iota(graph, {DType::int32, {batch, places}}, 1);
+    labels = ops::select(ops::less(place, length), labels, number(blank));
+  } else {
+    length = ops::sum(ops::cast(ops::not_equal(labels, number(blank)), DType::int32), {1}, true);
+  }
 
   // The states of an alignment: blank, first label, blank, second label, …, blank.
-  const Value each = ops::expand_dims(labels, -1), blanks = ops::fill_like(each, 0);
+  const Value each = ops::expand_dims(labels, -1), blanks = ops::fill_like(each, static_cast<double>(blank));
   const Value classes_of =
       ops::concat({ops::reshape(ops::concat({blanks, each}, -1), {batch, 2 * places}),
                    ops::slice_axis(ops::reshape(blanks, {batch, places}), 1, 0, 1)}, 1);
 
   // What each state says about each step: (steps, batch, states).
   const Type grid{DType::int32, {batch, states}};
-  const auto number = [&](std::int64_t value) { return graph.scalar(static_cast<double>(value), DType::int32); };
   const Value row = ops::iota(graph, grid, 0) * number(classes) + classes_of;
   const Value known = ops::logical_and(ops::greater_equal(classes_of, number(0)), ops::less(classes_of, number(classes)));
   const Value table = ops::reshape(ops::transpose(ops::log_softmax(logits), {0, 2, 1}), {batch * classes, steps});
@@ -59,16 +69,22 @@ Value ctc(Value labels, Value logits) {
 
   const Value state = ops::iota(graph, grid, 1);
   const Value start = ops::select(ops::equal(state, number(0)), float_number(0), float_number(impossible));
-  const Values last = ops::scan({start}, {observed}, {skips}, false,
-                                [](Graph&, const Values& carries, const Values& items, const Values& fixed) {
+  // Steps that do not count leave the states as they are.
+  Values items{observed};
+  if (extent.steps) {
+    const Value step = ops::iota(graph, {DType::int32, {steps, batch, 1}}, 0);
+    items.push_back(ops::less(step, ops::reshape(ops::cast(extent.steps, DType::int32), {batch, 1})));
+  }
+  const Values last = ops::scan({start}, items, {skips}, false,
+                                [](Graph&, const Values& carries, const Values& item, const Values& fixed) {
                                   const Value now = carries[0];
-                                  const Value next = log_add({now, before(now, 1, impossible),
-                                                              before(now, 2, impossible) + fixed[0]});
-                                  return ops::ScanStep{{next + items[0]}, {}};
+                                  Value next = log_add({now, before(now, 1, impossible),
+                                                        before(now, 2, impossible) + fixed[0]}) + item[0];
+                                  if (item.size() > 1) next = ops::select(item[1], next, now);
+                                  return ops::ScanStep{{next}, {}};
                                 }).carries;
 
   // It ends with the last label or the blank after it.
-  const Value length = ops::sum(ops::cast(ops::not_equal(labels, number(0)), DType::int32), {1}, true);
   const Value from_end = state - length * number(2);
   const Value ends = ops::logical_or(ops::equal(from_end, number(0)), ops::equal(from_end, number(-1)));
   const Value paths = last.front() + ops::select(ends, float_number(0), float_number(improbable));
@@ -76,4 +92,4 @@ Value ctc(Value labels, Value logits) {
   return -(ops::squeeze(largest, 1) + ops::log(ops::sum(ops::exp(paths - largest), {1})));
 }
 
-}  // namespace nacre::losses
+}  // namespace nacre::emit
