@@ -169,7 +169,7 @@ Tree with_numbers(const Tree& tree, const ShapeOf& shape_of) {
       if (*function == Tree("multiply")) overflow = __builtin_mul_overflow(a, b, &result);
       else if (*function == Tree("add")) overflow = __builtin_add_overflow(a, b, &result);
       else if (*function == Tree("subtract")) overflow = __builtin_sub_overflow(a, b, &result);
-      else if (*function == Tree("floordiv") && b > 0) result = a >= 0 ? a / b : -((b - 1 - a) / b);
+      else if (*function == Tree("floordiv") && b > 0) result = a / b - (a % b < 0 ? 1 : 0);
       else throw Error("cannot compute {} of {} and {}", function->text(), a, b).at(tree.mark()).usage();
       if (overflow || result < 0) throw Error("got the size {}", overflow ? "of too large a number" : std::to_string(result)).at(tree.mark()).usage();
       return result;

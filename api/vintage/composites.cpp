@@ -145,7 +145,10 @@ void slice(Steps& steps, Arguments& in) {
   Tree key = Tree::sequence();
   for (std::size_t i = 0; i < begin.items().size(); ++i) {
     const std::int64_t from = begin.items()[i].as_integer(), count = size.items()[i].as_integer();
-    key.push(count == -1 ? fmt::format("{}:", from) : fmt::format("{}:{}", from, from + count));
+    std::int64_t end = 0;
+    if (from < 0 || count < -1 || __builtin_add_overflow(from, count, &end))
+      throw Error("got a block of {} places from {} on", count, from).at(begin.items()[i].mark()).usage();
+    key.push(count == -1 ? fmt::format("{}:", from) : fmt::format("{}:{}", from, end));
   }
   steps.operation("GetItem", {in.tensor("input_"), key});
 }

@@ -67,51 +67,57 @@ KernelPlan gather(const KernelRequest& request) {
 
 namespace {
 
-// Updates in the order of their rows, those of a row in index order.
-class RowOrder {
+// The updates of each row, in index order, as lists. Each range of rows can be linked by a thread of its own.
+class RowLists {
  public:
-  RowOrder(std::int64_t rows, std::int64_t count) : rows_(rows), count_(count) {}
+  RowLists(std::int64_t rows, std::int64_t count) : rows_(rows), count_(count) {}
   bool fits() const { return std::max(rows_, count_) < std::numeric_limits<std::int32_t>::max(); }
-  std::size_t scratch_bytes() const { return static_cast<std::size_t>(rows_ + 1 + count_) * sizeof(std::int32_t); }
+  std::size_t scratch_bytes() const { return static_cast<std::size_t>(rows_ + count_) * sizeof(std::int32_t); }
 
   template <class Index>
-  void sort(const Index* index, void* scratch) const {
-    auto* ends = static_cast<std::int32_t*>(scratch);  // ends[r + 1] where the updates of row r end
-    std::int32_t* order = ends + rows_ + 1;
-    std::fill_n(ends, rows_ + 1, 0);
-    const auto inside = [&](std::int64_t i) { return index[i] >= 0 && index[i] < rows_; };
-    for (std::int64_t i = 0; i < count_; ++i)
-      if (inside(i) && index[i] + 1 < rows_) ++ends[index[i] + 2];
-    for (std::int64_t row = 2; row <= rows_; ++row) ends[row] += ends[row - 1];
-    // ends[r + 1] is where row r begins, and moves to its end as it is filled.
-    for (std::int64_t i = 0; i < count_; ++i)
-      if (inside(i)) order[ends[index[i] + 1]++] = static_cast<std::int32_t>(i);
+  void link(const Index* index, std::int64_t begin, std::int64_t end, void* scratch) const {
+    auto* first = static_cast<std::int32_t*>(scratch);  // by row
+    std::int32_t* next = first + rows_;                 // by update
+    std::fill(first + begin, first + end, none);
+    for (std::int64_t i = count_ - 1; i >= 0; --i) {
+      if (index[i] < begin || index[i] >= end) continue;
+      next[i] = first[index[i]];
+      first[index[i]] = static_cast<std::int32_t>(i);
+    }
   }
-  // After sort: the updates of a row.
-  std::span<const std::int32_t> of(std::int64_t row, const void* scratch) const {
-    const auto* ends = static_cast<const std::int32_t*>(scratch);
-    return {ends + rows_ + 1 + ends[row], ends + rows_ + 1 + ends[row + 1]};
+  // Calls function with the number of each update of a row that was linked.
+  template <class Function>
+  void each(std::int64_t row, const void* scratch, Function&& function) const {
+    const auto* first = static_cast<const std::int32_t*>(scratch);
+    const std::int32_t* next = first + rows_;
+    for (std::int32_t number = first[row]; number != none; number = next[number]) function(number);
   }
 
  private:
+  static constexpr std::int32_t none = -1;
   std::int64_t rows_, count_;
 };
-
-// row += the updates of these numbers. Sums of halves are made as floats and rounded once.
+// row = the sum of its updates. Sums of halves are made as floats and rounded once.
 template <class T>
-void add_rows(const T* updates, std::span<const std::int32_t> numbers, std::int64_t width, T* row) {
+void sum_updates(const T* updates, const RowLists& lists, std::int64_t row, const void* scratch, std::int64_t width,
+                 T* to) {
   if constexpr (sizeof(T) >= 4) {
-    for (std::int32_t number : numbers)
-      for (std::int64_t j = 0; j < width; ++j) row[j] += updates[number * width + j];
-  } else if (!numbers.empty()) {
+    std::fill_n(to, width, T{});
+    lists.each(row, scratch, [&](std::int32_t number) {
+      const T* update = updates + number * width;
+      for (std::int64_t j = 0; j < width; ++j) to[j] += update[j];
+    });
+  } else {
     constexpr std::int64_t piece = 256;  // elements at once
     float sums[piece];
     for (std::int64_t first = 0; first < width; first += piece) {
       const std::int64_t some = std::min(piece, width - first);
       std::fill_n(sums, some, 0.0f);
-      for (std::int32_t number : numbers)
-        for (std::int64_t j = 0; j < some; ++j) sums[j] += convert<float>(updates[number * width + first + j]);
-      for (std::int64_t j = 0; j < some; ++j) row[first + j] = convert<T>(sums[j]);
+      lists.each(row, scratch, [&](std::int32_t number) {
+        const T* update = updates + number * width + first;
+        for (std::int64_t j = 0; j < some; ++j) sums[j] += convert<float>(update[j]);
+      });
+      for (std::int64_t j = 0; j < some; ++j) to[first + j] = convert<T>(sums[j]);
     }
   }
 }
@@ -121,22 +127,21 @@ void add_rows(const T* updates, std::span<const std::int32_t> numbers, std::int6
 KernelPlan scatter_add(const KernelRequest& request) {
   const Type &indices = request.node.in(0).type(), &result = request.node.types()[0];
   const std::int64_t rows = result.shape[0], width = result.shape.from(1).elements(), count = indices.shape.elements();
-  const RowOrder order(rows, count);
-  if (!has_wide_index(indices.dtype) || size_of(result.dtype) < 2 || !order.fits()) return borrowed(request);
+  const RowLists lists(rows, count);
+  if (!has_wide_index(indices.dtype) || size_of(result.dtype) < 2 || !lists.fits()) return borrowed(request);
   return with_types(result.dtype, indices.dtype, [&]<class T, class Index>(T*, Index*) -> KernelPlan {
-    KernelPlan plan = plain_kernel(request, [order, rows, width, count](const KernelArguments& arguments) {
-      order.sort(input<Index>(arguments, 0), arguments.scratch);
+    KernelPlan plan = plain_kernel(request, [lists, rows, width, count](const KernelArguments& arguments) {
       const T* updates = input<T>(arguments, 1);
       T* to = output<T>(arguments);
       const std::int64_t row_work = width * (1 + count / std::max<std::int64_t>(rows, 1));
       parallel_for(rows, std::max<std::int64_t>(grain / std::max<std::int64_t>(row_work, 1), 1),
                    [&](std::int64_t begin, std::int64_t end) {
-                     std::fill(to + begin * width, to + end * width, T{});
+                     lists.link(input<Index>(arguments, 0), begin, end, arguments.scratch);
                      for (std::int64_t row = begin; row < end; ++row)
-                       add_rows(updates, order.of(row, arguments.scratch), width, to + row * width);
+                       sum_updates(updates, lists, row, arguments.scratch, width, to + row * width);
                    });
     });
-    plan.scratch_bytes = order.scratch_bytes();
+    plan.scratch_bytes = lists.scratch_bytes();
     return plan;
   });
 }

@@ -46,12 +46,14 @@ class Parity : public testing::TestWithParam<Parameter> {
 TEST_P(Parity, AgreesWithTheReference) {
   for (const Tolerance& tolerance : tolerances) {
     if (tolerance.backend != backend().name()) continue;
-    for (std::uint64_t seed = 100; seed < (tolerance.real == DType::float32 ? 115 : 103); ++seed) {
+    // The parts of attention round their results, which its kernels do not: there the specification computes in float32.
+    // What kernels round at most, gradients of scores and weights to bfloat16 before they are multiplied, is 2⁻⁹ of each
+    // of the terms of a sum; they are 40 of size 2 or so, at random: 40^½ · 2 · 2⁻⁹ = 0.025.
+    const bool exact = backend().name() != "reference" && record().name.starts_with("attention");
+    const std::uint64_t seeds = tolerance.real == DType::float32 ? 15 : exact ? 25 : 3;
+    for (std::uint64_t seed = 100; seed < 100 + seeds; ++seed) {
       RandomStream random(RandomKey::of(seed, record().name));
       const OpCase sample = record().sample(random);
-      // The parts of attention round their results, which its kernels do not: there the specification computes in
-      // float32. The gradient reads y, whose rounding comes in once for each query.
-      const bool exact = backend().name() != "reference" && record().name.starts_with("attention");
       const auto specification = graph(sample, exact ? DType::float32 : tolerance.real, reference_backend());
       const auto tested = graph(sample, tolerance.real, backend());
       const std::vector<Tensor> inputs = draw_inputs(random, sample, tolerance.real, *tested);
@@ -65,9 +67,7 @@ TEST_P(Parity, AgreesWithTheReference) {
       const std::vector<Tensor> actual = Executable(*tested, backend()).run(inputs);
       ASSERT_EQ(actual.size(), expected.size());
       for (std::size_t i = 0; i < expected.size(); ++i)
-        EXPECT_TRUE(
-            close(actual[i], expected[i], (exact && tolerance.real != DType::float32 ? 3 : 1) * tolerance.value))
-            << tested->outputs()[i].name;
+        EXPECT_TRUE(close(actual[i], expected[i], tolerance.value)) << tested->outputs()[i].name;
       if (HasFailure()) return;
     }
   }

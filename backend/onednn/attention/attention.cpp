@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::int64_t longest_tile = 128;  // queries or keys
 constexpr std::int64_t shortest_tile = 32;  // that queries are cut to when there are threads without work
+constexpr std::int64_t most_kept = 1 << 24;  // bytes that a thread keeps of scores before queries are cut
 
 constexpr std::int64_t parts(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
 // The size of equal tiles, at most `longest`.
@@ -124,13 +125,6 @@ class Worker {
   const std::byte* row(std::size_t operand, const HeadRows& of, std::int64_t i) const {
     return static_cast<const std::byte*>(arguments_->inputs[operand]) +
            static_cast<std::size_t>(of.element(i)) * size_of(p.dtype);
-  }
-  // The same as floats, in `buffer` where they are not.
-  const float* floats(std::size_t operand, const HeadRows& of, std::int64_t i, float* buffer) const {
-    const std::byte* from = row(operand, of, i);
-    if (p.dtype == DType::float32) return reinterpret_cast<const float*>(from);
-    loops_.load[static_cast<std::size_t>(p.dtype)](from, buffer, of.width);
-    return buffer;
   }
   // A dense tile of `capacity` rows, the last ones 0.
   void load(std::size_t operand, const HeadRows& from, std::int64_t capacity, std::size_t tile) const {
@@ -281,6 +275,11 @@ class ForwardWorker : public Worker {
 };
 
 // Inputs: query, key, value, y, maximum, total, dy. A task owns the heads that share a key: their sums have one order.
+//
+// The gradient of a score is weight · (gradient of the weight - mean) with mean = Σ weight · gradient of the weight,
+// which is dy · y as well. A short y has been rounded; that error of the mean is the same for all keys of a query, so
+// that it adds up where the true gradients cancel: they sum to 0. There the mean is summed over all keys first, which
+// takes the scores of all keys of a tile of queries. Beyond 1024 keys they leave the cache: a tenth of the time.
 class BackwardWorker : public Worker {
  public:
   explicit BackwardWorker(const Problem& problem)
@@ -294,16 +293,15 @@ class BackwardWorker : public Worker {
         key_(layout.tile(p.key_tile * p.features, p.tile_dtype)),
         value_(layout.tile(p.key_tile * p.value_features, p.tile_dtype)),
         dy_(layout.tile(p.query_tile * p.value_features, p.tile_dtype)),
-        scores_(layout.place<float>(p.query_tile * p.key_tile)),
-        weights_(layout.place<float>(p.query_tile * p.key_tile)),
+        scores_(layout.place<float>(p.query_tile * kept_keys(p))),
+        gradients_(layout.place<float>(p.query_tile * kept_keys(p))),
         scores_tile_(p.tile_dtype == DType::float32 ? scores_ : layout.tile(p.query_tile * p.key_tile, p.tile_dtype)),
-        weights_tile_(p.tile_dtype == DType::float32 ? weights_ : layout.tile(p.query_tile * p.key_tile, p.tile_dtype)),
+        weights_tile_(layout.tile(p.query_tile * p.key_tile, p.tile_dtype)),
+        weights_row_(layout.place<float>(p.key_tile)),
         means_(layout.place<float>(p.query_tile)),
-        y_row_(layout.place<float>(p.value_features)),
-        dy_row_(layout.place<float>(p.value_features)),
         dquery_(layout.place<float>(p.query_tile * p.features)),
-        dkey_(layout.place<float>(whole_keys() * p.features)),
-        dvalue_(layout.place<float>(whole_keys() * p.value_features)) {
+        dkey_(layout.place<float>(whole_keys(p) * p.features)),
+        dvalue_(layout.place<float>(whole_keys(p) * p.value_features)) {
     std::size_t bytes = 0;
     for (const TileProduct* product :
          {&scores_product_, &weights_product_, &dvalue_product_, &dkey_product_, &dquery_product_})
@@ -312,15 +310,19 @@ class BackwardWorker : public Worker {
   }
 
   static std::int64_t tasks(const Problem& p) { return p.batch * p.groups; }
+  // Of scores and their gradients at once.
+  static std::int64_t kept_bytes(const Problem& p) {
+    return 2 * p.query_tile * kept_keys(p) * static_cast<std::int64_t>(sizeof(float));
+  }
 
   void operator()(const KernelArguments& arguments, std::byte* scratch, std::int64_t worker, std::int64_t workers) {
     begin(arguments, scratch);
     for (std::int64_t task = worker; task < tasks(p); task += workers) {
       const std::int64_t b = task / p.groups, group = task % p.groups, heads = p.heads / p.groups;
-      std::fill_n(at(dkey_), whole_keys() * p.features, 0.0f);
-      std::fill_n(at(dvalue_), whole_keys() * p.value_features, 0.0f);
+      std::fill_n(at(dkey_), whole_keys(p) * p.features, 0.0f);
+      std::fill_n(at(dvalue_), whole_keys(p) * p.value_features, 0.0f);
       for (std::int64_t head = group * heads; head < (group + 1) * heads; ++head)
-        for (std::int64_t first = 0; first < p.queries; first += p.query_tile) attend(b, head, first);
+        for (std::int64_t first = 0; first < p.queries; first += p.query_tile) attend({b, head, group, first});
       for (std::int64_t first = 0; first < p.keys; first += p.key_tile) {
         store(at(dkey_) + first * p.features, 1, key_rows(b, group, first, p.features));
         store(at(dvalue_) + first * p.value_features, 2, key_rows(b, group, first, p.value_features));
@@ -329,48 +331,90 @@ class BackwardWorker : public Worker {
   }
 
  private:
-  std::int64_t whole_keys() const { return parts(p.keys, p.key_tile) * p.key_tile; }  // with the rest of the last tile
+  struct Queries {  // a tile of them
+    std::int64_t b, head, group, first;
+  };
 
-  void attend(std::int64_t b, std::int64_t head, std::int64_t first_query) {
-    const std::int64_t count = std::min(p.query_tile, p.queries - first_query), group = group_of(head);
-    const HeadRows result_rows = query_rows(b, head, first_query, p.value_features);
-    load(0, query_rows(b, head, first_query, p.features), p.query_tile, query_);
-    load(6, result_rows, p.query_tile, dy_);
-    for (std::int64_t i = 0; i < count; ++i)
-      at(means_)[i] =
-          rows.dot(floats(3, result_rows, i, at(y_row_)), floats(6, result_rows, i, at(dy_row_)), p.value_features);
-    const std::int64_t statistics_row = (b * p.heads + head) * p.queries + first_query;
-    const float *maximum = statistics(4) + statistics_row, *total = statistics(5) + statistics_row;
+  static std::int64_t whole_keys(const Problem& p) { return parts(p.keys, p.key_tile) * p.key_tile; }
+  static bool keeps(const Problem& p) { return p.dtype != DType::float32; }
+  static std::int64_t kept_keys(const Problem& p) { return keeps(p) ? whole_keys(p) : p.key_tile; }
+
+  // How many keys of a tile query i has, which may be beyond the last one.
+  std::int64_t used(const Queries& of, std::int64_t first, std::int64_t i) const {
+    return of.first + i < p.queries ? std::min(p.key_tile, p.keys - first) : 0;
+  }
+  // Query i's row of the tile of keys from `first` on.
+  std::int64_t row_of(std::int64_t first, std::int64_t i) const {
+    return (keeps(p) ? first * p.query_tile : 0) + i * p.key_tile;
+  }
+  float* scores(std::int64_t first, std::int64_t i) const { return at(scores_) + row_of(first, i); }
+  float* gradients(std::int64_t first, std::int64_t i) const { return at(gradients_) + row_of(first, i); }
+
+  void attend(const Queries& of) {
+    const HeadRows results = query_rows(of.b, of.head, of.first, p.value_features);
+    load(0, query_rows(of.b, of.head, of.first, p.features), p.query_tile, query_);
+    load(6, results, p.query_tile, dy_);
+    const auto floats = [&](std::size_t operand, std::int64_t i) {
+      return reinterpret_cast<const float*>(row(operand, results, i));
+    };
+    for (std::int64_t i = 0; i < results.count; ++i)
+      at(means_)[i] = keeps(p) ? 0 : rows.dot(floats(3, i), floats(6, i), p.value_features);
     std::fill_n(at(dquery_), p.query_tile * p.features, 0.0f);
-    const std::int64_t end = keys_before(first_query + count);
+    const std::int64_t end = keys_before(of.first + results.count);
+    const bool at_once = !keeps(p) || end <= p.key_tile;  // a tile tells the means, or they are known
     for (std::int64_t first = 0; first < end; first += p.key_tile) {
-      const std::int64_t width = std::min(p.key_tile, p.keys - first);
-      load(1, key_rows(b, group, first, p.features), p.key_tile, key_);
-      load(2, key_rows(b, group, first, p.value_features), p.key_tile, value_);
-      scores_product_(at(query_), at(key_), at(scores_), at(own_));
-      weights_product_(at(dy_), at(value_), at(weights_), at(own_));
-      for (std::int64_t i = 0; i < p.query_tile; ++i) {
-        const std::int64_t used = i < count ? width : 0;
-        float *scores = at(scores_) + i * p.key_tile, *weights = at(weights_) + i * p.key_tile;
-        if (used > 0) {
-          const AttentionRows::Backward row{static_cast<float>(p.attrs.scale), maximum[i],
-                                            total[i] == 0 ? 0.0f : 1 / total[i], at(means_)[i]};
-          rows.backward(scores, weights, row, sight(b, head, first_query + i, first, width),
-                        dropout(b, head, first_query + i, first, width), width);
-        }
-        to_tile(scores, i, used, at<std::byte>(scores_tile_));
-        to_tile(weights, i, used, at<std::byte>(weights_tile_));
-      }
-      dvalue_product_(at(weights_tile_), at(dy_), at(dvalue_) + first * p.value_features, at(own_));
-      dkey_product_(at(scores_tile_), at(query_), at(dkey_) + first * p.features, at(own_));
-      dquery_product_(at(scores_tile_), at(key_), at(dquery_), at(own_));
+      load(1, key_rows(of.b, of.group, first, p.features), p.key_tile, key_);
+      weigh(of, first, at_once);
+      if (at_once) add_of_scores(first);
     }
-    store(at(dquery_), 0, query_rows(b, head, first_query, p.features));
+    for (std::int64_t first = 0; !at_once && first < end; first += p.key_tile) {
+      load(1, key_rows(of.b, of.group, first, p.features), p.key_tile, key_);
+      for (std::int64_t i = 0; i < p.query_tile; ++i) differentiate(first, i, used(of, first, i));
+      add_of_scores(first);
+    }
+    store(at(dquery_), 0, query_rows(of.b, of.head, of.first, p.features));
+  }
+
+  // Weights and their gradients, and what they add to that of the values; those of the scores where the means are known.
+  void weigh(const Queries& of, std::int64_t first, bool differentiates) {
+    const std::int64_t statistics_row = (of.b * p.heads + of.head) * p.queries + of.first;
+    const float *maximum = statistics(4) + statistics_row, *total = statistics(5) + statistics_row;
+    load(2, key_rows(of.b, of.group, first, p.value_features), p.key_tile, value_);
+    scores_product_(at(query_), at(key_), scores(first, 0), at(own_));
+    weights_product_(at(dy_), at(value_), gradients(first, 0), at(own_));
+    for (std::int64_t i = 0; i < p.query_tile; ++i) {
+      const std::int64_t width = used(of, first, i);
+      float* weights = p.tile_dtype == DType::float32 ? at(weights_tile_) + i * p.key_tile : at(weights_row_);
+      if (width > 0) {
+        const AttentionRows::Softmax softmax{static_cast<float>(p.attrs.scale), maximum[i],
+                                             total[i] == 0 ? 0.0f : 1 / total[i]};
+        const float sum = rows.weigh(scores(first, i), gradients(first, i), weights, softmax,
+                                     sight(of.b, of.head, of.first + i, first, width),
+                                     dropout(of.b, of.head, of.first + i, first, width), width);
+        if (keeps(p)) at(means_)[i] += sum;
+      }
+      to_tile(weights, i, width, at<std::byte>(weights_tile_));
+      if (differentiates) differentiate(first, i, width);
+    }
+    dvalue_product_(at(weights_tile_), at(dy_), at(dvalue_) + first * p.value_features, at(own_));
+  }
+
+  // The gradients of the scores of a query, of its weights.
+  void differentiate(std::int64_t first, std::int64_t i, std::int64_t width) {
+    rows.differentiate(scores(first, i), gradients(first, i), at(means_)[i], static_cast<float>(p.attrs.scale), width);
+    to_tile(scores(first, i), i, width, at<std::byte>(scores_tile_));
+  }
+
+  // What the gradients of the scores add to those of the keys and queries.
+  void add_of_scores(std::int64_t first) {
+    const float* tile = p.tile_dtype == DType::float32 ? scores(first, 0) : at(scores_tile_);
+    dkey_product_(tile, at(query_), at(dkey_) + first * p.features, at(own_));
+    dquery_product_(tile, at(key_), at(dquery_), at(own_));
   }
 
   TileProduct scores_product_, weights_product_, dvalue_product_, dkey_product_, dquery_product_;
-  std::size_t query_, key_, value_, dy_, scores_, weights_, scores_tile_, weights_tile_, means_, y_row_, dy_row_,
-      dquery_, dkey_, dvalue_, own_ = 0;
+  std::size_t query_, key_, value_, dy_, scores_, gradients_, scores_tile_, weights_tile_, weights_row_, means_, dquery_,
+      dkey_, dvalue_, own_ = 0;
 };
 
 template <class WorkerKind>
@@ -436,7 +480,10 @@ KernelPlan attention(const KernelRequest& request) {
 
 KernelPlan attention_backward(const KernelRequest& request) {
   if (is_empty(request.node)) return zeros(request);
-  return plan_of<BackwardWorker>(request, Problem(request.node, 7));
+  Problem problem(request.node, 7);
+  while (BackwardWorker::kept_bytes(problem) > most_kept && problem.query_tile >= 2 * shortest_tile)
+    problem.query_tile = even_tile(problem.queries, parts(problem.query_tile, 2));
+  return plan_of<BackwardWorker>(request, std::move(problem));
 }
 
 }  // namespace nacre::onednn

@@ -17,9 +17,8 @@ struct AttentionRows {
     const float* random;  // uniform in [0, 1); null: none
     float rate, factor;   // what is below the rate becomes 0, the rest is multiplied
   };
-  struct Backward {
+  struct Softmax {
     float scale, maximum, inverse_total;
-    float mean;  // Σ weight · its gradient
   };
 
   // scores *= scale, then hidden ones are lowered; the largest of them.
@@ -27,9 +26,12 @@ struct AttentionRows {
   // scores = exp(scores - maximum); their sum.
   float (*exponentials)(float* scores, float maximum, const Sight& sight, std::int64_t count);
   void (*drop)(float* weights, const Dropout& dropout, std::int64_t count);
-  // products q · k and gradients of the dropped weights → gradients of the products, and the dropped weights.
-  void (*backward)(float* products, float* gradients, const Backward& row, const Sight& sight, const Dropout& dropout,
-                   std::int64_t count);
+  // products q · k and gradients of the dropped weights → weights, or 0 where the product does not matter; gradients of
+  // the weights; the dropped weights. Σ weight · its gradient.
+  float (*weigh)(float* products, float* gradients, float* dropped, const Softmax& row, const Sight& sight,
+                 const Dropout& dropout, std::int64_t count);
+  // weights = weights · (gradients - mean) · scale: the gradients of the products.
+  void (*differentiate)(float* weights, const float* gradients, float mean, float scale, std::int64_t count);
   float (*dot)(const float* a, const float* b, std::int64_t count);
   float (*exponential)(float x);
 };

@@ -56,32 +56,41 @@ inline void drop_row(float* weights, const AttentionRows::Dropout& dropout, std:
 }
 
 template <bool hides, bool drops>
-void backward_row_of(float* products, float* gradients, const AttentionRows::Backward& row,
-                     const AttentionRows::Sight& sight, const AttentionRows::Dropout& dropout, std::int64_t count) {
-  const auto [scale, maximum, inverse_total, mean] = row;
+float weigh_row_of(float* products, float* gradients, float* dropped, const AttentionRows::Softmax& row,
+                   const AttentionRows::Sight& sight, const AttentionRows::Dropout& dropout, std::int64_t count) {
+  const auto [scale, maximum, inverse_total] = row;
   const bool relative = sight.relative, weightless = sight.weightless;
   const std::uint8_t* seen = sight.seen;
   const float* random = dropout.random;
   const float rate = dropout.rate, factor = dropout.factor;
-#pragma omp simd
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < count; ++i) {
     const bool visible = !hides || seen[i] != 0;
     const float score = lowered(products[i] * scale, visible, relative);
     const float e = exp(score - maximum) * inverse_total;
     const float weight = visible || !weightless ? e : 0.0f;
     const float kept = !drops ? 1.0f : random[i] >= rate ? factor : 0.0f;
-    const float gradient = weight * (gradients[i] * kept - mean) * scale;
-    products[i] = visible || relative ? gradient : 0.0f;
-    gradients[i] = weight * kept;
+    const float gradient = gradients[i] * kept;
+    sum += weight * gradient;
+    products[i] = visible || relative ? weight : 0.0f;
+    gradients[i] = gradient;
+    dropped[i] = weight * kept;
   }
+  return sum;
 }
 
-inline void backward_row(float* products, float* gradients, const AttentionRows::Backward& row,
-                         const AttentionRows::Sight& sight, const AttentionRows::Dropout& dropout, std::int64_t count) {
-  constexpr decltype(&backward_row_of<false, false>) variants[2][2] = {
-      {backward_row_of<false, false>, backward_row_of<false, true>},
-      {backward_row_of<true, false>, backward_row_of<true, true>}};
-  variants[sight.seen != nullptr][dropout.random != nullptr](products, gradients, row, sight, dropout, count);
+inline float weigh_row(float* products, float* gradients, float* dropped, const AttentionRows::Softmax& row,
+                       const AttentionRows::Sight& sight, const AttentionRows::Dropout& dropout, std::int64_t count) {
+  constexpr decltype(&weigh_row_of<false, false>) variants[2][2] = {
+      {weigh_row_of<false, false>, weigh_row_of<false, true>}, {weigh_row_of<true, false>, weigh_row_of<true, true>}};
+  return variants[sight.seen != nullptr][dropout.random != nullptr](products, gradients, dropped, row, sight, dropout,
+                                                                    count);
+}
+
+inline void differentiate_row(float* weights, const float* gradients, float mean, float scale, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) weights[i] *= (gradients[i] - mean) * scale;
 }
 
 inline float dot_row(const float* a, const float* b, std::int64_t count) {
@@ -92,7 +101,8 @@ inline float dot_row(const float* a, const float* b, std::int64_t count) {
 }
 
 constexpr AttentionRows make_rows() {
-  return {prepare_row, exponential_row, drop_row, backward_row, dot_row, [](float x) { return exp(x); }};
+  return {prepare_row, exponential_row, drop_row,         weigh_row, differentiate_row,
+          dot_row,     [](float x) { return exp(x); }};
 }
 
 }  // namespace

@@ -2,18 +2,36 @@
 
 namespace nacre::onednn {
 
-int runnable_loops(const Loops* (&list)[3]) {
-  int count = 0;
+namespace {
+
+std::uint32_t features_of_this_machine() {
+  std::uint32_t features = 0;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl"))
-    list[count++] = &loops_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) list[count++] = &loops_avx2;
+  if (__builtin_cpu_supports("avx2")) features |= avx2;
+  if (__builtin_cpu_supports("fma")) features |= fma;
+  if (__builtin_cpu_supports("f16c")) features |= f16c;
+  if (__builtin_cpu_supports("avx512f")) features |= avx512f;
+  if (__builtin_cpu_supports("avx512dq")) features |= avx512dq;
+  if (__builtin_cpu_supports("avx512bw")) features |= avx512bw;
+  if (__builtin_cpu_supports("avx512vl")) features |= avx512vl;
+#endif
+  return features;
+}
+
+}  // namespace
+
+int runnable_loops([[maybe_unused]] std::uint32_t features, const Loops* (&list)[3]) {
+  int count = 0;
+#if defined(__x86_64__)
+  if ((loops_avx512.features & ~features) == 0) list[count++] = &loops_avx512;
+  if ((loops_avx2.features & ~features) == 0) list[count++] = &loops_avx2;
 #endif
   list[count++] = &loops_baseline;
   return count;
 }
+
+int runnable_loops(const Loops* (&list)[3]) { return runnable_loops(features_of_this_machine(), list); }
 
 const Loops& loops() {
   static const Loops& best = []() -> const Loops& {

@@ -39,8 +39,12 @@ struct RandomStreamKey {
   std::uint32_t key[2];
 };
 
+// What of a machine loops may be compiled for, as bits.
+enum Feature : std::uint32_t { avx2 = 1, fma = 2, f16c = 4, avx512f = 8, avx512dq = 16, avx512bw = 32, avx512vl = 64 };
+
 struct Loops {
   const char* name;
+  std::uint32_t features;  // that the compiler used
   // Bit i of the second index: operand i is one float instead of a tile.
   Loop instruction[opcodes][8];
   Load load[memory_types];
@@ -55,5 +59,7 @@ const Loops& loops();
 // All that this machine can run, for tests.
 extern const Loops loops_baseline, loops_avx2, loops_avx512;
 int runnable_loops(const Loops* (&list)[3]);
+// Those that a machine with these features can run, the best first.
+int runnable_loops(std::uint32_t features, const Loops* (&list)[3]);
 
 }  // namespace nacre::onednn

@@ -164,9 +164,37 @@ struct Table : Loops {
   }
 };
 
+// The compiler says what it was allowed to use.
+constexpr std::uint32_t compiled_features() {
+  std::uint32_t features = 0;
+#if defined(__AVX2__)
+  features |= avx2;
+#endif
+#if defined(__FMA__)
+  features |= fma;
+#endif
+#if defined(__F16C__)
+  features |= f16c;
+#endif
+#if defined(__AVX512F__)
+  features |= avx512f;
+#endif
+#if defined(__AVX512DQ__)
+  features |= avx512dq;
+#endif
+#if defined(__AVX512BW__)
+  features |= avx512bw;
+#endif
+#if defined(__AVX512VL__)
+  features |= avx512vl;
+#endif
+  return features;
+}
+
 constexpr Loops make_loops(const char* name) {
   Table t{};
   t.name = name;
+  t.features = compiled_features();
   t.unary<Opcode::copy, [](float x) { return x; }>();
   t.unary<Opcode::negate, [](float x) { return -x; }>();
   t.unary<Opcode::abs, [](float x) { return magnitude(x); }>();

@@ -551,6 +551,12 @@ TEST(VintageOperations, FunctionsThatAreSeveralOperations) {
   expect_near(result("math.add_n", R"([["x", 0, 0, {}], ["x", 0, 0, {}], ["x", 0, 0, {}]])"), floats({1, 2, 3}, {3, 6, 9, 12, 15, 18}), 1e-5);
   expect_near(result("compat.v1.pad", R"(["x", 0, 0, {"paddings": [[0, 0], [0, 0], [1, 0]], "mode": "CONSTANT", "constant_values": 7}])"), floats({1, 2, 4}, {7, 1, 2, 3, 7, 4, 5, 6}), 0);
   expect_near(result("slice", R"(["x", 0, 0, {"begin": [0, 0, 1], "size": [-1, 1, 2]}])"), floats({1, 1, 2}, {2, 3}), 0);
+  const auto error_of_slice = [&](std::string_view begin, std::string_view size) {
+    return message_of([&] { result("slice", fmt::format(R"(["x", 0, 0, {{"begin": [0, 0, {}], "size": [-1, 1, {}]}}])", begin, size)); });
+  };
+  EXPECT_NE(error_of_slice("9223372036854775807", "1").find("got a block of 1 places from 9223372036854775807 on"), std::string::npos);
+  EXPECT_NE(error_of_slice("-1", "1").find("got a block of 1 places from -1 on"), std::string::npos);
+  EXPECT_NE(error_of_slice("1", "-2").find("got a block of -2 places from 1 on"), std::string::npos);
   expect_near(result("linalg.band_part", R"(["x", 0, 0, {"num_lower": 0, "num_upper": -1}])"), floats({1, 2, 3}, {1, 2, 3, 0, 5, 6}), 0);
   expect_near(result("nn.crelu", R"(["x", 0, 0, {}])"), floats({1, 2, 6}, {1, 2, 3, 0, 0, 0, 4, 5, 6, 0, 0, 0}), 0);
   expect_near(result("nn.dropout", R"(["x", 0, 0, {"rate": 0.5}])"), x, 0);
@@ -574,6 +580,16 @@ TEST(VintageOperations, ShapesOfTensorsMayShapeOthers) {
   expect_near(reshaped("", R"([["batch", 0, 0], ["steps", 0, 0], 3, 1])"), x.reshaped({2, 2, 3, 1}), 0);
   expect_near(reshaped("", R"(["f", 0, 0])"), x, 0);
   expect_near(reshaped(entry("product", "math.multiply", R"(["steps", 0, 0, {"y": 3}])") + ", ", R"([-1, ["product", 0, 0]])"), x.reshaped({2, 6}), 0);
+  // Halves are rounded down; a size that is below 0 is none, the least of all numbers too.
+  const auto halved = [&](std::string_view size) {
+    return reshaped(entry("half", "math.floordiv", fmt::format(R"(["{}", 0, 0, {{"y": 2}}])", size)) + ", ", R"([-1, ["half", 0, 0], 6])");
+  };
+  expect_near(halved("steps"), x.reshaped({2, 1, 6}), 0);
+  const auto of_number = [&](std::string_view function, std::string_view number) {
+    return message_of([&] { reshaped(entry("small", function, fmt::format(R"(["_CONSTANT_VALUE", -1, {}, {{"y": ["steps", 0, 0]}}])", number)) + ", ", R"([-1, ["small", 0, 0]])"); });
+  };
+  EXPECT_NE(of_number("math.floordiv", "-9223372036854775808").find("got the size -4611686018427387904"), std::string::npos) << of_number("math.floordiv", "-9223372036854775808");
+  EXPECT_NE(of_number("math.floordiv", "-3").find("got the size -2"), std::string::npos) << of_number("math.floordiv", "-3");
   // The batch of another tensor, when both have the model's.
   const auto of_other = [&](std::string_view other) {
     return with_operations(fmt::format("{}, {}, {}, {}, {}", shape, other, entry("g", "compat.v1.shape", R"(["o", 0, 0, {}])"),

@@ -79,6 +79,25 @@ class EveryInstructionSet : public testing::TestWithParam<int> {
 };
 INSTANTIATE_TEST_SUITE_P(Elementwise, EveryInstructionSet, testing::Values(0, 1, 2));
 
+// A hypervisor may hide any of them.
+TEST(InstructionSets, LoopsRunWhereAllThatTheyWereCompiledForIs) {
+  const Loops* list[3];
+  constexpr std::uint32_t haswell = avx2 | fma | f16c, skylake = haswell | avx512f | avx512dq | avx512bw | avx512vl;
+  EXPECT_EQ(runnable_loops(0, list), 1);
+  EXPECT_EQ(list[0], &loops_baseline);
+#if defined(__x86_64__)
+  ASSERT_EQ(runnable_loops(skylake, list), 3);
+  EXPECT_EQ(list[0], &loops_avx512);
+  ASSERT_EQ(runnable_loops(haswell, list), 2);
+  EXPECT_EQ(list[0], &loops_avx2);
+  for (const Feature missing : {avx2, fma, f16c}) EXPECT_EQ(runnable_loops(skylake & ~missing, list), 1) << missing;
+  for (const Feature missing : {avx512f, avx512dq, avx512bw, avx512vl}) {
+    EXPECT_EQ(runnable_loops(skylake & ~missing, list), 2) << missing;
+    EXPECT_EQ(list[0], &loops_avx2);
+  }
+#endif
+}
+
 TEST_P(EveryInstructionSet, FunctionsAreAccurate) {
   const std::vector<float> x = arguments();
   std::vector<float> y(x.size());
