@@ -26,7 +26,7 @@ struct SequenceFields {
 struct LengthField {
   std::optional<std::int64_t> fft_length;
   static void describe(auto&& field) {
-    field("fft_length", &LengthField::fft_length, "samples that are transformed; null: all");
+    field("fft_length", &LengthField::fft_length, "samples that are transformed; null: all", at_least(1));
   }
 };
 struct ShortTimeFields {
