@@ -25,6 +25,7 @@ namespace nacre {
 namespace {
 
 constexpr std::size_t most_memory = 16 << 20;
+constexpr std::size_t longest_text = 64 << 10;  // one step may copy or compare all of it
 constexpr int most_steps = 1'000'000;
 constexpr std::size_t longest_expression = 64 << 10;
 constexpr int deepest = 64;
@@ -36,13 +37,20 @@ struct Context {
   const char* source = nullptr;
   std::size_t source_size = 0;
   std::size_t memory = 0;
-  bool out_of_steps = false, out_of_memory = false;
+  int pushed = 0;  // values of variables
+  bool out_of_steps = false, out_of_memory = false, text_too_long = false;
   std::array<char, 128> unknown_name{};
 };
 
 void* allocate(void* user, void* block, std::size_t old_size, std::size_t new_size) {
   auto& context = *static_cast<Context*>(user);
-  if (!block) old_size = 0;
+  if (!block) {
+    if (old_size == LUA_TSTRING && new_size > longest_text) {
+      context.text_too_long = true;
+      return nullptr;
+    }
+    old_size = 0;
+  }
   if (new_size == 0) {
     std::free(block);
     context.memory -= old_size;
@@ -68,8 +76,9 @@ void stop(lua_State* lua, lua_Debug*) {
   luaL_error(lua, "too many steps");
 }
 
-// Pushes one value; the depth of trees is bounded by their parsers.
+// Pushes one value, which counts as a step; the depth of trees is bounded by their parsers.
 void push_tree(lua_State* lua, const Tree& tree) {
+  if (++context_of(lua).pushed > most_steps) stop(lua, nullptr);
   luaL_checkstack(lua, 4, "a value is nested too deep");
   if (tree.is_null()) {
     lua_pushnil(lua);
@@ -259,6 +268,7 @@ Tree evaluate(std::string_view expression, const Variables& variables) {
       throw fail(error.message());
     }
   }
+  if (context.text_too_long) throw fail("a text grows too long").hint(fmt::format("it may have {} KiB", longest_text >> 10));
   if (context.out_of_memory || result == LUA_ERRMEM) throw fail("the expression needs too much memory").hint("an expression may use 16 MiB");
   if (context.out_of_steps) throw fail("the expression takes too many steps").hint("does a loop in it never end?");
   if (const std::string name = context.unknown_name.data(); !name.empty()) {

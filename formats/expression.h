@@ -2,7 +2,7 @@
 //
 // An expression is one expression of Lua 5.4 that sees the given variables, numbers, comparisons, texts, tables and
 // the functions of `math` (also without the prefix: floor(x / 2), min(a, b)); of `string` only format, len, lower,
-// sub and upper. It cannot reach files, the system or other code, and its steps and memory are bounded.
+// sub and upper. It cannot reach files, the system or other code, and its steps, memory and texts are bounded.
 #pragma once
 
 #include <map>

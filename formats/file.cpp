@@ -301,6 +301,7 @@ std::string read_file_unpacked(const fs::path& path, std::uint64_t limit) {
 namespace {
 
 constexpr std::string_view temporary_ending = ".part";
+constexpr int most_links = 40;  // that lead to one another
 
 // The names of temporary files: ".model.h5.<process>-<number>.part".
 std::string temporary_prefix(const fs::path& target) {
@@ -350,6 +351,9 @@ AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
     if (fs::path followed = fs::canonical(target_, error); !error) final_ = std::move(followed);
     // Renaming needs no right to the file itself; a file that is protected stays so nevertheless.
     if (::access(final_.c_str(), W_OK) != 0) throw file_error(target_, "written", errno);
+  } else {  // a link to nothing yet: the file comes where it points
+    for (int links = 0; links < most_links && fs::is_symlink(final_, error); ++links)
+      final_ = final_.parent_path() / fs::read_symlink(final_, error);
   }
   const fs::path folder = final_.has_parent_path() ? final_.parent_path() : fs::path(".");
   const std::string prefix = temporary_prefix(final_);
@@ -402,6 +406,11 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 
 void AtomicFile::write(std::string_view bytes) { write(std::as_bytes(std::span(bytes))); }
 
+void AtomicFile::flush() {
+  ensure(descriptor_ >= 0, "'{}' is flushed after commit()", target_.string());
+  if (!direct_ && ::fsync(descriptor_) != 0 && errno != EINVAL) throw file_error(target_, "written", errno);
+}
+
 void AtomicFile::commit() {
   ensure(descriptor_ >= 0, "'{}' is committed twice", target_.string());
   if (direct_) {
@@ -409,7 +418,7 @@ void AtomicFile::commit() {
     if (result != 0 && errno != EINTR) throw file_error(target_, "written", errno);
     return;
   }
-  if (::fsync(descriptor_) != 0 && errno != EINVAL) throw file_error(target_, "written", errno);
+  flush();
   if (::rename(temporary_.c_str(), final_.c_str()) != 0) throw file_error(target_, "written", errno);
   ::close(std::exchange(descriptor_, -1));
   // The name itself must reach the disk too; some file systems cannot do that for folders.

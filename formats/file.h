@@ -70,6 +70,7 @@ class AtomicFile {
   const std::filesystem::path& target() const { return target_; }
   // Where the bytes lie until commit(): libraries that want a name (HDF5) write there themselves.
   const std::filesystem::path& temporary() const { return temporary_; }
+  void flush();   // all is on the disk, so that commit() only gives it its name: for files that belong together
   void commit();
 
  private:

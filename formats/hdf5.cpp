@@ -276,8 +276,13 @@ fs::path File::finish() {
   return file_->output->temporary();
 }
 
-void File::commit() {
+void File::flush() {
   finish();
+  file_->output->flush();
+}
+
+void File::commit() {
+  if (file_->id >= 0) finish();
   file_->output->commit();
 }
 

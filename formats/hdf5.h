@@ -100,6 +100,7 @@ class File {
 
   Group root() const;
   void commit();                   // of create()
+  void flush();                    // all is on the disk, so that commit() only gives it its name
   std::filesystem::path finish();  // of create_beside(): where the file lies, which is whole now
 
  private:

@@ -17,6 +17,7 @@ using hdf5::Group;
 // HDF5 limits what an object's header holds; beyond this many bytes Keras spreads a list over several attributes.
 constexpr std::size_t header_limit = 64512;
 constexpr std::size_t most_names = 1'000'000;
+constexpr std::string_view model_group = "top_level_model_weights";
 
 // --- reading -----------------------------------------------------------------------------------------------------
 
@@ -93,9 +94,9 @@ std::vector<std::vector<std::string>> split(const std::vector<std::string>& list
 
 void write_list(Group& group, const std::string& name, const std::vector<std::string>& list) {
   if (list.empty()) return group.set_attribute(name, Tensor(DType::float64, {0}));  // what h5py makes of an empty list
-  std::size_t longest = 0;
-  for (const std::string& text : list) longest = std::max(longest, text.size());
-  need(longest <= header_limit, "the name '{}…' is too long for HDF5", list.front().substr(0, 60));
+  const std::string& longest_text = *std::ranges::max_element(list, {}, &std::string::size);
+  const std::size_t longest = longest_text.size();
+  need(longest <= header_limit, "the name '{}…' is too long for HDF5", longest_text.substr(0, 60));
   if (list.size() * longest <= header_limit) return group.set_attribute(name, list, Encoding::ascii);
   std::size_t parts = 2;
   while ((list.size() + parts - 1) / parts * longest > header_limit) ++parts;
@@ -124,9 +125,13 @@ const LayerWeights* KerasFile::find(std::string_view layer) const {
 KerasFile read_keras_h5(const std::filesystem::path& path) {
   const Group root = hdf5::File::open(path).root();
   const std::string name = path.string();
-  const Group weights = root.has_group("model_weights") ? root.group("model_weights") : root;
+  const auto lists_layers = [](const Group& group) {
+    return group.has_attribute("nb_layers") || group.has_attribute("layer_names") || group.has_attribute("layer_names0");
+  };
+  // A file of weights alone may have a layer of that name.
+  const Group weights = !lists_layers(root) && root.has_group("model_weights") ? root.group("model_weights") : root;
   const bool numbered = weights.has_attribute("nb_layers");
-  if (!numbered && !weights.has_attribute("layer_names") && !weights.has_attribute("layer_names0")) {
+  if (!lists_layers(weights)) {
     Error error("the file holds no Keras model: there are no 'layer_names'");
     if (root.has_group("layers") || root.has_group("_layer_checkpoint_dependencies")) error.hint("these are weights in the layout of Keras 3 (.weights.h5), without a model");
     throw std::move(error).at(Mark{name});
@@ -142,7 +147,7 @@ KerasFile read_keras_h5(const std::filesystem::path& path) {
       std::vector<NamedTensor> tensors = read_weights(weights.group(layer));
       file.layers.push_back({std::move(layer), std::move(tensors)});
     }
-    if (weights.has_group("top_level_model_weights")) file.model_weights = read_weights(weights.group("top_level_model_weights"));
+    if (weights.has_group(model_group)) file.model_weights = read_weights(weights.group(model_group));
     if (root.has_group("optimizer_weights")) file.optimizer_weights = read_weights(root.group("optimizer_weights"));
     if (root.has_group("nacre")) {
       const Group state = root.group("nacre");
@@ -175,10 +180,13 @@ void write_keras_h5(const std::filesystem::path& path, const KerasFile& file) {
   std::vector<const LayerWeights*> sorted;
   for (const LayerWeights& layer : file.layers) sorted.push_back(&layer);
   std::sort(sorted.begin(), sorted.end(), [](const LayerWeights* a, const LayerWeights* b) { return a->layer < b->layer; });
+  for (const LayerWeights* layer : sorted)
+    if (layer->layer == model_group)
+      throw Error("a layer has the name '{}', under which the file keeps the model's own weights", model_group).hint("give the layer another name");
   for (std::size_t i = 1; i < sorted.size(); ++i)
     if (sorted[i]->layer == sorted[i - 1]->layer) throw Error("two layers have the name '{}'", sorted[i]->layer).hint("give the layers distinct names");
   for (const LayerWeights* layer : sorted) write_weights(weights.make_group(layer->layer), layer->weights);
-  write_weights(weights.make_group("top_level_model_weights"), file.model_weights);
+  write_weights(weights.make_group(model_group), file.model_weights);
   if (!file.optimizer_weights.empty()) write_weights(root.make_group("optimizer_weights"), file.optimizer_weights);
   if (!file.state.is_null() || !file.state_tensors.empty()) {
     Group state = root.make_group("nacre");

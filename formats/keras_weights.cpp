@@ -208,6 +208,7 @@ void write_sharded_keras_weights(const fs::path& path, const WeightTree& tree, s
   std::vector<hdf5::File> shards;
   std::string shard;  // the name of the last one
   const auto begin_shard = [&] {
+    if (!shards.empty()) shards.back().flush();
     shard = fmt::format("{}_{:05}.weights.h5", base_name(path), shards.size());
     shards.push_back(hdf5::File::create(path.parent_path() / shard));
   };
@@ -235,8 +236,13 @@ void write_sharded_keras_weights(const fs::path& path, const WeightTree& tree, s
   metadata.set("total_size", static_cast<double>(total));
   index.set("metadata", std::move(metadata));
   index.set("weight_map", std::move(map));
+  // A disk that is full leaves the shards of an earlier saving as they were: none has its name before all are written.
+  AtomicFile index_file(path);
+  index_file.write(write_json(index, 4));
+  index_file.flush();
+  shards.back().flush();
   for (hdf5::File& file : shards) file.commit();
-  write_file_atomically(path, write_json(index, 4));
+  index_file.commit();
 }
 
 }  // namespace nacre

@@ -57,6 +57,19 @@ Value log_softmax(Value x, const std::vector<std::int64_t>& axes) {
   return below - ops::log(ops::sum(ops::exp(below), axes, true));
 }
 
+Shape parameter_shape(const Shape& input, const std::optional<std::vector<std::int64_t>>& shared_axes) {
+  Shape shape = input.from(1);
+  for (std::int64_t axis : shared_axes.value_or(std::vector<std::int64_t>())) {
+    // Keras counts negative axes from the end of the parameters' shape, which has no batch, and takes 1 off all alike.
+    const std::int64_t place = axis - 1 + (axis < 1 ? shape.rank() : 0);
+    need(place >= 0 && place < shape.rank(), "got input {}, which has no axis {} to share parameters along", input,
+         axis);
+    shape.set(static_cast<int>(place), 1);
+  }
+  need(shape.known(), "got input {}, wanted known sizes or shared axes", input);
+  return shape;
+}
+
 }  // namespace activation
 
 namespace {
@@ -125,15 +138,7 @@ class PReLULayer final : public ConfiguredLayer<PReLUConfig> {
 
  protected:
   void build(const std::vector<Shape>& inputs) override {
-    Shape shape = inputs[0].from(1);
-    for (std::int64_t axis : config_.shared_axes.value_or(std::vector<std::int64_t>())) {
-      // Keras counts negative axes from the end of the alpha's shape, which has no batch, and takes 1 off all alike.
-      const std::int64_t place = axis - 1 + (axis < 1 ? shape.rank() : 0);
-      need(place >= 0 && place < shape.rank(), "got input {}, which has no axis {} to share slopes along", inputs[0],
-           axis);
-      shape.set(static_cast<int>(place), 1);
-    }
-    alpha_ = add_weight("alpha", shape, config_.alpha_initializer,
+    alpha_ = add_weight("alpha", activation::parameter_shape(inputs[0], config_.shared_axes), config_.alpha_initializer,
                         {.regularizer = config_.alpha_regularizer, .constraint = config_.alpha_constraint});
   }
   Values call(Context& context, const CallArguments& arguments) override {

@@ -17,6 +17,8 @@ Value threshold(Value x, double threshold, double default_value);  // x above th
 Value glu(Value x, int axis);  // the first half of the axis, gated by the other; x where its size is unknown
 Value softmax(Value x, const std::vector<std::int64_t>& axes);  // over all of them together
 Value log_softmax(Value x, const std::vector<std::int64_t>& axes);
+// Of the parameters of an activation that learns: one for each element of a sample, or for several along the shared axes.
+Shape parameter_shape(const Shape& input, const std::optional<std::vector<std::int64_t>>& shared_axes);
 }  // namespace activation
 
 struct ActivationConfig {

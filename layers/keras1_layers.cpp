@@ -4,6 +4,7 @@
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/reduce.h"
 #include "backend/graph/ops/shape.h"
+#include "layers/activation_layers.h"
 #include "layers/emit.h"
 
 namespace nacre {
@@ -67,17 +68,6 @@ class MaxoutDenseLayer final : public ConfiguredLayer<MaxoutDenseConfig> {
   VariableRef kernel_, bias_;
 };
 
-// A shape of parameters for each element of a sample, or for several along the shared axes.
-Shape parameter_shape(const Shape& input, const std::optional<std::vector<std::int64_t>>& shared_axes) {
-  Shape shape = input.from(1);
-  for (std::int64_t axis : shared_axes.value_or(std::vector<std::int64_t>())) {
-    need(axis >= 1 && axis <= shape.rank(), "got input {}, which has no axis {} to share parameters along", input, axis);
-    shape.set(static_cast<int>(axis) - 1, 1);
-  }
-  need(shape.known(), "got input {}, wanted known sizes or shared axes", input);
-  return shape;
-}
-
 // Jin et al., "Deep learning with S-shaped rectified linear activation units" (2015), as keras/layers/advanced_activations.py
 // of Keras 1.2.2 has it: the right bend is always to the right of the left one.
 class SReLULayer final : public ConfiguredLayer<SReLUConfig> {
@@ -87,7 +77,7 @@ class SReLULayer final : public ConfiguredLayer<SReLUConfig> {
 
  protected:
   void build(const std::vector<Shape>& inputs) override {
-    const Shape shape = parameter_shape(inputs[0], config_.shared_axes);
+    const Shape shape = activation::parameter_shape(inputs[0], config_.shared_axes);
     t_left_ = add_weight("t_left", shape, config_.t_left_initializer);
     a_left_ = add_weight("a_left", shape, config_.a_left_initializer);
     t_right_ = add_weight("t_right", shape, config_.t_right_initializer);
@@ -112,7 +102,7 @@ class ParametricSoftplusLayer final : public ConfiguredLayer<ParametricSoftplusC
 
  protected:
   void build(const std::vector<Shape>& inputs) override {
-    const Shape shape = parameter_shape(inputs[0], config_.shared_axes);
+    const Shape shape = activation::parameter_shape(inputs[0], config_.shared_axes);
     const auto constant = [](double number) {
       Tree config, tree;
       config.set("value", number);

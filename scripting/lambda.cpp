@@ -15,7 +15,8 @@ namespace scripting {
 
 namespace {
 
-constexpr Limits trace_limits{.memory = 64 << 20, .steps = 10'000'000, .handed = 100'000, .handed_in_all = true};
+constexpr Limits trace_limits{
+    .memory = 64 << 20, .steps = 10'000'000, .text = 16 << 10, .handed = 100'000, .handed_in_all = true};
 
 // The state of one trace.
 class Trace final : public State {

@@ -255,7 +255,13 @@ State& State::of(lua_State* lua) {
 
 void* State::allocate(void* user, void* block, std::size_t old_size, std::size_t new_size) {
   auto& state = *static_cast<State*>(user);
-  if (!block) old_size = 0;
+  if (!block) {
+    if (old_size == LUA_TSTRING && state.limits_.text > 0 && new_size > state.limits_.text) {
+      state.text_too_long_ = true;
+      return nullptr;
+    }
+    old_size = 0;
+  }
   if (new_size == 0) {
     std::free(block);
     state.memory_ -= old_size;
@@ -394,8 +400,10 @@ Error State::failure(int status, bool explained) {
   const std::string text =
       lua_type(lua(), -1) == LUA_TSTRING ? text_at(lua(), -1) : "an error while another was explained";
   lua_pop(lua(), 1);
-  if (status == LUA_ERRMEM || text == no_memory)
+  if (status == LUA_ERRMEM || text == no_memory) {
+    if (text_too_long_) return Error("a text grows too long").hint(fmt::format("it may have {} KiB", limits_.text >> 10));
     return Error("Lua needs too much memory").hint(fmt::format("it may use {} MiB", limits_.memory >> 20));
+  }
   Error error = thrown_ && text == thrown_->what() ? *thrown_ : error_of(text);
   if (explained)
     for (const Mark& call : calls_) error.within(fmt::format("called at {}", call.text()));

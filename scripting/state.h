@@ -134,6 +134,7 @@ int bound(lua_State* lua) {
 struct Limits {
   std::size_t memory;                       // bytes that Lua may use
   std::int64_t steps = 0;                   // instructions of Lua; 0: any number
+  std::size_t text = 0;                     // bytes of a text, which one step may copy or compare; 0: any number
   int handed = 10'000'000;                  // values that a call hands to C++
   bool handed_in_all = false;               // … that all calls together hand over
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, Lua ends with the error "interrupted"
@@ -192,6 +193,7 @@ class State {
   std::size_t memory_ = 0;  // that Lua uses
   std::size_t held_ = 0, unreported_ = 0;
   std::int64_t steps_ = 0;
+  bool text_too_long_ = false;
   int handed_ = 0;
   bool warnings_ = true, warning_ = false;  // whether they are shown; whether one is being written
   std::unordered_map<std::uint64_t, Object> objects_;

@@ -20,22 +20,27 @@ constexpr double gate_scale = 1.2;
 
 using Renames = std::map<std::string, std::string>;
 
-// Gives the layers whose names hold a '/' others that no layer has.
+// Keras takes no '/' in names, and HDF5 has no object called ".".
+bool is_renamed(const std::string& name) { return name.find('/') != std::string::npos || name == "."; }
+
+// Gives the layers whose names Keras or its files cannot have others that no layer has. Returns those of the model's own layers, which its
+// outputs are called by: those within other models may have had the same ones.
 Renames rename_layers(FunctionalLayer& model) {
   Renames renames;
   std::set<std::string> taken;
+  const std::vector<std::shared_ptr<Layer>> own = model.layers();
   const std::vector<KerasPlace> places = keras_places(model);
   for (const KerasPlace& place : places) taken.insert(place.layer->own_name());
   for (const auto& [path, layer] : places) {
     const std::string name = layer->own_name();
-    if (name.find('/') == std::string::npos) continue;
-    std::string base = name;
+    if (!is_renamed(name)) continue;
+    std::string base = name == "." ? "_" : name;
     std::ranges::replace(base, '/', '_');
     std::string free = base;
     for (int i = 1; taken.contains(free); ++i) free = fmt::format("{}_{}", base, i);
     taken.insert(free);
     layer->rename(free);
-    renames.emplace(name, free);
+    if (std::ranges::find(own, layer, &std::shared_ptr<Layer>::get) != own.end()) renames.emplace(name, free);
   }
   return renames;
 }
@@ -50,10 +55,18 @@ void rename_outputs(Tree& compile_config, const Renames& renames) {
 
 // --- gates -------------------------------------------------------------------------------------------------------
 
+// Whether layers are called by their names there: those may be anything.
+bool holds_names(const Tree::Entry& entry) {
+  constexpr std::string_view keys[] = {"name", "inbound_nodes", "input_layers", "output_layers"};
+  return std::ranges::find(keys, entry.key) != std::end(keys);
+}
+
 bool has_old_gates(const Tree& tree) {
   if (tree == Tree(old_gate)) return true;
   if (tree.is_sequence()) return std::ranges::any_of(tree.items(), has_old_gates);
-  return tree.is_mapping() && std::ranges::any_of(tree.entries(), [](const Tree::Entry& entry) { return has_old_gates(entry.value); });
+  return tree.is_mapping() && std::ranges::any_of(tree.entries(), [](const Tree::Entry& entry) {
+    return !holds_names(entry) && has_old_gates(entry.value);
+  });
 }
 
 Tree layer_tree(std::string_view module, std::string_view class_name, Tree config) {
@@ -88,7 +101,8 @@ void replace_old_gates(Tree& tree) {
     if (class_name && *class_name == Tree("Activation") && config && config->is_mapping() && config->find("activation") &&
         (*config)["activation"] == Tree(old_gate))
       return put_scale_before(tree);
-    for (Tree::Entry& entry : tree.entries()) replace_old_gates(entry.value);
+    for (Tree::Entry& entry : tree.entries())
+      if (!holds_names(entry)) replace_old_gates(entry.value);
   }
 }
 
@@ -176,10 +190,10 @@ ModelContents contents_for_keras(const Trainer& trainer, std::vector<std::string
   FunctionalLayer& model = *contents.model;
   warn_of_unknown(model, warnings);
   const auto places = keras_places(model);
-  const bool slashes = std::ranges::any_of(places, [](const KerasPlace& place) { return place.layer->own_name().find('/') != std::string::npos; });
+  const bool renamed = std::ranges::any_of(places, [](const KerasPlace& place) { return is_renamed(place.layer->own_name()); });
   Tree config = describe_model(model);
   const bool gates = has_old_gates(config);
-  if (!slashes && !gates) return contents;
+  if (!renamed && !gates) return contents;
   replace_old_gates(config);
   contents.model = copy_of(model, config);
   if (gates) {

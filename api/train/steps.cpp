@@ -32,8 +32,8 @@ Value emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, cons
   std::size_t target = 0;
   for (std::size_t i = 0; i < result.outputs.size(); ++i) {
     Objective::Observation at{result.outputs[i], result.masks[i], {}, {}};
-    const std::string& name = objective.outputs()[i];
     if (objective.uses(i)) {
+      const std::string name = fmt::format("{}/{}", i, objective.outputs()[i]);  // two outputs may have one name
       at.target = graph.input("target/" + name, feed.targets.at(target).type());
       if (!feed.weights.empty()) at.weight = graph.input("weight/" + name, feed.weights.at(target).type());
       ++target;

@@ -26,7 +26,7 @@ struct SequenceFields {
 struct LengthField {
   std::optional<std::int64_t> fft_length;
   static void describe(auto&& field) {
-    field("fft_length", &LengthField::fft_length, "samples that are transformed; null: all");
+    field("fft_length", &LengthField::fft_length, "samples that are transformed; null: all", at_least(1));
   }
 };
 struct ShortTimeFields {
@@ -200,7 +200,8 @@ Value inverse_short_time(const InverseFields& f, Complex x) {
     const auto stride = static_cast<std::size_t>(f.sequence_stride);
     std::vector<double> squares(std::min(stride, weights.size()), 0.0);
     for (std::size_t i = 0; i < weights.size(); ++i) squares[i % stride] += weights[i] * weights[i];
-    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] /= squares[i % stride];
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      if (weights[i] != 0) weights[i] /= squares[i % stride];  // no frame reaches some samples: they are 0
   }
   Value signal = from_half(x, f.fft_length);
   const Tensor window = Tensor::of<double>({f.fft_length}, std::span<const double>(weights));

@@ -182,6 +182,8 @@ Values histogram(const HistogramFields& f, const Operands& in) {
   const Value x = emit::reshape(real(in[0]), {unknown});
   need(!f.range || f.range->size() == 2, "got {} numbers, wanted range: [lowest, highest]",
        f.range ? f.range->size() : 0);
+  need(!f.range || f.range->front() <= f.range->back(), "got range [{}, {}], wanted the lower end first",
+       f.range ? f.range->front() : 0, f.range ? f.range->back() : 0);
   const Value low = f.range ? ops::scalar_like(x, f.range->front()) : ops::min(x);
   const Value high = f.range ? ops::scalar_like(x, f.range->back()) : ops::max(x);
   const Value index = ops::iota(x.graph(), {x.dtype(), {f.bins + 1}}, 0);

@@ -11,25 +11,6 @@
 namespace nacre::test {
 namespace {
 
-TEST(Save, AModelComesBackWithItsTraining) {
-  const TemporaryFolder folder;
-  Sequential model = classifier();
-  model.compile({.optimizer = optimizers::Adam({.learning_rate = 0.01}), .loss = losses::SparseCategoricalCrossentropy(), .metrics = {"accuracy"}});
-  const DatasetRef data = labelled(blobs(40));
-  model.fit(data, {.epochs = 1, .shuffle = false});
-  model.save(folder / "model.h5");
-
-  Model loaded = load_model(folder / "model.h5");
-  EXPECT_EQ(loaded.name(), "classifier");
-  expect_identical(values(loaded), values(model));
-  // The next epoch is the same, so the optimizer came back too.
-  const FitOptions next{.epochs = 1, .shuffle = false};
-  const History a = model.fit(data, next), b = loaded.fit(data, next);
-  EXPECT_EQ(a.epochs[0].logs.names(), b.epochs[0].logs.names());
-  EXPECT_EQ(number(a.epochs[0].logs, "loss"), number(b.epochs[0].logs, "loss"));
-  expect_identical(values(loaded), values(model));
-}
-
 TEST(Save, WeightsGoIntoModelsOfTheSameForm) {
   const TemporaryFolder folder;
   Sequential model = classifier(), other = classifier(), wrong = classifier(4);

@@ -5,6 +5,7 @@
 #include "api/model.h"
 #include "formats/yaml.h"
 #include "layers/layers.h"
+#include "tests/api/base_model.h"
 #include "tests/support/paths.h"
 
 namespace nacre {
@@ -49,16 +50,8 @@ TEST(SymbolicOps, SlicesAreThoseOfPython) {
   EXPECT_NE(test::message_of([&] { result(x, [](Symbol s) { return at(s, {"...", 7}); }); }).find("out of range"), std::string::npos);
 }
 
-Model base() {
-  const Symbol input = Input({6}, "in");
-  const Symbol hidden = Dense({.units = 4, .activation = "relu"}, {.name = "hidden"})(input);
-  Model model({input}, {Dense({.units = 2}, {.name = "head"})(hidden)}, {.name = "base"});
-  model.initialize(3);
-  return model;
-}
-
 TEST(SubModels, EndAtAnInnerLayer) {
-  Model model = base();
+  Model model = test::base_model();
   Model features(model.inputs(), {model.layer("hidden").output()});
   Model head({model.layer("head").input()}, model.outputs());
   const Tensor x = ramp({5, 6});
@@ -90,7 +83,7 @@ TEST(SubModels, InputsOfNestedModelsMayBeLaterOutputsOfALayer) {
 }
 
 TEST(SubModels, ReachIntoNestedModels) {
-  Model inner = base();
+  Model inner = test::base_model();
   const Symbol input = Input({6}, "outer_in");
   Model outer({input}, {Dense({.units = 1}, {.name = "last"})(inner(input))}, {.name = "outer"});
   outer.initialize(4);
@@ -114,7 +107,7 @@ TEST(SubModels, LayersThatAreCalledSeveralTimesNeedTheNumberOfTheCall) {
 
 class SubModelsOfFiles : public testing::Test {
  protected:
-  void SetUp() override { base().save(folder_ / "base.h5"); }
+  void SetUp() override { test::base_model().save(folder_ / "base.h5"); }
   std::shared_ptr<FunctionalLayer> build(const std::string& yaml) { return build_model(parse_yaml(yaml), {}, folder_); }
   test::TemporaryFolder temporary_;
   std::filesystem::path folder_ = temporary_.path();
@@ -122,7 +115,7 @@ class SubModelsOfFiles : public testing::Test {
 
 TEST_F(SubModelsOfFiles, EndWhereYamlSays) {
   const Tensor x = ramp({5, 6});
-  Model model = base();
+  Model model = test::base_model();
   const Tensor wanted = Model(model.inputs(), {model.layer("hidden").output()}).predict(x);
   EXPECT_TRUE(Model(build("{file: base.h5, outputs: hidden}")).predict(x).identical(wanted));
   const auto several = build("{file: base.h5, outputs: [hidden, head]}");

@@ -66,7 +66,12 @@ TEST(Expression, ReachesNothingElse) {
 TEST(Expression, BoundsStepsAndMemory) {
   EXPECT_EQ(error_of("(function() while true do end end)()"),
             "in '(function() while true do end end)()': the expression takes too many steps\n  hint: does a loop in it never end?");
-  EXPECT_NE(error_of("(function() local s = 'x'; while true do s = s .. s end end)()").find("needs too much memory"), std::string::npos);
+  EXPECT_NE(error_of("(function() local s = 'x'; while true do s = s .. s end end)()").find("a text grows too long"), std::string::npos);
+  EXPECT_NE(error_of("(function() local t = {}; for i = 1, 1e6 do t[i] = {} end end)()").find("needs too much memory"), std::string::npos);
+  EXPECT_EQ(value("#(function() local s = 'x'; for i = 1, 15 do s = s .. s end; return s end)()"), Tree(1 << 15));
+  const Variables large{{"list", Tree::Sequence(10'000, Tree(1))}, {"text", std::string(100'000, 'x')}};
+  EXPECT_NE(message_of([&] { evaluate("(function() for i = 1, 1000 do local l = list end end)()", large); }).find("too many steps"), std::string::npos);
+  EXPECT_NE(message_of([&] { evaluate("text", large); }).find("a text grows too long"), std::string::npos);
   EXPECT_NE(error_of("(function() local t = {}; for i = 1, 1e9 do t[i] = i end end)()"), "");
   EXPECT_NE(error_of("(function() local t = {}; t[1] = t; return t end)()").find("refers to itself"), std::string::npos);
   EXPECT_NE(error_of("(function() local t = {}; for i = 1, 60 do t = {t, t} end; return t end)()").find("too large"), std::string::npos);

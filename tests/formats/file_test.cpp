@@ -167,6 +167,20 @@ TEST(File, KeepsModeAndFollowsLinks) {
   EXPECT_EQ(status.st_mode & 07777u, 0640u);
 }
 
+TEST(File, FollowsLinksToNothingYet) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "disk");
+  fs::create_symlink("disk/second", folder / "first");
+  fs::create_symlink(folder / "disk" / "real", folder / "disk" / "second");
+  write_file_atomically(folder / "first", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "first"));
+  EXPECT_TRUE(fs::is_symlink(folder / "disk" / "second"));
+  EXPECT_EQ(read_file(folder / "disk/real"), "new");
+  fs::create_symlink("loop", folder / "loop");
+  EXPECT_NO_THROW(write_file_atomically(folder / "loop", "x"));
+  EXPECT_EQ(read_file(folder / "loop"), "x");
+}
+
 TEST(File, SaysWhyItCannotBeWritten) {
   const TemporaryFolder folder;
   write_plainly(folder / "file", "x");

@@ -96,6 +96,20 @@ TEST(KerasH5, KeepsWeightsAlone) {
 }
 
 // More names than one attribute holds.
+TEST(KerasH5, LayersMayBeCalledLikeGroupsOfTheFile) {
+  const TemporaryFolder folder;
+  for (const bool whole : {false, true})
+    for (const char* name : {"model_weights", "optimizer_weights", "nacre"}) {
+      KerasFile file = small();
+      if (!whole) file.model_config = {};
+      file.layers[0].layer = name;
+      write_keras_h5(folder / "x.h5", file);
+      const KerasFile found = read_keras_h5(folder / "x.h5");
+      ASSERT_EQ(found.layers.size(), 3u) << name;
+      EXPECT_TRUE(same(found.find(name)->weights, file.layers[0].weights)) << name;
+    }
+}
+
 TEST(KerasH5, SpreadsLongLists) {
   const TemporaryFolder folder;
   KerasFile file = small();
@@ -174,6 +188,12 @@ TEST(KerasH5, SaysWhatIsWrong) {
               root.set_attribute("model_config", "{\"a\": }");
             }),
             path + "@model_config:1:7: not valid JSON: a value is wanted, got '}'\n  while reading the attribute 'model_config' of " + path);
+  KerasFile lying = small();
+  lying.layers[0].layer = "top_level_model_weights";
+  EXPECT_EQ(message_of([&] { write_keras_h5(path, lying); }),
+            "a layer has the name 'top_level_model_weights', under which the file keeps the model's own weights\n  hint: give the layer another name");
+  lying.layers[0].layer = std::string(70'000, 'n');
+  EXPECT_EQ(message_of([&] { write_keras_h5(path, lying); }), fmt::format("the name '{}…' is too long for HDF5", std::string(60, 'n')));
   KerasFile twice = small();
   twice.layers.push_back(twice.layers[0]);
   EXPECT_EQ(message_of([&] { write_keras_h5(path, twice); }), "two layers have the name 'second'\n  hint: give the layers distinct names");

@@ -1,6 +1,10 @@
 #include "formats/keras_weights.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "formats/file.h"
 #include "formats/hdf5.h"
@@ -94,6 +98,31 @@ TEST(KerasWeights, ThatFitIntoNoShardLeaveNothingBehind) {
   const std::string message = message_of([&] { write_sharded_keras_weights(folder / "net.weights.json", small(), 12); });
   EXPECT_NE(message.find("the variable 'layers/dense/vars/0' has 16 bytes, a shard may have 12"), std::string::npos) << message;
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+// The disk fills up within the second shard: the first one of before is not replaced either.
+TEST(KerasWeights, OnAFullDiskTheShardsOfBeforeStay) {
+  const TemporaryFolder folder;
+  const auto tree = [](float first) {
+    WeightTree both;
+    both.groups = {{"layers/dense", "a", {numbers(10, first)}}, {"layers/dense_1", "b", {numbers(100'000, first)}}};
+    return both;
+  };
+  write_sharded_keras_weights(folder / "net.weights.json", tree(1), 400'000);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const rlimit limit{100'000, 100'000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, SIG_IGN);
+    const std::string message = message_of([&] { write_sharded_keras_weights(folder / "net.weights.json", tree(5), 400'000); });
+    _exit(message.find("net_00001.weights.h5: cannot be written") != std::string::npos ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  expect_same(read_keras_weights(folder / "net.weights.json"), tree(1));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 3);
 }
 
 TEST(KerasWeights, ShardsLieBesideTheirIndex) {

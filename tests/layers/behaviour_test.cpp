@@ -5,6 +5,7 @@
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 #include "backend/graph/passes/pipeline.h"
+#include "formats/yaml.h"
 #include "layers/layers.h"
 #include "tests/support/tensors.h"
 
@@ -314,6 +315,18 @@ TEST(DTypePolicy, MixedComputesNarrowAndKeepsWeightsWide) {
   const CallResult result = call(layer, {call.constant(numbers({2, 3}))});
   EXPECT_EQ(result.outputs[0].dtype(), DType::bfloat16);
   EXPECT_EQ(layer->weights()[0].variable->type().dtype, DType::float32);
+}
+
+// Frames of 5 samples, each 9 after the one before: those between have no weight, as in Keras.
+TEST(ISTFT, SamplesThatNoFrameReachesAreZero) {
+  const auto layer = read_object<Layer>(parse_yaml("ops.ISTFT: {sequence_length: 5, sequence_stride: 9, fft_length: 8, center: false}"));
+  Call call(false);
+  const Tensor signal = call.run(call(layer, {call.constant(numbers({2, 3, 5})), call.constant(numbers({2, 3, 5}, 1))}).outputs)[0];
+  ASSERT_EQ(signal.shape(), (Shape{2, 26}));
+  for (std::int64_t i = 0; i < signal.size(); ++i) {
+    const std::int64_t place = i % 26 % 9;  // the window stands in the middle; its ends are 0
+    EXPECT_EQ(signal.at(i) != 0, place >= 2 && place <= 4) << i;
+  }
 }
 
 TEST(Activation, MayBeALayer) {

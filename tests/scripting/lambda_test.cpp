@@ -84,6 +84,18 @@ TEST_F(LambdaOfLua, TablesThatClaimToBeLongCountAsSteps) {
   EXPECT_NE(refusal("function(x) table.insert(3, 4) end").find("lambda:1: bad argument #1 to 'insert'"), std::string::npos);
 }
 
+// One step may copy, compare or read all of a text.
+TEST_F(LambdaOfLua, TextsAreShort) {
+  for (const char* work : {"while true do s = s .. s end", "s = table.concat({s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s})"})
+    EXPECT_NE(refusal(fmt::format("function(x) local s = 'x' for i = 1, 10 do s = s .. s end {} return x end", work)).find("a text grows too long"),
+              std::string::npos)
+        << work;
+  const std::string first = "function(x) local a, b = ' ', ' ' for i = 1, 12 do a = a .. a b = b .. b end ";
+  EXPECT_EQ(result(first + "return x * #(a .. b) end").at(1), 0);
+  for (const char* work : {"local c = a .. b", "local c = a == b", "local c = a < b", "local c = tonumber(a)"})
+    EXPECT_NE(refusal(first + fmt::format("while true do {} end end", work)).find("too many steps"), std::string::npos) << work;
+}
+
 TEST_F(LambdaOfLua, HasGradients) {
   Sequential trained({Input({3}), Dense({.units = 2}), Lambda({.function = {"function(x) return nacre.ops.square(x) end"}})});
   trained.initialize(1);

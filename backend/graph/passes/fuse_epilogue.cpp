@@ -159,6 +159,7 @@ std::unique_ptr<Graph> fuse_epilogue(const Graph& graph, const Backend&) {
     const auto fuse = [&](Value old, int reads, auto&& with) {
       const Value present = rewriter(old), product = product_of(present);
       if (!product || old.uses() != reads || old.shape() != node.types()[0].shape) return false;
+      if (old.is(op::reshape) && old.node().in(0).uses() != 1) return false;  // some of them come later
       const Value fused = with(product);
       if (!fused) return false;
       rewriter.set(node.out(), product == present ? fused : ops::reshape(fused, present.shape()));

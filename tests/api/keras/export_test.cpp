@@ -112,6 +112,38 @@ TEST(KerasExport, SlashesInNamesBecomeLines) {
   EXPECT_EQ(model.layers()[0]->name(), "in/x");  // the model itself keeps its names
 }
 
+TEST(KerasExport, NamesMayBeThoseOfOtherThings) {
+  const Symbol input = Input({4});
+  const Symbol point = Dense({.units = 3, .activation = old_gate}, {.name = "."})(input);
+  const Model model({input}, {Dense({.units = 1}, {.name = old_gate})(point)});
+  const TemporaryFolder folder;
+  for (const char* name : {"m.keras", "m.h5"}) {
+    model.save(folder / name);
+    const Model loaded = load_model(folder / name);
+    EXPECT_EQ(loaded.layers()[1]->name(), "_") << name;
+    EXPECT_EQ(loaded.layers()[2]->name(), old_gate) << name;
+    Model x = model, y = loaded;
+    expect_near(y.predict(noise({3, 4})), x.predict(noise({3, 4})), 1e-6, 1e-5);
+  }
+}
+
+// A layer within another model has the name of an output.
+TEST(KerasExport, LossesGoToTheRenamedOutputs) {
+  const Symbol inner_input = Input({4}), input = Input({4});
+  const Model inner({inner_input}, {Dense({.units = 3}, {.name = "out/p"})(inner_input)}, {.name = "inner"});
+  const Symbol x = inner(input);
+  Model model({input}, {Dense({.units = 1}, {.name = "out/p"})(x), Dense({.units = 2}, {.name = "q"})(x)});
+  model.compile({.optimizer = "sgd", .loss = Losses::by_name({{"out/p", "mse"}, {"q", "mae"}})});
+  const TemporaryFolder folder;
+  for (const char* name : {"m.keras", "m.h5"}) {
+    model.save(folder / name);
+    std::vector<std::string> notes;
+    const Model loaded = load_model(folder / name, {.notes = &notes});
+    EXPECT_TRUE(notes.empty()) << name << ": " << notes.front();
+    EXPECT_TRUE(loaded.trainer().options()) << name;
+  }
+}
+
 TEST(KerasExport, LayersThatKerasLacksAreNamed) {
   const Sequential model({Input({6, 2}), LocallyConnected1D({.filters = 3, .kernel_size = 2}), Flatten(), Dense({.units = 1})});
   const TemporaryFolder folder;

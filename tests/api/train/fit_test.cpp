@@ -94,6 +94,18 @@ TEST_P(Fit, OutputsHaveTheirOwnLossesWeightsAndMetrics) {
   EXPECT_NEAR(number(logs, "b_mse"), 9, 1e-5);
 }
 
+TEST_P(Fit, OneTensorMayBeSeveralOutputs) {
+  const Symbol x = Input({2}, "x"), a = Dense({.units = 2, .kernel_initializer = "zeros"}, {.name = "a"})(x);
+  Model model({x}, {a, x, a});
+  model.set_device(GetParam());
+  model.compile({.optimizer = optimizers::SGD({.learning_rate = 0.1}), .loss = "mse"});
+  const Tensor ones = Tensor::of<float>({1, 2}, {1, 1}), twos = Tensor::of<float>({1, 2}, {2, 2});
+  const DatasetRef data = array_dataset({.inputs = {ones}, .targets = {ones, twos, twos}});
+  EXPECT_NEAR(number(model.evaluate(data), "loss"), 1 + 1 + 4, 1e-5);
+  model.fit(data, {.epochs = 50});
+  EXPECT_NEAR(number(model.evaluate(data), "loss"), 1 + 0.25 + 0.25, 0.05);  // between its two targets
+}
+
 TEST_P(Fit, MasksReachLossesAndMetrics) {
   Sequential model({Input({3}), Embedding({.input_dim = 5, .output_dim = 1, .embeddings_initializer = "ones", .mask_zero = true})});
   model.set_device(GetParam());

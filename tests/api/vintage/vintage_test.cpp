@@ -332,7 +332,7 @@ TEST(VintageWeights, LayersThatOnlyKeras1Has) {
   const Opened maxout = open(one_layer("MaxoutDense", "[null, 2]", R"("output_dim": 2, "nb_feature": 2, "init": "glorot_uniform", "bias": true, "input_dim": 2)"), "1.2.2", "",
                              {{"layer", {{"layer_W:0", floats({2, 2, 2}, {1, 0, 0, 1, -1, 5, 0, 0})}, {"layer_b:0", floats({2, 2}, {0, 0, 3, 0})}}}});
   expect_near(predict(maxout, {x})[0], floats({1, 2}, {2, 5}), 1e-6);  // of (1, 2) and (2, 5)
-  const Opened highway = open(one_layer("Highway", "[null, 2]", R"("init": "glorot_uniform", "activation": "relu", "bias": true, "input_dim": 2)"), "1.2.2", "",
+  const Opened highway = open(one_layer("Highway", "[null, 2]", R"("init": "glorot_uniform", "transform_bias": -2, "activation": "relu", "bias": true, "input_dim": 2)"), "1.2.2", "",
                               {{"layer", {{"layer_W:0", floats({2, 2}, {1, 0, 0, -1})}, {"layer_W_carry:0", floats({2, 2}, {0, 0, 0, 0})},
                                           {"layer_b:0", floats({2}, {4, 0})}, {"layer_b_carry:0", floats({2}, {0, 0})}}}});
   expect_near(predict(highway, {x})[0], floats({1, 2}, {0.5f * 5 + 0.5f * 1, 0.5f * 2}), 1e-6);

@@ -123,6 +123,16 @@ TEST(FuseEpilogue, ValuesThatOthersNeedStay) {
   });
 }
 
+// Of a product behind a reshape too, whose others come later.
+TEST(FuseEpilogue, ProductsThatOthersNeedStay) {
+  check_unchanged(fuse_epilogue, [](Graph& g) {
+    const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 4}));
+    const Value product = ops::matmul(x, k);
+    g.output("relu", ops::relu(ops::reshape(product, {2, 3, 4})));
+    g.output("exp", ops::exp(product));
+  });
+}
+
 TEST(FuseEpilogue, NothingComesAfterTheActivation) {
   check(
       fuse_epilogue,
@@ -345,7 +355,28 @@ RC_GTEST_PROP(FuseElementwise, RandomGraphsComputeTheSame, ()) {
       return values[static_cast<std::size_t>(test::draw(random, 0, static_cast<std::int64_t>(values.size()) - 1))];
     };
     const auto square = [&] { return ops::broadcast_to(some(), {4, 4}); };
-    switch (test::draw(random, 0, 6)) {
+    const auto activated = [&](Value x) {
+      const Value zero = ops::scalar_like(x, 0), bound = ops::clip(x, -0.5, 0.5);
+      switch (test::draw(random, 0, 7)) {
+        case 0: return bound;
+        case 1: return ops::select(ops::greater(x, zero), x, x * 0.25);
+        case 2: return ops::select(ops::less(x, zero), 0.5 * ops::expm1(ops::minimum(x, zero)), x);
+        case 3: return x * ops::sigmoid(x);
+        case 4: return x * ops::clip(x * 0.125 + 0.5, 0, 1);
+        case 5: return 0.5 * x * (1.0 + ops::erf(x * (1 / std::numbers::sqrt2)));
+        case 6: return bound + x;  // alike, but no epilogue
+        default: return ops::select(ops::greater(x, zero), bound, x * 0.25);
+      }
+    };
+    switch (test::draw(random, 0, 8)) {
+      case 7: values.push_back(activated(ops::matmul(square() * 0.25, square()) + some())); break;
+      case 8: {
+        const Value product = ops::matmul(square() * 0.25, square());
+        values.push_back(activated(ops::reshape(product, {2, 2, 4}) + values[2]));
+        values.back() = ops::reshape(values.back(), {4, 4});
+        if (test::draw(random, 0, 3) == 0) values.push_back(product);
+        break;
+      }
       case 0: values.push_back(ops::tanh(some() + some())); break;
       case 1: values.push_back(ops::sigmoid(some() * some())); break;
       case 2: values.push_back(ops::tanh(ops::matmul(square(), square()))); break;

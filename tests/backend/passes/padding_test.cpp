@@ -10,6 +10,7 @@
 #include "backend/onednn/onednn.h"
 #include "tests/backend/onednn/harness.h"
 #include "tests/backend/passes/check.h"
+#include "tests/support/op_cases.h"
 
 namespace nacre {
 namespace {
@@ -126,6 +127,81 @@ TEST(FoldPadding, GradientsOfAPoolingGoThroughItsRelu) {
   const auto kept = run_passes(*pooling(false), onednn_backend(), fusing_passes());
   EXPECT_EQ(count(*kept, op::pad), 1) << kept->text();
   for (const bool through_relu : {true, false}) test::expect_parity(*pooling(through_relu));
+}
+
+// Networks of convolutions, poolings and activations with padding of any kind before them, whose values may have other
+// users, and their gradients.
+std::unique_ptr<Graph> random_network(RandomStream& random) {
+  auto graph = std::make_unique<Graph>();
+  const auto up_to = [&](std::int64_t most) { return test::draw(random, 0, most); };
+  const int axes = static_cast<int>(1 + up_to(1));
+  Shape shape{2};
+  for (int axis = 0; axis < axes; ++axis) shape.append(4 + up_to(4));
+  shape.append(1 + up_to(2));
+  Values wrt{graph->input("x", floats(shape))}, ends;
+  Value x = wrt[0];
+  for (std::int64_t step = 0, steps = 1 + up_to(3); step < steps; ++step) {
+    switch (up_to(4)) {
+      case 0: x = ops::sigmoid(x); break;
+      case 1: x = ops::clip(x, 0, 0.5); break;
+      case 2: break;
+      default: x = ops::relu(x); break;
+    }
+    if (up_to(5) == 0) ends.push_back(x);
+    if (up_to(5) > 0) {
+      std::vector<std::int64_t> before(static_cast<std::size_t>(axes) + 2, 0), after = before;
+      for (int axis = 1; axis <= axes; ++axis)
+        before[static_cast<std::size_t>(axis)] = up_to(2), after[static_cast<std::size_t>(axis)] = up_to(2);
+      if (up_to(9) == 0) after.back() = 1;
+      x = ops::pad(x, before, after, up_to(9) == 0 ? 1 : 0);
+      if (up_to(5) == 0) ends.push_back(x);
+    }
+    std::vector<std::int64_t> window, strides, dilations;
+    for (int axis = 1; axis <= axes; ++axis) {
+      window.push_back(1 + up_to(std::min<std::int64_t>(x.shape()[axis], 3) - 1));
+      strides.push_back(1 + up_to(1)), dilations.push_back(window.back() <= x.shape()[axis] / 2 ? 1 + up_to(1) : 1);
+    }
+    const Padding padding = up_to(1) ? Padding::same : Padding::valid;
+    switch (up_to(3)) {
+      case 0: x = ops::average_pool(x, {.window = window, .strides = strides, .padding = padding}); break;
+      case 1: x = ops::max_pool(x, {.window = window, .strides = strides, .padding = padding}); break;
+      default: {
+        Shape kernel(window);
+        kernel.append(x.shape()[-1]), kernel.append(1 + up_to(2));
+        wrt.push_back(graph->input("k" + std::to_string(step), floats(kernel)));
+        x = ops::conv(x, wrt.back(), {.strides = strides, .dilations = dilations, .padding = padding});
+      }
+    }
+  }
+  ends.push_back(x);
+  Value total = ops::sum(ops::square(ends[0]));
+  for (std::size_t i = 1; i < ends.size(); ++i) total = total + ops::sum(ends[i]);
+  for (std::size_t i = 0; i < ends.size(); ++i) graph->output("y" + std::to_string(i), ends[i]);
+  const Values d = gradients(total, wrt);
+  for (std::size_t i = 0; i < d.size(); ++i)
+    if (d[i]) graph->output("d" + std::to_string(i), d[i]);
+  return graph;
+}
+
+TEST(FoldPadding, RandomNetworksComputeTheSame) {
+  int folded_ones = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    RandomStream random(RandomKey::of(seed, "padding"));
+    const auto graph = random_network(random);
+    const auto plain = run_passes(*graph, reference_backend(), common_passes());
+    const auto folded = fold_padding(*plain, reference_backend());
+    folded->verify();
+    const auto made = run_passes(*folded, reference_backend(), common_passes());
+    folded_ones += count(*made, op::pad) < count(*plain, op::pad);
+    const std::vector<Tensor> inputs = test::random_inputs(*graph);
+    const std::vector<Tensor> wanted = interpret(*graph, inputs, reference_backend()),
+                              found = interpret(*folded, inputs, reference_backend());
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+      ASSERT_TRUE(test::close(found[i], wanted[i], 1e-6)) << "seed " << seed << ", " << graph->outputs()[i].name << "\n"
+                                                          << graph->text();
+    if (seed % 4 == 0) test::expect_parity(*graph);
+  }
+  EXPECT_GT(folded_ones, 20);
 }
 
 TEST(FoldPadding, ATrainedNetworkHasNoCopies) {
