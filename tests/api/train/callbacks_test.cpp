@@ -94,7 +94,7 @@ TEST(EarlyStopping, RestoresTheBestWeights) {
 TEST(EarlyStopping, SmallChangesAreNoImprovement) {
   FakeTraining training;
   EarlyStopping callback({.min_delta = 0.5, .patience = 1});
-  EXPECT_EQ(training.run(callback, {5, 4, 3.6}), 3);
+  EXPECT_EQ(training.run(callback, {5, 4, 3.6, 1}), 3);
 }
 
 // An improvement that does not beat the baseline does not start the waiting anew.
@@ -189,7 +189,7 @@ TEST(ReduceLROnPlateau, LowersTheRate) {
   FakeTraining training;
   ReduceLROnPlateau callback({.factor = 0.5, .patience = 1, .verbose = 1, .cooldown = 1, .min_lr = 0.03});
   training.run(callback, {5, 5, 5, 5, 5, 5});
-  // Reduced after epochs 2 and 4, the one after each rests; the second reduction and a third one meet min_lr.
+  // A rest of one epoch ends as the next one does; the second reduction meets min_lr.
   EXPECT_EQ(training.said,
             "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.05.\n"
             "Epoch 3: ReduceLROnPlateau reducing learning rate to 0.03.\n");
