@@ -60,8 +60,9 @@ class Backend;
 
 struct KernelRequest {
   const Node& node;                 // all shapes known
-  std::span<const Layout> inputs;   // as the operands come; `any` for variables that nobody has laid out yet
+  std::span<const Layout> inputs;   // as the operands come; `any` for weights that nobody has laid out yet
   const Backend& backend;           // for kernels that hold graphs of their own
+  Layout wanted = Layout::any();    // as output 0 is read, where that is known; the kernel may give another
 };
 
 struct KernelPlan {

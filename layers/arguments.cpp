@@ -17,4 +17,11 @@ bool flag(const CallArguments& arguments, std::string_view name, bool otherwise)
   return option && !option->is_null() ? option->as_bool() : otherwise;
 }
 
+void check_argument(const Layer& layer, std::string_view name) {
+  std::vector<std::string_view> known{"mask", "training"};
+  for (const auto& names : {layer.argument_names(), layer.keyword_names()}) known.insert(known.end(), names.begin(), names.end());
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    throw Error("{}: the call has no argument '{}'", layer.label(), name).hint(suggestion(name, known)).usage();
+}
+
 }  // namespace nacre

@@ -18,6 +18,7 @@ class AttentionBase : public ConfiguredLayer<Config> {
   using ConfiguredLayer<Config>::ConfiguredLayer;
   bool supports_masking() const override { return true; }
   int input_count() const override { return 0; }
+  std::vector<std::string_view> keyword_names() const override { return {"use_causal_mask", "return_attention_scores"}; }
 
  protected:
   // (…, T, S)

@@ -39,6 +39,7 @@ class Cell : public Layer {
   virtual Value project(Value x, const CellConstants& constants) const = 0;
   // One step on a projected input, also inside the body of a loop.
   virtual CellStep step(Value projected, const Values& states, const CellConstants& constants) const = 0;
+  std::vector<std::string_view> keyword_names() const override { return {"states"}; }
   int input_count() const override { return 0; }
 
  protected:
@@ -78,6 +79,7 @@ class RecurrentLayer : public Layer {
   virtual const std::shared_ptr<Cell>& cell() const = 0;
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return {cell()}; }
   bool supports_masking() const override { return true; }
+  std::vector<std::string_view> keyword_names() const override { return {"initial_state"}; }
   int input_count() const override { return 0; }
 
  protected:

@@ -191,6 +191,8 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   // Keras's names of the call's tensor arguments, in order, where each is an argument of its own: a call's arguments of
   // these names take their places among the inputs as long as those before them are there. None: the inputs are one list.
   virtual std::vector<std::string_view> argument_names() const { return {}; }
+  // Names of what else a call may give, beside "mask" and "training": constants (use_causal_mask) and initial_state.
+  virtual std::vector<std::string_view> keyword_names() const { return {}; }
   // Whether the inputs are arguments of their own in Keras's call, not one list.
   virtual bool spreads_inputs() const { return !argument_names().empty(); }
   // Whether it takes the masks off its inputs: calls of other layers that come later find none there, as in Keras.

@@ -71,6 +71,7 @@ class ProjectedAttention final : public ConfiguredLayer<Config> {
   std::vector<std::string_view> argument_names() const override {
     return {"query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask"};
   }
+  std::vector<std::string_view> keyword_names() const override { return {"use_causal_mask", "return_attention_scores"}; }
   bool removes_masks() const override { return !grouped; }
   // Of the projections, not of the layer.
   Ref<Regularizer> activity_regularizer() const override { return {}; }

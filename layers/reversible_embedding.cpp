@@ -21,6 +21,7 @@ class ReversibleEmbeddingLayer final : public ConfiguredLayer<ReversibleEmbeddin
   using ConfiguredLayer::ConfiguredLayer;
   bool supports_masking() const override { return config_.mask_zero; }
   bool casts_inputs() const override { return false; }
+  std::vector<std::string_view> keyword_names() const override { return {"reverse"}; }
 
  protected:
   void build(const std::vector<Shape>&) override {

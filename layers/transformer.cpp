@@ -181,6 +181,7 @@ class TransformerDecoderLayer final : public TransformerBlock<TransformerDecoder
     return {"decoder_sequence",     "encoder_sequence",     "decoder_padding_mask", "decoder_attention_mask",
             "encoder_padding_mask", "encoder_attention_mask"};
   }
+  std::vector<std::string_view> keyword_names() const override { return {"use_causal_mask"}; }
   std::vector<LayerPointer> sublayers() const override {
     std::vector<LayerPointer> all;
     for (const LayerPointer& layer :

@@ -37,6 +37,7 @@ class BidirectionalLayer final : public ConfiguredLayer<BidirectionalConfig> {
   }
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return {forward_, backward_}; }
   bool supports_masking() const override { return true; }
+  std::vector<std::string_view> keyword_names() const override { return {"initial_state"}; }
   int input_count() const override { return 0; }
   Tree config_tree(Style style) const override {
     Tree tree = ConfiguredLayer::config_tree(style);

@@ -6,6 +6,7 @@
 #include "api/experiment/kinds.h"
 #include "api/experiment/model_builder.h"
 #include "api/keras/file.h"
+#include "layers/arguments.h"
 #include "scripting/bindings.h"
 
 namespace nacre::scripting {
@@ -96,15 +97,6 @@ Out several_symbols(Call& call) {
 }
 
 // --- calling ------------------------------------------------------------------------------------------------------
-
-void check_argument(const Layer& layer, const std::string& name) {
-  std::vector<std::string_view> known(value_arguments.begin(), value_arguments.end());
-  known.insert(known.end(), option_arguments.begin(), option_arguments.end());
-  for (std::string_view own : {"reverse", "start_index"}) known.push_back(own);
-  for (std::string_view own : layer.argument_names()) known.push_back(own);
-  if (std::find(known.begin(), known.end(), name) == known.end())
-    throw Error("{}: the call has no argument '{}'", layer.label(), name).hint(suggestion(name, known)).usage();
-}
 
 // layer(x), layer{a, b}, layer(query, value, {use_causal_mask = true}): symbols by place, other arguments by name at
 // the end. A result for each output.

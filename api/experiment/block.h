@@ -20,10 +20,12 @@
 
 namespace nacre {
 
-// Arguments of a layer's call that are written beside `from`: values, by the names of layers, and switches.
-inline constexpr std::array<std::string_view, 6> value_arguments{"mask",       "initial_state", "attention_mask",
-                                                                 "query_mask", "value_mask",    "key_mask"};
-inline constexpr std::array<std::string_view, 3> option_arguments{"training", "use_causal_mask", "return_attention_scores"};
+// Arguments of a layer's call that are written beside `from`: values, by the names of layers, and constants.
+inline constexpr std::array<std::string_view, 12> value_arguments{
+    "mask",         "initial_state",        "attention_mask",         "query_mask",           "value_mask",            "key_mask",
+    "padding_mask", "decoder_padding_mask", "decoder_attention_mask", "encoder_padding_mask", "encoder_attention_mask", "positions"};
+inline constexpr std::array<std::string_view, 5> option_arguments{"training", "use_causal_mask", "return_attention_scores",
+                                                                  "reverse", "start_index"};
 
 // The head of a block: "residual(filters, strides=1)".
 struct BlockSignature {

@@ -3,6 +3,7 @@
 #include "api/save.h"
 #include "formats/text.h"
 #include "formats/yaml.h"
+#include "layers/arguments.h"
 #include "layers/lookup.h"
 #include "layers/operations.h"
 
@@ -85,6 +86,7 @@ class Builder {
         std::map<std::string, Symbols> named;
         for (const auto& [argument, names] : line.named_inputs) named[argument] = symbols(names, line.mark);
         const std::shared_ptr<Layer> layer = line.shares.empty() ? layer_of(line) : layers_.at(line.shares);
+        check_arguments(*layer, line);
         layers_[line.name] = layer;
         values_[line.name] = call_layer(layer, symbols(line.from, line.mark), std::move(named), line.options);
       });
@@ -97,6 +99,13 @@ class Builder {
 
  private:
   static bool is_input(const LayerLine& line) { return line.class_name == "Input" || line.class_name == "InputLayer"; }
+
+  static void check_arguments(const Layer& layer, const LayerLine& line) {
+    if (dynamic_cast<const OperationLayer*>(&layer)) return;  // its line has told them from fields already
+    for (const auto& [name, values] : line.named_inputs) check_argument(layer, name);
+    if (!line.options.is_null())
+      for (const Tree::Entry& entry : line.options.entries()) check_argument(layer, entry.key);
+  }
 
   template <class Work>
   static void located(const LayerLine& line, Work&& work) {

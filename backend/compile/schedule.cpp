@@ -4,6 +4,7 @@
 
 #include "backend/core/memory.h"
 #include "backend/graph/flops.h"
+#include "backend/graph/ops/elementwise.h"
 
 namespace nacre::compile {
 
@@ -73,16 +74,35 @@ class Scheduler {
     result_.slots.push_back(std::move(slot));
   }
 
-  // Gives a variable that nobody has laid out yet its layout.
+  // Gives a variable, or a cast of one, that nobody has laid out yet its layout.
   void settle(int index, const Layout& layout) {
     const Place at = place(index);
     if (!at.layout.is_any()) return;
-    const Layout chosen = layout.is_any() ? Layout::plain() : layout;
+    Layout chosen = layout.is_any() ? Layout::plain() : layout;
+    const auto cast = std::find_if(casts_.begin(), casts_.end(),
+                                   [&](const WaitingCast& waiting) { return waiting.storage == at.storage; });
+    if (cast != casts_.end()) chosen = build(*cast, chosen);
     for (Place& seen : result_.places)  // by itself and through views
       if (seen.storage == at.storage) seen.layout = chosen;
     Storage& storage = result_.storages[static_cast<std::size_t>(at.storage)];
     storage.bytes = chosen.bytes(at.type);
-    result_.slots[static_cast<std::size_t>(storage.index)].layout = chosen;
+    if (storage.kind == Storage::Kind::slot) result_.slots[static_cast<std::size_t>(storage.index)].layout = chosen;
+  }
+
+  // The cast of a variable waits for the first that reads it, so that both have the order that is wanted there.
+  struct WaitingCast {
+    const Node* node;
+    int input, output, storage;
+  };
+  Layout build(WaitingCast cast, const Layout& wanted) {
+    const Layout given = place(cast.input).layout;
+    KernelPlan plan =
+        row_of(*cast.node).build({.node = *cast.node, .inputs = {&given, 1}, .backend = backend_, .wanted = wanted});
+    settle(cast.input, plan.inputs[0]);
+    const Layout chosen = plan.outputs[0];
+    const int input = in_layout(cast.input, plan.inputs[0]);
+    append_kernel(*cast.node, std::move(plan), {input}, {cast.output}, place(cast.output).fixed);
+    return chosen;
   }
 
   void append(Step step, bool fixed) { (fixed ? prologue_ : main_).push_back(std::move(step)); }
@@ -100,7 +120,7 @@ class Scheduler {
     append(std::move(step), from.fixed);
     if (!from.fixed) {
       const bool weight = std::any_of(result_.slots.begin(), result_.slots.end(),
-                                      [&](const Slot& slot) { return slot.variable->type() == from.type; });
+                                      [&](const Slot& slot) { return slot.variable->shape() == from.type.shape; });
       ++(weight ? result_.weight_reorders : result_.activation_reorders);
     }
     return copy;
@@ -151,14 +171,12 @@ class Scheduler {
     }
 
     want_room(node);
-    const KernelRow* row = backend_.row(node);
-    if (!row) {
-      std::string types;
-      for (Value value : node.inputs()) types += (types.empty() ? "" : ", ") + value.type().text();
-      Error error("'{}' of ({}) has no kernel on the {} backend", node.op().name, types, backend_.name());
-      throw node.label().empty() ? std::move(error) : std::move(error).about(node.label());
+    if (node.is(op::cast) && layouts[0].is_any()) {
+      outputs.push_back(add_place(node.types()[0], Layout::any(), {}, fixed));
+      casts_.push_back({&node, inputs[0], outputs[0], place(outputs[0]).storage});
+      return;
     }
-    KernelPlan plan = row->build({.node = node, .inputs = layouts, .backend = backend_});
+    KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_});
     ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());
@@ -175,10 +193,21 @@ class Scheduler {
         outputs.push_back(static_cast<int>(result_.places.size()) - 1);
       }
     }
-    if (!plan.kernel) return;
+    if (plan.kernel) append_kernel(node, std::move(plan), std::move(inputs), outputs, fixed);
+  }
+
+  const KernelRow& row_of(const Node& node) const {
+    if (const KernelRow* row = backend_.row(node)) return *row;
+    std::string types;
+    for (Value value : node.inputs()) types += (types.empty() ? "" : ", ") + value.type().text();
+    Error error("'{}' of ({}) has no kernel on the {} backend", node.op().name, types, backend_.name());
+    throw node.label().empty() ? std::move(error) : std::move(error).about(node.label());
+  }
+
+  void append_kernel(const Node& node, KernelPlan plan, std::vector<int> inputs, std::vector<int> outputs, bool fixed) {
     Step step{.name = std::string(node.op().name), .label = node.label(), .kernel = std::move(plan.kernel)};
     step.inputs = std::move(inputs);
-    step.outputs = outputs;
+    step.outputs = std::move(outputs);
     step.in_place = std::move(plan.in_place);
     step.scratch_bytes = plan.scratch_bytes;
     step.flops = flops_of(node);
@@ -203,6 +232,7 @@ class Scheduler {
   std::vector<std::vector<int>> places_;     // of each node's outputs, by node id
   Values graph_slot_values_;                 // the variable node of each slot
   std::vector<std::pair<int, int>> copies_;  // place and the same value in another layout
+  std::vector<WaitingCast> casts_;
 };
 
 }  // namespace

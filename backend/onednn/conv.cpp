@@ -3,9 +3,9 @@
 #include "backend/graph/ops/conv.h"
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 
+#include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/layout_policy.h"
@@ -29,16 +29,6 @@ struct Geometry {
   }
 };
 
-// (spatial…, channels, [groups,] filters) → ([groups,] filters, channels, spatial…): axis i becomes axis result[i].
-std::vector<int> weights_permutation(int axes, bool grouped) {
-  const int spatial = axes - (grouped ? 3 : 2), first = axes - spatial;
-  std::vector<int> permutation(static_cast<std::size_t>(axes));
-  std::iota(permutation.begin(), permutation.begin() + spatial, first);
-  permutation[static_cast<std::size_t>(spatial)] = first - 1;
-  std::iota(permutation.begin() + spatial + 1, permutation.end(), 0);
-  return permutation;
-}
-
 // A kernel whose groups have an axis of their own, in the graph's order.
 Desc plain_weights(const Type& kernel, std::int64_t groups) {
   if (groups == 1) return plain_desc(kernel);
@@ -55,10 +45,7 @@ Desc free_weights(const Type& kernel, std::int64_t groups) {
 }
 
 Layout weights_layout(const Desc& chosen, const Type& kernel, std::int64_t groups) {
-  const std::vector<int> forward = weights_permutation(chosen.get_ndims(), groups > 1);
-  std::vector<int> back(forward.size());
-  for (std::size_t i = 0; i < forward.size(); ++i) back[static_cast<std::size_t>(forward[i])] = static_cast<int>(i);
-  return layout_of(chosen.permute_axes(back), kernel);
+  return layout_of(chosen.permute_axes(inverse(weights_permutation(chosen.get_ndims(), groups > 1))), kernel);
 }
 
 Layout activation_layout(const Desc& chosen, const Type& type) { return layout_of(channels_last(chosen), type); }
@@ -76,9 +63,9 @@ Activations plain_order(const Type& x, const Type& y) {
   return {channels_first(plain_desc(x)), channels_first(plain_desc(y))};
 }
 
-// Whether the graph trains the kernel, which may be a view of a variable.
+// Whether the graph trains the kernel, which may be a view or a cast of a variable.
 bool is_trained(Value kernel) {
-  if (kernel.is(op::reshape)) kernel = kernel.node().in(0);
+  while (kernel.is(op::reshape) || kernel.is(op::cast)) kernel = kernel.node().in(0);
   if (!kernel.is(op::variable)) return false;
   const auto& updates = kernel.graph().updates();
   const VariableRef& variable = kernel.node().attrs<VariableAttrs>().variable;

@@ -150,6 +150,36 @@ std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_
   return layout_of(channels_last(*desc), type);
 }
 
+std::optional<Layout> weights_layout_for(const Layout& layout, const Type& given, const Type& type) {
+  const Desc desc = desc_of(layout, given);
+  const std::vector<int> permutation = weights_permutation(desc.get_ndims(), desc.get_ndims() > given.shape.rank());
+  const Desc order = desc.permute_axes(permutation);
+  const auto element = data_type(type.dtype);
+  if (!element) return {};
+  // oneDNN has no way to change the type of a descriptor; it names most orders.
+  for (int number = dnnl_format_tag_any + 1; number < dnnl_format_tag_last; ++number) {
+    const auto tag = static_cast<dnnl::memory::format_tag>(number);
+    if (const Desc named(order.get_dims(), order.get_data_type(), tag, true); named.get(true) && named == order)
+      return layout_of(Desc(order.get_dims(), *element, tag).permute_axes(inverse(permutation)), type);
+  }
+  return {};
+}
+
+std::vector<int> weights_permutation(int axes, bool grouped) {
+  const int spatial = axes - (grouped ? 3 : 2), first = axes - spatial;
+  std::vector<int> permutation(static_cast<std::size_t>(axes));
+  std::iota(permutation.begin(), permutation.begin() + spatial, first);
+  permutation[static_cast<std::size_t>(spatial)] = first - 1;
+  std::iota(permutation.begin() + spatial + 1, permutation.end(), 0);
+  return permutation;
+}
+
+std::vector<int> inverse(const std::vector<int>& permutation) {
+  std::vector<int> back(permutation.size());
+  for (std::size_t i = 0; i < permutation.size(); ++i) back[static_cast<std::size_t>(permutation[i])] = static_cast<int>(i);
+  return back;
+}
+
 Dims channels_first(const Shape& shape) {
   Dims dims = {shape[0], shape[-1]};
   dims.insert(dims.end(), shape.begin() + 1, shape.end() - 1);

@@ -50,7 +50,7 @@ KernelPlan view(const KernelRequest& request) {
   const bool regrouped = outer >= 1 && y.rank() == x.rank() && x.first(outer) == y.first(outer);
   if (!regrouped) return plan;
   // Channels and filters of a grouped kernel, which its layouts have as axes of their own.
-  if (request.node.in(0).is(op::variable) && request.inputs[0].is_any()) {
+  if (request.inputs[0].is_any()) {
     plan.inputs[0] = plan.outputs[0] = Layout::any();
   } else if (request.inputs[0].detail()) {
     const Layout& layout = request.inputs[0];

@@ -33,19 +33,21 @@ std::optional<Shape> physical_operand(const Shape& operand, const Shape& full, s
 
 }  // namespace
 
-std::optional<BlockedBody> blocked_body(const Graph& body, const Node& node, std::span<const Layout> given) {
+std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& request) {
+  const std::span<const Layout> given = request.inputs;
   const Shape& full = body.outputs().front().value.shape();
   std::size_t first = given.size();
   for (std::size_t i = 0; i < given.size(); ++i) {
     if (given[i].is_any() || body.inputs()[i].value.shape() != full) continue;
-    const bool variable = node.inputs()[i].is(op::variable);
+    const bool variable = request.node.inputs()[i].is(op::variable);
     if (variable && given[i].is_plain()) return {};
     if (given[i].detail() && (variable || first == given.size())) first = i;
     if (variable) break;
   }
-  if (first == given.size()) return {};
-  const Layout& order = given[first];
-  const Type& ordered = body.inputs()[first].value.type();
+  const bool as_read = first == given.size();  // no operand has an order
+  if (as_read && !request.wanted.detail()) return {};
+  const Layout& order = as_read ? request.wanted : given[first];
+  const Type& ordered = as_read ? body.outputs()[0].value.type() : body.inputs()[first].value.type();
   const Desc desc = desc_of(order, ordered);
   if (desc.get_data_type() != data_type(ordered.dtype) || (is_padded(desc) && !keeps_zeros(body))) return {};
   for (const Node* inner : body.nodes())
@@ -54,11 +56,13 @@ std::optional<BlockedBody> blocked_body(const Graph& body, const Node& node, std
 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.
   const bool by_channels = layout_in_order_of(order, ordered, ordered).has_value();
+  if (!by_channels && desc.get_ndims() < 3) return {};
   const std::int64_t block = by_channels ? desc.get_inner_blks()[0] : 1;
   const Shape physical = by_channels ? physical_shape(full, block)
                                      : Shape{static_cast<std::int64_t>(order.bytes(ordered) / size_of(ordered.dtype))};
   auto layout_of_full = [&](const Type& type) {
-    return type == ordered ? order : layout_in_order_of(order, ordered, type);
+    if (type == ordered) return std::optional(order);
+    return by_channels ? layout_in_order_of(order, ordered, type) : weights_layout_for(order, ordered, type);
   };
 
   BlockedBody result{std::make_unique<Graph>(), {}, {}};

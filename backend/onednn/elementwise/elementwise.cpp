@@ -25,7 +25,7 @@ class ElementwiseKernel final : public Kernel {
 
 KernelPlan plan(const Graph& body, const KernelRequest& request) {
   KernelPlan plan;
-  std::optional<BlockedBody> blocked = blocked_body(body, request.node, request.inputs);
+  std::optional<BlockedBody> blocked = blocked_body(body, request);
   plan.inputs = blocked ? std::move(blocked->operands) : std::vector(body.inputs().size(), Layout::plain());
   plan.outputs = blocked ? std::move(blocked->results) : std::vector(body.outputs().size(), Layout::plain());
   Program program = compile_program(blocked ? *blocked->body : body, loops());

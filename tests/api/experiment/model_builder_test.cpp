@@ -74,6 +74,24 @@ layers:
   EXPECT_EQ(model->layer("head")->class_name(), "Sequential");
 }
 
+TEST(ModelBuilder, ConstantArgumentsOfCalls) {
+  const auto model = built(R"(
+inputs: {words: {shape: [4], dtype: int32}}
+layers:
+  - ReversibleEmbedding: {input_dim: 9, output_dim: 6, name: table, from: words}
+  - share: {layer: table, from: table, reverse: true, name: logits}
+)");
+  EXPECT_EQ(model->outputs().at(0).shape(), (Shape{unknown, 4, 9}));
+}
+
+TEST(ModelBuilder, ConstantArgumentsInAStack) {
+  Model positions(built("sequential: [Input: {shape: [4, 6]}, SinePositionEncoding: {start_index: 3}]"));
+  EXPECT_NEAR(positions.predict(Tensor({DType::float32, {1, 4, 6}})).data<float>()[0], std::sin(3.0), 1e-5);
+  Model random(built("sequential: [Input: {shape: [50]}, Dropout: {rate: 0.5, training: true}]"));
+  const Tensor dropped = random.predict(Tensor::of<float>({1, 50}, std::vector<float>(50, 1)));
+  EXPECT_NE(std::count(dropped.data<float>().begin(), dropped.data<float>().end(), 0.0f), 0);
+}
+
 TEST(ModelBuilder, AResidualNetworkOfAnyDepth) {
   const auto built_with = [](const std::string& override) {
     return Experiment::load(tutorials / "resnet.yaml", std::vector<std::string>{override}).build_model();
@@ -111,6 +129,13 @@ TEST(ModelBuilder, WhatIsNoModel) {
   EXPECT_EQ(error_of("sequential: []\n"), "m.yaml:1:13: 'model': the list of layers is empty");
   EXPECT_EQ(error_of("sequental: []\n"), "m.yaml:1:1: unknown key 'sequental'\n  hint: did you mean 'sequential'?");
   EXPECT_EQ(error_of("zoo: resnet50\n"), "this build has no model zoo\n  while opening the model of m.yaml:1:1");
+}
+
+TEST(ModelBuilder, ArgumentsThatNoCallTakes) {
+  EXPECT_NE(error_of("sequential: [Input: {shape: [4]}, Dense: {units: 3, use_causal_mask: true}]")
+                .find("layer 'dense' (Dense): the call has no argument 'use_causal_mask'"), std::string::npos);
+  EXPECT_NE(error_of("inputs: {x: {shape: [4, 2]}}\nlayers: [Dense: {units: 3, from: x, initial_state: x}]")
+                .find("the call has no argument 'initial_state'"), std::string::npos);
 }
 
 TEST(ModelBuilder, LayersThatDoNotFit) {

@@ -22,7 +22,7 @@ struct Step {
   }
   Value conv(Value x, std::int64_t filters, std::int64_t stride = 1, Padding padding = Padding::same) {
     const ConvAttrs attrs{.strides = {stride, stride}, .dilations = {1, 1}, .padding = padding};
-    return ops::conv(x, variable({3, 3, x.shape()[-1], filters}), attrs);
+    return ops::conv(x, ops::cast(variable({3, 3, x.shape()[-1], filters}), x.dtype()), attrs);
   }
   Value depthwise(Value x, std::int64_t stride = 1) {  // as the layer emits it
     const Value kernel = variable({3, 3, x.shape()[-1], 1});
@@ -137,6 +137,25 @@ TEST(OneDnnLayouts, DepthwiseKernelsAreNeverReordered) {
     EXPECT_EQ(executable.statistics().activation_reorders, 0) << executable.text();
     EXPECT_EQ(executable.statistics().weight_reorders, 0) << executable.text();
     expect_same_training(network);
+  }
+}
+
+// Casts of kernels read the variable in the order that the convolution wants. In bfloat16 oneDNN has other orders for both
+// gradients.
+TEST(OneDnnLayouts, CastKernelsHaveTheOrderOfTheirConvolution) {
+  for (const std::int64_t channels : {1, 16}) {  // blocked, plain
+    const auto network = [&](Step& step) {
+      Value x = ops::cast(step.graph.input("x", {DType::float32, {4, 16, 16, channels}}), DType::bfloat16);
+      x = ops::relu(step.conv(x, 32));
+      x = ops::relu(step.conv(x, 64, 2));
+      x = ops::relu(step.conv(x, 32));
+      step.train(half_mean_square(ops::cast(x, DType::float32)));
+    };
+    Step step;
+    network(step);
+    Executable executable(step.graph, onednn_backend());
+    EXPECT_EQ(executable.statistics().activation_reorders, 0) << executable.text();
+    EXPECT_LE(executable.statistics().weight_reorders, 5) << executable.text();
   }
 }
 
