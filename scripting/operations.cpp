@@ -83,6 +83,7 @@ constexpr luaL_Reg metamethods[] = {
 Out index_operations(Call& call) {
   const std::string name = call.text(2, "the name of an operation");
   if (auto function = operation_method(call, name)) return *std::move(function);
+  if (auto refusal = refused_operation(name, "", "")) throw *std::move(refusal);
   std::vector<std::string_view> known;
   operation_names({}, known);
   throw Error("there is no operation '{}'", name).hint(suggestion(name, known)).usage();

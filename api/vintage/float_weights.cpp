@@ -258,8 +258,7 @@ class Decoder {
   std::map<std::string, Tensor> arrays_;
 };
 
-// --- names for the arrays of a tree of weights
-// ---------------------------------------------------------------------------
+// --- names for the arrays of a tree of weights -----------------------------------------------------------------------
 
 // The lists of variables that a quantised layer of the class may have, of which the number tells which one it is; none
 // where the arrays are those of an ordinary one.

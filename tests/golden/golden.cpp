@@ -34,8 +34,9 @@ struct Tally {
   int passed = 0, failed = 0, missing = 0;
 };
 
-void count(const Case& golden, const std::function<void(const Case&, const Backend&)>& check, Tally& tally) {
-  for (const Backend* backend : backends()) {
+void count(const Case& golden, const std::function<void(const Case&, const Backend&)>& check,
+           std::span<const Backend* const> on, Tally& tally) {
+  for (const Backend* backend : on) {
     try {
       check(golden, *backend);
     } catch (const NotImplemented&) {
@@ -77,7 +78,8 @@ std::vector<Tensor> run(const Graph& graph, const Backend& backend, const std::v
   return Executable(graph, backend).run(inputs);
 }
 
-void check_all(const std::string& file, const std::function<void(const Case&, const Backend&)>& check) {
+void check_all(const std::string& file, const std::function<void(const Case&, const Backend&)>& check,
+               std::span<const Backend* const> on) {
   const std::filesystem::path path = folder() / (file + ".h5");
   if (!std::filesystem::exists(path)) {
     if (std::getenv("NACRE_GOLDENS")) GTEST_SKIP() << path << " is absent";
@@ -85,7 +87,7 @@ void check_all(const std::string& file, const std::function<void(const Case&, co
   }
   std::map<std::string, Tally> tallies;
   const hdf5::File opened = hdf5::File::open(path);
-  for (const Case& golden : cases_of(opened.root())) count(golden, check, tallies[golden.class_name]);
+  for (const Case& golden : cases_of(opened.root())) count(golden, check, on, tallies[golden.class_name]);
   for (const auto& [name, tally] : tallies)
     std::cout << fmt::format("{}: {} passed, {} failed, {} not implemented\n", name, tally.passed, tally.failed,
                              tally.missing);

@@ -44,9 +44,10 @@ void expect_close(std::string_view what, const Tensor& got, const Tensor& want, 
 // The outputs of a graph, compiled and run once.
 std::vector<Tensor> run(const Graph& graph, const Backend& backend, const std::vector<Tensor>& inputs);
 
-// Runs every case of FILE.h5 on every backend; a check fails by throwing. Prints a line for each class,
+// Runs every case of FILE.h5 on these backends; a check fails by throwing. Prints a line for each class,
 // "Conv2D: 12 passed, 0 failed, 0 not implemented", and makes a test failure of each failed case. A file that is absent
 // from $NACRE_GOLDENS has no cases.
-void check_all(const std::string& file, const std::function<void(const Case&, const Backend&)>& check);
+void check_all(const std::string& file, const std::function<void(const Case&, const Backend&)>& check,
+               std::span<const Backend* const> on = backends());
 
 }  // namespace nacre::golden

@@ -180,5 +180,41 @@ TEST(Golden, HasEveryOperation) {
 
 TEST(Golden, Calls) { check_all("calls", check_layer); }
 
+// A backend that leaves out the passes of one name.
+class WithoutPass final : public Backend {
+ public:
+  WithoutPass(const Backend& whole, std::string_view left_out) : whole_(whole) {
+    for (const Pass& pass : whole.passes())
+      if (pass.name != left_out) passes_.push_back(pass);
+  }
+  std::string_view name() const override { return whole_.name(); }
+  std::string_view description() const override { return whole_.description(); }
+  std::span<const KernelRow> table() const override { return whole_.table(); }
+  std::span<const Pass> passes() const override { return passes_; }
+  std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
+    return whole_.reorder(type, from, to);
+  }
+  std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const override { return whole_.allocate(bytes); }
+
+ private:
+  const Backend& whole_;
+  std::vector<Pass> passes_;
+};
+
+// Passes change how fast a graph runs and what memory it needs, none of them what it computes.
+TEST(Golden, EveryPassMayBeLeftOut) {
+  register_models();
+  const Backend& whole = *backends().front();
+  std::set<std::string_view> names;
+  for (const Pass& pass : whole.passes()) names.insert(pass.name);
+  for (std::string_view name : names) {
+    SCOPED_TRACE(std::string(name));
+    const WithoutPass backend(whole, name);
+    ASSERT_LT(backend.passes().size(), whole.passes().size());
+    const Backend* const on[] = {&backend};
+    for (const char* file : {"layers", "unusual_layers", "calls"}) check_all(file, check_layer, on);
+  }
+}
+
 }  // namespace
 }  // namespace nacre::golden
