@@ -86,7 +86,7 @@ layers:
 
 TEST(ModelBuilder, ConstantArgumentsInAStack) {
   Model positions(built("sequential: [Input: {shape: [4, 6]}, SinePositionEncoding: {start_index: 3}]"));
-  EXPECT_NEAR(positions.predict(Tensor({DType::float32, {1, 4, 6}})).data<float>()[0], std::sin(3.0), 1e-5);
+  EXPECT_NEAR(positions.predict(Tensor(Type{DType::float32, {1, 4, 6}})).data<float>()[0], std::sin(3.0), 1e-5);
   Model random(built("sequential: [Input: {shape: [50]}, Dropout: {rate: 0.5, training: true}]"));
   const Tensor dropped = random.predict(Tensor::of<float>({1, 50}, std::vector<float>(50, 1)));
   EXPECT_NE(std::count(dropped.data<float>().begin(), dropped.data<float>().end(), 0.0f), 0);
