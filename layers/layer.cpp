@@ -245,8 +245,9 @@ CallResult Layer::operator()(Context& context, CallArguments arguments) {
     };
     cast(arguments.inputs);
     for (auto& [name, values] : arguments.named) cast(values);
+    // As in Keras, true is no more than what the run says.
     if (const Tree* option = arguments.options.find("training"); option && !option->is_null())
-      context.set_training(option->as_bool());
+      context.set_training(training && option->as_bool());
 
     std::vector<Shape> shapes;
     for (const Value& input : arguments.inputs) shapes.push_back(input.shape());

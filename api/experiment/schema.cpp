@@ -74,7 +74,9 @@ Tree line_properties() {
   properties.set("repeat", described(schema_type("integer"), "that many times in a row; `index` counts from 0"));
   for (std::string_view argument : value_arguments) properties.set(argument, described(names, "argument of the call"));
   for (std::string_view argument : option_arguments)
-    properties.set(argument, described(schema_type(argument == "start_index" ? "integer" : "boolean"), "argument of the call"));
+    properties.set(argument, described(schema_type(argument == "start_index" ? "integer" : "boolean"),
+                                       argument == "training" ? "false: in inference mode while the model trains"
+                                                              : "argument of the call"));
   schema.set("properties", std::move(properties));
   allow_expressions(schema);
   return schema;
