@@ -45,7 +45,7 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
 // parts at the same time; barrier() lets none go on before all have come. There may be fewer parts than asked for. The
 // body must not throw: the others would wait for it.
 template <class Body>
-void parallel_team(int parts, Body&& body) {
+void parallel_team([[maybe_unused]] int parts, Body&& body) {
 #ifdef _OPENMP
   if (parts > 1) {
 #pragma omp parallel num_threads(parts)
