@@ -171,6 +171,15 @@ Value standardized(Context& context, Value data, const Symbol& input) {
   return texts ? value : ops::cast(value, input.type().dtype);
 }
 
+// The axes before those of a sample, where there are more than the one of samples.
+std::optional<Shape> leading_axes(const Type& data, const Shape& wanted) {
+  const int more = data.shape.rank() - wanted.rank();
+  const bool squeezed = more == 1 && data.shape[-1] == 1;  // standardized() drops the last one
+  if (more < 1 || squeezed || data.dtype == DType::string || !data.shape.known()) return {};
+  if (!same(data.shape.from(more + 1), wanted.from(1))) return {};
+  return data.shape.first(more + 1);
+}
+
 }  // namespace
 
 void name_layers(const std::vector<std::shared_ptr<Layer>>& layers) {
@@ -339,11 +348,18 @@ FunctionalLayer::CallResults FunctionalLayer::emit_calls(Context& context, Value
 }
 
 CallResult FunctionalLayer::emit(Context& context, Values inputs, const Values& masks) {
+  std::optional<Shape> leading;
+  if (inputs.size() == 1 && inputs_.size() == 1 && !masks[0] && !context.training())
+    leading = leading_axes(inputs[0].type(), inputs_[0].shape());
+  if (leading) inputs[0] = ops::reshape(inputs[0], Shape{leading->elements()} + inputs[0].shape().from(leading->rank()));
+  const auto unfolded = [&](Value value) {
+    return leading && value ? ops::reshape(value, *leading + value.shape().from(1)) : value;
+  };
   const CallResults results = emit_calls(context, std::move(inputs), masks, nullptr);
   CallResult result;
   for (const Symbol& output : outputs_) {
-    result.outputs.push_back(value_of(output, results));
-    result.masks.push_back(mask_of(output, results));
+    result.outputs.push_back(unfolded(value_of(output, results)));
+    result.masks.push_back(unfolded(mask_of(output, results)));
   }
   return result;
 }

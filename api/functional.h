@@ -57,7 +57,9 @@ class FunctionalLayer : public Layer {
   const std::vector<std::shared_ptr<const LayerCall>>& calls() const { return calls_; }
 
   // Emits the model for data of any dtype and, where an axis of size one is missing or too many at the end, of another
-  // rank; values are cast to the inputs' dtypes. Throws an Error that names the input when the data does not fit.
+  // rank; values are cast to the inputs' dtypes. Outside of training a model with one input also takes data with more
+  // axes before those of a sample, (3, 12, 16) for (None, 16), and its outputs have them too: Keras 2 took such data for
+  // Dense layers. Throws an Error that names the input when the data does not fit.
   CallResult emit(Context& context, Values inputs, const Values& masks);
   // The same as far as one of its calls: what comes into that.
   Values emit_operands(Context& context, Values inputs, const LayerCall& call);

@@ -1,5 +1,7 @@
 #include "api/functional.h"
 
+#include <numeric>
+
 #include "api/keras/file.h"
 #include "formats/json.h"
 #include "tests/api/models.h"
@@ -101,6 +103,19 @@ TEST(Functional, MistakesAreExplained) {
   EXPECT_EQ(message_of([&] { model.predict(Tensor(DType::float32, {2, 5})); }),
             "got data (2, 5) for the input 'a', wanted (None, 3)\n  while predicting with model 'm'\n"
             "  hint: check the shape of Input and that of the data; the first axis counts samples");
+}
+
+TEST(Functional, MoreAxesOfSamples) {
+  const Symbol a = Input({2, 3}, "a");
+  Model model({a}, {Dense({.units = 2})(Flatten()(a))}, {.name = "m"});
+  model.initialize(1);
+  std::vector<float> numbers(120);
+  std::iota(numbers.begin(), numbers.end(), -60.0f);
+  const Tensor data = Tensor::of<float>({4, 5, 2, 3}, numbers);
+  const Tensor all = model.predict(data);
+  EXPECT_EQ(all.shape(), (Shape{4, 5, 2}));
+  EXPECT_EQ(all.to_doubles(), model.predict(data.reshaped({20, 2, 3})).to_doubles());
+  EXPECT_NE(message_of([&] { model.predict(data.reshaped({4, 5, 3, 2})); }).find("got data (4, 5, 3, 2)"), std::string::npos);
 }
 
 // Written, read and written again a model is the same, and computes the same with the same weights.

@@ -58,7 +58,8 @@ inline void drop_row(float* weights, const AttentionRows::Dropout& dropout, std:
 template <bool hides, bool drops>
 float weigh_row_of(float* products, float* gradients, float* dropped, const AttentionRows::Softmax& row,
                    const AttentionRows::Sight& sight, const AttentionRows::Dropout& dropout, std::int64_t count) {
-  const auto [scale, maximum, inverse_total] = row;
+  // No structured binding: clang 16 crashes at one in a loop of OpenMP.
+  const float scale = row.scale, maximum = row.maximum, inverse_total = row.inverse_total;
   const bool relative = sight.relative, weightless = sight.weightless;
   const std::uint8_t* seen = sight.seen;
   const float* random = dropout.random;

@@ -1,5 +1,9 @@
 #include "backend/onednn/elementwise/loops.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace nacre::onednn {
 
 namespace {
@@ -10,7 +14,9 @@ std::uint32_t features_of_this_machine() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2")) features |= avx2;
   if (__builtin_cpu_supports("fma")) features |= fma;
-  if (__builtin_cpu_supports("f16c")) features |= f16c;
+  // Not every compiler's __builtin_cpu_supports knows it.
+  unsigned int a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C)) features |= f16c;
   if (__builtin_cpu_supports("avx512f")) features |= avx512f;
   if (__builtin_cpu_supports("avx512dq")) features |= avx512dq;
   if (__builtin_cpu_supports("avx512bw")) features |= avx512bw;
