@@ -29,14 +29,19 @@ Value before(Value states, std::int64_t places, double filling) {
 
 }  // namespace
 
+std::int64_t blank_class(std::int64_t given, std::int64_t classes) {
+  const std::int64_t blank = given < 0 ? given + classes : given;
+  need(blank >= 0 && blank < classes, "got {} as the blank of {} classes", given, classes);
+  return blank;
+}
+
 Value ctc(Value labels, Value logits, const CtcExtent& extent) {
   need(labels.shape().rank() == 2, "wants labels of shape (batch, places), got {}", labels.shape());
   need(logits.shape().rank() == 3, "wants logits of shape (batch, steps, classes), got {}", logits.shape());
   const std::int64_t batch = logits.shape()[0], steps = logits.shape()[1], classes = logits.shape()[2];
   const std::int64_t places = labels.shape()[1], states = 2 * places + 1;
   need(labels.shape()[0] == batch && places > 0, "labels {} do not go with logits {}", labels.shape(), logits.shape());
-  const std::int64_t blank = extent.blank < 0 ? extent.blank + classes : extent.blank;
-  need(blank >= 0 && blank < classes, "got {} as the blank of {} classes", extent.blank, classes);
+  const std::int64_t blank = blank_class(extent.blank, classes);
   Graph& graph = logits.graph();
   const auto number = [&](std::int64_t value) { return graph.scalar(static_cast<double>(value), DType::int32); };
   labels = ops::cast(labels, DType::int32);

@@ -15,5 +15,7 @@ struct CtcExtent {
 // labels, the loss is near 707, as Keras has it on TensorFlow. Source: Graves et al., "Connectionist Temporal
 // Classification" (2006).
 Value ctc(Value labels, Value logits, const CtcExtent& extent = {});
+// The class that is no label, of so many; a negative one counts from the end. Throws an Error when there is none such.
+std::int64_t blank_class(std::int64_t given, std::int64_t classes);
 
 }  // namespace nacre::emit

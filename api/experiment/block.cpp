@@ -124,7 +124,7 @@ class Expansion {
         line.options.set(key, substitute(entry.value, variables));
       } else if (contains(value_arguments, key)) {
         line.named_inputs[entry.key] = resolved(substitute(entry.value, variables), scope);
-      } else if (contains(option_arguments, key)) {
+      } else if (std::ranges::find(option_arguments, key, &OptionArgument::name) != option_arguments.end()) {
         line.options.set(key, substitute(entry.value, variables));
       } else if (nested) {
         config.entries().push_back(entry);

@@ -24,8 +24,16 @@ namespace nacre {
 inline constexpr std::array<std::string_view, 12> value_arguments{
     "mask",         "initial_state",        "attention_mask",         "query_mask",           "value_mask",            "key_mask",
     "padding_mask", "decoder_padding_mask", "decoder_attention_mask", "encoder_padding_mask", "encoder_attention_mask", "positions"};
-inline constexpr std::array<std::string_view, 5> option_arguments{"training", "use_causal_mask", "return_attention_scores",
-                                                                  "reverse", "start_index"};
+struct OptionArgument {
+  std::string_view name, type, doc;  // `type` as in JSON Schema
+};
+inline constexpr std::array<OptionArgument, 5> option_arguments{{
+    {"training", "boolean", "false: in inference mode while the model trains"},
+    {"use_causal_mask", "boolean", "argument of the call"},
+    {"return_attention_scores", "boolean", "argument of the call"},
+    {"reverse", "boolean", "argument of the call"},
+    {"start_index", "integer", "argument of the call"},
+}};
 
 // The head of a block: "residual(filters, strides=1)".
 struct BlockSignature {

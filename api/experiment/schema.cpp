@@ -73,10 +73,7 @@ Tree line_properties() {
   properties.set("when", described(schema_type("boolean"), "false leaves the line out"));
   properties.set("repeat", described(schema_type("integer"), "that many times in a row; `index` counts from 0"));
   for (std::string_view argument : value_arguments) properties.set(argument, described(names, "argument of the call"));
-  for (std::string_view argument : option_arguments)
-    properties.set(argument, described(schema_type(argument == "start_index" ? "integer" : "boolean"),
-                                       argument == "training" ? "false: in inference mode while the model trains"
-                                                              : "argument of the call"));
+  for (const auto& [name, type, doc] : option_arguments) properties.set(name, described(schema_type(type), doc));
   schema.set("properties", std::move(properties));
   allow_expressions(schema);
   return schema;

@@ -23,8 +23,8 @@ using Renames = std::map<std::string, std::string>;
 // Keras takes no '/' in names, and HDF5 has no object called ".".
 bool is_renamed(const std::string& name) { return name.find('/') != std::string::npos || name == "."; }
 
-// Gives the layers whose names Keras or its files cannot have others that no layer has. Returns those of the model's own layers, which its
-// outputs are called by: those within other models may have had the same ones.
+// Gives the layers whose names Keras or its files cannot have others that no layer has. Returns those of the model's own
+// layers, which its outputs are called by: those within other models may have had the same ones.
 Renames rename_layers(FunctionalLayer& model) {
   Renames renames;
   std::set<std::string> taken;

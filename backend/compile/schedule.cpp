@@ -80,7 +80,7 @@ class Scheduler {
     if (!at.layout.is_any()) return;
     Layout chosen = layout.is_any() ? Layout::plain() : layout;
     const auto cast = std::find_if(casts_.begin(), casts_.end(),
-                                   [&](const WaitingCast& waiting) { return waiting.storage == at.storage; });
+                                   [&](const WaitingCast& waiting) { return place(waiting.output).storage == at.storage; });
     if (cast != casts_.end()) chosen = build(*cast, chosen);
     for (Place& seen : result_.places)  // by itself and through views
       if (seen.storage == at.storage) seen.layout = chosen;
@@ -92,7 +92,7 @@ class Scheduler {
   // The cast of a variable waits for the first that reads it, so that both have the order that is wanted there.
   struct WaitingCast {
     const Node* node;
-    int input, output, storage;
+    int input, output;
   };
   Layout build(WaitingCast cast, const Layout& wanted) {
     const Layout given = place(cast.input).layout;
@@ -173,7 +173,7 @@ class Scheduler {
     want_room(node);
     if (node.is(op::cast) && layouts[0].is_any()) {
       outputs.push_back(add_place(node.types()[0], Layout::any(), {}, fixed));
-      casts_.push_back({&node, inputs[0], outputs[0], place(outputs[0]).storage});
+      casts_.push_back({&node, inputs[0], outputs[0]});
       return;
     }
     KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_});

@@ -152,6 +152,7 @@ std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_
 
 std::optional<Layout> weights_layout_for(const Layout& layout, const Type& given, const Type& type) {
   const Desc desc = desc_of(layout, given);
+  if (desc.get_ndims() < 3) return {};
   const std::vector<int> permutation = weights_permutation(desc.get_ndims(), desc.get_ndims() > given.shape.rank());
   const Desc order = desc.permute_axes(permutation);
   const auto element = data_type(type.dtype);

@@ -49,8 +49,7 @@ Values decode(const DecodeFields& f, const Operands& in) {
   const std::int64_t batch = x.shape()[0], steps = x.shape()[1], classes = emit::known_size(x.shape(), 2);
   if (steps == unknown)
     return {emit::zeros(x.graph(), {DType::int32, {1, batch, unknown}}), emit::zeros(x.graph(), {x.dtype(), {batch, 1}})};
-  const std::int64_t blank = f.mask_index < 0 ? f.mask_index + classes : f.mask_index;
-  need(blank >= 0 && blank < classes, "got the class {} of {}", f.mask_index, classes);
+  const std::int64_t blank = emit::blank_class(f.mask_index, classes);
   const Value best = ops::argmax(x, 2);  // (batch, steps)
   const Value lengths = emit::reshape(ops::cast(in[1], DType::int32), {batch, 1});
   const Value step = ops::iota(x.graph(), {DType::int32, {1, steps}}, 1);

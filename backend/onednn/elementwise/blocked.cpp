@@ -56,7 +56,6 @@ std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& 
 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.
   const bool by_channels = layout_in_order_of(order, ordered, ordered).has_value();
-  if (!by_channels && desc.get_ndims() < 3) return {};
   const std::int64_t block = by_channels ? desc.get_inner_blks()[0] : 1;
   const Shape physical = by_channels ? physical_shape(full, block)
                                      : Shape{static_cast<std::int64_t>(order.bytes(ordered) / size_of(ordered.dtype))};
