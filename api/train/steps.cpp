@@ -55,8 +55,7 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
                                       const HostTypes& hosted) {
   Graph forward;
   forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true));
-  // Gradients are those of the ops that the backend has.
-  std::unique_ptr<Graph> graph = decompose_missing(forward, backend);
+  std::unique_ptr<Graph> graph = ready_for_gradients(forward, backend);
 
   const std::vector<Weight> weights = model.trainable_weights();
   if (weights.empty()) throw Error("the model '{}' has nothing to train", model.title()).hint("all its layers are frozen").usage();

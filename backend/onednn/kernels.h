@@ -56,9 +56,11 @@ KernelPlan average_pool_backward(const KernelRequest& request);
 KernelPlan softmax(const KernelRequest& request);           // and its logarithm
 KernelPlan softmax_backward(const KernelRequest& request);  // of both
 
-// normalization.cpp
+// batch_norm/batch_norm.cpp
 KernelPlan batch_norm(const KernelRequest& request);
 KernelPlan batch_norm_backward(const KernelRequest& request);
+
+// normalization.cpp
 KernelPlan layer_norm(const KernelRequest& request);
 KernelPlan layer_norm_backward(const KernelRequest& request);
 

@@ -1,4 +1,4 @@
-// Batch and layer normalisation. oneDNN's variance is the biased one, like the ops'.
+// Layer normalisation. oneDNN's variance is the biased one, like the op's.
 #include "backend/graph/ops/normalization.h"
 
 #include "backend/onednn/kernels.h"
@@ -10,19 +10,6 @@ dnnl::normalization_flags scale_and_shift() {
   return dnnl::normalization_flags::use_scale | dnnl::normalization_flags::use_shift;
 }
 
-// x as oneDNN has fast kernels for it: (batch, channels, height, width). Plain tensors count as pictures of one row.
-Desc pictures(const Type& x, const Layout& layout) {
-  if (!layout.detail()) {
-    const std::int64_t places = x.shape.from(1).first(x.shape.rank() - 2).elements();
-    return channels_first(plain_desc(Type{x.dtype, {x.shape[0], 1, places, x.shape[-1]}}));
-  }
-  const Desc desc = channels_first(desc_of(layout, x));
-  if (desc.get_ndims() != 3) return desc;
-  Dims dims = desc.get_dims();
-  dims.insert(dims.begin() + 2, 1);
-  return desc.reshape(dims);
-}
-
 Desc rows(const Type& x) {
   return plain_desc(Type{x.dtype, {x.shape.first(x.shape.rank() - 1).elements(), x.shape[-1]}});
 }
@@ -30,11 +17,9 @@ Desc rows(const Type& x) {
 // oneDNN wants statistics and parameters in float32.
 bool has_float32_parameters(const KernelRequest& request) { return request.node.in(1).dtype() == DType::float32; }
 
-Layout plain_unless_opaque(const Layout& layout) { return layout.detail() ? layout : Layout::plain(); }
-
 // (x, gamma, beta) → y, mean, variance. `statistics` is their descriptor.
 KernelPlan plan_forward(const dnnl::primitive& made, const Desc& scratchpad, const Desc& x, const Desc& parameters,
-                        const Desc& statistics, const Layout& layout) {
+                        const Desc& statistics) {
   auto primitive = std::make_unique<PrimitiveKernel>(made, scratchpad);
   primitive->input(DNNL_ARG_SRC, 0, x);
   primitive->input(DNNL_ARG_SCALE, 1, parameters);
@@ -43,14 +28,14 @@ KernelPlan plan_forward(const dnnl::primitive& made, const Desc& scratchpad, con
   primitive->output(DNNL_ARG_MEAN, 1, statistics);
   primitive->output(DNNL_ARG_VARIANCE, 2, statistics);
   const Layout plain = Layout::plain();
-  KernelPlan plan = plan_of(std::move(primitive), {layout, plain, plain}, {layout, plain, plain});
+  KernelPlan plan = plan_of(std::move(primitive), {plain, plain, plain}, {plain, plain, plain});
   plan.in_place = {{.output = 0, .input = 0}};
   return plan;
 }
 
 // (x, gamma, mean, variance, dy) → dx, dgamma, dbeta.
 KernelPlan plan_backward(std::unique_ptr<PrimitiveKernel> primitive, const Desc& x, const Desc& parameters,
-                         const Desc& statistics, const Layout& layout) {
+                         const Desc& statistics) {
   primitive->input(DNNL_ARG_SRC, 0, x);
   primitive->input(DNNL_ARG_SCALE, 1, parameters);
   primitive->input(DNNL_ARG_MEAN, 2, statistics);
@@ -60,7 +45,7 @@ KernelPlan plan_backward(std::unique_ptr<PrimitiveKernel> primitive, const Desc&
   primitive->output(DNNL_ARG_DIFF_SCALE, 1, parameters);
   primitive->output(DNNL_ARG_DIFF_SHIFT, 2, parameters);
   const Layout plain = Layout::plain();
-  KernelPlan plan = plan_of(std::move(primitive), {layout, plain, plain, plain, layout}, {layout, plain, plain});
+  KernelPlan plan = plan_of(std::move(primitive), {plain, plain, plain, plain, plain}, {plain, plain, plain});
   plan.in_place = {{.output = 0, .input = 4}};
   return plan;
 }
@@ -71,29 +56,6 @@ float epsilon_of(const KernelRequest& request) {
 
 }  // namespace
 
-KernelPlan batch_norm(const KernelRequest& request) {
-  if (!has_float32_parameters(request)) return borrowed(request);
-  const Layout layout = plain_unless_opaque(request.inputs[0]);
-  const Desc x = pictures(request.node.in(0).type(), layout), parameters = plain_desc(request.node.in(1).type());
-  const dnnl::batch_normalization_forward::primitive_desc made(engine(), dnnl::prop_kind::forward_training, x, x,
-                                                               epsilon_of(request), scale_and_shift(), attributes());
-  return plan_forward(dnnl::batch_normalization_forward(made), made.scratchpad_desc(), x, parameters, parameters,
-                      layout);
-}
-
-KernelPlan batch_norm_backward(const KernelRequest& request) {
-  if (!has_float32_parameters(request)) return borrowed(request);
-  const Layout layout = plain_unless_opaque(request.inputs[0]);
-  const Desc x = pictures(request.node.in(0).type(), layout), parameters = plain_desc(request.node.in(1).type());
-  const float epsilon = epsilon_of(request);
-  const dnnl::batch_normalization_forward::primitive_desc hint(engine(), dnnl::prop_kind::forward_training, x, x,
-                                                               epsilon, scale_and_shift(), attributes());
-  const dnnl::batch_normalization_backward::primitive_desc made(engine(), dnnl::prop_kind::backward, x, x, x, epsilon,
-                                                                scale_and_shift(), hint, attributes());
-  auto primitive = std::make_unique<PrimitiveKernel>(dnnl::batch_normalization_backward(made), made.scratchpad_desc());
-  return plan_backward(std::move(primitive), x, parameters, parameters, layout);
-}
-
 KernelPlan layer_norm(const KernelRequest& request) {
   if (!has_float32_parameters(request)) return borrowed(request);
   const Desc x = rows(request.node.in(0).type()), parameters = plain_desc(request.node.in(1).type());
@@ -101,8 +63,7 @@ KernelPlan layer_norm(const KernelRequest& request) {
   const dnnl::layer_normalization_forward::primitive_desc made(engine(), dnnl::prop_kind::forward_training, x, x,
                                                                statistics, epsilon_of(request), scale_and_shift(),
                                                                attributes());
-  return plan_forward(dnnl::layer_normalization_forward(made), made.scratchpad_desc(), x, parameters, statistics,
-                      Layout::plain());
+  return plan_forward(dnnl::layer_normalization_forward(made), made.scratchpad_desc(), x, parameters, statistics);
 }
 
 KernelPlan layer_norm_backward(const KernelRequest& request) {
@@ -116,7 +77,7 @@ KernelPlan layer_norm_backward(const KernelRequest& request) {
       engine(), dnnl::prop_kind::backward, x, x, x, statistics, epsilon, scale_and_shift(), hint, attributes());
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::layer_normalization_backward(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SHIFT, 1, parameters);  // oneDNN 3.2 asks for a shift here, whose elements it does not read
-  return plan_backward(std::move(primitive), x, parameters, statistics, Layout::plain());
+  return plan_backward(std::move(primitive), x, parameters, statistics);
 }
 
 }  // namespace nacre::onednn

@@ -66,7 +66,7 @@ void check_mode(const Case& golden, const Backend& backend, Layer& layer, const 
   const std::size_t input_count = arguments.inputs.size();
   const auto [outputs, masks] = layer(context, std::move(arguments));
   for (std::size_t i = 0; i < outputs.size(); ++i) forward.output(fmt::format("output{}", i), outputs[i]);
-  const auto graph = decompose_missing(forward, backend);
+  const auto graph = ready_for_gradients(forward, backend);
 
   Values results, directions, wrt;
   for (std::size_t i = 0; i < outputs.size(); ++i) {

@@ -114,6 +114,22 @@ OpCase normalization(RandomStream& random, ops::Normalized (*builder)(Value, Val
           }};
 }
 
+// With each epilogue that it may have.
+OpCase batch_norm_epilogue(RandomStream& random) {
+  const std::int64_t channels = draw(random, 3, 5);
+  const Shape x = Shape{draw(random, 3, 5)} + draw_shape(random, 0, 2) + Shape{channels};
+  BatchNormAttrs attrs{.epsilon = 0.1, .epilogue = {.residual = flip(random)}};
+  const bool clips = !attrs.epilogue.residual && flip(random);
+  attrs.epilogue.activation = clips ? EpilogueKind::clip : flip(random) ? EpilogueKind::relu : EpilogueKind::none;
+  if (clips) attrs.epilogue.alpha = -0.4, attrs.epilogue.beta = 1.1;
+  std::vector<OpCase::Operand> operands{real(x), real({channels}), real({channels})};
+  if (attrs.epilogue.residual) operands.push_back(real(x));
+  return {std::move(operands), [attrs](const Values& in) {
+            const Node& node = in[0].graph().add(op::batch_norm, attrs, in);
+            return Values{node.out(0), node.out(1), node.out(2)};
+          }};
+}
+
 // --- pictures -----------------------------------------------------------------------------------------------------
 
 // Places lie within and around the picture, seldom on an element.
@@ -251,6 +267,7 @@ std::vector<OpRecord> structured_records() {
       {"average_pool", [](RandomStream& random) { return pool(random, ops::average_pool); }},
       {"resample", resample},
       {"batch_norm", [](RandomStream& random) { return normalization(random, ops::batch_norm); }},
+      {"batch_norm_epilogue", batch_norm_epilogue},
       {"layer_norm", [](RandomStream& random) { return normalization(random, ops::layer_norm); }},
       {"scan", [](RandomStream& random) { return scan(random, false); }},
       {"scan_nested", [](RandomStream& random) { return scan(random, true); }},

@@ -7,7 +7,7 @@ void check_epilogue(const Epilogue& epilogue, const Types& operands, std::size_t
   ensure(operands.size() == wanted, "{} operands instead of {}", operands.size(), wanted);
   if (epilogue.bias) {
     const Type& bias = operands[first];
-    ensure(bias.dtype == result.dtype && same(bias.shape, Shape{result.shape[-1]}), "a bias {} for {}", bias, result);
+    ensure((bias.dtype == result.dtype || bias.dtype == DType::float32) && same(bias.shape, Shape{result.shape[-1]}), "a bias {} for {}", bias, result);
   }
   if (epilogue.residual) {
     const Type& residual = operands.back();

@@ -23,8 +23,8 @@ struct EnumNames<EpilogueKind> {
                                                "leaky_relu", "elu",  "silu", "hard_silu", "gelu"};
 };
 
-// y = activation(product [+ bias] [+ residual]); bias is over the last axis, residual has the result's shape. The
-// operands come after the op's own, in this order.
+// y = activation(product [+ bias] [+ residual]); bias is over the last axis, of the result's dtype or float32,
+// residual has the result's type. The operands come after the op's own, in this order.
 struct Epilogue {
   bool bias = false, residual = false;
   EpilogueKind activation = EpilogueKind::none;

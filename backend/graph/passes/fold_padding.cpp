@@ -7,6 +7,7 @@
 
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/normalization.h"
 #include "backend/graph/ops/pool.h"
 #include "backend/graph/ops/shape.h"
 
@@ -71,6 +72,8 @@ std::optional<ConvAttrs> padded_conv(const ConvAttrs& attrs, const Shape& x, con
   return result;
 }
 
+bool rectifies(const BatchNormAttrs& p) { return p.epilogue.activation == EpilogueKind::relu; }
+
 // No element is below 0, as far as a few nodes show.
 bool nowhere_negative(Value value, int depth = 4) {
   const Node& node = value.node();
@@ -79,6 +82,7 @@ bool nowhere_negative(Value value, int depth = 4) {
   if (node.is(op::constant)) return value.shape().rank() == 0 && node.attrs<ConstantAttrs>().value.item() >= 0;
   if (node.is(op::maximum)) return in(0) || in(1);
   if (node.is(op::minimum) || node.is(op::add)) return in(0) && in(1);
+  if (node.is(op::batch_norm)) return value.index() == 0 && rectifies(node.attrs<BatchNormAttrs>());
   return node.is(op::relu) || node.is(op::sigmoid) || node.is(op::abs) || node.is(op::square);
 }
 
@@ -194,15 +198,22 @@ class Folding {
       const auto& users = users_[id(slice->out())];
       if (static_cast<std::size_t>(slice->uses(0)) != users.size()) return false;
       for (const Node* user : users)
-        if (!user->is(op::select) || user->in(1) != slice->out() || user->in(2) == slice->out() ||
-            !is_positive(user->in(0), x))
-          return false;
+        if (!selects_where_positive(*user, slice->out(), x) && !rectifies_gradient(*user, slice->out(), x)) return false;
     }
     return true;
   }
 
-  static bool is_positive(Value condition, Value x) {
+  static bool selects_where_positive(const Node& node, Value d, Value x) {
+    if (!node.is(op::select) || node.in(1) != d || node.in(2) == d) return false;
+    const Value condition = node.in(0);
     return condition.is(op::greater) && condition.node().in(0) == x && nowhere_negative(condition.node().in(1));
+  }
+  // The gradient of the normalisation that x is the rectified result of.
+  static bool rectifies_gradient(const Node& node, Value d, Value x) {
+    if (!node.is(op::batch_norm_backward) || !x.is(op::batch_norm) || node.in(4) != d) return false;
+    const auto others = node.inputs().size() - static_cast<std::size_t>(std::ranges::count(node.inputs(), d));
+    return others + 1 == node.inputs().size() && rectifies(node.attrs<BatchNormAttrs>()) &&
+           node.in(0) == x.node().in(0) && node.in(2) == x.node().out(1);
   }
 
   // The padding that a pooling takes over, or null.

@@ -5,6 +5,7 @@
 #include "backend/graph/passes/dead_code.h"
 #include "backend/graph/passes/fold_batchnorm.h"
 #include "backend/graph/passes/fold_padding.h"
+#include "backend/graph/passes/fuse_batch_norm.h"
 #include "backend/graph/passes/fuse_bias_gradient.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
@@ -33,6 +34,7 @@ std::span<const Pass> fusing_passes() {
       {"dead code", remove_dead_code},  // users that nobody uses would hinder fusion
       {"fold padding", fold_padding},
       {"fold batch norm", fold_batchnorm},
+      {"dead code", remove_dead_code},
       {"fuse epilogue", fuse_epilogue},
       {"fuse bias gradient", fuse_bias_gradient},
       {"dead code", remove_dead_code},
@@ -42,6 +44,10 @@ std::span<const Pass> fusing_passes() {
   return passes;
 }
 // clang-format on
+
+std::unique_ptr<Graph> ready_for_gradients(const Graph& graph, const Backend& backend) {
+  return decompose_missing(*fuse_batch_norm(graph, backend), backend);
+}
 
 std::unique_ptr<Graph> run_passes(const Graph& graph, const Backend& backend, std::span<const Pass> passes) {
   auto result = rewrite(graph, [](const Node&, Rewriter&) { return false; });

@@ -52,10 +52,6 @@ inline void load_bfloat16(const void* from, float* to, std::int64_t count) {
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) to[i] = float_of(static_cast<std::uint32_t>(values[i]) << 16);
 }
-inline std::uint32_t bfloat16_bits(float x) {  // rounded to nearest even
-  const std::uint32_t word = bits_of(x);
-  return (word & 0x7fffffffu) > 0x7f800000u ? (word >> 16) | 0x40u : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
-}
 inline void store_bfloat16(const float* from, void* to, std::int64_t count) {
   auto* values = static_cast<std::uint16_t*>(to);
 #pragma omp simd

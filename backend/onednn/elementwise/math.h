@@ -16,6 +16,10 @@ inline float magnitude(float x) { return float_of(bits_of(x) & 0x7fffffffu); }
 inline float with_sign(float magnitude, float sign) {
   return float_of((bits_of(magnitude) & 0x7fffffffu) | (bits_of(sign) & 0x80000000u));
 }
+inline std::uint32_t bfloat16_bits(float x) {  // rounded to nearest even
+  const std::uint32_t word = bits_of(x);
+  return (word & 0x7fffffffu) > 0x7f800000u ? (word >> 16) | 0x40u : (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
+}
 constexpr float infinity = __builtin_inff();
 constexpr float not_a_number = __builtin_nanf("");
 

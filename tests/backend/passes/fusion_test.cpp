@@ -220,6 +220,35 @@ TEST(FoldBatchNorm, InferenceCostsOneConvolution) {
   }
 }
 
+// As mixed precision computes: products in bfloat16, normalisation in float32, activations in bfloat16.
+TEST(FoldBatchNorm, NormalisationInFloat32OfProductsInBfloat16) {
+  const auto kernel = variable_of("kernel", {3, 3, 16, 32}), bias = variable_of("bias", {32}),
+             mean = variable_of("mean", {32}), variance = variable_of("variance", {32}),
+             gamma = variable_of("gamma", {32}), beta = variable_of("beta", {32});
+  RandomStream random(RandomKey::of(1, "x"));
+  variance->assign(test::draw_tensor(random, floats({32}), {.low = 0.5, .high = 2}));
+  kernel->assign(test::draw_tensor(random, floats({3, 3, 16, 32}), {.low = -0.1, .high = 0.1}));
+  for (const bool with_bias : {false, true}) {
+    Graph graph;
+    const auto half = [](Value value) { return ops::cast(value, DType::bfloat16); };
+    Value y = ops::conv(half(graph.input("x", floats({2, 6, 6, 16}))), half(graph.variable(kernel)), plain_conv);
+    if (with_bias) y = y + half(graph.variable(bias));
+    y = normalised(graph, ops::cast(y, DType::float32), mean, variance, gamma, beta);
+    graph.output("y", ops::cast(ops::relu(half(y)), DType::float32));
+    const auto folded = run_passes(graph, onednn_backend(), fusing_passes());
+    const auto nodes = folded->nodes();
+    const auto conv = std::ranges::find_if(nodes, [](const Node* node) { return node->is(op::conv); });
+    ASSERT_TRUE(conv != nodes.end());
+    const Epilogue& epilogue = (*conv)->attrs<ConvAttrs>().epilogue;
+    EXPECT_TRUE(epilogue.bias && epilogue.activation == EpilogueKind::relu) << folded->text();
+    EXPECT_EQ((*conv)->in(2).dtype(), DType::float32);
+
+    const std::vector<Tensor> inputs{test::draw_tensor(random, floats({2, 6, 6, 16}))};
+    const Tensor expected = Executable(graph, reference_backend()).run(inputs)[0];
+    EXPECT_TRUE(test::close(Executable(graph, onednn_backend()).run(inputs)[0], expected, 0.05));
+  }
+}
+
 TEST(FoldBatchNorm, KernelsThatAreTrainedStay) {
   const auto kernel = variable_of("kernel", {5, 4}), beta = variable_of("beta", {4});
   check_unchanged(fold_batchnorm, [&](Graph& g) {
