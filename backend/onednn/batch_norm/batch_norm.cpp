@@ -182,14 +182,14 @@ class Forward final : public BatchNormKernel {
     };
 
     run_passes(
-        [&](const Part& part, int index, std::int64_t block) {
+        [&](const Part& part, int, std::int64_t block) {
           const std::int64_t channel = block * at_.width;
           float *m = partly(part.row_part(), 0) + channel, *deviations = partly(part.row_part(), 1) + channel;
           std::fill_n(m, at_.width, 0.0f);
           std::fill_n(deviations, at_.width, 0.0f);
           float before = 0;
           part.each(block, [&](std::size_t offset, Rows rows) {
-            loops_.observe(at(in[0], offset), rows, before, m, deviations, own_array(arguments.scratch, index));
+            loops_.observe(at(in[0], offset), rows, before, m, deviations);
             before += static_cast<float>(rows.count);
           });
         },

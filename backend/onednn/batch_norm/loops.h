@@ -21,8 +21,8 @@ struct BatchNormLoops {
     float low = 0, high = 0;  // of clip
   };
 
-  // Adds the rows to the mean and the sum of squared deviations from it of `before` rows. `own` holds 2 · width floats.
-  void (*observe)(const void* x, Rows rows, float before, float* mean, float* deviations, float* own);
+  // Adds the rows to the mean and the sum of squared deviations from it of `before` rows.
+  void (*observe)(const void* x, Rows rows, float before, float* mean, float* deviations);
   // y = activation((x - mean) · scale + shift [+ residual])
   void (*normalise)(const void* x, const void* residual, void* y, Rows rows, Channels channels, Bounds bounds);
   // Adds Σ dy and Σ dy · (x - mean) over the rows, dy counting where the activation passed x on: as y says, which is

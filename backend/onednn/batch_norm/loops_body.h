@@ -1,4 +1,5 @@
-// The loops themselves, for the instruction set that the including file is compiled for.
+// The loops themselves, for the instruction set that the including file is compiled for. A group of neighbouring channels
+// is walked down the rows at a time, so that all that belongs to its channels stays in registers.
 #include "backend/onednn/batch_norm/loops.h"
 #include "backend/onednn/elementwise/math.h"
 
@@ -14,102 +15,143 @@ using Activation = BatchNormLoops::Activation;
 struct Bfloat16 {
   std::uint16_t bits;
 };
-inline float widened(float x) { return x; }
-inline float widened(Bfloat16 x) { return float_of(static_cast<std::uint32_t>(x.bits) << 16); }
-inline void assign(float& to, float x) { to = x; }
-inline void assign(Bfloat16& to, float x) { to.bits = static_cast<std::uint16_t>(bfloat16_bits(x)); }
 
-// Blocked rows have a width that the compiler knows, so that what belongs to channels stays in registers.
-constexpr std::int64_t block = 16;
-template <class Loop>
-inline void by_width(Rows rows, Loop&& loop) {
-  if (rows.width == block) loop.template operator()<block>();
-  else loop.template operator()<0>();
+// --- channels side by side ----------------------------------------------------------------------------------------
+
+// As many floats as a register holds.
+#if defined(__AVX512F__)
+constexpr int widest = 16;
+#elif defined(__AVX__)
+constexpr int widest = 8;
+#else
+constexpr int widest = 4;
+#endif
+
+template <int count>
+struct LanesOf {
+  typedef float Floats __attribute__((vector_size(count * 4)));
+  typedef std::uint32_t Words __attribute__((vector_size(count * 4)));
+  typedef std::uint16_t Halves __attribute__((vector_size(count * 2)));
+};
+template <>
+struct LanesOf<1> {
+  using Floats = float;
+};
+
+template <int lanes>
+using Lanes = typename LanesOf<lanes>::Floats;
+
+template <int lanes>
+inline Lanes<lanes> load(const float* from) {
+  Lanes<lanes> x;
+  __builtin_memcpy(&x, from, sizeof x);
+  return x;
 }
-template <std::int64_t fixed>
-inline std::int64_t width_of(Rows rows) {
-  return fixed ? fixed : rows.width;
+template <int lanes>
+inline Lanes<lanes> load(const Bfloat16* from) {
+  if constexpr (lanes == 1) {
+    return float_of(static_cast<std::uint32_t>(from->bits) << 16);
+  } else {
+    typename LanesOf<lanes>::Halves halves;
+    __builtin_memcpy(&halves, from, sizeof halves);
+    const auto words = __builtin_convertvector(halves, typename LanesOf<lanes>::Words) << 16;
+    return __builtin_bit_cast(Lanes<lanes>, words);
+  }
+}
+template <int lanes>
+inline void store(float* to, Lanes<lanes> x) {
+  __builtin_memcpy(to, &x, sizeof x);
+}
+template <int lanes>
+inline void store(Bfloat16* to, Lanes<lanes> x) {
+  if constexpr (lanes == 1) {
+    to->bits = static_cast<std::uint16_t>(bfloat16_bits(x));
+  } else {
+    using Words = typename LanesOf<lanes>::Words;
+    const auto words = __builtin_bit_cast(Words, x);
+    const Words rounded = (words + 0x7fffu + ((words >> 16) & 1u)) >> 16;
+    const Words kept = x == x ? rounded : (words >> 16) | 0x40u;
+    const auto halves = __builtin_convertvector(kept, typename LanesOf<lanes>::Halves);
+    __builtin_memcpy(to, &halves, sizeof halves);
+  }
 }
 
-inline float activated(float y, Activation activation, Bounds bounds) {
-  if (activation == Activation::relu) return y <= 0.0f ? 0.0f : y;
-  if (activation == Activation::clip) return y < bounds.low ? bounds.low : y > bounds.high ? bounds.high : y;
+// Calls columns<lanes>(channel) for groups of channels that together are all of `width`.
+template <class Columns>
+inline void by_columns(std::int64_t width, Columns&& columns) {
+  std::int64_t c = 0;
+  for (; c + widest <= width; c += widest) columns.template operator()<widest>(c);
+  if constexpr (widest > 4)
+    for (; c + 4 <= width; c += 4) columns.template operator()<4>(c);
+  for (; c < width; ++c) columns.template operator()<1>(c);
+}
+
+template <int lanes>
+struct Parameters {
+  Lanes<lanes> mean, scale, shift;
+  Parameters(Channels channels, std::int64_t c)
+      : mean(load<lanes>(channels.mean + c)), scale(load<lanes>(channels.scale + c)), shift(load<lanes>(channels.shift + c)) {}
+};
+
+template <Activation activation, class Value>
+inline Value activated(Value y, Bounds bounds) {
+  const Value zero = {}, low = zero + bounds.low, high = zero + bounds.high;
+  if constexpr (activation == Activation::relu) return y <= zero ? zero : y;
+  if constexpr (activation == Activation::clip) {
+    const Value raised = y < low ? low : y;
+    return raised > high ? high : raised;
+  }
   return y;
 }
 // dy where the activation passed y on.
-inline float passed_on(float dy, float y, Activation activation, Bounds bounds) {
-  if (activation == Activation::relu) return y > 0.0f ? dy : 0.0f;
-  if (activation == Activation::clip) return y >= bounds.low && y <= bounds.high ? dy : 0.0f;
+template <Activation activation, class Value>
+inline Value passed_on(Value dy, Value y, Bounds bounds) {
+  const Value zero = {}, low = zero + bounds.low, high = zero + bounds.high;
+  if constexpr (activation == Activation::relu) return y > zero ? dy : zero;
+  if constexpr (activation == Activation::clip) {
+    const Value bounded = y <= high ? dy : zero;
+    return y >= low ? bounded : zero;
+  }
   return dy;
 }
 
+// --- the loops ----------------------------------------------------------------------------------------------------
+
+// Σ of(x) over the rows.
+template <int lanes, class T>
+inline Lanes<lanes> sum_of(const T* x, Rows rows, auto&& of) {
+  Lanes<lanes> sums[4] = {};
+  std::int64_t row = 0;
+  for (; row + 4 <= rows.count; row += 4, x += 4 * rows.width)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) sums[i] += of(load<lanes>(x + i * rows.width));
+  for (; row < rows.count; ++row, x += rows.width) sums[0] += of(load<lanes>(x));
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 template <class T>
-void observe(const void* from, Rows rows, float before, float* mean, float* deviations, float* own) {
+void observe(const void* from, Rows rows, float before, float* mean, float* deviations) {
   const T* x = static_cast<const T*>(from);
-  const float count = static_cast<float>(rows.count), part = count / (before + count);
-  const float both = before * part;
-  by_width(rows, [&]<std::int64_t fixed>() {
-    const std::int64_t width = width_of<fixed>(rows);
-    float local[2 * (fixed ? fixed : 1)];
-    float *sum = fixed ? local : own, *squares = sum + width;
-    for (std::int64_t c = 0; c < width; ++c) sum[c] = squares[c] = 0.0f;
-    std::int64_t row = 0;
-    for (; row + 4 <= rows.count; row += 4) {
-      const T *a = x + row * width, *b = a + width, *d = b + width, *e = d + width;
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c)
-        sum[c] += (widened(a[c]) + widened(b[c])) + (widened(d[c]) + widened(e[c]));
-    }
-    for (; row < rows.count; ++row)
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c) sum[c] += widened(x[row * width + c]);
-#pragma omp simd
-    for (std::int64_t c = 0; c < width; ++c) sum[c] /= count;
-    for (row = 0; row + 4 <= rows.count; row += 4) {
-      const T *a = x + row * width, *b = a + width, *d = b + width, *e = d + width;
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c) {
-        const float m = sum[c];
-        const float p = widened(a[c]) - m, q = widened(b[c]) - m, r = widened(d[c]) - m, s = widened(e[c]) - m;
-        squares[c] += (p * p + q * q) + (r * r + s * s);
-      }
-    }
-    for (; row < rows.count; ++row)
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c) {
-        const float p = widened(x[row * width + c]) - sum[c];
-        squares[c] += p * p;
-      }
+  const float count = static_cast<float>(rows.count), part = count / (before + count), both = before * part;
+  by_columns(rows.width, [&]<int lanes>(std::int64_t c) {
+    using Value = Lanes<lanes>;
+    const Value own = sum_of<lanes>(x + c, rows, [](Value v) { return v; }) / count;
+    const Value squares = sum_of<lanes>(x + c, rows, [own](Value v) { return (v - own) * (v - own); });
     // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
-#pragma omp simd
-    for (std::int64_t c = 0; c < width; ++c) {
-      const float difference = sum[c] - mean[c];
-      mean[c] += difference * part;
-      deviations[c] += squares[c] + difference * difference * both;
-    }
+    const Value earlier = load<lanes>(mean + c), difference = own - earlier;
+    store<lanes>(mean + c, earlier + difference * part);
+    store<lanes>(deviations + c, load<lanes>(deviations + c) + squares + difference * difference * both);
   });
 }
 
 template <class T, Activation activation, bool adds>
 void normalise_as(const T* x, const T* residual, T* y, Rows rows, Channels channels, Bounds bounds) {
-  by_width(rows, [&]<std::int64_t fixed>() {
-    const std::int64_t width = width_of<fixed>(rows);
-    float local[3 * (fixed ? fixed : 1)];
-    const float *mean = channels.mean, *scale = channels.scale, *shift = channels.shift;
-    if constexpr (fixed > 0) {
-      for (std::int64_t c = 0; c < fixed; ++c)
-        local[c] = mean[c], local[fixed + c] = scale[c], local[2 * fixed + c] = shift[c];
-      mean = local, scale = local + fixed, shift = local + 2 * fixed;
-    }
-    for (std::int64_t row = 0; row < rows.count; ++row) {
-      const T *from = x + row * width, *also = adds ? residual + row * width : nullptr;
-      T* to = y + row * width;
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c) {
-        float value = (widened(from[c]) - mean[c]) * scale[c] + shift[c];
-        if (adds) value += widened(also[c]);
-        assign(to[c], activated(value, activation, bounds));
-      }
+  by_columns(rows.width, [&]<int lanes>(std::int64_t c) {
+    const Parameters<lanes> of(channels, c);
+    for (std::int64_t row = 0, at = c; row < rows.count; ++row, at += rows.width) {
+      auto value = (load<lanes>(x + at) - of.mean) * of.scale + of.shift;
+      if constexpr (adds) value += load<lanes>(residual + at);
+      store<lanes>(y + at, activated<activation>(value, bounds));
     }
   });
 }
@@ -126,36 +168,27 @@ void normalise(const void* x, const void* residual, void* y, Rows rows, Channels
 }
 
 template <class T, Activation activation, bool by_result>
-void gather_as(const T* x, const T* dy, const T* y, T* passed, Rows rows, Channels channels, Bounds bounds, float* sums,
-               float* products) {
-  by_width(rows, [&]<std::int64_t fixed>() {
-    const std::int64_t width = width_of<fixed>(rows);
-    float local[5 * (fixed ? fixed : 1)];
-    const float *mean = channels.mean, *scale = channels.scale, *shift = channels.shift;
-    float *sum = sums, *product = products;
-    if constexpr (fixed > 0) {
-      for (std::int64_t c = 0; c < fixed; ++c) {
-        local[c] = mean[c], local[fixed + c] = scale[c], local[2 * fixed + c] = shift[c];
-        local[3 * fixed + c] = local[4 * fixed + c] = 0.0f;
-      }
-      mean = local, scale = local + fixed, shift = local + 2 * fixed;
-      sum = local + 3 * fixed, product = local + 4 * fixed;
-    }
-    for (std::int64_t row = 0; row < rows.count; ++row) {
-      const T *from = x + row * width, *slope = dy + row * width, *result = by_result ? y + row * width : nullptr;
-      T* to = by_result ? passed + row * width : nullptr;
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c) {
-        const float centred = widened(from[c]) - mean[c];
-        const float value = by_result ? widened(result[c]) : centred * scale[c] + shift[c];
-        const float d = passed_on(widened(slope[c]), value, activation, bounds);
-        if (by_result) assign(to[c], d);
-        sum[c] += d;
-        product[c] += d * centred;
-      }
-    }
-    if constexpr (fixed > 0)
-      for (std::int64_t c = 0; c < fixed; ++c) sums[c] += sum[c], products[c] += product[c];
+void gather_as(const T* x, const T* dy, const T* y, T* passed, Rows rows, Channels channels, Bounds bounds, float* sum,
+               float* product) {
+  by_columns(rows.width, [&]<int lanes>(std::int64_t c) {
+    using Value = Lanes<lanes>;
+    const Parameters<lanes> of(channels, c);
+    Value sums[2] = {}, products[2] = {};
+    const auto add = [&](int to, std::int64_t at) {
+      const Value centred = load<lanes>(x + at) - of.mean;
+      Value value;
+      if constexpr (by_result) value = load<lanes>(y + at);
+      else value = centred * of.scale + of.shift;
+      const Value d = passed_on<activation>(load<lanes>(dy + at), value, bounds);
+      if constexpr (by_result) store<lanes>(passed + at, d);
+      sums[to] += d;
+      products[to] += d * centred;
+    };
+    std::int64_t row = 0, at = c;
+    for (; row + 2 <= rows.count; row += 2, at += 2 * rows.width) add(0, at), add(1, at + rows.width);
+    if (row < rows.count) add(0, at);
+    store<lanes>(sum + c, load<lanes>(sum + c) + (sums[0] + sums[1]));
+    store<lanes>(product + c, load<lanes>(product + c) + (products[0] + products[1]));
   });
 }
 
@@ -173,28 +206,13 @@ void gather(const void* x, const void* dy, const void* y, void* passed, Rows row
 template <class T, Activation activation>
 void differentiate_as(const T* x, const T* dy, T* dx, Rows rows, Channels channels, Bounds bounds, const float* slopes,
                       const float* offsets) {
-  by_width(rows, [&]<std::int64_t fixed>() {
-    const std::int64_t width = width_of<fixed>(rows);
-    float local[5 * (fixed ? fixed : 1)];
-    const float *mean = channels.mean, *scale = channels.scale, *shift = channels.shift, *slope = slopes,
-                *offset = offsets;
-    if constexpr (fixed > 0) {
-      for (std::int64_t c = 0; c < fixed; ++c) {
-        local[c] = mean[c], local[fixed + c] = scale[c], local[2 * fixed + c] = shift[c];
-        local[3 * fixed + c] = slope[c], local[4 * fixed + c] = offset[c];
-      }
-      mean = local, scale = local + fixed, shift = local + 2 * fixed;
-      slope = local + 3 * fixed, offset = local + 4 * fixed;
-    }
-    for (std::int64_t row = 0; row < rows.count; ++row) {
-      const T *from = x + row * width, *given = dy + row * width;
-      T* to = dx + row * width;
-#pragma omp simd
-      for (std::int64_t c = 0; c < width; ++c) {
-        const float centred = widened(from[c]) - mean[c];
-        const float d = passed_on(widened(given[c]), centred * scale[c] + shift[c], activation, bounds);
-        assign(to[c], d * scale[c] + (centred * slope[c] + offset[c]));
-      }
+  by_columns(rows.width, [&]<int lanes>(std::int64_t c) {
+    const Parameters<lanes> of(channels, c);
+    const Lanes<lanes> slope = load<lanes>(slopes + c), offset = load<lanes>(offsets + c);
+    for (std::int64_t row = 0, at = c; row < rows.count; ++row, at += rows.width) {
+      const Lanes<lanes> centred = load<lanes>(x + at) - of.mean;
+      const Lanes<lanes> d = passed_on<activation>(load<lanes>(dy + at), centred * of.scale + of.shift, bounds);
+      store<lanes>(dx + at, d * of.scale + (centred * slope + offset));
     }
   });
 }
