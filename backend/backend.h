@@ -69,6 +69,7 @@ struct KernelPlan {
   std::unique_ptr<Kernel> kernel;   // null: output 0 is input 0 under another type (a view)
   std::vector<Layout> inputs;       // as the kernel wants them: reorders are inserted where they come otherwise
   std::vector<Layout> outputs;      // as the kernel gives them
+  std::vector<Layout> sources;      // as the variables that inputs are casts of best lie; empty or `any`: like the inputs
   std::size_t scratch_bytes = 0;
   struct InPlace {
     int output, input;

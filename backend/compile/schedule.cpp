@@ -1,10 +1,12 @@
 #include "backend/compile/schedule.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "backend/core/memory.h"
 #include "backend/graph/flops.h"
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/shape.h"
 
 namespace nacre::compile {
 
@@ -74,14 +76,15 @@ class Scheduler {
     result_.slots.push_back(std::move(slot));
   }
 
-  // Gives a variable, or a cast of one, that nobody has laid out yet its layout.
-  void settle(int index, const Layout& layout) {
+  // Gives a value that nobody has laid out yet its layout: a variable, or what waits for it. `source` is how the variable
+  // that it is a cast of best lies.
+  void settle(int index, const Layout& layout, const Layout& source = Layout::any()) {
     const Place at = place(index);
     if (!at.layout.is_any()) return;
     Layout chosen = layout.is_any() ? Layout::plain() : layout;
-    const auto cast = std::find_if(casts_.begin(), casts_.end(),
-                                   [&](const WaitingCast& waiting) { return place(waiting.output).storage == at.storage; });
-    if (cast != casts_.end()) chosen = build(*cast, chosen);
+    const auto waiting = std::find_if(waiting_.begin(), waiting_.end(),
+                                      [&](const Waiting& one) { return place(one.output).storage == at.storage; });
+    if (waiting != waiting_.end()) chosen = build(*waiting, chosen, source);
     for (Place& seen : result_.places)  // by itself and through views
       if (seen.storage == at.storage) seen.layout = chosen;
     Storage& storage = result_.storages[static_cast<std::size_t>(at.storage)];
@@ -89,20 +92,39 @@ class Scheduler {
     if (storage.kind == Storage::Kind::slot) result_.slots[static_cast<std::size_t>(storage.index)].layout = chosen;
   }
 
-  // The cast of a variable waits for the first that reads it, so that both have the order that is wanted there.
-  struct WaitingCast {
+  // What can be written in any order waits for the first that reads it, and has the order that is wanted there: casts of
+  // variables that wait themselves, and what is repeated.
+  struct Waiting {
     const Node* node;
     int input, output;
   };
-  Layout build(WaitingCast cast, const Layout& wanted) {
+  Layout build(Waiting waiting, const Layout& wanted, const Layout& source) {
+    Layout given = place(waiting.input).layout;
+    if (given.is_any()) given = source;
+    KernelPlan plan =
+        row_of(*waiting.node).build({.node = *waiting.node, .inputs = {&given, 1}, .backend = backend_, .wanted = wanted});
+    settle(waiting.input, plan.inputs[0]);
+    const Layout chosen = plan.outputs[0];
+    const int input = in_layout(waiting.input, plan.inputs[0]);
+    append_kernel(*waiting.node, std::move(plan), {input}, {waiting.output}, place(waiting.output).fixed);
+    return chosen;
+  }
+
+  // Another cast of the same variable, in the order that is wanted; none when its kernel gives no such order.
+  std::optional<int> cast_again(int index, const Layout& layout) {
+    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) {
+      return one.output == index && one.node->is(op::cast) && one.node->in(0).is(op::variable);
+    });
+    if (first == waiting_.end()) return {};
+    const Waiting cast = *first;
     const Layout given = place(cast.input).layout;
     KernelPlan plan =
-        row_of(*cast.node).build({.node = *cast.node, .inputs = {&given, 1}, .backend = backend_, .wanted = wanted});
-    settle(cast.input, plan.inputs[0]);
-    const Layout chosen = plan.outputs[0];
-    const int input = in_layout(cast.input, plan.inputs[0]);
-    append_kernel(*cast.node, std::move(plan), {input}, {cast.output}, place(cast.output).fixed);
-    return chosen;
+        row_of(*cast.node).build({.node = *cast.node, .inputs = {&given, 1}, .backend = backend_, .wanted = layout});
+    if (plan.inputs[0] != given || plan.outputs[0] != layout) return {};
+    const Place from = place(index);
+    const int copy = add_place(from.type, layout, {}, from.fixed);
+    append_kernel(*cast.node, std::move(plan), {cast.input}, {copy}, from.fixed);
+    return copy;
   }
 
   void append(Step step, bool fixed) { (fixed ? prologue_ : main_).push_back(std::move(step)); }
@@ -112,6 +134,10 @@ class Scheduler {
     if (place(index).layout == layout) return index;
     for (const auto& [original, copy] : copies_)
       if (original == index && place(copy).layout == layout) return copy;
+    if (const auto copy = cast_again(index, layout)) {
+      copies_.emplace_back(index, *copy);
+      return *copy;
+    }
     const Place from = place(index);
     const int copy = add_place(from.type, layout, {}, from.fixed);
     copies_.emplace_back(index, copy);
@@ -171,9 +197,9 @@ class Scheduler {
     }
 
     want_room(node);
-    if (node.is(op::cast) && layouts[0].is_any()) {
+    if ((node.is(op::cast) && layouts[0].is_any()) || node.is(op::broadcast_to)) {
       outputs.push_back(add_place(node.types()[0], Layout::any(), {}, fixed));
-      casts_.push_back({&node, inputs[0], outputs[0]});
+      waiting_.push_back({&node, inputs[0], outputs[0]});
       return;
     }
     KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_});
@@ -181,7 +207,8 @@ class Scheduler {
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (plan.kernel || !plan.inputs[i].is_any()) settle(inputs[i], plan.inputs[i]);
+      if (plan.kernel || !plan.inputs[i].is_any())
+        settle(inputs[i], plan.inputs[i], plan.sources.empty() ? Layout::any() : plan.sources[i]);
       if (plan.inputs[i].is_any()) continue;  // as it comes
       if (plan.kernel || i == 0) inputs[i] = in_layout(inputs[i], plan.inputs[i]);
     }
@@ -232,7 +259,7 @@ class Scheduler {
   std::vector<std::vector<int>> places_;     // of each node's outputs, by node id
   Values graph_slot_values_;                 // the variable node of each slot
   std::vector<std::pair<int, int>> copies_;  // place and the same value in another layout
-  std::vector<WaitingCast> casts_;
+  std::vector<Waiting> waiting_;
 };
 
 }  // namespace

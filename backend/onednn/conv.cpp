@@ -140,14 +140,14 @@ KernelPlan conv(const KernelRequest& request) {
   };
   const Desc weights = free_weights(kernel, p.groups);
   auto made = first_optimised(choices, [&](const Activations& activations) { return make(activations, weights); });
-  if (is_trained(request.node.in(1))) {
-    const Activations activations{made.src_desc(), made.dst_desc()};
-    if (const auto order = gradient_order(activations, weights, at); order && *order != made.weights_desc()) try {
-        auto same_order = make(activations, *order);
-        if (is_optimised(same_order)) made = std::move(same_order);
-      } catch (const dnnl::error&) {  // not implemented for this order
-      }
-  }
+  std::optional<Desc> order;
+  if (is_trained(request.node.in(1))) order = gradient_order({made.src_desc(), made.dst_desc()}, weights, at);
+  const bool is_cast = kernel.dtype != DType::float32;  // of 16 bits products want pairs of channels, gradients do not
+  if (order && !is_cast && *order != made.weights_desc()) try {
+      auto same_order = make({made.src_desc(), made.dst_desc()}, *order);
+      if (is_optimised(same_order)) made = std::move(same_order);
+    } catch (const dnnl::error&) {  // not implemented for this order
+    }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -157,6 +157,11 @@ KernelPlan conv(const KernelRequest& request) {
   plan.inputs = {activation_layout(made.src_desc(), x), weights_layout(made.weights_desc(), kernel, p.groups)};
   plan.outputs = {activation_layout(made.dst_desc(), y)};
   bind_epilogue(p.epilogue, 2, bias, y, *primitive, plan);
+  if (order && is_cast) {
+    const Type variable{DType::float32, kernel.shape};
+    plan.sources.resize(plan.inputs.size(), Layout::any());
+    plan.sources[1] = weights_layout_for(weights_layout(*order, kernel, p.groups), kernel, variable).value_or(Layout::any());
+  }
   plan.scratch_bytes = primitive->scratch_bytes();
   plan.kernel = std::move(primitive);
   return plan;

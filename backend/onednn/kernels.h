@@ -17,6 +17,9 @@ KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
 KernelPlan conv_backward_weights(const KernelRequest& request);
 
+// cast.cpp
+KernelPlan cast(const KernelRequest& request);
+
 // shape.cpp
 KernelPlan view(const KernelRequest& request);  // the operand's elements under another type
 KernelPlan transpose(const KernelRequest& request);

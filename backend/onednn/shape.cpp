@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/core/parallel.h"
+#include "backend/onednn/elementwise/blocked.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/strided_copy.h"
 #include "backend/reference/kernel.h"
@@ -82,8 +83,28 @@ KernelPlan transpose(const KernelRequest& request) {
   return plan_of(std::move(primitive), {layout_of(from, x)}, {Layout::plain()});
 }
 
+namespace {
+
+// In blocks of channels, where the reader wants them: what is repeated is the row-major order of both.
+std::optional<KernelPlan> broadcast_to_blocks(const KernelRequest& request) {
+  const Type& y = request.node.types()[0];
+  if (!request.wanted.detail() || !layout_in_order_of(request.wanted, y, y)) return {};
+  const Desc desc = desc_of(request.wanted, y);
+  const auto from = is_padded(desc) ? std::nullopt : operand_in_blocks(request.node.in(0).shape(), y.shape, desc.get_inner_blks()[0]);
+  if (!from) return {};
+  const Shape to = shape_in_blocks(y.shape, desc.get_inner_blks()[0]);
+  const StridedCopy copy(y.dtype, to, dense_box(to), {reference::broadcast_strides(*from, to), 0});
+  KernelPlan plan = plain_kernel(
+      request, [copy](const KernelArguments& arguments) { copy(arguments.outputs[0], arguments.inputs[0]); });
+  plan.outputs = {request.wanted};
+  return plan;
+}
+
+}  // namespace
+
 KernelPlan broadcast(const KernelRequest& request) {
   const Shape& y = request.node.types()[0].shape;
+  if (auto plan = broadcast_to_blocks(request)) return *std::move(plan);
   return read_box(request, {reference::broadcast_strides(request.node.in(0).shape(), y), 0});
 }
 

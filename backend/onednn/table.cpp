@@ -46,7 +46,9 @@ constexpr KernelRow primitive(const Op& op) {
 }
 
 // Element-wise, alone or as part of a group.
-constexpr KernelRow loop(const Op& op) { return {&op, elementwise, without_float64, fuses}; }
+constexpr KernelRow loop(const Op& op, KernelBuilder build = elementwise) {
+  return {&op, build, without_float64, fuses};
+}
 
 constexpr KernelRow borrow(const Op& op) { return own(op, borrowed); }
 
@@ -102,7 +104,7 @@ std::span<const KernelRow> table() {
       borrow(op::bitcast),
       borrow(op::next_after),
       loop(op::select),
-      loop(op::cast),
+      loop(op::cast, cast),
       borrow(op::stop_gradient),
 
       own(op::reshape, view),

@@ -45,6 +45,25 @@ class Compare(unittest.TestCase):
         self.assertEqual(len(row["results"]["nacre"]), 2)
         self.assertIn("geometric mean, train float32, 1 rows: 1.500", done.stdout)
 
+    def test_slow_modes_are_measured_once(self):
+        words = ("lenet:128", "--keras", sys.executable, "--what", "train", "--dtype", "float32")
+        counts = {}
+        for share in ("0.75", "0"):
+            self.assertEqual(self.compare(*words, "--contenders", share).returncode, 0)
+            [row] = json.loads((self.folder / "out.json").read_text())["rows"]
+            counts[share] = {name: len(results) for name, results in row["results"].items()}
+        self.assertEqual(counts["0.75"], {"nacre": 2, "torch eager": 1, "torch nhwc": 2, "keras graph": 2, "keras xla": 1})
+        self.assertEqual(set(counts["0"].values()), {2})
+
+    def test_training_in_bfloat16_meets_every_precision(self):
+        if "avx512_bf16" not in Path("/proc/cpuinfo").read_text() and "amx_bf16" not in Path("/proc/cpuinfo").read_text():
+            self.skipTest("this processor does not compute in bfloat16")
+        done = self.compare("lenet:128", "--keras", sys.executable, "--what", "train")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = json.loads((self.folder / "out.json").read_text())["rows"]
+        self.assertEqual([(row["dtype"], row["best"]) for row in rows], [("float32", "torch nhwc"), ("bfloat16", "torch nhwc")])
+        self.assertEqual(rows[1]["leanest"], "keras bf16")
+
     def test_failures_are_reported(self):
         done = self.compare("lenet:128", "--what", "train", "--dtype", "float32")
         self.assertEqual(done.returncode, 0, "a peer that fails does not stop the others")

@@ -8,30 +8,24 @@
 
 namespace nacre::onednn {
 
-namespace {
-
-// Sizes of the outer axes of a channels-last value that lies (batch, channels / block, spatial…, block).
-Shape physical_shape(const Shape& shape, std::int64_t block) {
+Shape shape_in_blocks(const Shape& shape, std::int64_t block) {
   Shape physical = {shape[0], (shape[-1] + block - 1) / block};
   for (int axis = 1; axis + 1 < shape.rank(); ++axis) physical.append(shape[axis]);
   physical.append(block);
   return physical;
 }
 
-// The shape over the physical axes of a plain operand that broadcasts to `full`: row-major order must stay what it is.
-std::optional<Shape> physical_operand(const Shape& operand, const Shape& full, std::int64_t block) {
+std::optional<Shape> operand_in_blocks(const Shape& operand, const Shape& full, std::int64_t block) {
   if (operand.elements() == 1) return Shape{};
   Shape shape;
   for (int axis = operand.rank(); axis < full.rank(); ++axis) shape.append(1);
   for (std::int64_t size : operand) shape.append(size);
-  if (shape[-1] == 1) return physical_shape(shape, 1);
+  if (shape[-1] == 1) return shape_in_blocks(shape, 1);
   const bool whole_blocks = full[-1] % block == 0;
   const bool one_place = shape.from(1).first(shape.rank() - 2).elements() == 1;
   if (!whole_blocks || !one_place) return {};
-  return physical_shape(shape, block);
+  return shape_in_blocks(shape, block);
 }
-
-}  // namespace
 
 std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& request) {
   const std::span<const Layout> given = request.inputs;
@@ -57,7 +51,7 @@ std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.
   const bool by_channels = layout_in_order_of(order, ordered, ordered).has_value();
   const std::int64_t block = by_channels ? desc.get_inner_blks()[0] : 1;
-  const Shape physical = by_channels ? physical_shape(full, block)
+  const Shape physical = by_channels ? shape_in_blocks(full, block)
                                      : Shape{static_cast<std::int64_t>(order.bytes(ordered) / size_of(ordered.dtype))};
   auto layout_of_full = [&](const Type& type) {
     if (type == ordered) return std::optional(order);
@@ -71,7 +65,7 @@ std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& 
     std::optional<Layout> layout = Layout::plain();
     std::optional<Shape> shape = physical;
     if (type.shape == full) layout = layout_of_full(type);
-    else if (by_channels || type.shape.elements() == 1) shape = physical_operand(type.shape, full, block);
+    else if (by_channels || type.shape.elements() == 1) shape = operand_in_blocks(type.shape, full, block);
     else return {};
     if (!layout || !shape) return {};
     result.operands.push_back(*layout);

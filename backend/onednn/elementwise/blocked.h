@@ -8,6 +8,11 @@
 
 namespace nacre::onednn {
 
+// A channels-last value that lies (batch, channels / block, spatial…, block), as a row-major one of this shape.
+Shape shape_in_blocks(const Shape& shape, std::int64_t block);
+// The shape over those axes of a plain operand that broadcasts to `full`; none when it would have to lie otherwise.
+std::optional<Shape> operand_in_blocks(const Shape& operand, const Shape& full, std::int64_t block);
+
 struct BlockedBody {
   std::unique_ptr<Graph> body;
   std::vector<Layout> operands, results;
