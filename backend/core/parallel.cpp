@@ -1,7 +1,8 @@
 #include "backend/core/parallel.h"
 
 #include <atomic>
-#include <thread>
+
+#include "backend/core/processors.h"
 
 namespace nacre {
 
@@ -18,11 +19,8 @@ void set_threads(int count) {
 
 int threads() {
   if (const int count = chosen.load(std::memory_order_relaxed)) return count;
-#ifdef _OPENMP
-  return omp_get_num_procs();
-#else
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-#endif
+  static const int usual = default_threads();
+  return usual;
 }
 
 }  // namespace nacre
