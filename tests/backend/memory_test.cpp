@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "backend/executable.h"
 #include "backend/graph/ops/ops.h"
 #include "tests/support/paths.h"
@@ -40,6 +42,23 @@ TEST(Memory, ResultsThatDoNotFitTogetherNameTheLargest) {
   EXPECT_NE(message.find("what the layers compute at a time takes "), std::string::npos) << message;
   EXPECT_NE(message.find(fmt::format("most of it layer 'wide' (Dense): {} bytes", most * 4)), std::string::npos)
       << message;
+}
+
+TEST(Memory, LargeBlocksArePagesThatGoBack) {
+  constexpr std::size_t size = std::size_t{96} << 20;
+  if (!allocate_pages(1)) GTEST_SKIP() << "a sanitizer watches the heap";
+  const std::size_t before = resident_memory();
+  ASSERT_GT(before, 0u);
+  {
+    const auto block = allocate_bytes(size + 3);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block.get()) % (std::size_t{2} << 20), 0u);
+    EXPECT_LT(resident_memory(), before + size / 4) << "only promised";
+    std::fill_n(block.get(), size + 3, std::byte{1});
+    EXPECT_GE(resident_memory(), before + size);
+    EXPECT_LT(resident_memory(), before + size + size / 8);
+  }
+  EXPECT_LT(resident_memory(), before + size / 8);
+  EXPECT_GE(peak_resident_memory(), before + size / 8 * 7);
 }
 
 }  // namespace
