@@ -8,8 +8,6 @@
 namespace nacre {
 
 std::shared_ptr<std::byte[]> allocate_bytes(std::size_t bytes) {
-  if (bytes >= large_block)
-    if (auto pages = allocate_pages(bytes)) return pages;
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
   auto* memory = static_cast<std::byte*>(::operator new[](rounded, std::align_val_t(buffer_alignment), std::nothrow));
   if (!memory) throw Error("out of memory: {} MiB wanted", rounded >> 20);
