@@ -104,6 +104,8 @@ class Backend {
   virtual std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const = 0;
   // Memory that kernels can use; aligned to buffer_alignment.
   virtual std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const = 0;
+  // Whether that is the memory of tensors, so that kernels can use those of variables in plain layout as they are.
+  virtual bool shares_host_memory() const { return true; }
 
   const KernelRow* row(const Node& node) const;        // null when it has no kernel for this node
   bool supports(const Node& node) const { return row(node) != nullptr; }

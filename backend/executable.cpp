@@ -129,9 +129,9 @@ struct Executable::Implementation {
     statistics.weight_reorders = schedule.weight_reorders;
   }
 
-  void run() {
-    arena.move_to(workspace->raw());
-    bool any_changed = false;
+  // Whether what the prologue read has changed.
+  bool refresh() {
+    bool any_changed = !prologue_done;
     for (std::size_t i = 0; i < slots.size(); ++i) {
       if (slots[i].refresh()) {
         changed[i] = true;  // until the prologue has run
@@ -139,8 +139,21 @@ struct Executable::Implementation {
       }
       any_changed = any_changed || changed[i];
     }
+    return any_changed;
+  }
+
+  std::size_t bytes_to_come() const {
+    if (prologue_done) return 0;
+    std::size_t bytes = memory.persistent_bytes + (workspace->used() ? 0 : memory.arena_bytes);
+    for (const Type& type : output_types) bytes += type.bytes();
+    return bytes;
+  }
+
+  void run() {
+    arena.move_to(workspace->raw());
+    workspace->use();
     const auto prologue = static_cast<std::size_t>(schedule.prologue);
-    if (any_changed || !prologue_done) {
+    if (refresh()) {
       for (std::size_t s = 0; s < prologue; ++s) {
         bool needed = !prologue_done;
         for (std::size_t i = 0; i < slots.size(); ++i) needed = needed || (changed[i] && memory.prologue[s][i]);
@@ -251,6 +264,7 @@ void Workspace::reserve(std::size_t bytes) {
   memory_.reset();
   memory_ = backend_.allocate(bytes);
   bytes_ = bytes;
+  used_ = false;
 }
 
 Executable::Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace)
@@ -288,6 +302,9 @@ void Executable::run_raw(std::span<const void* const> inputs, std::span<void* co
   for (std::size_t i = 0; i < outputs.size(); ++i) self.outputs[i].move_to(outputs[i]);
   self.run();
 }
+
+void Executable::prepare() { implementation_->refresh(); }
+std::size_t Executable::bytes_to_come() const { return implementation_->bytes_to_come(); }
 
 const Types& Executable::input_types() const { return implementation_->input_types; }
 const Types& Executable::output_types() const { return implementation_->output_types; }

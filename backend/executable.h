@@ -52,11 +52,15 @@ class Workspace {
   void reserve(std::size_t bytes);
   void* raw() const { return memory_.get(); }  // changes when it grows
   std::size_t bytes() const { return bytes_; }
+  // Until a run uses it, the system has only promised it.
+  void use() { used_ = true; }
+  bool used() const { return used_; }
 
  private:
   const Backend& backend_;
   std::shared_ptr<std::byte[]> memory_;
   std::size_t bytes_ = 0;
+  bool used_ = false;
 };
 
 // A graph compiled by a backend for fixed shapes. Running it reads the inputs and variables, computes, and gives
@@ -77,6 +81,12 @@ class Executable {
   std::vector<Tensor> run(std::span<const Tensor> inputs = {});
   // The same on raw memory in plain layout, for kernels that hold graphs (scan).
   void run_raw(std::span<const void* const> inputs, std::span<void* const> outputs);
+
+  // Brings the variables to where the first run would: into the layouts that the kernels want.
+  void prepare();
+  // What the next run takes beyond what the process holds already, when it follows prepare(): the arena, what the
+  // prologue computes, the results. 0 where there was a run.
+  std::size_t bytes_to_come() const;
 
   const Types& input_types() const;
   const Types& output_types() const;

@@ -1,5 +1,3 @@
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -7,6 +5,7 @@
 #include "api/dtype_policy.h"
 #include "api/inspect/benchmark.h"
 #include "api/save.h"
+#include "backend/core/memory.h"
 #include "backend/core/parallel.h"
 #include "cli/models.h"
 #include "cli/verbs.h"
@@ -56,13 +55,6 @@ Subject subject_of(const BenchArguments& arguments) {
   subject.model = with_dtype(subject.model, {arguments.dtype});
   subject.model.set_device(device);
   return subject;
-}
-
-// Peak resident memory of this process, in bytes.
-double peak_memory() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024;
 }
 
 double mebibytes(double bytes) { return bytes / (1 << 20); }
@@ -170,7 +162,7 @@ Tree tree_of(const ProfileReport& report, std::int64_t runs) {
 
 // Before the first step, so that it is seen also when that fails.
 void print_plan(const BenchArguments& arguments, const Subject& subject, const Benchmark& benchmark) {
-  const Benchmark::Memory& memory = benchmark.memory();
+  const StepMemory& memory = benchmark.memory();
   fmt::print("{}, {}, batch of {}, {}, on {}, {} thread{}\n", subject.name,
              arguments.training ? "training" : "prediction", arguments.batch, dtype_policies(subject.model),
              subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
@@ -178,6 +170,8 @@ void print_plan(const BenchArguments& arguments, const Subject& subject, const B
       "{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f},\n{:10}constants {:.1f}, batch {:.1f}\n",
       "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
       mebibytes(memory.optimizer), "", mebibytes(memory.persistent), mebibytes(memory.batch));
+  fmt::print("{:<10}{:.0f} MB resident at most: {:.0f} now, with code and libraries, {:.0f} with the first step\n", "expected",
+             mebibytes(memory.expected()), mebibytes(memory.process), mebibytes(memory.to_come));
   if (arguments.verbose) {
     const ExecutableStatistics& statistics = benchmark.statistics();
     fmt::print(
@@ -190,7 +184,7 @@ void print_plan(const BenchArguments& arguments, const Subject& subject, const B
 }
 
 void print_times(const BenchArguments& arguments, const Benchmark& benchmark, const Benchmark::Times& times,
-                 double peak) {
+                 std::size_t peak) {
   const double median = times.quantile(0.5);
   fmt::print("{:<10}{:.1f} ms, first step {:.1f} ms\n", "compiled", benchmark.compile_seconds() * 1e3,
              times.first * 1e3);
@@ -202,8 +196,8 @@ void print_times(const BenchArguments& arguments, const Benchmark& benchmark, co
 }
 
 Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benchmark& benchmark,
-             const Benchmark::Times& times, double peak) {
-  const Benchmark::Memory& memory = benchmark.memory();
+             const Benchmark::Times& times, std::size_t peak) {
+  const StepMemory& memory = benchmark.memory();
   const ExecutableStatistics& statistics = benchmark.statistics();
   const double median = times.quantile(0.5);
   Tree tree;
@@ -224,6 +218,7 @@ Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benc
   tree.set("compile_ms", rounded(benchmark.compile_seconds() * 1e3));
   tree.set("first_ms", rounded(times.first * 1e3));
   tree.set("rss_mb", static_cast<std::int64_t>(mebibytes(peak)));
+  tree.set("expected_mb", rounded(mebibytes(memory.expected())));
   tree.set("planned_mb", rounded(mebibytes(memory.total())));
   tree.set("arena_mb", rounded(mebibytes(memory.arena)));
   tree.set("variables_mb", rounded(mebibytes(memory.variables)));
@@ -270,7 +265,7 @@ int bench(const BenchArguments& arguments) {
   Benchmark benchmark(subject.model, {.training = arguments.training, .batch_size = arguments.batch});
   if (!arguments.json) print_plan(arguments, subject, benchmark);
   const Benchmark::Times times = benchmark.measure(arguments.seconds);
-  const double peak = peak_memory();
+  const std::size_t peak = peak_resident_memory();
   if (!arguments.json) print_times(arguments, benchmark, times, peak);
   Tree report = arguments.json ? tree_of(arguments, subject, benchmark, times, peak) : Tree();
   if (arguments.profile || arguments.trace) {

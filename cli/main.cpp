@@ -23,7 +23,7 @@ void add_allow_lua(CLI::App& verb) {
 }
 
 void add_threads(CLI::App& verb, int& threads) {
-  verb.add_option("--threads", threads, "threads of kernels (default: all cores)")->type_name("N")->check(CLI::Range(1, 4096));
+  verb.add_option("--threads", threads, "threads of kernels (default: OMP_NUM_THREADS, or all cores)")->type_name("N")->check(CLI::Range(1, 4096));
 }
 
 void add_run_options(CLI::App& verb, RunArguments& arguments) {

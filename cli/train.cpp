@@ -24,6 +24,12 @@ class RunListener final : public ProgressListener {
  public:
   RunListener(const RunFolder& folder, bool quiet) : folder_(folder), quiet_(quiet), display_(STDOUT_FILENO) {}
 
+  void on_compiled(const StepMemory& memory) override {
+    memory_ = memory;
+    if (!quiet_)
+      display_.say(fmt::format("a step takes {} MB, the process about {} MB", memory.total() >> 20, memory.expected() >> 20));
+  }
+
   void on_begin(const Sweep& pass) override {
     if (pass.kind != Sweep::Kind::train) return;
     pass_ = pass;
@@ -58,6 +64,8 @@ class RunListener final : public ProgressListener {
     for (const History::Epoch& epoch : history.epochs) epochs_.emplace_back(epoch.epoch, epoch.logs);
   }
 
+  const std::optional<StepMemory>& memory() const { return memory_; }  // none: no step was done
+
  private:
   Progress progress(std::int64_t batches, std::int64_t samples, const Logs& logs) const {
     Progress state;
@@ -73,17 +81,22 @@ class RunListener final : public ProgressListener {
 
   const RunFolder& folder_;
   bool quiet_;
+  std::optional<StepMemory> memory_;
   ProgressDisplay display_;
   Sweep pass_;
   Clock::time_point began_, last_drawn_;
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
 
-Tree json_report(const RunFolder& folder, const History& history) {
+Tree json_report(const RunFolder& folder, const History& history, const std::optional<StepMemory>& memory) {
   Tree report, epochs = Tree::sequence();
   report.set("run", folder.path().string());
   report.set("model", folder.model().string());
   report.set("stopped", history.stopped.empty() ? Tree() : Tree(history.stopped));
+  if (memory) {
+    report.set("planned_mb", static_cast<std::int64_t>(memory->total() >> 20));
+    report.set("expected_mb", static_cast<std::int64_t>(memory->expected() >> 20));
+  }
   for (const History::Epoch& epoch : history.epochs) {
     Tree entry;
     entry.set("epoch", epoch.epoch + 1);
@@ -135,7 +148,7 @@ int train(const TrainArguments& arguments) {
   }();
   model.save(folder.model());
   if (arguments.json) {
-    std::puts(write_json(json_report(folder, history), 2).c_str());
+    std::puts(write_json(json_report(folder, history, listener.memory()), 2).c_str());
   } else if (history.interrupted) {
     // The resolved configuration holds the overrides and the folder too.
     say(stdout, fmt::format("stopped; to go on: nacre train {} --resume", folder.config().string()));

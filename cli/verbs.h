@@ -13,7 +13,7 @@ namespace nacre::cli {
 
 struct RunArguments {
   std::string device;  // "" takes what the configuration says, else cpu
-  int threads = 0;     // 0: all cores
+  int threads = 0;     // 0: the default
 };
 
 struct TrainArguments : RunArguments {
@@ -73,7 +73,7 @@ struct ConvertArguments {
 int convert(const ConvertArguments& arguments);
 
 struct LuaArguments {
-  int threads = 0;                 // 0: all cores
+  int threads = 0;                 // 0: the default
   std::string script;              // "" and "-" are standard input
   std::vector<std::string> words;  // the script's own arguments
 };

@@ -66,23 +66,49 @@ std::string joined(std::string_view parent, std::string_view child) {
   return path;
 }
 
+namespace {
+
+// The object of that name in a group; an empty handle when there is none.
+Handle step_into(const OpenFile& file, hid_t group, const std::string& name, const std::string& reached) {
+  const htri_t exists = H5Lexists(group, name.c_str(), H5P_DEFAULT);
+  if (exists < 0) throw damaged(file, reached, "read");
+  if (exists == 0) return {};
+  const std::string path = joined(reached, name);
+  H5L_info_t link{};
+  if (H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) < 0) throw damaged(file, path, "read");
+  if (link.type != H5L_TYPE_HARD)
+    throw error_in(file, path, fmt::format("it is {} link, which is not followed", link.type == H5L_TYPE_SOFT ? "a soft" : "an external"))
+        .hint("store the object itself at this place");
+  Handle next(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
+  if (!next) throw damaged(file, path, "opened");
+  return next;
+}
+
+Handle shared(const Handle& object) {
+  H5Iinc_ref(object.get());
+  return Handle(object.get(), H5Oclose);
+}
+
+constexpr std::size_t longest_trail = 64;  // objects that stay open
+
+}  // namespace
+
 Handle find_object(const OpenFile& file, std::string_view path) {
-  Handle object = open_root(file);
+  const std::vector<std::string> parts = parts_of(path);
+  auto& trail = file.trail;
+  std::size_t known = 0;
+  while (known < parts.size() && known < trail.size() && trail[known].first == parts[known]) ++known;
+  trail.resize(known);
+  Handle object = known ? shared(trail.back().second) : open_root(file);
   std::string reached = "/";
-  for (const std::string& part : parts_of(path)) {
-    if (H5Iget_type(object.get()) != H5I_GROUP || part == ".") return {};
-    const htri_t exists = H5Lexists(object.get(), part.c_str(), H5P_DEFAULT);
-    if (exists < 0) throw damaged(file, reached, "read");
-    if (exists == 0) return {};
-    reached = joined(reached, part);
-    H5L_info_t link{};
-    if (H5Lget_info(object.get(), part.c_str(), &link, H5P_DEFAULT) < 0) throw damaged(file, reached, "read");
-    if (link.type != H5L_TYPE_HARD)
-      throw error_in(file, reached, fmt::format("it is {} link, which is not followed", link.type == H5L_TYPE_SOFT ? "a soft" : "an external"))
-          .hint("store the object itself at this place");
-    Handle next(H5Oopen(object.get(), part.c_str(), H5P_DEFAULT), H5Oclose);
-    if (!next) throw damaged(file, reached, "opened");
-    object = std::move(next);
+  for (std::size_t i = 0; i < known; ++i) reached = joined(reached, parts[i]);
+  for (std::size_t i = known; i < parts.size(); ++i) {
+    if (H5Iget_type(object.get()) != H5I_GROUP || parts[i] == ".") return {};
+    object = step_into(file, object.get(), parts[i], reached);
+    if (!object) return {};
+    reached = joined(reached, parts[i]);
+    // What is written to may change below its way.
+    if (file.heap && trail.size() == i && i < longest_trail) trail.emplace_back(parts[i], shared(object));
   }
   return object;
 }

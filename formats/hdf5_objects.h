@@ -78,10 +78,14 @@ struct OpenFile {
   std::unique_ptr<HeapChecker> heap; // when reading
   // By dataset: chunks that check_chunks has found sound; under the lock of a Session.
   mutable std::unordered_map<std::string, std::unordered_set<std::uint64_t>> sound_chunks;
+  // When reading: the objects on the way that find_object went last, below the root, by name. The next way mostly begins
+  // like it, and each step of it is slow.
+  mutable std::vector<std::pair<std::string, Handle>> trail;
   hid_t id = H5I_INVALID_HID;
 
   ~OpenFile() {
     const Session session;
+    trail.clear();
     if (id >= 0) H5Fclose(id);
   }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "backend/core/parallel.h"
 #include "backend/executable.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/passes/pipeline.h"
@@ -54,7 +55,7 @@ class Augmented final : public Changed {
     std::vector<Tensor> values{Tensor::scalar(batch.step), batch.inputs[0]};
     if (mixes_) values.push_back(batch.targets[0]);
     const std::lock_guard lock(mutex_);
-    std::unique_ptr<Executable>& executable = programs_[batch.size];
+    std::unique_ptr<Executable>& executable = programs_[{batch.size, threads()}];
     if (!executable) executable = program(batch.size);
     std::vector<Tensor> results = executable->run(values);
     batch.inputs[0] = std::move(results[0]);
@@ -87,7 +88,8 @@ class Augmented final : public Changed {
   std::uint64_t seed_;
   bool mixes_ = false;
   mutable std::mutex mutex_;
-  mutable std::map<std::int64_t, std::unique_ptr<Executable>> programs_;  // by size of the batch
+  // By size of the batch and number of threads, which is another when batches are read ahead.
+  mutable std::map<std::pair<std::int64_t, int>, std::unique_ptr<Executable>> programs_;
 };
 
 class OneHot final : public Changed {

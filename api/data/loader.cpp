@@ -7,6 +7,7 @@
 #include <numeric>
 #include <thread>
 
+#include "backend/core/lone_thread.h"
 #include "backend/core/random.h"
 
 namespace nacre {
@@ -51,6 +52,7 @@ struct Loader::Implementation {
   }
 
   void read_ahead() {
+    const LoneThread beside_the_step;
     std::unique_lock lock(mutex);
     std::uint64_t walking = 0;
     std::vector<std::int64_t> present;

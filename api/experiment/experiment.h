@@ -104,7 +104,7 @@ struct ExperimentConfig {
     field("name", &ExperimentConfig::name, "of the experiment and its model; default: the file's name");
     field("seed", &ExperimentConfig::seed, "of everything random", at_least(0));
     field("device", &ExperimentConfig::device, "where it is computed", one_of({"cpu", "gpu", "reference"}));
-    field("threads", &ExperimentConfig::threads, "of kernels; default: all cores", at_least(1));
+    field("threads", &ExperimentConfig::threads, "of kernels; default: OMP_NUM_THREADS, or all cores", at_least(1));
     field("variables", &ExperimentConfig::variables, "names for expressions: ${width}");
     field("model", &ExperimentConfig::model, "the network", required());
     field("data", &ExperimentConfig::data, "what it learns from");

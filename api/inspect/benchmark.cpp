@@ -11,18 +11,6 @@ namespace nacre {
 
 namespace {
 
-std::size_t bytes_of(const std::vector<Tensor>& tensors) {
-  std::size_t bytes = 0;
-  for (const Tensor& tensor : tensors) bytes += tensor.bytes();
-  return bytes;
-}
-
-std::size_t bytes_of(const Types& types) {
-  std::size_t bytes = 0;
-  for (const Type& type : types) bytes += type.bytes();
-  return bytes;
-}
-
 constexpr std::size_t fewest_steps = 5;
 
 }  // namespace
@@ -39,16 +27,12 @@ Benchmark::Benchmark(Model model, const BenchmarkOptions& options)
   model_.initialize(0);
   const double begin = now();
   executable_ = (training_ ? trainer.training_step(batch_) : trainer.prediction_step(batch_)).device();
-  compile_seconds_ = now() - begin;
   if (!executable_) throw Error("nothing of the model '{}' runs on a device", model_.name()).usage();
-  const ExecutableStatistics& statistics = executable_->statistics();
-  memory_.arena = statistics.arena_bytes;
-  memory_.persistent = statistics.persistent_bytes;
-  for (const Weight& weight : model_.weights()) memory_.variables += weight.variable->type().bytes();
-  if (training_)
-    for (const VariableRef& variable : trainer.optimizer().variables()) memory_.optimizer += variable->type().bytes();
-  memory_.batch = bytes_of(batch_.inputs) + bytes_of(executable_->output_types());
-  if (training_) memory_.batch += bytes_of(batch_.targets);
+  executable_->prepare();
+  compile_seconds_ = now() - begin;
+  memory_ = step_memory(*executable_, model_.graph(), training_ ? &trainer.optimizer() : nullptr,
+                        training_ ? std::initializer_list<const std::vector<Tensor>*>{&batch_.inputs, &batch_.targets}
+                                  : std::initializer_list<const std::vector<Tensor>*>{&batch_.inputs});
 }
 
 void Benchmark::step() {

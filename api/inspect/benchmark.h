@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/model.h"
+#include "api/train/step_memory.h"
 
 namespace nacre {
 
@@ -13,15 +14,6 @@ struct BenchmarkOptions {
 // Not synchronised.
 class Benchmark {
  public:
-  // Bytes before the first step.
-  struct Memory {
-    std::size_t arena = 0;       // intermediates and scratch
-    std::size_t variables = 0;   // weights and moving statistics
-    std::size_t optimizer = 0;   // its state
-    std::size_t persistent = 0;  // constants, and what is computed once from the weights
-    std::size_t batch = 0;       // inputs, targets and results
-    std::size_t total() const { return arena + variables + optimizer + persistent + batch; }
-  };
   struct Times {
     double first = 0;                     // seconds of the first step
     std::vector<double> steps;            // of those after the warm-up, ascending
@@ -32,7 +24,7 @@ class Benchmark {
   Benchmark(Model model, const BenchmarkOptions& options);
 
   double compile_seconds() const { return compile_seconds_; }
-  const Memory& memory() const { return memory_; }
+  const StepMemory& memory() const { return memory_; }
   const ExecutableStatistics& statistics() const { return executable_->statistics(); }
   // Steps for so many seconds, at least five; three before them warm up.
   Times measure(double seconds);
@@ -51,7 +43,7 @@ class Benchmark {
   Batch batch_;
   Executable* executable_ = nullptr;
   double compile_seconds_ = 0;
-  Memory memory_;
+  StepMemory memory_;
 };
 
 // The profile as a Chrome trace (JSON; https://ui.perfetto.dev shows it). Times in it are microseconds.

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "formats/file.h"
+#include "formats/shared_library.h"
 
 namespace nacre {
 
@@ -59,43 +60,78 @@ std::vector<double> ticks(const Range& range, int wanted, double smallest) {
   return result;
 }
 
+// The functions of Cairo, which is loaded when the first curve is drawn.
+struct Cairo {
+  SharedLibrary library{"curves cannot be drawn", {"libcairo.so.2", "libcairo.2.dylib"}};
+  decltype(&cairo_arc) arc = library["cairo_arc"];
+  decltype(&cairo_create) create = library["cairo_create"];
+  decltype(&cairo_destroy) destroy = library["cairo_destroy"];
+  decltype(&cairo_fill) fill = library["cairo_fill"];
+  decltype(&cairo_image_surface_create) image_surface_create = library["cairo_image_surface_create"];
+  decltype(&cairo_line_to) line_to = library["cairo_line_to"];
+  decltype(&cairo_move_to) move_to = library["cairo_move_to"];
+  decltype(&cairo_rectangle) rectangle = library["cairo_rectangle"];
+  decltype(&cairo_restore) restore = library["cairo_restore"];
+  decltype(&cairo_save) save = library["cairo_save"];
+  decltype(&cairo_scale) scale = library["cairo_scale"];
+  decltype(&cairo_select_font_face) select_font_face = library["cairo_select_font_face"];
+  decltype(&cairo_set_font_size) set_font_size = library["cairo_set_font_size"];
+  decltype(&cairo_set_line_join) set_line_join = library["cairo_set_line_join"];
+  decltype(&cairo_set_line_width) set_line_width = library["cairo_set_line_width"];
+  decltype(&cairo_set_source_rgb) set_source_rgb = library["cairo_set_source_rgb"];
+  decltype(&cairo_show_text) show_text = library["cairo_show_text"];
+  decltype(&cairo_status_to_string) status_to_string = library["cairo_status_to_string"];
+  decltype(&cairo_stroke) stroke = library["cairo_stroke"];
+  decltype(&cairo_surface_destroy) surface_destroy = library["cairo_surface_destroy"];
+  decltype(&cairo_surface_finish) surface_finish = library["cairo_surface_finish"];
+  decltype(&cairo_surface_status) surface_status = library["cairo_surface_status"];
+  decltype(&cairo_surface_write_to_png_stream) surface_write_to_png_stream = library["cairo_surface_write_to_png_stream"];
+  decltype(&cairo_svg_surface_create_for_stream) svg_surface_create_for_stream = library["cairo_svg_surface_create_for_stream"];
+  decltype(&cairo_text_extents) text_extents = library["cairo_text_extents"];
+  decltype(&cairo_translate) translate = library["cairo_translate"];
+};
+const Cairo& cairo() {
+  static const Cairo loaded;
+  return loaded;
+}
+
 class Painter {
  public:
   explicit Painter(cairo_t* context) : context_(context) {
-    cairo_select_font_face(context_, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo().select_font_face(context_, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
   }
 
   void sheet(const std::vector<Panel>& panels, const std::string& title, double width, double height) {
-    cairo_set_source_rgb(context_, 1, 1, 1);
-    cairo_rectangle(context_, 0, 0, width, height);
-    cairo_fill(context_);
+    cairo().set_source_rgb(context_, 1, 1, 1);
+    cairo().rectangle(context_, 0, 0, width, height);
+    cairo().fill(context_);
     ink(0.1);
     text(title, width / 2, 28, 17, 0.5);
     for (std::size_t i = 0; i < panels.size(); ++i) {
-      cairo_save(context_);
-      cairo_translate(context_, static_cast<double>(i % 2) * panel_width, title_height + static_cast<double>(i / 2) * panel_height);
+      cairo().save(context_);
+      cairo().translate(context_, static_cast<double>(i % 2) * panel_width, title_height + static_cast<double>(i / 2) * panel_height);
       panel(panels[i]);
-      cairo_restore(context_);
+      cairo().restore(context_);
     }
   }
 
  private:
-  void ink(double grey) { cairo_set_source_rgb(context_, grey, grey, grey); }
+  void ink(double grey) { cairo().set_source_rgb(context_, grey, grey, grey); }
 
   // `anchor`: 0 begins at x, 0.5 is centred on it, 1 ends there.
   void text(const std::string& words, double x, double y, double size, double anchor) {
-    cairo_set_font_size(context_, size);
+    cairo().set_font_size(context_, size);
     cairo_text_extents_t extents;
-    cairo_text_extents(context_, words.c_str(), &extents);
-    cairo_move_to(context_, x - anchor * extents.x_advance, y);
-    cairo_show_text(context_, words.c_str());
+    cairo().text_extents(context_, words.c_str(), &extents);
+    cairo().move_to(context_, x - anchor * extents.x_advance, y);
+    cairo().show_text(context_, words.c_str());
   }
 
   void line(double x1, double y1, double x2, double y2, double width) {
-    cairo_set_line_width(context_, width);
-    cairo_move_to(context_, x1, y1);
-    cairo_line_to(context_, x2, y2);
-    cairo_stroke(context_);
+    cairo().set_line_width(context_, width);
+    cairo().move_to(context_, x1, y1);
+    cairo().line_to(context_, x2, y2);
+    cairo().stroke(context_);
   }
 
   void panel(const Panel& panel) {
@@ -131,12 +167,12 @@ class Painter {
     for (std::size_t index = panel.curves.size(); index-- > 0;) {
       const Curve& curve = panel.curves[index];
       const Color color = palette[index % palette.size()];
-      cairo_set_source_rgb(context_, color.red, color.green, color.blue);
+      cairo().set_source_rgb(context_, color.red, color.green, color.blue);
       draw(curve, to_x, to_y);
       if (curve.name.empty()) continue;
-      cairo_set_font_size(context_, 11);
+      cairo().set_font_size(context_, 11);
       cairo_text_extents_t extents;
-      cairo_text_extents(context_, curve.name.c_str(), &extents);
+      cairo().text_extents(context_, curve.name.c_str(), &extents);
       text(curve.name, legend, top - 12, 11, 1);
       legend -= extents.x_advance + 24;
       line(legend, top - 16, legend + 18, top - 16, 2.2);
@@ -152,18 +188,18 @@ class Painter {
         down = false;
         continue;
       }
-      if (down) cairo_line_to(context_, to_x(curve.x[i]), to_y(curve.y[i]));
-      else cairo_move_to(context_, to_x(curve.x[i]), to_y(curve.y[i]));
+      if (down) cairo().line_to(context_, to_x(curve.x[i]), to_y(curve.y[i]));
+      else cairo().move_to(context_, to_x(curve.x[i]), to_y(curve.y[i]));
       down = true;
     }
-    cairo_set_line_width(context_, 2);
-    cairo_set_line_join(context_, CAIRO_LINE_JOIN_ROUND);
-    cairo_stroke(context_);
+    cairo().set_line_width(context_, 2);
+    cairo().set_line_join(context_, CAIRO_LINE_JOIN_ROUND);
+    cairo().stroke(context_);
     if (curve.x.size() > 40) return;
     for (std::size_t i = 0; i < curve.x.size(); ++i)
       if (std::isfinite(curve.y[i])) {
-        cairo_arc(context_, to_x(curve.x[i]), to_y(curve.y[i]), 2.6, 0, 6.2832);
-        cairo_fill(context_);
+        cairo().arc(context_, to_x(curve.x[i]), to_y(curve.y[i]), 2.6, 0, 6.2832);
+        cairo().fill(context_);
       }
   }
 
@@ -179,7 +215,7 @@ cairo_status_t append_bytes(void* closure, const unsigned char* bytes, unsigned 
 
 void check(cairo_status_t status, const std::filesystem::path& path) {
   if (status != CAIRO_STATUS_SUCCESS)
-    throw Error("the curves could not be drawn: {}", cairo_status_to_string(status)).at({path.string(), 0, 0});
+    throw Error("the curves could not be drawn: {}", cairo().status_to_string(status)).at({path.string(), 0, 0});
 }
 
 struct Size {
@@ -192,8 +228,8 @@ Size size_of_sheet(const std::vector<Panel>& panels) {
 
 // Paints on a surface, which is finished then, so that all its bytes have been given.
 void paint(const Surface& surface, const std::vector<Panel>& panels, const std::string& title, Size size, double scale) {
-  const std::unique_ptr<cairo_t, decltype(&cairo_destroy)> context(cairo_create(surface.get()), cairo_destroy);
-  cairo_scale(context.get(), scale, scale);
+  const std::unique_ptr<cairo_t, decltype(&cairo_destroy)> context(cairo().create(surface.get()), cairo().destroy);
+  cairo().scale(context.get(), scale, scale);
   Painter(context.get()).sheet(panels, title, size.width, size.height);
 }
 
@@ -203,10 +239,10 @@ void plot_svg(const std::vector<Panel>& panels, const std::string& title, const 
   const Size size = size_of_sheet(panels);
   std::string bytes;
   {
-    const Surface surface(cairo_svg_surface_create_for_stream(append_bytes, &bytes, size.width, size.height), cairo_surface_destroy);
+    const Surface surface(cairo().svg_surface_create_for_stream(append_bytes, &bytes, size.width, size.height), cairo().surface_destroy);
     paint(surface, panels, title, size, 1);
-    cairo_surface_finish(surface.get());
-    check(cairo_surface_status(surface.get()), path);
+    cairo().surface_finish(surface.get());
+    check(cairo().surface_status(surface.get()), path);
   }
   write_file_atomically(path, bytes);
 }
@@ -214,12 +250,12 @@ void plot_svg(const std::vector<Panel>& panels, const std::string& title, const 
 void plot_png(const std::vector<Panel>& panels, const std::string& title, const std::filesystem::path& path) {
   constexpr double scale = 1.5;  // sharp enough on dense screens
   const Size size = size_of_sheet(panels);
-  const Surface surface(cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(size.width * scale),
+  const Surface surface(cairo().image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(size.width * scale),
                                                    static_cast<int>(size.height * scale)),
-                        cairo_surface_destroy);
+                        cairo().surface_destroy);
   paint(surface, panels, title, size, scale);
   std::string bytes;
-  check(cairo_surface_write_to_png_stream(surface.get(), append_bytes, &bytes), path);
+  check(cairo().surface_write_to_png_stream(surface.get(), append_bytes, &bytes), path);
   write_file_atomically(path, bytes);
 }
 

@@ -112,6 +112,7 @@ void FitRun::run_batches(const Sweep& sweep) {
       restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
       resumed_metrics_.clear();
     }
+    if (!std::exchange(told_memory_, true)) tell_memory(feed);
     const double loss = trainer_.steps_->train(*trainer_.objective_, trainer_.optimizer(), feed);
     samples += feed.size;
     feed = {};
@@ -125,6 +126,11 @@ void FitRun::run_batches(const Sweep& sweep) {
     if (shown) listener_.on_batch(position_.batch, samples, logs);
   }
   position_.epoch_logs = trainer_.objective_->logs();
+}
+
+void FitRun::tell_memory(const Feed& feed) {
+  Executable* const step = trainer_.steps_->training(*trainer_.objective_, trainer_.optimizer(), feed).device();
+  if (step) listener_.on_compiled(step_memory(*step, trainer_.model(), &trainer_.optimizer(), {&feed.inputs, &feed.targets, &feed.weights}));
 }
 
 bool FitRun::validate(Logs& logs) {

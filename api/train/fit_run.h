@@ -34,6 +34,7 @@ class FitRun final : public TrainingControl {
   void restore(const std::filesystem::path& path);
   void run_epoch();
   void run_batches(const Sweep& sweep);
+  void tell_memory(const Feed& feed);  // of the step for such batches
   bool validate(Logs& logs);  // false: interrupted
   void write_checkpoint();                                   // where the options say
   void write_checkpoint(const std::filesystem::path& path);
@@ -51,7 +52,7 @@ class FitRun final : public TrainingControl {
   DatasetRef train_, validation_;
   std::optional<Feeder> train_feeder_, validation_feeder_;
   std::optional<Loader> train_loader_, validation_loader_;
-  bool reads_batch_logs_ = false;
+  bool reads_batch_logs_ = false, told_memory_ = false;
 
   TrainingPosition position_;  // where training stands
   std::vector<Tensor> resumed_metrics_;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "api/train/history.h"
+#include "api/train/step_memory.h"
 
 namespace nacre {
 
@@ -23,6 +24,7 @@ class ProgressListener {
  public:
   virtual ~ProgressListener() = default;
   virtual void on_resume(const History&) {}  // what the run had done before it was broken
+  virtual void on_compiled(const StepMemory&) {}   // before the first step of a training
   virtual void on_begin(const Sweep&) {}
   // Whether on_batch shall be called now: reading metrics costs time, so a bar says yes a few times per second.
   virtual bool wants_batch(std::int64_t /*batches_done*/) { return false; }

@@ -19,6 +19,8 @@ endif()
 nacre_need(fmt "fmt" libfmt-dev)
 if(NOT CMAKE_FIND_PACKAGE_NAME)  # headers that building nacre needs, not using it
   nacre_need(eigen "eigen3" libeigen3-dev)
+  nacre_need(cairo "cairo" libcairo2-dev)  # this library and the next are loaded when they are needed
+  nacre_need(curl "libcurl" libcurl4-openssl-dev)
 endif()
 nacre_need(yaml "yaml-cpp" libyaml-cpp-dev)
 nacre_need(hdf5 "hdf5-serial;hdf5" libhdf5-dev)
@@ -27,7 +29,6 @@ nacre_need(zip "libzip" libzip-dev)
 nacre_need(jpeg "libjpeg" libjpeg-dev)
 nacre_need(png "libpng" libpng-dev)
 nacre_need(lua "lua5.4;lua-5.4" liblua5.4-dev)
-nacre_need(cairo "cairo" libcairo2-dev)
 find_path(NACRE_FARMHASH_HEADERS farmhash.h)  # it has no pkg-config file
 find_library(NACRE_FARMHASH_LIBRARY farmhash)
 mark_as_advanced(NACRE_FARMHASH_HEADERS NACRE_FARMHASH_LIBRARY)
@@ -38,7 +39,6 @@ elseif(NOT TARGET FarmHash::farmhash)
   set_target_properties(FarmHash::farmhash PROPERTIES IMPORTED_LOCATION "${NACRE_FARMHASH_LIBRARY}"
     INTERFACE_INCLUDE_DIRECTORIES "${NACRE_FARMHASH_HEADERS}")
 endif()
-nacre_need(curl "libcurl" libcurl4-openssl-dev)
 nacre_need(pcre "libpcre2-8" libpcre2-dev)
 
 if(nacre_missing)

@@ -11,6 +11,15 @@ BackendResidence::BackendResidence(Type type, Layout layout, const Backend& back
       updated_(updated),
       buffer_(backend.allocate(layout_.bytes(type_))) {}
 
+BackendResidence::BackendResidence(Type type, const Backend& backend, bool updated)
+    : type_(std::move(type)), layout_(Layout::plain()), backend_(backend), updated_(updated) {}
+
+void BackendResidence::take(Tensor plain) {
+  auto held = std::make_shared<Tensor>(std::move(plain));
+  auto* const bytes = static_cast<std::byte*>(held->raw_writable());
+  buffer_ = std::shared_ptr<std::byte[]>(std::move(held), bytes);
+}
+
 Tensor BackendResidence::read() const {
   Tensor plain = Tensor::uninitialised(type_);
   reorder(layout_, Layout::plain(), buffer_.get(), plain.raw_writable());

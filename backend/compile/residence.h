@@ -10,6 +10,9 @@ class BackendResidence final : public Residence {
   // A buffer of undefined contents. `updated` says that the executable which settles it also updates the variable:
   // its choice of the layout stands above that of executables that only read.
   BackendResidence(Type type, Layout layout, const Backend& backend, bool updated);
+  // In plain layout and without a buffer, until it takes a tensor's.
+  BackendResidence(Type type, const Backend& backend, bool updated);
+  void take(Tensor plain);
 
   Tensor read() const override;
   void write(const Tensor& plain);

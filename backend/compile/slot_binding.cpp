@@ -19,7 +19,21 @@ bool SlotBinding::refresh() {
   return true;
 }
 
+// The host tensor of the variable becomes its residence, where it lies as the kernels want it.
+bool SlotBinding::adopt_host() {
+  if (buffer_ || !layout_.is_plain() || !backend_.shares_host_memory() || variable_->residence() || !variable_->has_value())
+    return false;
+  Tensor plain = variable_->value();
+  if (reinterpret_cast<std::uintptr_t>(plain.raw()) % buffer_alignment) return false;  // in foreign memory
+  buffer_ = std::make_shared<BackendResidence>(variable_->type(), backend_, updated_);
+  variable_->settle(buffer_);  // which lets go of the tensor, so that it is copied only when others hold it
+  buffer_->take(std::move(plain));
+  own_bytes_ = layout_.bytes(variable_->type());
+  return true;
+}
+
 void SlotBinding::load() {
+  if (adopt_host()) return;
   const auto present = residence_on(backend_, *variable_);
   // A buffer that other executables adopted from this one is theirs too: they see the new version and follow.
   if (!buffer_) {

@@ -20,6 +20,7 @@ class SlotBinding {
   std::size_t own_bytes() const { return own_bytes_; }  // of buffers that this executable laid out
 
  private:
+  bool adopt_host();
   void load();
 
   VariableRef variable_;

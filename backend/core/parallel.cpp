@@ -1,13 +1,16 @@
 #include "backend/core/parallel.h"
 
 #include <atomic>
-#include <thread>
+
+#include "backend/core/lone_thread.h"
+#include "backend/core/processors.h"
 
 namespace nacre {
 
 namespace {
 constinit std::atomic<int> chosen{0};
-}
+constinit thread_local bool lone = false;
+}  // namespace
 
 void set_threads(int count) {
   chosen = std::max(count, 0);
@@ -17,12 +20,13 @@ void set_threads(int count) {
 }
 
 int threads() {
+  if (lone) return 1;
   if (const int count = chosen.load(std::memory_order_relaxed)) return count;
-#ifdef _OPENMP
-  return omp_get_num_procs();
-#else
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-#endif
+  static const int usual = default_threads();
+  return usual;
 }
+
+LoneThread::LoneThread() : before_(lone) { lone = true; }
+LoneThread::~LoneThread() { lone = before_; }
 
 }  // namespace nacre

@@ -11,7 +11,7 @@
 
 namespace nacre {
 
-// The number of threads that kernels use; 0 restores the default (all cores). Set it before compiling graphs.
+// The number of threads that kernels use; 0 restores the default (core/processors.h). Set it before compiling graphs.
 void set_threads(int count);
 int threads();
 

@@ -1,6 +1,7 @@
 #include "backend/onednn/engine.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 
 #include "backend/core/parallel.h"
@@ -16,10 +17,20 @@ void announce_threads() {
 #endif
 }
 
+// The library keeps what it has compiled for the next primitive of the same shapes. Executables hold theirs, so its 1024
+// places of old would only keep the code of shapes that are gone: one graph has fewer than these that differ.
+constexpr int kept_primitives = 256;
+
+dnnl::engine make_engine() {
+  if (!std::getenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY") && !std::getenv("DNNL_PRIMITIVE_CACHE_CAPACITY"))
+    dnnl::set_primitive_cache_capacity(kept_primitives);
+  return {dnnl::engine::kind::cpu, 0};
+}
+
 }  // namespace
 
 const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  static const dnnl::engine cpu = make_engine();
   announce_threads();
   return cpu;
 }

@@ -375,6 +375,47 @@ TEST(ExecutableLayouts, ReadersFollowTheStepThatUpdates) {
   EXPECT_EQ(numbers(reader.run()[0]), (Numbers{4, 4, 4}));
 }
 
+TEST(Executable, VariablesStayWhereTheirTensorsLie) {
+  Tensor given = vector_of({1, 2});
+  const void* const place = given.raw();
+  const auto w = variable_of("w", std::move(given));
+  Graph graph;
+  graph.update(w, graph.variable(w) * 3.0);
+  Executable executable(graph, reference_backend());
+  executable.run();
+  const auto residence = compile::residence_on(reference_backend(), *w);
+  ASSERT_TRUE(residence);
+  EXPECT_EQ(residence->raw(), place);
+  EXPECT_EQ(numbers(w->value()), (Numbers{3, 6}));
+}
+
+TEST(Executable, TensorsThatOthersHoldKeepTheirValues) {
+  const Tensor held = vector_of({1, 2});
+  const auto w = variable_of("w", held), v = variable_of("v", held);
+  Graph graph;
+  graph.update(w, graph.variable(w) * 3.0);
+  graph.update(v, graph.variable(v) + graph.variable(w));
+  Executable executable(graph, reference_backend());
+  executable.run();
+  EXPECT_EQ(numbers(held), (Numbers{1, 2}));
+  EXPECT_EQ(numbers(w->value()), (Numbers{3, 6}));
+  EXPECT_EQ(numbers(v->value()), (Numbers{2, 4}));
+}
+
+TEST(Executable, SaysWhatItsFirstRunTakes) {
+  const auto w = variable_of("w", vector_of({1, 2, 3}));
+  Graph graph;
+  const Value x = graph.input("x", {DType::float32, {3}}), y = ops::matmul(ops::reshape(x, {3, 1}), ops::reshape(x, {1, 3}));
+  graph.output("y", ops::sum(y, {0}) + graph.variable(w));
+  Executable executable(graph, reference_backend());
+  const ExecutableStatistics& statistics = executable.statistics();
+  executable.prepare();
+  EXPECT_TRUE(compile::residence_on(reference_backend(), *w));
+  EXPECT_EQ(executable.bytes_to_come(), statistics.arena_bytes + statistics.persistent_bytes + 12);
+  EXPECT_EQ(numbers(executable.run(std::vector<Tensor>{vector_of({1, 0, 2})})[0]), (Numbers{4, 2, 9}));
+  EXPECT_EQ(executable.bytes_to_come(), 0u);
+}
+
 TEST(ExecutableLayouts, ValuesMoveBetweenBackends) {
   const LayoutBackend backend;
   const auto w = variable_of("w", vector_of({1, 2}));

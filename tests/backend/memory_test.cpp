@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "backend/executable.h"
 #include "backend/graph/ops/ops.h"
 #include "tests/support/paths.h"
@@ -40,6 +42,28 @@ TEST(Memory, ResultsThatDoNotFitTogetherNameTheLargest) {
   EXPECT_NE(message.find("what the layers compute at a time takes "), std::string::npos) << message;
   EXPECT_NE(message.find(fmt::format("most of it layer 'wide' (Dense): {} bytes", most * 4)), std::string::npos)
       << message;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool memory_is_our_own = false;
+#else
+constexpr bool memory_is_our_own = true;
+#endif
+
+TEST(Memory, WhatTheProcessTakesFollowsItsLargeBlocks) {
+  constexpr std::size_t size = std::size_t{96} << 20;
+  if (!memory_is_our_own) GTEST_SKIP() << "a sanitizer has memory of its own";
+  const std::size_t before = resident_memory();
+  ASSERT_GT(before, 0u);
+  {
+    const auto block = allocate_bytes(size + 3);
+    EXPECT_LT(resident_memory(), before + size / 4) << "only promised";
+    std::fill_n(block.get(), size + 3, std::byte{1});
+    EXPECT_GE(resident_memory(), before + size);
+    EXPECT_LT(resident_memory(), before + size + size / 8);
+  }
+  EXPECT_LT(resident_memory(), before + size / 8);
+  EXPECT_GE(peak_resident_memory(), before + size / 8 * 7);
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ TEST_F(Bench, TrainingAsJson) {
                                                 {"threads", 2},    {"steps", 5}};
   for (const auto& [key, value] : words) EXPECT_EQ(report[key], value) << key;
   for (const char* key : {"samples_per_s", "ms", "ms_min", "ms_p25", "ms_p75", "ms_max", "compile_ms", "first_ms",
-                          "rss_mb", "planned_mb", "arena_mb", "variables_mb", "optimizer_mb", "batch_mb", "kernels"})
+                          "rss_mb", "expected_mb", "planned_mb", "arena_mb", "variables_mb", "optimizer_mb", "batch_mb", "kernels"})
     EXPECT_GT(report[key].as_number(), 0) << key;
   for (const char* key : {"constants_mb", "borrowed", "prologue_kernels", "activation_reorders", "weight_reorders"})
     EXPECT_GE(report[key].as_number(), 0) << key;
@@ -62,7 +62,7 @@ TEST_F(Bench, PredictionForPeople) {
   const Outcome outcome = bench({"tiny.yaml", "--infer", "--verbose"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out.find("tiny, prediction, batch of 32, float32, on "), 0u) << outcome.out;
-  for (const char* line : {"\nplanned ", "\nkernels ", "\nreorders ", "\ncompiled ", "\nstep ", "\nspeed ", "\npeak "})
+  for (const char* line : {"\nplanned ", "\nexpected ", "\nkernels ", "\nreorders ", "\ncompiled ", "\nstep ", "\nspeed ", "\npeak "})
     EXPECT_NE(outcome.out.find(line), std::string::npos) << line << outcome.out;
   EXPECT_LT(outcome.out.find("\nplanned "), outcome.out.find("\nstep "));
   EXPECT_EQ(bench({"tiny.yaml", "--infer"}).out.find("\nkernels "), std::string::npos);
@@ -129,6 +129,37 @@ TEST_F(Bench, SavedModels) {
   EXPECT_EQ(parsed(bench({"more.yaml", "--train", "--json"}))["what"], Tree("train"));
   EXPECT_EQ(bench({"plain.keras", "train.loss=mse", "--infer"}).err,
             "'train.loss=mse' changes a configuration, but this is a saved model\n");
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool memory_is_our_own = false;
+#else
+constexpr bool memory_is_our_own = true;
+#endif
+
+// Arena, variables and optimizer that each are a good part of the whole.
+TEST_F(Bench, TheExpectedPeakIsTheOneMeasured) {
+  if (!memory_is_our_own) GTEST_SKIP() << "a sanitizer has memory of its own";
+  write_plainly(folder_ / "wide.yaml", R"(name: wide
+model:
+  sequential:
+    - Input: {shape: [32, 32, 3]}
+    - Conv2D: {filters: 48, kernel_size: 3, activation: relu}
+    - BatchNormalization
+    - Conv2D: {filters: 48, kernel_size: 3, activation: relu}
+    - MaxPooling2D: {pool_size: 2}
+    - Flatten
+    - Dense: {units: 600, activation: relu}
+    - Dense: {units: 10, activation: softmax}
+train: {optimizer: adam, loss: sparse_categorical_crossentropy}
+)");
+  for (const char* dtype : {"float32", "mixed_bfloat16"})
+    for (const auto& [what, batch] : {std::pair("--train", "64"), {"--infer", "1"}, {"--infer", "256"}}) {
+      const Tree report = parsed(bench({"wide.yaml", what, "--batch", batch, "--dtype", dtype, "--json"}));
+      const double expected = report["expected_mb"].as_number(), peak = report["rss_mb"].as_number();
+      EXPECT_NEAR(peak / expected, 1, 0.1) << what << " " << batch << " " << dtype << ": " << peak << " of " << expected;
+      EXPECT_GT(expected, report["planned_mb"].as_number());
+    }
 }
 
 TEST_F(Bench, MistakesAreSaidInOneLine) {

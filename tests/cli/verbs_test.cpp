@@ -99,6 +99,8 @@ TEST_F(Verbs, TrainAsJson) {
   EXPECT_EQ(report["model"].as_string(), "json/model.h5");
   EXPECT_EQ(report["history"].items().size(), 1u);
   EXPECT_TRUE(report["history"].items()[0]["val_loss"].is_number());
+  EXPECT_GE(report["expected_mb"].as_integer(), report["planned_mb"].as_integer());
+  EXPECT_GT(report["expected_mb"].as_integer(), 0);
 }
 
 TEST_F(Verbs, TrainTakesKerasKeysOfEpochsAndValidation) {
@@ -223,6 +225,19 @@ TEST_F(Verbs, DoctorSchemaAndVersion) {
   EXPECT_TRUE(schema["$defs"].find("layer"));
   EXPECT_EQ(nacre({"--version"}).out.substr(0, 6), "nacre ");
   EXPECT_EQ(nacre({"--help"}).status, 0);
+}
+
+TEST_F(Verbs, ThreadsAreThoseOfTheEnvironmentUnlessTheyAreGiven) {
+  const auto threads_with = [](const char* name, const char* value) {
+    ::setenv(name, value, 1);
+    const Tree doctor = parse_json(nacre({"doctor", "--json"}).out, "out");
+    const Outcome given = nacre({"bench", "tiny.yaml", "--infer", "--seconds", "0", "--threads", "2", "--json"});
+    ::unsetenv(name);
+    EXPECT_EQ(parse_json(given.out, "out")["threads"].as_integer(), 2) << given.err;
+    return doctor["threads"].as_integer();
+  };
+  EXPECT_EQ(threads_with("OMP_NUM_THREADS", "3"), 3);
+  EXPECT_EQ(threads_with("OMP_NUM_THREADS", "1,4"), 1);
 }
 
 TEST_F(Verbs, TheReferenceBackendAgrees) {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "backend/core/parallel.h"
 #include "tests/support/paths.h"
 
 namespace nacre {
@@ -20,6 +21,7 @@ class Counting final : public Dataset {
   const std::vector<Column>& targets() const override { return targets_; }
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     ++reads;
+    threads_of_reading = threads();
     batch.size = static_cast<std::int64_t>(indices.size());
     batch.inputs = {Tensor(DType::int64, {batch.size})};
     for (std::size_t i = 0; i < indices.size(); ++i) {
@@ -29,7 +31,7 @@ class Counting final : public Dataset {
   }
   std::string description() const override { return "counting"; }
 
-  mutable std::atomic<int> reads{0};
+  mutable std::atomic<int> reads{0}, threads_of_reading{0};
 
  private:
   std::int64_t size_, unreadable_;
@@ -123,6 +125,17 @@ TEST_P(Prefetch, NoMoreIsReadThanAskedFor) {
   }
   EXPECT_GE(data->reads, 5);
   EXPECT_LE(data->reads, 5 + GetParam() + 1);
+}
+
+TEST_P(Prefetch, WhatIsReadAheadLeavesTheCoresToTheKernels) {
+  const auto data = std::make_shared<Counting>(6);
+  Loader loader(data, options({.batch_size = 3}));
+  set_threads(3);
+  loader.start(0);
+  rest(loader);
+  EXPECT_EQ(data->threads_of_reading, GetParam() ? 1 : 3);
+  EXPECT_EQ(threads(), 3);
+  set_threads(0);
 }
 
 TEST_P(Prefetch, ALoaderCanBeDroppedBeforeItStarts) { Loader loader(std::make_shared<Counting>(3), options({})); }
