@@ -26,4 +26,16 @@ constinit const OpDef<FusedAttrs> fused{
     {.name = "fused", .doc = "a group of element-wise ops in one loop"}, infer_fused, nullptr, decompose_fused};
 }
 
+Subgraph group_of(const Node& node) {
+  auto body = std::make_shared<Graph>();
+  Values operands;
+  for (Value value : node.inputs()) {
+    const Value operand = body->input(std::to_string(operands.size()), value.type());
+    const bool number = value.is(op::constant) && value.shape().elements() == 1;
+    operands.push_back(number ? body->constant(value.node().attrs<ConstantAttrs>().value) : operand);
+  }
+  body->output("0", body->copy(node, std::move(operands)).out());
+  return body;
+}
+
 }  // namespace nacre

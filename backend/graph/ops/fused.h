@@ -1,4 +1,4 @@
-// A group of element-wise nodes computed in one loop; made by the fuse_elementwise pass.
+// A group of element-wise nodes computed in one loop; made by the fuse_elementwise and fuse_scatter passes.
 #pragma once
 
 #include "backend/graph/graph.h"
@@ -6,7 +6,8 @@
 namespace nacre {
 
 // The body has one input for each operand and one output for each result, in order. Its nodes are element-wise or
-// random_uniform and have the shape of the results; the operands broadcast to it.
+// random_uniform and have the shape of the results; the operands broadcast to it. A scatter_add whose result has that shape
+// may be among them: its operands are inputs of the body that nothing else reads.
 struct FusedAttrs {
   Subgraph body;
   bool operator==(const FusedAttrs&) const = default;
@@ -16,5 +17,8 @@ struct FusedAttrs {
 namespace op {
 extern const OpDef<FusedAttrs> fused;  // operands of the body → its results
 }
+
+// The body of a group of one node; operands that are single numbers become constants in it, and their inputs stay unread.
+Subgraph group_of(const Node& node);
 
 }  // namespace nacre

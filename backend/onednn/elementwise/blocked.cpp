@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/random.h"
 #include "backend/onednn/elementwise/exactness.h"
 #include "backend/onednn/kernels.h"
@@ -51,7 +52,8 @@ std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& 
   const Desc desc = desc_of(order, ordered);
   if (desc.get_data_type() != data_type(ordered.dtype) || (is_padded(desc) && !keeps_zeros(body))) return {};
   for (const Node* inner : body.nodes())
-    if (inner->is(op::random_uniform) || (inner->is(op::constant) && inner->types()[0].shape.elements() != 1))
+    if (inner->is(op::random_uniform) || inner->is(op::scatter_add) ||
+        (inner->is(op::constant) && inner->types()[0].shape.elements() != 1))
       return {};
 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.

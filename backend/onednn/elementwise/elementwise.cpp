@@ -32,29 +32,24 @@ KernelPlan plan(const Graph& body, const KernelRequest& request) {
   for (int output = 0; output < static_cast<int>(plan.outputs.size()); ++output)
     for (int input = 0; input < static_cast<int>(plan.inputs.size()); ++input)
       if (program.may_overwrite(output, input)) plan.in_place.push_back({output, input});
+  plan.scratch_bytes = program.scratch_bytes;
   plan.kernel = std::make_unique<ElementwiseKernel>(std::move(program));
   return plan;
-}
-
-// A group of one node.
-std::unique_ptr<Graph> body_of(const Node& node) {
-  auto body = std::make_unique<Graph>();
-  Values operands;
-  for (Value value : node.inputs()) {
-    const Value operand = body->input(std::to_string(operands.size()), value.type());
-    const bool number = value.is(op::constant) && value.shape().elements() == 1;
-    operands.push_back(number ? body->constant(value.node().attrs<ConstantAttrs>().value) : operand);
-  }
-  body->output("0", body->copy(node, std::move(operands)).out());
-  return body;
 }
 
 }  // namespace
 
 bool fuses(const Node& node) { return computes_exactly(node); }
 
+bool sums_rows(const Node& node) {
+  const DType index = node.in(0).dtype(), element = node.types()[0].dtype;
+  const Shape& table = node.types()[0].shape;
+  return (index == DType::int32 || index == DType::int64) && is_floating(element) && element != DType::float64 &&
+         RowLists(table[0], node.in(0).shape().elements()).fits();
+}
+
 KernelPlan elementwise(const KernelRequest& request) {
-  if (computes_exactly(request.node)) return plan(*body_of(request.node), request);
+  if (computes_exactly(request.node)) return plan(*group_of(request.node), request);
   return computes_on_integers(request.node) ? integers(request) : borrowed(request);
 }
 

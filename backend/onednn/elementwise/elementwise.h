@@ -9,5 +9,6 @@ KernelPlan elementwise(const KernelRequest& request);  // also random_uniform
 KernelPlan fused(const KernelRequest& request);
 // Whether the node may be part of a fused group.
 bool fuses(const Node& node);
+bool sums_rows(const Node& node);  // the same of scatter_add
 
 }  // namespace nacre::onednn

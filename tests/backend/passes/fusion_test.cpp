@@ -11,6 +11,7 @@
 #include "backend/graph/passes/fuse_bias_gradient.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
+#include "backend/graph/passes/fuse_scatter.h"
 #include "backend/graph/passes/pipeline.h"
 #include "backend/onednn/onednn.h"
 #include "tests/backend/passes/check.h"
@@ -400,6 +401,77 @@ RC_GTEST_PROP(FuseElementwise, RandomGraphsComputeTheSame, ()) {
   for (std::size_t i = 0; i < expected.size(); ++i)
     if (const auto result = test::close(actual[i], expected[i], 1e-4); !result)
       RC_FAIL(std::string(result.message()) + "\n" + graph.text());
+}
+
+// --- gradients of tables -----------------------------------------------------------------------------------------------
+
+const Type some_indices{DType::int32, {5}};
+
+Value scattered(Value indices, Value updates, std::int64_t rows) {
+  return updates.graph().add(op::scatter_add, RowsAttrs{rows}, {indices, updates}).out();
+}
+
+TEST(FuseScatter, TheUpdateOfATableSumsTheRowsItself) {
+  const auto group = [](const std::function<Value(Graph&, Value, Values)>& result, Values operands, bool sparse) {
+    auto body = std::make_shared<Graph>();
+    Values in;
+    for (Value operand : operands) in.push_back(body->input(std::to_string(in.size()), operand.type()));
+    Values rest(in.begin() + (sparse ? 3 : 2), in.end());
+    body->output("0", result(*body, in[0], sparse ? Values{scattered(in[1], in[2], 7)} : Values{in[1]}));
+    return operands[0].graph().add(op::fused, FusedAttrs{body}, operands).out();
+  };
+  const auto update = [](Graph&, Value table, const Values& gradient) { return table - gradient[0] * 0.1; };
+  check(
+      fuse_scatter,
+      [&](Graph& g) {
+        const Value table = g.input("table", floats({7, 3}));
+        const Value gradient = scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7);
+        g.output("y", group(update, {table, gradient}, false));
+      },
+      [&](Graph& g) {
+        const Value table = g.input("table", floats({7, 3}));
+        const Value i = g.input("i", some_indices), d = g.input("d", floats({5, 3}));
+        g.output("y", group(update, {table, i, d}, true));
+      },
+      onednn_backend());
+}
+
+TEST(FuseScatter, ALoneNodeBecomesAGroup) {
+  const auto fused = fuse_scatter(*test::built([](Graph& g) {
+    g.output("y", g.input("sum", floats({7, 3})) + scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7));
+  }), onednn_backend());
+  EXPECT_TRUE(fused->result("y").is(op::fused)) << fused->text();
+}
+
+TEST(FuseScatter, WhatElseReadsTheGradientKeepsItDense) {
+  const auto dense = [](Graph& g) {
+    return scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7);
+  };
+  check_unchanged(  // as clipping by the norm of all gradients does
+      fuse_scatter,
+      [&](Graph& g) {
+        const Value gradient = dense(g), norm = ops::sum(ops::square(gradient), {0, 1}, true);
+        g.output("y", gradient / norm);
+      },
+      onednn_backend());
+  check_unchanged(
+      fuse_scatter,
+      [&](Graph& g) {
+        const Value gradient = dense(g);
+        g.output("gradient", gradient);
+        g.output("y", gradient * 2.0);
+      },
+      onednn_backend());
+  check_unchanged(  // repeated along an axis
+      fuse_scatter, [&](Graph& g) { g.output("y", g.input("x", floats({2, 7, 3})) + dense(g)); }, onednn_backend());
+  check_unchanged(
+      fuse_scatter,
+      [&](Graph& g) {
+        g.output("y", g.input("x", floats({7, 3})) +
+                          scattered(g.input("i", {DType::uint8, {5}}), g.input("d", floats({5, 3})), 7));
+      },
+      onednn_backend());
+  check_unchanged(fuse_scatter, [&](Graph& g) { g.output("y", g.input("x", floats({7, 3})) + dense(g)); });
 }
 
 }  // namespace
