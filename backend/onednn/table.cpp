@@ -170,6 +170,7 @@ std::span<const KernelRow> table() {
 
       loop(op::random_uniform),
       own(op::fused, fused),
+      own(op::fused_groups, fused_groups),
 
       own(op::scan, scan_kernel),
       own(op::branch, branch_kernel),

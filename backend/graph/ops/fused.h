@@ -14,9 +14,17 @@ struct FusedAttrs {
   static void describe(auto&& field) { field("body", &FusedAttrs::body, "what is computed for each element"); }
 };
 
+// Groups of any shapes that do not need each other, computed by one kernel; made by the join_updates pass.
+struct FusedGroupsAttrs {
+  std::vector<Subgraph> bodies;  // each as in FusedAttrs
+  bool operator==(const FusedGroupsAttrs&) const = default;
+  static void describe(auto&& field) { field("bodies", &FusedGroupsAttrs::bodies, "what the groups compute"); }
+};
+
 namespace op {
-extern const OpDef<FusedAttrs> fused;  // operands of the body → its results
-}
+extern const OpDef<FusedAttrs> fused;                 // operands of the body → its results
+extern const OpDef<FusedGroupsAttrs> fused_groups;  // operands of all bodies, one after the other → their results
+}  // namespace op
 
 // The body of a group of one node; operands that are single numbers become constants in it, and their inputs stay unread.
 Subgraph group_of(const Node& node);

@@ -213,7 +213,7 @@ void Program::run_range(const KernelArguments& arguments, const float* number_va
   }
 }
 
-void Program::run(const KernelArguments& arguments) const {
+void Program::run(const KernelArguments& arguments, std::int64_t first, std::int64_t last) const {
   std::array<float, most_numbers> number_values;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     number_values[i] = numbers[i].value;
@@ -223,13 +223,12 @@ void Program::run(const KernelArguments& arguments) const {
   }
   std::array<RandomStreamKey, most_streams> keys;
   for (std::size_t i = 0; i < streams.size(); ++i) keys[i] = key_of(streams[i], arguments);
+  run_range(arguments, number_values.data(), keys.data(), first * unit(), std::min(last * unit(), elements));
+}
 
-  constexpr std::int64_t work = 1 << 16;  // elements of single instructions that are worth a thread
-  const std::int64_t unit = sums.empty() ? tile : sums.front().width;  // is not shared by threads
-  const std::int64_t grain = std::max<std::int64_t>(1, work / (unit * static_cast<std::int64_t>(steps.size())));
-  parallel_for((elements + unit - 1) / unit, grain, [&](std::int64_t first, std::int64_t last) {
-    run_range(arguments, number_values.data(), keys.data(), first * unit, std::min(last * unit, elements));
-  });
+void Program::run(const KernelArguments& arguments) const {
+  parallel_for(units(), work_worth_a_thread / work_of_unit(),
+               [&](std::int64_t first, std::int64_t last) { run(arguments, first, last); });
 }
 
 }  // namespace nacre::onednn

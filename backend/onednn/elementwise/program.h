@@ -66,6 +66,12 @@ struct Program {
   // Reads every element of an operand before it writes the result's at its place.
   bool may_overwrite(int result, int operand) const;
   void run(const KernelArguments& arguments) const;
+  // A part of the work, which may be shared out among threads: units [first, last) of units().
+  void run(const KernelArguments& arguments, std::int64_t first, std::int64_t last) const;
+  std::int64_t unit() const { return sums.empty() ? tile : sums.front().width; }  // its elements
+  std::int64_t units() const { return (elements + unit() - 1) / unit(); }
+  std::int64_t work_of_unit() const { return unit() * static_cast<std::int64_t>(steps.size()); }
+  static constexpr std::int64_t work_worth_a_thread = 1 << 16;  // elements of single instructions
 
   const Loops* loops = nullptr;
   std::int64_t elements = 0, tile = 0;  // all, and those of one tile

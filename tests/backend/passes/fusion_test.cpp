@@ -4,6 +4,7 @@
 
 #include <numbers>
 
+#include "backend/core/parallel.h"
 #include "backend/executable.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/fused.h"
@@ -12,6 +13,7 @@
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
 #include "backend/graph/passes/fuse_scatter.h"
+#include "backend/graph/passes/join_updates.h"
 #include "backend/graph/passes/pipeline.h"
 #include "backend/onednn/onednn.h"
 #include "tests/backend/passes/check.h"
@@ -412,28 +414,25 @@ Value scattered(Value indices, Value updates, std::int64_t rows) {
 }
 
 TEST(FuseScatter, TheUpdateOfATableSumsTheRowsItself) {
-  const auto group = [](const std::function<Value(Graph&, Value, Values)>& result, Values operands, bool sparse) {
-    auto body = std::make_shared<Graph>();
-    Values in;
-    for (Value operand : operands) in.push_back(body->input(std::to_string(in.size()), operand.type()));
-    Values rest(in.begin() + (sparse ? 3 : 2), in.end());
-    body->output("0", result(*body, in[0], sparse ? Values{scattered(in[1], in[2], 7)} : Values{in[1]}));
-    return operands[0].graph().add(op::fused, FusedAttrs{body}, operands).out();
-  };
-  const auto update = [](Graph&, Value table, const Values& gradient) { return table - gradient[0] * 0.1; };
-  check(
-      fuse_scatter,
-      [&](Graph& g) {
-        const Value table = g.input("table", floats({7, 3}));
-        const Value gradient = scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7);
-        g.output("y", group(update, {table, gradient}, false));
-      },
-      [&](Graph& g) {
-        const Value table = g.input("table", floats({7, 3}));
-        const Value i = g.input("i", some_indices), d = g.input("d", floats({5, 3}));
-        g.output("y", group(update, {table, i, d}, true));
-      },
-      onednn_backend());
+  const auto before = test::built([](Graph& g) {
+    const Value table = g.input("table", floats({7, 3}));
+    const Value gradient = scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7);
+    g.output("y", table - gradient * 0.5);
+  });
+  const auto after = fuse_scatter(*fuse_elementwise(*before, onednn_backend()), onednn_backend());
+  after->verify();
+  const Node& group = after->result("y").node();
+  ASSERT_TRUE(group.is(op::fused)) << after->text();
+  EXPECT_TRUE(group.in(0).is(op::input) && group.in(1).is(op::input) && group.in(2).is(op::input)) << after->text();
+  EXPECT_EQ(group.attrs<FusedAttrs>().body->text(),
+            "%0 = input{name=0}()  float32(7, 3)\n"
+            "%1 = input{name=1}()  int32(5,)\n"
+            "%2 = input{name=2}()  float32(5, 3)\n"
+            "%3 = scatter_add{rows=7}(%1, %2)  float32(7, 3)\n"
+            "%4 = constant{value=float32()[0.5]}()  float32()\n"
+            "%5 = multiply(%3, %4)  float32(7, 3)\n"
+            "%6 = subtract(%0, %5)  float32(7, 3)\n"
+            "output 0 = %6\n");
 }
 
 TEST(FuseScatter, ALoneNodeBecomesAGroup) {
@@ -472,6 +471,83 @@ TEST(FuseScatter, WhatElseReadsTheGradientKeepsItDense) {
       },
       onednn_backend());
   check_unchanged(fuse_scatter, [&](Graph& g) { g.output("y", g.input("x", floats({7, 3})) + dense(g)); });
+}
+
+// --- updates -----------------------------------------------------------------------------------------------------------
+
+TEST(JoinUpdates, SmallGroupsThatOnlyUpdateAreOneKernel) {
+  const auto a = variable_of("a", {3}), b = variable_of("b", {2, 2}), large = variable_of("large", {200, 200});
+  const auto joined = join_updates(*test::built([&](Graph& g) {
+    const Value half = g.scalar(0.5);
+    for (const VariableRef& variable : {a, large, b}) g.update(variable, g.variable(variable) * half);
+  }), onednn_backend());
+  joined->verify();
+  const Value of_a = joined->updates()[0].value, of_large = joined->updates()[1].value, of_b = joined->updates()[2].value;
+  EXPECT_TRUE(of_large.is(op::multiply)) << joined->text();
+  ASSERT_TRUE(of_a.is(op::fused_groups)) << joined->text();
+  EXPECT_EQ(of_b, of_a.node().out(1));
+  EXPECT_EQ(of_a.node().in(0), joined->variables()[0].second);
+  const std::vector<Subgraph>& bodies = of_a.node().attrs<FusedGroupsAttrs>().bodies;
+  ASSERT_EQ(bodies.size(), 2u);
+  EXPECT_EQ(bodies[1]->text(),
+            "%0 = input{name=0}()  float32(2, 2)\n"
+            "%1 = input{name=1}()  float32()\n"
+            "%2 = constant{value=float32()[0.5]}()  float32()\n"
+            "%3 = multiply(%0, %2)  float32(2, 2)\n"
+            "output 0 = %3\n");
+}
+
+TEST(JoinUpdates, WhatIsReadOrChangesWhatOthersReadStays) {
+  const auto a = variable_of("a", {3}), b = variable_of("b", {3}), c = variable_of("c", {3}), step = variable_of("step", {});
+  check_unchanged(
+      join_updates,
+      [&](Graph& g) {
+        const Value value = g.variable(a) * 0.5;
+        g.output("a", value);
+        g.update(a, value);
+        g.update(b, g.variable(b) * 0.5);
+        const Value next = g.variable(c) + 1.0;
+        g.update(c, next);
+        g.output("y", ops::exp(next));
+      },
+      onednn_backend());
+  // b and c read the step, which another group changes.
+  const auto joined = join_updates(*test::built([&](Graph& g) {
+    g.update(step, g.variable(step) + 1.0);
+    g.update(b, g.variable(b) * g.variable(step));
+    g.update(c, g.variable(c) * g.variable(step));
+  }), onednn_backend());
+  for (const Node* node : joined->nodes())
+    if (node->is(op::fused_groups)) {
+      EXPECT_EQ(node->types().size(), 2u) << joined->text();
+    }
+  EXPECT_TRUE(joined->updates()[0].value.is(op::add)) << joined->text();
+  EXPECT_TRUE(joined->updates()[1].value.is(op::fused_groups));
+}
+
+TEST(JoinUpdates, ResultsStayInPlaceAndThreadsShareThem) {
+  std::vector<VariableRef> variables;
+  Graph graph;
+  const Value rate = graph.input("rate", floats({}));
+  for (std::int64_t i = 0; i < 40; ++i) {
+    variables.push_back(std::make_shared<Variable>("v" + std::to_string(i), floats({1 + 150 * i}), true));
+    Tensor ones(variables.back()->type());
+    std::ranges::fill(ones.writable<float>(), 1.0f);
+    variables.back()->assign(std::move(ones));
+    const Value w = graph.variable(variables.back());
+    graph.update(variables.back(), w + rate * w);
+  }
+  for (int count : {1, 2, 5}) {
+    set_threads(count);
+    Executable executable(graph, onednn_backend());
+    EXPECT_EQ(executable.statistics().kernels, 1) << executable.text();
+    EXPECT_EQ(executable.statistics().arena_bytes, 0u);
+    executable.run(std::vector{Tensor::scalar(2.0f)});
+  }
+  set_threads(0);
+  for (const VariableRef& variable : variables) {
+    for (const double value : variable->value().to_doubles()) ASSERT_EQ(value, 27);
+  }
 }
 
 }  // namespace
