@@ -136,6 +136,26 @@ TEST(FuseEpilogue, ProductsThatOthersNeedStay) {
   });
 }
 
+// The projections of attention split the last axis into heads before the bias.
+TEST(FuseEpilogue, ABiasMayBeOfALastAxisThatIsSplit) {
+  const auto sum = [](const Shape& split, const Shape& bias) {
+    return [=](Graph& g) {
+      const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 12}));
+      g.output("y", ops::reshape(ops::matmul(x, k), split) + g.input("b", floats(bias)));
+    };
+  };
+  check(fuse_epilogue, sum({2, 3, 4, 3}, {4, 3}), [](Graph& g) {
+    const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 12}));
+    const Value b = ops::reshape(g.input("b", floats({4, 3})), {12});
+    const Value product = g.add(op::matmul, MatMulAttrs{.epilogue = {.bias = true}}, {x, k, b}).out();
+    g.output("y", ops::reshape(product, {2, 3, 4, 3}));
+  });
+  check_unchanged(fuse_epilogue, sum({6, 4, 3}, {3}));
+  check_unchanged(fuse_epilogue, sum({6, 4, 3}, {4, 1}));
+  check_unchanged(fuse_epilogue, sum({4, 18}, {18}));
+  check_unchanged(fuse_epilogue, sum({2, 36}, {2, 36}));
+}
+
 TEST(FuseEpilogue, NothingComesAfterTheActivation) {
   check(
       fuse_epilogue,
