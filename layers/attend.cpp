@@ -2,7 +2,6 @@
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/matmul.h"
-#include "backend/graph/ops/random.h"
 #include "backend/graph/ops/shape.h"
 #include "backend/graph/ops/softmax.h"
 #include "layers/emit.h"
@@ -33,12 +32,11 @@ Value attend(Context& context, Value query, Value key, Value value, Value sight,
   AttentionAttrs attrs{.scale = scale, .causal = causal, .blind = form.blind};
   Value seed, step;
   if (context.training() && form.dropout > 0) {
-    // The op draws the numbers of this node, which nobody reads.
-    const Node& draw = context.random_uniform(query, path, form.seed).node();
-    seed = draw.in(0), step = draw.in(1);
+    const Context::Stream stream = context.random_stream(path, form.seed);
+    seed = stream.seed, step = stream.step;
     attrs.dropout = form.dropout;
-    attrs.path = draw.attrs<RandomAttrs>().path;
-    attrs.call = draw.attrs<RandomAttrs>().call;
+    attrs.path = path;
+    attrs.call = stream.call;
   }
   return ops::attention(query, key, value, sight, seed, step, std::move(attrs));
 }

@@ -49,10 +49,15 @@ Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies); }
 
 // --- Context ------------------------------------------------------------------------------------------------------
 
-Value Context::random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {
+Context::Stream Context::random_stream(const std::string& path, std::optional<std::int64_t> own_seed) {
   ensure(seed_ && step_, "{} draws random numbers in a context without a seed", path);
   const Value seed = own_seed ? graph_.constant(Tensor::scalar(*own_seed)) : seed_;
-  return ops::random_uniform(seed, step_, like, path, random_calls_[path]++);
+  return {seed, step_, random_calls_[path]++};
+}
+
+Value Context::random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {
+  const Stream stream = random_stream(path, own_seed);
+  return ops::random_uniform(stream.seed, stream.step, like, path, stream.call);
 }
 
 Value Context::random_normal(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {

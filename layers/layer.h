@@ -58,8 +58,14 @@ class Context {
   Value seed() const { return seed_; }
   Value step() const { return step_; }
   void set_training(bool training) { training_ = training; }
-  // float32, uniform in [0, 1), of like's shape; each call for the same layer path draws from a stream of its own. A
-  // layer's own seed replaces the context's.
+  // What tells a stream of random numbers from all others: each call for the same layer path has one of its own. A layer's
+  // own seed replaces the context's.
+  struct Stream {
+    Value seed, step;  // int64 scalars
+    std::int64_t call;
+  };
+  Stream random_stream(const std::string& path, std::optional<std::int64_t> own_seed = {});
+  // float32, uniform in [0, 1), of like's shape, from such a stream.
   Value random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed = {});
   // float32, normal with mean 0 and standard deviation 1 (Box and Muller).
   Value random_normal(Value like, const std::string& path, std::optional<std::int64_t> own_seed = {});

@@ -5,7 +5,6 @@
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 #include "layers/arguments.h"
-#include "layers/attend.h"
 #include "layers/core.h"
 #include "layers/emit.h"
 #include "layers/multi_head_attention.h"
@@ -224,22 +223,18 @@ class TransformerDecoderLayer final : public TransformerBlock<TransformerDecoder
       const Value given = argument(*this, arguments, side + "_padding_mask");
       return merged(given ? given : arguments.masks[input], argument(*this, arguments, side + "_attention_mask"));
     };
-    Value sight = sight_of("decoder", 0);
-    if (flag(arguments, "use_causal_mask", true)) {
-      const std::int64_t steps = decoder_sequence.shape()[1];
-      const Value causal = emit::causal_sight(context.graph(), steps, steps);
-      sight = sight ? ops::logical_and(sight, causal) : causal;
-    }
-    const auto attend = [&](Layer& layer, Value query, Value value, Value mask) {
+    const auto attend = [&](Layer& layer, Value query, Value value, Value mask, bool causal) {
       CallArguments inner{.inputs = {query, value}};
       if (mask) inner.named["attention_mask"] = {mask};
+      if (causal) inner.options.set("use_causal_mask", Tree(true));
       return layer(context, std::move(inner)).outputs.front();
     };
-    Value x = with_residual(context, around_self_, decoder_sequence,
-                            [&](Value y) { return attend(*self_attention_, y, y, sight); });
+    Value x = with_residual(context, around_self_, decoder_sequence, [&](Value y) {
+      return attend(*self_attention_, y, y, sight_of("decoder", 0), flag(arguments, "use_causal_mask", true));
+    });
     if (cross_attention_)
       x = with_residual(context, around_cross_, x, [&](Value y) {
-        return attend(*cross_attention_, y, arguments.inputs[1], sight_of("encoder", 1));
+        return attend(*cross_attention_, y, arguments.inputs[1], sight_of("encoder", 1), false);
       });
     return {feedforward(context, x)};
   }

@@ -53,6 +53,11 @@ std::int64_t flops_of(const Node& node) {
     return node.is(op::attention) ? scores * (2 * (d + e) + 6) : scores * (2 * (3 * d + 2 * e) + 6);
   }
   if (node.is(op::fused)) return flops_of(*node.attrs<FusedAttrs>().body);
+  if (node.is(op::fused_groups)) {
+    std::int64_t sum = 0;
+    for (const Subgraph& body : node.attrs<FusedGroupsAttrs>().bodies) sum += flops_of(*body);
+    return sum;
+  }
   if (node.is(op::scan)) {
     const ScanAttrs& scan = node.attrs<ScanAttrs>();
     return flops_of(*scan.body) * node.in(static_cast<int>(scan.carries)).shape()[0];

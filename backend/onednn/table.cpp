@@ -152,7 +152,7 @@ std::span<const KernelRow> table() {
       {&op::attention_backward, attention_backward, attention_fits},
 
       own(op::gather, gather),
-      own(op::scatter_add, scatter_add),
+      {&op::scatter_add, scatter_add, without_float64, sums_rows},
       own(op::take_along, take_along),
       own(op::take_along_backward, take_along_backward),
       own(op::resample, resample),
@@ -172,6 +172,7 @@ std::span<const KernelRow> table() {
 
       loop(op::random_uniform),
       own(op::fused, fused),
+      own(op::fused_groups, fused_groups),
 
       own(op::scan, scan_kernel),
       own(op::branch, branch_kernel),

@@ -62,6 +62,29 @@ OpRecord fused_record() {
           0};
 }
 
+// y = x · a; of another shape z = tanh(b), v = b - c.
+OpRecord fused_groups_record() {
+  return {"fused_groups",
+          [](RandomStream& random) {
+            const Shape one = draw_shape(random), other = draw_shape(random);
+            const std::vector<OpCase::Operand> operands = {{{DType::float32, one}},
+                                                           {{DType::float32, draw_narrower(random, one)}},
+                                                           {{DType::float32, other}},
+                                                           {{DType::float32, draw_narrower(random, other)}}};
+            return OpCase{operands, [](const Values& x) {
+                            auto product = std::make_shared<Graph>(), pair = std::make_shared<Graph>();
+                            const Value a = product->input("a", x[0].type()), b = product->input("b", x[1].type());
+                            product->output("out0", a * b);
+                            const Value c = pair->input("c", x[2].type()), d = pair->input("d", x[3].type());
+                            pair->output("out0", ops::tanh(c));
+                            pair->output("out1", c - d);
+                            const Node& node = x[0].graph().add(op::fused_groups, FusedGroupsAttrs{{product, pair}}, x);
+                            return Values{node.out(0), node.out(1), node.out(2)};
+                          }};
+          },
+          0};
+}
+
 }  // namespace
 
 std::vector<OpRecord> elementwise_records() {
@@ -131,6 +154,7 @@ std::vector<OpRecord> elementwise_records() {
       binary("logical_or", ops::logical_or, truth, truth, DType::boolean),
       select_record(),
       fused_record(),
+      fused_groups_record(),
       cast_record("cast_float_to_int", DType::float32, {-9, 9}, DType::int32),
       cast_record("cast_int_to_float", DType::int64, {-9, 9}, DType::float32),
       cast_record("cast_float_to_bfloat16", DType::float32, {}, DType::bfloat16),

@@ -24,7 +24,7 @@ std::span<const Op* const> op::all_ops() {
       &solve, &triangular_solve, &determinant, &log_determinant, &cholesky, &lu, &qr, &eigh, &svd, &pseudo_inverse,
       &random_uniform,
       &resample, &resample_backward,
-      &fused,
+      &fused, &fused_groups,
       &conv, &conv_backward_data, &conv_backward_weights,
       &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
       &batch_norm, &batch_norm_backward, &layer_norm, &layer_norm_backward,

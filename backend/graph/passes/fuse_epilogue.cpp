@@ -117,10 +117,9 @@ int reads(EpilogueKind kind) {
   }
 }
 
-// The product that a value is, as it is or in another shape with the same last axis.
+// The product that a value is, as it is or in another shape.
 Value product_of(Value value) {
-  if (value.is(op::reshape) && value.node().in(0).uses() == 1 && value.shape().rank() > 0 &&
-      is_product(value.node().in(0)) && value.node().in(0).shape()[-1] == value.shape()[-1])
+  if (value.is(op::reshape) && value.node().in(0).uses() == 1 && is_product(value.node().in(0)))
     return value.node().in(0);
   return is_product(value) ? value : Value();
 }
@@ -134,14 +133,21 @@ Value with_activation(Value product, const Activation& activation) {
   return with_epilogue(product, product.node().inputs(), epilogue);
 }
 
-// product + addend, as a bias or a residual.
-Value with_addend(Value product, Value addend) {
+// Whether an operand of that shape, added to a value in which the last axis of the product may be split (into heads, say),
+// is one number for each place of that axis.
+bool is_bias(const Shape& addend, const Shape& value, const Shape& product) {
+  return addend.rank() > 0 && addend.rank() <= value.rank() && addend == value.from(value.rank() - addend.rank()) &&
+         addend.known() && addend.elements() == product[-1];
+}
+
+// value + addend, as a bias or a residual of the product that the value is.
+Value with_addend(Value product, Value value, Value addend) {
   Epilogue epilogue = epilogue_of(product);
   if (epilogue.activation != EpilogueKind::none || addend.dtype() != product.dtype()) return {};
   Values operands = product.node().inputs();
-  if (addend.shape().rank() == 1 && addend.shape()[0] == product.shape()[-1] && !epilogue.bias) {
+  if (is_bias(addend.shape(), value.shape(), product.shape()) && !epilogue.bias) {
     epilogue.bias = true;
-    operands.insert(operands.begin() + 2, addend);
+    operands.insert(operands.begin() + 2, addend.shape().rank() == 1 ? addend : ops::reshape(addend, {product.shape()[-1]}));
   } else if (addend.shape() == product.shape() && !epilogue.residual) {
     epilogue.residual = true;
     operands.push_back(addend);
@@ -160,17 +166,19 @@ std::unique_ptr<Graph> fuse_epilogue(const Graph& graph, const Backend&) {
       const Value present = rewriter(old), product = product_of(present);
       if (!product || old.uses() != reads || old.shape() != node.types()[0].shape) return false;
       if (old.is(op::reshape) && old.node().in(0).uses() != 1) return false;  // some of them come later
-      const Value fused = with(product);
+      const Value fused = with(product, present);
       if (!fused) return false;
       rewriter.set(node.out(), product == present ? fused : ops::reshape(fused, present.shape()));
       return true;
     };
     if (const auto activation = activation_of(node))
       return fuse(activation->x, reads(activation->kind),
-                  [&](Value product) { return with_activation(product, *activation); });
+                  [&](Value product, Value) { return with_activation(product, *activation); });
     if (!node.is(op::add)) return false;
     for (int i : {1, 0})  // of two products the later takes the other
-      if (fuse(node.in(i), 1, [&](Value product) { return with_addend(product, rewriter(node.in(1 - i))); }))
+      if (fuse(node.in(i), 1, [&](Value product, Value present) {
+            return with_addend(product, present, rewriter(node.in(1 - i)));
+          }))
         return true;
     return false;
   });

@@ -9,6 +9,8 @@
 #include "backend/graph/passes/fuse_bias_gradient.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
+#include "backend/graph/passes/fuse_scatter.h"
+#include "backend/graph/passes/join_updates.h"
 #include "backend/graph/passes/simplify.h"
 
 namespace nacre {
@@ -39,6 +41,8 @@ std::span<const Pass> fusing_passes() {
       {"fuse bias gradient", fuse_bias_gradient},
       {"dead code", remove_dead_code},
       {"fuse element-wise", fuse_elementwise},
+      {"fuse scatter", fuse_scatter},
+      {"join updates", join_updates},
       {"dead code", remove_dead_code},
   };
   return passes;

@@ -5,6 +5,7 @@
 #include "backend/graph/ops/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "backend/core/parallel.h"
@@ -34,7 +35,8 @@ struct Problem {
   std::int64_t batch, queries, keys, heads, groups, features, value_features;
   std::int64_t query_tile, key_tile;
   DType dtype, tile_dtype;          // of the tensors, and of what products read
-  std::size_t sight = 0, seed = 0;  // operands
+  std::int64_t threads = nacre::threads();  // when the kernel was made
+  std::size_t sight = 0, seed = 0;          // operands
   std::vector<std::int64_t> sight_strides;
 
   Problem(const Node& node, std::size_t tensors) : attrs(node.attrs<AttentionAttrs>()), dtype(node.in(0).dtype()) {
@@ -274,7 +276,7 @@ class ForwardWorker : public Worker {
   std::size_t query_, key_, value_, scores_, weights_, y_, own_;
 };
 
-// Inputs: query, key, value, y, maximum, total, dy. A task owns the heads that share a key: their sums have one order.
+// Inputs: query, key, value, y, maximum, total, dy.
 //
 // The gradient of a score is weight · (gradient of the weight - mean) with mean = Σ weight · gradient of the weight,
 // which is dy · y as well. A short y has been rounded; that error of the mean is the same for all keys of a query, so
@@ -299,9 +301,9 @@ class BackwardWorker : public Worker {
         weights_tile_(layout.tile(p.query_tile * p.key_tile, p.tile_dtype)),
         weights_row_(layout.place<float>(p.key_tile)),
         means_(layout.place<float>(p.query_tile)),
-        dquery_(layout.place<float>(p.query_tile * p.features)),
-        dkey_(layout.place<float>(whole_keys(p) * p.features)),
-        dvalue_(layout.place<float>(whole_keys(p) * p.value_features)) {
+        dquery_(layout.place<float>(p.query_tile * p.features)) {
+    sums_[0] = place_sums();
+    sums_[1] = splits(p) ? place_sums() : sums_[0];
     std::size_t bytes = 0;
     for (const TileProduct* product :
          {&scores_product_, &weights_product_, &dvalue_product_, &dkey_product_, &dquery_product_})
@@ -309,7 +311,13 @@ class BackwardWorker : public Worker {
     own_ = layout.place<std::byte>(static_cast<std::int64_t>(bytes));
   }
 
-  static std::int64_t tasks(const Problem& p) { return p.batch * p.groups; }
+  // Each worker takes a range of units, tiles of queries; those of one pair share the gradients of a key and a value. A
+  // pair whose units fall to several workers is summed in parts, which `join` adds, in their order.
+  static std::int64_t pairs(const Problem& p) { return p.batch * p.groups; }
+  static std::int64_t units_of_pair(const Problem& p) { return p.heads / p.groups * parts(p.queries, p.query_tile); }
+  static std::int64_t tasks(const Problem& p) { return splits(p) ? pairs(p) * units_of_pair(p) : pairs(p); }
+  // Where whole pairs would leave threads without work for long.
+  static bool splits(const Problem& p) { return pairs(p) % p.threads != 0 && pairs(p) < 8 * p.threads; }
   // Of scores and their gradients at once.
   static std::int64_t kept_bytes(const Problem& p) {
     return 2 * p.query_tile * kept_keys(p) * static_cast<std::int64_t>(sizeof(float));
@@ -317,20 +325,79 @@ class BackwardWorker : public Worker {
 
   void operator()(const KernelArguments& arguments, std::byte* scratch, std::int64_t worker, std::int64_t workers) {
     begin(arguments, scratch);
-    for (std::int64_t task = worker; task < tasks(p); task += workers) {
-      const std::int64_t b = task / p.groups, group = task % p.groups, heads = p.heads / p.groups;
-      std::fill_n(at(dkey_), whole_keys(p) * p.features, 0.0f);
-      std::fill_n(at(dvalue_), whole_keys(p) * p.value_features, 0.0f);
-      for (std::int64_t head = group * heads; head < (group + 1) * heads; ++head)
-        for (std::int64_t first = 0; first < p.queries; first += p.query_tile) attend({b, head, group, first});
-      for (std::int64_t first = 0; first < p.keys; first += p.key_tile) {
-        store(at(dkey_) + first * p.features, 1, key_rows(b, group, first, p.features));
-        store(at(dvalue_) + first * p.value_features, 2, key_rows(b, group, first, p.value_features));
+    const Range range = range_of(p, worker, workers);
+    const std::int64_t units = units_of_pair(p);
+    for (std::int64_t pair = range.begin / units; pair * units < range.end; ++pair) {
+      const Range part = range.within(pair * units, (pair + 1) * units);
+      const Sums& sums = sums_of(part, pair);
+      std::fill_n(at(sums.dkey), whole_keys(p) * p.features, 0.0f);
+      std::fill_n(at(sums.dvalue), whole_keys(p) * p.value_features, 0.0f);
+      for (std::int64_t unit = part.begin; unit < part.end; ++unit) {
+        const std::int64_t group = pair % p.groups, tiles = parts(p.queries, p.query_tile), within = unit - pair * units;
+        attend({pair / p.groups, group * (p.heads / p.groups) + within / tiles, group, within % tiles * p.query_tile},
+               sums);
       }
+      if (part.size() == units)
+        for (std::int64_t first = 0; first < p.keys; first += p.key_tile) store_sums(sums, pair, first);
     }
   }
 
+  // Adds and stores what the workers have summed of a tile of the keys of a pair, if those were several.
+  static void join(const Problem& p, std::span<const std::unique_ptr<BackwardWorker>> workers, std::int64_t pair,
+                   std::int64_t first) {
+    const std::int64_t units = units_of_pair(p), keys = std::min(p.key_tile, p.keys - first);
+    const BackwardWorker* whole = nullptr;
+    const Sums* sums = nullptr;
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+      const Range range = range_of(p, static_cast<std::int64_t>(i), static_cast<std::int64_t>(workers.size()));
+      const Range part = range.within(pair * units, (pair + 1) * units);
+      if (part.size() == units) return;
+      if (part.size() <= 0) continue;
+      const BackwardWorker& worker = *workers[i];
+      const Sums& own = worker.sums_of(part, pair);
+      if (whole) {
+        const auto add = [&](std::size_t to, std::size_t from, std::int64_t width) {
+          float* total = whole->at(to) + first * width;
+          whole->loops_.instruction[static_cast<int>(Opcode::add)][0](total, worker.at(from) + first * width, total, total,
+                                                                      keys * width);
+        };
+        add(sums->dkey, own.dkey, p.features);
+        add(sums->dvalue, own.dvalue, p.value_features);
+      } else {
+        whole = &worker, sums = &own;
+      }
+    }
+    whole->store_sums(*sums, pair, first);
+  }
+
  private:
+  struct Range {
+    std::int64_t begin, end;
+    std::int64_t size() const { return end - begin; }
+    Range within(std::int64_t first, std::int64_t last) const { return {std::max(begin, first), std::min(end, last)}; }
+  };
+  static Range range_of(const Problem& p, std::int64_t worker, std::int64_t workers) {
+    const std::int64_t size = splits(p) ? 1 : units_of_pair(p);  // that stays together
+    return {tasks(p) * worker / workers * size, tasks(p) * (worker + 1) / workers * size};
+  }
+
+  struct Sums {  // over queries
+    std::size_t dkey, dvalue;
+  };
+  Sums place_sums() {
+    const std::size_t dkey = layout.place<float>(whole_keys(p) * p.features);
+    return {dkey, layout.place<float>(whole_keys(p) * p.value_features)};
+  }
+  // The end of a pair that others began is kept while the worker goes on with the next ones.
+  const Sums& sums_of(const Range& part, std::int64_t pair) const {
+    return sums_[part.begin > pair * units_of_pair(p) ? 0 : 1];
+  }
+  void store_sums(const Sums& sums, std::int64_t pair, std::int64_t first) const {
+    const std::int64_t b = pair / p.groups, group = pair % p.groups;
+    store(at(sums.dkey) + first * p.features, 1, key_rows(b, group, first, p.features));
+    store(at(sums.dvalue) + first * p.value_features, 2, key_rows(b, group, first, p.value_features));
+  }
+
   struct Queries {  // a tile of them
     std::int64_t b, head, group, first;
   };
@@ -350,7 +417,7 @@ class BackwardWorker : public Worker {
   float* scores(std::int64_t first, std::int64_t i) const { return at(scores_) + row_of(first, i); }
   float* gradients(std::int64_t first, std::int64_t i) const { return at(gradients_) + row_of(first, i); }
 
-  void attend(const Queries& of) {
+  void attend(const Queries& of, const Sums& sums) {
     const HeadRows results = query_rows(of.b, of.head, of.first, p.value_features);
     load(0, query_rows(of.b, of.head, of.first, p.features), p.query_tile, query_);
     load(6, results, p.query_tile, dy_);
@@ -364,19 +431,19 @@ class BackwardWorker : public Worker {
     const bool at_once = !keeps(p) || end <= p.key_tile;  // a tile tells the means, or they are known
     for (std::int64_t first = 0; first < end; first += p.key_tile) {
       load(1, key_rows(of.b, of.group, first, p.features), p.key_tile, key_);
-      weigh(of, first, at_once);
-      if (at_once) add_of_scores(first);
+      weigh(of, sums, first, at_once);
+      if (at_once) add_of_scores(sums, first);
     }
     for (std::int64_t first = 0; !at_once && first < end; first += p.key_tile) {
       load(1, key_rows(of.b, of.group, first, p.features), p.key_tile, key_);
       for (std::int64_t i = 0; i < p.query_tile; ++i) differentiate(first, i, used(of, first, i));
-      add_of_scores(first);
+      add_of_scores(sums, first);
     }
     store(at(dquery_), 0, query_rows(of.b, of.head, of.first, p.features));
   }
 
   // Weights and their gradients, and what they add to that of the values; those of the scores where the means are known.
-  void weigh(const Queries& of, std::int64_t first, bool differentiates) {
+  void weigh(const Queries& of, const Sums& sums, std::int64_t first, bool differentiates) {
     const std::int64_t statistics_row = (of.b * p.heads + of.head) * p.queries + of.first;
     const float *maximum = statistics(4) + statistics_row, *total = statistics(5) + statistics_row;
     load(2, key_rows(of.b, of.group, first, p.value_features), p.key_tile, value_);
@@ -396,7 +463,7 @@ class BackwardWorker : public Worker {
       to_tile(weights, i, width, at<std::byte>(weights_tile_));
       if (differentiates) differentiate(first, i, width);
     }
-    dvalue_product_(at(weights_tile_), at(dy_), at(dvalue_) + first * p.value_features, at(own_));
+    dvalue_product_(at(weights_tile_), at(dy_), at(sums.dvalue) + first * p.value_features, at(own_));
   }
 
   // The gradients of the scores of a query, of its weights.
@@ -406,22 +473,23 @@ class BackwardWorker : public Worker {
   }
 
   // What the gradients of the scores add to those of the keys and queries.
-  void add_of_scores(std::int64_t first) {
+  void add_of_scores(const Sums& sums, std::int64_t first) {
     const float* tile = p.tile_dtype == DType::float32 ? scores(first, 0) : at(scores_tile_);
-    dkey_product_(tile, at(query_), at(dkey_) + first * p.features, at(own_));
+    dkey_product_(tile, at(query_), at(sums.dkey) + first * p.features, at(own_));
     dquery_product_(tile, at(key_), at(dquery_), at(own_));
   }
 
   TileProduct scores_product_, weights_product_, dvalue_product_, dkey_product_, dquery_product_;
-  std::size_t query_, key_, value_, dy_, scores_, gradients_, scores_tile_, weights_tile_, weights_row_, means_, dquery_,
-      dkey_, dvalue_, own_ = 0;
+  std::size_t query_, key_, value_, dy_, scores_, gradients_, scores_tile_, weights_tile_, weights_row_, means_, dquery_;
+  std::array<Sums, 2> sums_;
+  std::size_t own_ = 0;
 };
 
 template <class WorkerKind>
 class AttentionKernel final : public Kernel {
  public:
   explicit AttentionKernel(Problem problem) : problem_(std::move(problem)) {
-    const std::int64_t count = std::min<std::int64_t>(threads(), WorkerKind::tasks(problem_));
+    const std::int64_t count = std::min<std::int64_t>(problem_.threads, WorkerKind::tasks(problem_));
     for (std::int64_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<WorkerKind>(problem_));
   }
   std::size_t scratch_bytes() const { return workers_.size() * workers_.front()->scratch_bytes(); }
@@ -435,6 +503,14 @@ class AttentionKernel final : public Kernel {
                count);
       }
     });
+    if constexpr (std::is_same_v<WorkerKind, BackwardWorker>)
+      if (WorkerKind::splits(problem_)) {
+        const std::int64_t tiles = parts(problem_.keys, problem_.key_tile);
+        parallel_for(WorkerKind::pairs(problem_) * tiles, 1, [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i)
+            WorkerKind::join(problem_, workers_, i / tiles, i % tiles * problem_.key_tile);
+        });
+      }
   }
 
  private:
@@ -473,7 +549,7 @@ bool attention_fits(const Node& node) { return node.in(0).dtype() != DType::floa
 KernelPlan attention(const KernelRequest& request) {
   if (is_empty(request.node)) return zeros(request);
   Problem problem(request.node, 3);
-  while (ForwardWorker::tasks(problem) < threads() && problem.query_tile >= 2 * shortest_tile)
+  while (ForwardWorker::tasks(problem) < problem.threads && problem.query_tile >= 2 * shortest_tile)
     problem.query_tile = even_tile(problem.queries, parts(problem.query_tile, 2));
   return plan_of<ForwardWorker>(request, std::move(problem));
 }
@@ -481,7 +557,8 @@ KernelPlan attention(const KernelRequest& request) {
 KernelPlan attention_backward(const KernelRequest& request) {
   if (is_empty(request.node)) return zeros(request);
   Problem problem(request.node, 7);
-  while (BackwardWorker::kept_bytes(problem) > most_kept && problem.query_tile >= 2 * shortest_tile)
+  while ((BackwardWorker::kept_bytes(problem) > most_kept || BackwardWorker::tasks(problem) < problem.threads) &&
+         problem.query_tile >= 2 * shortest_tile)
     problem.query_tile = even_tile(problem.queries, parts(problem.query_tile, 2));
   return plan_of<BackwardWorker>(request, std::move(problem));
 }

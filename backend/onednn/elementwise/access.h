@@ -14,6 +14,8 @@ class Access {
  public:
   // `operand` broadcasts to `result`.
   Access(const Shape& operand, const Shape& result);
+  // For operands that are not walked: those of sums of rows.
+  static Access by_index() { return Access(); }
 
   bool full() const { return kind_ == Kind::full; }      // the operand has an element for each of the result's
   bool scalar() const { return kind_ == Kind::scalar; }  // the same element for all
@@ -26,7 +28,9 @@ class Access {
   void walk(std::int64_t begin, std::int64_t count, Run&& run) const;
 
  private:
-  enum class Kind : std::uint8_t { full, scalar, strided };
+  Access() : kind_(Kind::by_index) {}
+
+  enum class Kind : std::uint8_t { full, scalar, strided, by_index };
   struct Axis {
     std::int64_t size, stride;
   };

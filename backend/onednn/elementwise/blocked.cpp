@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/random.h"
 #include "backend/onednn/elementwise/exactness.h"
 #include "backend/onednn/kernels.h"
@@ -27,25 +28,26 @@ std::optional<Shape> operand_in_blocks(const Shape& operand, const Shape& full, 
   return shape_in_blocks(shape, block);
 }
 
-std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& request) {
-  const std::span<const Layout> given = request.inputs;
+std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Value> values, std::span<const Layout> given,
+                                        const Layout& wanted) {
   const Shape& full = body.outputs().front().value.shape();
   std::size_t first = given.size();
   for (std::size_t i = 0; i < given.size(); ++i) {
     if (given[i].is_any() || body.inputs()[i].value.shape() != full) continue;
-    const bool variable = request.node.inputs()[i].is(op::variable);
+    const bool variable = values[i].is(op::variable);
     if (variable && given[i].is_plain()) return {};
     if (given[i].detail() && (variable || first == given.size())) first = i;
     if (variable) break;
   }
   const bool as_read = first == given.size();  // no operand has an order
-  if (as_read && !request.wanted.detail()) return {};
-  const Layout& order = as_read ? request.wanted : given[first];
+  if (as_read && !wanted.detail()) return {};
+  const Layout& order = as_read ? wanted : given[first];
   const Type& ordered = as_read ? body.outputs()[0].value.type() : body.inputs()[first].value.type();
   const Desc desc = desc_of(order, ordered);
   if (desc.get_data_type() != data_type(ordered.dtype) || (is_padded(desc) && !keeps_zeros(body))) return {};
   for (const Node* inner : body.nodes())
-    if (inner->is(op::random_uniform) || (inner->is(op::constant) && inner->types()[0].shape.elements() != 1))
+    if (inner->is(op::random_uniform) || inner->is(op::scatter_add) ||
+        (inner->is(op::constant) && inner->types()[0].shape.elements() != 1))
       return {};
 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.

@@ -18,10 +18,11 @@ struct BlockedBody {
   std::vector<Layout> operands, results;
 };
 
-// Of the operands' layouts that of a variable goes before others, so that optimizers work in the layout of the weight,
+// `given` are the layouts that the operands `values` come in. Of them that of a variable goes before others, so that optimizers work in the layout of the weight,
 // whichever its gradient comes in; where none has an order the one that the result is wanted in decides. Nothing when
 // none is blocked, or when the group cannot keep to the blocks: it depends on where an element is, an operand that is
 // repeated along some axes lies otherwise in memory, or the zeros of blocks that are not full would be lost.
-std::optional<BlockedBody> blocked_body(const Graph& body, const KernelRequest& request);
+std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Value> values, std::span<const Layout> given,
+                                        const Layout& wanted);
 
 }  // namespace nacre::onednn

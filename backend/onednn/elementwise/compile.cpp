@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/random.h"
 #include "backend/onednn/elementwise/program.h"
 
@@ -66,8 +67,13 @@ class Compiler {
 
   Program compile() {
     const Shape& shape = body_.outputs().front().value.shape();
-    for (const auto& [name, value] : body_.inputs())
-      program_.operands.push_back({value.dtype(), Access(value.shape(), shape)});
+    Values by_index;
+    for (const Node* node : body_.nodes())
+      if (node->is(op::scatter_add)) by_index.insert(by_index.end(), node->inputs().begin(), node->inputs().end());
+    for (const auto& [name, value] : body_.inputs()) {
+      const bool walked = std::find(by_index.begin(), by_index.end(), value) == by_index.end();
+      program_.operands.push_back({value.dtype(), walked ? Access(value.shape(), shape) : Access::by_index()});
+    }
     for (const auto& [name, value] : body_.outputs()) program_.results.push_back({value.dtype()});
     choose_tile();
     for (const Node* node : body_.nodes()) add(*node);
@@ -156,6 +162,17 @@ class Compiler {
     return cell;
   }
 
+  int add_row_sum(const Node& node) {
+    const Shape& table = node.types()[0].shape;
+    const RowLists lists(table[0], node.in(0).shape().elements());
+    program_.sums.push_back({input_index(node.in(0)), input_index(node.in(1)), table.from(1).elements(), lists,
+                             program_.scratch_bytes});
+    program_.scratch_bytes += (lists.scratch_bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+    const int cell = add_cell({.kind = Cell::Kind::tile});
+    emit(Step::Kind::sum, Opcode::copy, {}, cell, static_cast<int>(program_.sums.size()) - 1);
+    return cell;
+  }
+
   // Where a new value goes: into the memory of the first result that it is, when its elements are floats there.
   int result_cell(Value value) {
     const auto& outputs = body_.outputs();
@@ -195,6 +212,8 @@ class Compiler {
           {p.path, static_cast<std::uint32_t>(p.call), whole_number(node.in(0)), whole_number(node.in(1))});
       cell = result_cell(node.out());
       emit(Step::Kind::uniform, Opcode::copy, {}, cell, static_cast<int>(program_.streams.size()) - 1);
+    } else if (node.is(op::scatter_add)) {
+      cell = add_row_sum(node);
     } else if (node.is(op::stop_gradient)) {
       cell = cell_of(node.in(0));
     } else if (node.is(op::cast)) {

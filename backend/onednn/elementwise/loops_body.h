@@ -29,6 +29,32 @@ void ternary_loop(const float* a, const float* b, const float* c, float* y, std:
     y[i] = f(scalars & 1 ? a0 : a[i], scalars & 2 ? b0 : b[i], scalars & 4 ? c0 : c[i]);
 }
 
+// y = fast(a, b) where fits(a, b), else slow(a, b), which the compiler has no vector code for.
+template <auto fast, auto fits, auto slow, int scalars>
+void guarded_loop(const float* a, const float* b, const float*, float* y, std::int64_t count) {
+  constexpr std::int64_t most = 128;
+  float piece[most];
+  const float a0 = *a, b0 = *b;
+  for (std::int64_t begin = 0; begin < count; begin += most) {
+    const std::int64_t some = count - begin < most ? count - begin : most;
+    const float *from_a = scalars & 1 ? a : a + begin, *from_b = scalars & 2 ? b : b + begin;
+    int unfit = 0;
+#pragma omp simd reduction(| : unfit)
+    for (std::int64_t i = 0; i < some; ++i) {
+      const float x = scalars & 1 ? a0 : from_a[i], z = scalars & 2 ? b0 : from_b[i];
+      piece[i] = fast(x, z);
+      unfit |= fits(x, z) ? 0 : 1;
+    }
+    if (unfit != 0)
+      for (std::int64_t i = 0; i < some; ++i) {
+        const float x = scalars & 1 ? a0 : from_a[i], z = scalars & 2 ? b0 : from_b[i];
+        if (!fits(x, z)) piece[i] = slow(x, z);
+      }
+#pragma omp simd
+    for (std::int64_t i = 0; i < some; ++i) y[begin + i] = piece[i];
+  }
+}
+
 template <class From>
 void load(const void* from, float* to, std::int64_t count) {
   const auto* values = static_cast<const From*>(from);
@@ -148,6 +174,16 @@ struct Table : Loops {
   constexpr void binary() {
     set<code>(binary_loop<f, 0>, binary_loop<f, 1>, binary_loop<f, 2>, binary_loop<f, 3>);
   }
+  // Of one operand: the loop is given that twice.
+  template <Opcode code, auto fast, auto fits, auto slow>
+  constexpr void guarded_unary() {
+    set<code>(guarded_loop<fast, fits, slow, 0>, guarded_loop<fast, fits, slow, 3>);
+  }
+  template <Opcode code, auto fast, auto fits, auto slow>
+  constexpr void guarded_binary() {
+    set<code>(guarded_loop<fast, fits, slow, 0>, guarded_loop<fast, fits, slow, 1>, guarded_loop<fast, fits, slow, 2>,
+              guarded_loop<fast, fits, slow, 3>);
+  }
   template <Opcode code, auto f>
   constexpr void ternary() {
     set<code>(ternary_loop<f, 0>, ternary_loop<f, 1>, ternary_loop<f, 2>, ternary_loop<f, 3>, ternary_loop<f, 4>,
@@ -203,8 +239,11 @@ constexpr Loops make_loops(const char* name) {
   t.unary<Opcode::rsqrt, [](float x) { return 1.0f / __builtin_sqrtf(x); }>();
   t.unary<Opcode::square, [](float x) { return x * x; }>();
   t.unary<Opcode::reciprocal, [](float x) { return 1.0f / x; }>();
-  t.unary<Opcode::sin, [](float x) { return __builtin_sinf(x); }>();
-  t.unary<Opcode::cos, [](float x) { return __builtin_cosf(x); }>();
+  constexpr auto short_angle = [](float x, float) { return is_short_angle(x); };
+  t.guarded_unary<Opcode::sin, [](float x, float) { return sine(x, 0); }, short_angle,
+                  [](float x, float) { return __builtin_sinf(x); }>();
+  t.guarded_unary<Opcode::cos, [](float x, float) { return sine(x, 1); }, short_angle,
+                  [](float x, float) { return __builtin_cosf(x); }>();
   t.unary<Opcode::tanh, [](float x) { return tanh(x); }>();
   t.unary<Opcode::sigmoid, [](float x) { return sigmoid(x); }>();
   t.unary<Opcode::relu, [](float x) { return x <= 0.0f ? 0.0f : x; }>();
@@ -222,10 +261,12 @@ constexpr Loops make_loops(const char* name) {
   t.binary<Opcode::subtract, [](float a, float b) { return a - b; }>();
   t.binary<Opcode::multiply, [](float a, float b) { return a * b; }>();
   t.binary<Opcode::divide, [](float a, float b) { return a / b; }>();
-  t.binary<Opcode::power, [](float a, float b) { return __builtin_powf(a, b); }>();
+  t.binary<Opcode::power, [](float a, float b) { return power(a, b); }>();
   t.binary<Opcode::maximum, [](float a, float b) { return a >= b || a != a ? a : b; }>();
   t.binary<Opcode::minimum, [](float a, float b) { return a <= b || a != a ? a : b; }>();
-  t.binary<Opcode::modulo, [](float a, float b) { return modulo(a, b); }>();
+  t.guarded_binary<Opcode::modulo, [](float a, float b) { return modulo(a, b); },
+                   [](float a, float b) { return has_short_quotient(a, b); },
+                   [](float a, float b) { return with_sign_of_divisor(__builtin_fmodf(a, b), b); }>();
   t.binary<Opcode::equal, [](float a, float b) { return a == b ? 1.0f : 0.0f; }>();
   t.binary<Opcode::not_equal, [](float a, float b) { return a != b ? 1.0f : 0.0f; }>();
   t.binary<Opcode::less, [](float a, float b) { return a < b ? 1.0f : 0.0f; }>();

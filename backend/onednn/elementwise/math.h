@@ -123,9 +123,79 @@ inline float erf(float x) {
   return a >= 3.93f ? with_sign(1.0f, x) : inner;
 }
 
-inline float modulo(float a, float b) {  // the sign of b
-  const float rest = __builtin_fmodf(a, b);
+// The nearest integer to |x| < 2⁵¹.
+inline double nearest(double x) {
+  constexpr double shift = 6755399441055744.0;  // 1.5 · 2⁵²
+  return (x + shift) - shift;
+}
+
+// sin(x + quarters · π / 2) for |x| ≤ 2²⁰: x = n π / 2 + r with |r| ≤ π / 4, reduced in double precision.
+inline bool is_short_angle(float x) { return magnitude(x) <= 1048576.0f; }
+inline float sine(float x, std::uint32_t quarters) {
+  const double wide = static_cast<double>(is_short_angle(x) ? x : 0.0f);
+  const double n = nearest(wide * 0.6366197723675814);
+  const float r = static_cast<float>((wide - n * 1.5707963267341256) - n * 6.077100506506192e-11);
+  const std::uint32_t quadrant = static_cast<std::uint32_t>(static_cast<std::int32_t>(n)) + quarters;
+  const float s = r * r;
+  float p = -1.951488666e-4f;  // sin(r)
+  p = p * s + 8.332157508e-3f;
+  p = p * s - 0.1666665524f;
+  p = with_sign(r + r * s * p, r);  // also that of zero
+  float q = 2.44327839e-5f;  // cos(r)
+  q = q * s - 1.388731296e-3f;
+  q = q * s + 4.166664556e-2f;
+  q = (1.0f - 0.5f * s) + s * s * q;
+  return float_of(bits_of((quadrant & 1u) != 0 ? q : p) ^ ((quadrant & 2u) << 30));
+}
+
+// |a|ᵇ = 2ᵗ with t = b log₂ |a| in double precision; log(m) = 2 artanh((m - 1) / (m + 1)).
+inline float power(float a, float b) {
+  const float size = magnitude(a);
+  const bool tiny = size < 1.17549435e-38f;
+  const std::uint32_t offset = bits_of(tiny ? size * 8388608.0f : size) - 0x3f3504f3u;
+  const double exponent = static_cast<double>((static_cast<std::int32_t>(offset) >> 23) - (tiny ? 23 : 0));
+  const double m = static_cast<double>(float_of((offset & 0x007fffffu) + 0x3f3504f3u));
+  const double s = (m - 1.0) / (m + 1.0), z = s * s;
+  double p = 0.2358357166696777;
+  p = p * z + 0.2853723815290058;
+  p = p * z + 0.4000033622253798;
+  p = p * z + 0.6666666564127398;
+  double logarithm = exponent + (2.0 * s + s * z * p) * 1.4426950408889634;
+  logarithm = size == 0.0f ? -static_cast<double>(infinity) : logarithm;
+  logarithm = size < infinity ? logarithm : static_cast<double>(infinity);
+  const float finite = magnitude(b) < infinity ? b : with_sign(3.40282347e38f, b);
+  double t = static_cast<double>(finite) * logarithm;
+  t = t < 140.0 ? t : 140.0;  // also NaN
+  t = t > -160.0 ? t : -160.0;
+  const double n = nearest(t);
+  const float r = static_cast<float>((t - n) * 0.6931471805599453);
+  const std::uint32_t whole = static_cast<std::uint32_t>(static_cast<std::int32_t>(n));
+  const std::uint32_t half = static_cast<std::uint32_t>(static_cast<std::int32_t>(whole) >> 1);
+  float y = (1.0f + expm1_reduced(r)) * power_of_two(half) * power_of_two(whole - half);
+
+  const bool large = !(magnitude(b) < 16777216.0f);  // an even integer
+  const std::int32_t integer = static_cast<std::int32_t>(large ? 0.0f : b);
+  const bool is_integer = large || static_cast<float>(integer) == b;
+  y = is_integer && (integer & 1) != 0 ? with_sign(y, a) : y;
+  y = a < 0.0f && size < infinity && !is_integer ? not_a_number : y;
+  y = a != a || b != b ? not_a_number : y;
+  return b == 0.0f || a == 1.0f ? 1.0f : y;
+}
+
+// The sign of b.
+inline float with_sign_of_divisor(float rest, float b) {
   return rest != 0.0f && (rest < 0.0f) != (b < 0.0f) ? rest + b : rest;
+}
+// Where the quotient is below 2²⁹, its product with b and the rest are exact in double precision.
+inline bool has_short_quotient(float a, float b) { return magnitude(a / b) < 5e8f && magnitude(b) < infinity; }
+inline float modulo(float a, float b) {
+  const double x = static_cast<double>(a), y = static_cast<double>(b);
+  const double quotient = has_short_quotient(a, b) ? x / y : 0.0;
+  double rest = x - static_cast<double>(static_cast<std::int32_t>(quotient)) * y;
+  const double step = (y < 0.0) == (x < 0.0) ? y : -y;
+  rest = rest != 0.0 && (rest < 0.0) != (x < 0.0) ? rest + step : rest;  // the quotient was rounded up
+  const float narrow = static_cast<float>(rest);
+  return with_sign_of_divisor(narrow == 0.0f ? with_sign(narrow, a) : narrow, b);
 }
 
 }  // namespace

@@ -47,6 +47,44 @@ void load(const Program::Operand& operand, const void* from, std::int64_t begin,
   });
 }
 
+void link(const Program::RowSum& sum, DType index, const KernelArguments& arguments, std::int64_t first_row,
+          std::int64_t last_row) {
+  const void* indices = arguments.inputs[static_cast<std::size_t>(sum.indices)];
+  void* scratch = static_cast<std::byte*>(arguments.scratch) + sum.scratch;
+  if (index == DType::int64) sum.lists.link(static_cast<const std::int64_t*>(indices), first_row, last_row, scratch);
+  else sum.lists.link(static_cast<const std::int32_t*>(indices), first_row, last_row, scratch);
+}
+
+// Elements [begin, begin + count) of the table that has each update added to its row. Sums of halves are made as floats
+// and rounded once.
+void sum_rows(const Program::RowSum& sum, DType dtype, const KernelArguments& arguments, std::int64_t begin,
+              std::int64_t count, float* to, const Loops& loops) {
+  const void* scratch = static_cast<const std::byte*>(arguments.scratch) + sum.scratch;
+  const auto* updates = static_cast<const std::byte*>(arguments.inputs[static_cast<std::size_t>(sum.updates)]);
+  const Load convert_many = loops.load[static_cast<std::size_t>(dtype)];
+  const Loop add = loops.instruction[static_cast<int>(Opcode::add)][0];
+  const auto element_size = static_cast<std::int64_t>(size_of(dtype));
+  alignas(buffer_alignment) float converted[Program::tile_elements];
+  std::fill_n(to, count, 0.0f);
+  float* piece = to;
+  std::int64_t at = begin % sum.width, left = count;
+  for (std::int64_t row = begin / sum.width; left > 0; ++row) {
+    const std::int64_t length = std::min(left, sum.width - at);
+    sum.lists.each(row, scratch, [&](std::int64_t number) {
+      const std::byte* update = updates + (number * sum.width + at) * element_size;
+      const float* values = converted;
+      if (dtype == DType::float32) values = reinterpret_cast<const float*>(update);
+      else convert_many(update, converted, length);
+      add(piece, values, piece, piece, length);
+    });
+    piece += length;
+    left -= length;
+    at = 0;
+  }
+  const Opcode round = dtype == DType::bfloat16 ? Opcode::round_to_bfloat16 : Opcode::round_to_float16;
+  if (dtype != DType::float32) loops.instruction[static_cast<int>(round)][0](to, to, to, to, count);
+}
+
 // Asks for the operands of the next tile while the steps of this one compute, some lines at each step: the hardware's
 // own prefetching begins anew in each page, which is about as long as a tile.
 class Prefetch {
@@ -112,7 +150,7 @@ bool Program::may_overwrite(int result, int operand) const {
   return last_read <= first_write;
 }
 
-void Program::run_tiles(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys,
+void Program::run_range(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys,
                         std::int64_t first, std::int64_t last) const {
   alignas(buffer_alignment) float memory[register_elements];
   std::array<const float*, most_cells> read;
@@ -138,6 +176,12 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
       case Step::Kind::uniform:
         loops->uniform(keys[index], begin, write[static_cast<std::size_t>(step.cell)], count);
         break;
+      case Step::Kind::sum: {
+        const RowSum& sum = sums[index];
+        sum_rows(sum, operands[static_cast<std::size_t>(sum.updates)].dtype, arguments, begin, count,
+                 write[static_cast<std::size_t>(step.cell)], *loops);
+        break;
+      }
       case Step::Kind::store: {
         const DType dtype = results[index].dtype;
         auto* to =
@@ -147,10 +191,12 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
       }
     }
   };
+  for (const RowSum& sum : sums)
+    link(sum, operands[static_cast<std::size_t>(sum.indices)].dtype, arguments, first / sum.width, last / sum.width);
   Prefetch prefetch(*this, arguments);
   for (const Step& step : once) execute(step, 0, tile);
-  for (std::int64_t t = first; t < last; ++t) {
-    const std::int64_t begin = t * tile, count = std::min(tile, elements - begin);
+  for (std::int64_t begin = first; begin < last; begin += tile) {
+    const std::int64_t count = std::min(tile, last - begin);
     for (std::size_t i = 0; i < operands.size(); ++i)
       if (const int cell = operands[i].cell; cell >= 0)
         place(cell, static_cast<const float*>(arguments.inputs[i]) + begin);
@@ -159,7 +205,7 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
         write[static_cast<std::size_t>(cell)] = static_cast<float*>(arguments.outputs[i]) + begin;
         place(cell, write[static_cast<std::size_t>(cell)]);
       }
-    if (t + 1 < last) prefetch.begin_tile(begin + count, std::min(tile, elements - begin - count));
+    if (begin + count < last) prefetch.begin_tile(begin + count, std::min(tile, last - begin - count));
     for (const Step& step : steps) {
       prefetch.step();
       execute(step, begin, count);
@@ -167,7 +213,7 @@ void Program::run_tiles(const KernelArguments& arguments, const float* number_va
   }
 }
 
-void Program::run(const KernelArguments& arguments) const {
+void Program::run(const KernelArguments& arguments, std::int64_t first, std::int64_t last) const {
   std::array<float, most_numbers> number_values;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     number_values[i] = numbers[i].value;
@@ -177,13 +223,12 @@ void Program::run(const KernelArguments& arguments) const {
   }
   std::array<RandomStreamKey, most_streams> keys;
   for (std::size_t i = 0; i < streams.size(); ++i) keys[i] = key_of(streams[i], arguments);
+  run_range(arguments, number_values.data(), keys.data(), first * unit(), std::min(last * unit(), elements));
+}
 
-  constexpr std::int64_t work = 1 << 16;  // elements of single instructions that are worth a thread
-  const std::int64_t tiles = (elements + tile - 1) / tile;
-  const std::int64_t grain = std::max<std::int64_t>(1, work / (tile * static_cast<std::int64_t>(steps.size())));
-  parallel_for(tiles, grain, [&](std::int64_t first, std::int64_t last) {
-    run_tiles(arguments, number_values.data(), keys.data(), first, last);
-  });
+void Program::run(const KernelArguments& arguments) const {
+  parallel_for(units(), work_worth_a_thread / work_of_unit(),
+               [&](std::int64_t first, std::int64_t last) { run(arguments, first, last); });
 }
 
 }  // namespace nacre::onednn

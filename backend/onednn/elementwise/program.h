@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/onednn/elementwise/access.h"
 #include "backend/onednn/elementwise/loops.h"
+#include "backend/onednn/row_lists.h"
 
 namespace nacre::onednn {
 
@@ -21,6 +22,7 @@ struct Program {
       compute,  // cells[0..2] → cell
       load,     // operand → cell
       uniform,  // stream → cell
+      sum,      // sum of rows → cell
       store,    // cells[0] → result
     };
     Kind kind = Kind::compute;
@@ -28,7 +30,7 @@ struct Program {
     Loop loop = nullptr;  // of the opcode
     std::array<int, 3> cells{-1, -1, -1};
     int cell = -1;
-    int index = -1;  // of the operand, stream or result
+    int index = -1;  // of the operand, stream, sum or result
   };
   struct Operand {
     DType dtype;
@@ -53,10 +55,23 @@ struct Program {
     std::uint32_t call;
     Whole seed, step;
   };
+  // A scatter_add of rows of `width` elements: whole rows belong to one thread, which links their updates first.
+  struct RowSum {
+    int indices, updates;  // operands
+    std::int64_t width;
+    RowLists lists;
+    std::size_t scratch;  // where its lists begin
+  };
 
   // Reads every element of an operand before it writes the result's at its place.
   bool may_overwrite(int result, int operand) const;
   void run(const KernelArguments& arguments) const;
+  // A part of the work, which may be shared out among threads: units [first, last) of units().
+  void run(const KernelArguments& arguments, std::int64_t first, std::int64_t last) const;
+  std::int64_t unit() const { return sums.empty() ? tile : sums.front().width; }  // its elements
+  std::int64_t units() const { return (elements + unit() - 1) / unit(); }
+  std::int64_t work_of_unit() const { return unit() * static_cast<std::int64_t>(steps.size()); }
+  static constexpr std::int64_t work_worth_a_thread = 1 << 16;  // elements of single instructions
 
   const Loops* loops = nullptr;
   std::int64_t elements = 0, tile = 0;  // all, and those of one tile
@@ -64,11 +79,13 @@ struct Program {
   std::vector<Result> results;
   std::vector<Number> numbers;
   std::vector<Stream> streams;
+  std::vector<RowSum> sums;
+  std::size_t scratch_bytes = 0;
   std::vector<Step> once, steps;  // those whose tiles never change, the others
   int registers = 0;
 
  private:
-  void run_tiles(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys,
+  void run_range(const KernelArguments& arguments, const float* number_values, const RandomStreamKey* keys,
                  std::int64_t first, std::int64_t last) const;
 };
 

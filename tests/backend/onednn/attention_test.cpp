@@ -145,6 +145,21 @@ TEST(Attention, DropsTheSameWeightsWithAnyNumberOfThreads) {
     for (std::size_t i = 0; i < result.size(); ++i) EXPECT_TRUE(close_to_scale(result[i], results[0][i], 1e-5));
 }
 
+// Backward, where there are fewer keys than threads, or not as many more: several threads sum the gradients of one key.
+TEST(Attention, ThreadsShareTheHeadsThatThereAre) {
+  for (const int count : {1, 2, 3, 5, 8}) {
+    set_threads(count);
+    for (const Sizes& size : {Sizes{1, 260, 140, 1, 1, 8, 4}, Sizes{3, 129, 300, 1, 1, 4, 4}, Sizes{1, 70, 30, 6, 2, 4, 4},
+                              Sizes{7, 20, 10, 1, 1, 3, 3}, Sizes{1, 3, 5, 1, 1, 2, 2}})
+      for (const DType dtype : {DType::float32, DType::bfloat16}) {
+        SCOPED_TRACE(fmt::format("{} threads, batch {}, {} queries", count, size.batch, size.queries));
+        AttentionCase{size, with(size.heads == 1, Blind::nothing, 0.2), Mask::random, dtype}.check(
+            dtype == DType::float32 ? 2e-5 : 2e-2);
+      }
+  }
+  set_threads(0);
+}
+
 TEST(Attention, OfNothingIsZero) {
   for (const Sizes& size : {Sizes{0, 3, 4, 1, 1, 2, 2}, Sizes{2, 3, 0, 1, 1, 2, 2}, Sizes{2, 0, 4, 1, 1, 2, 2}}) {
     const AttentionCase tested{size, with(false, Blind::nothing, 0)};

@@ -4,6 +4,7 @@
 
 #include <numbers>
 
+#include "backend/core/parallel.h"
 #include "backend/executable.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/fused.h"
@@ -11,6 +12,8 @@
 #include "backend/graph/passes/fuse_bias_gradient.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
+#include "backend/graph/passes/fuse_scatter.h"
+#include "backend/graph/passes/join_updates.h"
 #include "backend/graph/passes/pipeline.h"
 #include "backend/onednn/onednn.h"
 #include "tests/backend/passes/check.h"
@@ -131,6 +134,26 @@ TEST(FuseEpilogue, ProductsThatOthersNeedStay) {
     g.output("relu", ops::relu(ops::reshape(product, {2, 3, 4})));
     g.output("exp", ops::exp(product));
   });
+}
+
+// The projections of attention split the last axis into heads before the bias.
+TEST(FuseEpilogue, ABiasMayBeOfALastAxisThatIsSplit) {
+  const auto sum = [](const Shape& split, const Shape& bias) {
+    return [=](Graph& g) {
+      const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 12}));
+      g.output("y", ops::reshape(ops::matmul(x, k), split) + g.input("b", floats(bias)));
+    };
+  };
+  check(fuse_epilogue, sum({2, 3, 4, 3}, {4, 3}), [](Graph& g) {
+    const Value x = g.input("x", floats({6, 5})), k = g.input("k", floats({5, 12}));
+    const Value b = ops::reshape(g.input("b", floats({4, 3})), {12});
+    const Value product = g.add(op::matmul, MatMulAttrs{.epilogue = {.bias = true}}, {x, k, b}).out();
+    g.output("y", ops::reshape(product, {2, 3, 4, 3}));
+  });
+  check_unchanged(fuse_epilogue, sum({6, 4, 3}, {3}));
+  check_unchanged(fuse_epilogue, sum({6, 4, 3}, {4, 1}));
+  check_unchanged(fuse_epilogue, sum({4, 18}, {18}));
+  check_unchanged(fuse_epilogue, sum({2, 36}, {2, 36}));
 }
 
 TEST(FuseEpilogue, NothingComesAfterTheActivation) {
@@ -429,6 +452,151 @@ RC_GTEST_PROP(FuseElementwise, RandomGraphsComputeTheSame, ()) {
   for (std::size_t i = 0; i < expected.size(); ++i)
     if (const auto result = test::close(actual[i], expected[i], 1e-4); !result)
       RC_FAIL(std::string(result.message()) + "\n" + graph.text());
+}
+
+// --- gradients of tables -----------------------------------------------------------------------------------------------
+
+const Type some_indices{DType::int32, {5}};
+
+Value scattered(Value indices, Value updates, std::int64_t rows) {
+  return updates.graph().add(op::scatter_add, RowsAttrs{rows}, {indices, updates}).out();
+}
+
+TEST(FuseScatter, TheUpdateOfATableSumsTheRowsItself) {
+  const auto before = test::built([](Graph& g) {
+    const Value table = g.input("table", floats({7, 3}));
+    const Value gradient = scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7);
+    g.output("y", table - gradient * 0.5);
+  });
+  const auto after = fuse_scatter(*fuse_elementwise(*before, onednn_backend()), onednn_backend());
+  after->verify();
+  const Node& group = after->result("y").node();
+  ASSERT_TRUE(group.is(op::fused)) << after->text();
+  EXPECT_TRUE(group.in(0).is(op::input) && group.in(1).is(op::input) && group.in(2).is(op::input)) << after->text();
+  EXPECT_EQ(group.attrs<FusedAttrs>().body->text(),
+            "%0 = input{name=0}()  float32(7, 3)\n"
+            "%1 = input{name=1}()  int32(5,)\n"
+            "%2 = input{name=2}()  float32(5, 3)\n"
+            "%3 = scatter_add{rows=7}(%1, %2)  float32(7, 3)\n"
+            "%4 = constant{value=float32()[0.5]}()  float32()\n"
+            "%5 = multiply(%3, %4)  float32(7, 3)\n"
+            "%6 = subtract(%0, %5)  float32(7, 3)\n"
+            "output 0 = %6\n");
+}
+
+TEST(FuseScatter, ALoneNodeBecomesAGroup) {
+  const auto fused = fuse_scatter(*test::built([](Graph& g) {
+    g.output("y", g.input("sum", floats({7, 3})) + scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7));
+  }), onednn_backend());
+  EXPECT_TRUE(fused->result("y").is(op::fused)) << fused->text();
+}
+
+TEST(FuseScatter, WhatElseReadsTheGradientKeepsItDense) {
+  const auto dense = [](Graph& g) {
+    return scattered(g.input("i", some_indices), g.input("d", floats({5, 3})), 7);
+  };
+  check_unchanged(  // as clipping by the norm of all gradients does
+      fuse_scatter,
+      [&](Graph& g) {
+        const Value gradient = dense(g), norm = ops::sum(ops::square(gradient), {0, 1}, true);
+        g.output("y", gradient / norm);
+      },
+      onednn_backend());
+  check_unchanged(
+      fuse_scatter,
+      [&](Graph& g) {
+        const Value gradient = dense(g);
+        g.output("gradient", gradient);
+        g.output("y", gradient * 2.0);
+      },
+      onednn_backend());
+  check_unchanged(  // repeated along an axis
+      fuse_scatter, [&](Graph& g) { g.output("y", g.input("x", floats({2, 7, 3})) + dense(g)); }, onednn_backend());
+  check_unchanged(
+      fuse_scatter,
+      [&](Graph& g) {
+        g.output("y", g.input("x", floats({7, 3})) +
+                          scattered(g.input("i", {DType::uint8, {5}}), g.input("d", floats({5, 3})), 7));
+      },
+      onednn_backend());
+  check_unchanged(fuse_scatter, [&](Graph& g) { g.output("y", g.input("x", floats({7, 3})) + dense(g)); });
+}
+
+// --- updates -----------------------------------------------------------------------------------------------------------
+
+TEST(JoinUpdates, SmallGroupsThatOnlyUpdateAreOneKernel) {
+  const auto a = variable_of("a", {3}), b = variable_of("b", {2, 2}), large = variable_of("large", {200, 200});
+  const auto joined = join_updates(*test::built([&](Graph& g) {
+    const Value half = g.scalar(0.5);
+    for (const VariableRef& variable : {a, large, b}) g.update(variable, g.variable(variable) * half);
+  }), onednn_backend());
+  joined->verify();
+  const Value of_a = joined->updates()[0].value, of_large = joined->updates()[1].value, of_b = joined->updates()[2].value;
+  EXPECT_TRUE(of_large.is(op::multiply)) << joined->text();
+  ASSERT_TRUE(of_a.is(op::fused_groups)) << joined->text();
+  EXPECT_EQ(of_b, of_a.node().out(1));
+  EXPECT_EQ(of_a.node().in(0), joined->variables()[0].second);
+  const std::vector<Subgraph>& bodies = of_a.node().attrs<FusedGroupsAttrs>().bodies;
+  ASSERT_EQ(bodies.size(), 2u);
+  EXPECT_EQ(bodies[1]->text(),
+            "%0 = input{name=0}()  float32(2, 2)\n"
+            "%1 = input{name=1}()  float32()\n"
+            "%2 = constant{value=float32()[0.5]}()  float32()\n"
+            "%3 = multiply(%0, %2)  float32(2, 2)\n"
+            "output 0 = %3\n");
+}
+
+TEST(JoinUpdates, WhatIsReadOrChangesWhatOthersReadStays) {
+  const auto a = variable_of("a", {3}), b = variable_of("b", {3}), c = variable_of("c", {3}), step = variable_of("step", {});
+  check_unchanged(
+      join_updates,
+      [&](Graph& g) {
+        const Value value = g.variable(a) * 0.5;
+        g.output("a", value);
+        g.update(a, value);
+        g.update(b, g.variable(b) * 0.5);
+        const Value next = g.variable(c) + 1.0;
+        g.update(c, next);
+        g.output("y", ops::exp(next));
+      },
+      onednn_backend());
+  // b and c read the step, which another group changes.
+  const auto joined = join_updates(*test::built([&](Graph& g) {
+    g.update(step, g.variable(step) + 1.0);
+    g.update(b, g.variable(b) * g.variable(step));
+    g.update(c, g.variable(c) * g.variable(step));
+  }), onednn_backend());
+  for (const Node* node : joined->nodes())
+    if (node->is(op::fused_groups)) {
+      EXPECT_EQ(node->types().size(), 2u) << joined->text();
+    }
+  EXPECT_TRUE(joined->updates()[0].value.is(op::add)) << joined->text();
+  EXPECT_TRUE(joined->updates()[1].value.is(op::fused_groups));
+}
+
+TEST(JoinUpdates, ResultsStayInPlaceAndThreadsShareThem) {
+  std::vector<VariableRef> variables;
+  Graph graph;
+  const Value rate = graph.input("rate", floats({}));
+  for (std::int64_t i = 0; i < 40; ++i) {
+    variables.push_back(std::make_shared<Variable>("v" + std::to_string(i), floats({1 + 150 * i}), true));
+    Tensor ones(variables.back()->type());
+    std::ranges::fill(ones.writable<float>(), 1.0f);
+    variables.back()->assign(std::move(ones));
+    const Value w = graph.variable(variables.back());
+    graph.update(variables.back(), w + rate * w);
+  }
+  for (int count : {1, 2, 5}) {
+    set_threads(count);
+    Executable executable(graph, onednn_backend());
+    EXPECT_EQ(executable.statistics().kernels, 1) << executable.text();
+    EXPECT_EQ(executable.statistics().arena_bytes, 0u);
+    executable.run(std::vector{Tensor::scalar(2.0f)});
+  }
+  set_threads(0);
+  for (const VariableRef& variable : variables) {
+    for (const double value : variable->value().to_doubles()) ASSERT_EQ(value, 27);
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The elementary functions of every instruction set against double precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -124,6 +125,68 @@ TEST_P(EveryInstructionSet, FunctionsAreAccurate) {
     }
     EXPECT_LT(worst, 1e-6) << loops().name << " " << function.name << "(" << worst_at << ")";
   }
+}
+
+struct BinaryFunction {
+  const char* name;
+  Opcode code;
+  double (*exact)(double, double);
+};
+const BinaryFunction binary_functions[] = {
+    {"power", Opcode::power, [](double a, double b) { return std::pow(a, b); }},
+    {"modulo", Opcode::modulo,
+     [](double a, double b) {
+       const auto rest = static_cast<float>(std::fmod(a, b));
+       return static_cast<double>(rest != 0 && (rest < 0) != (b < 0) ? rest + static_cast<float>(b) : rest);
+     }},
+};
+
+// Pairs of any bit patterns, of the ordinary ranges, and of all that is special with one another.
+TEST_P(EveryInstructionSet, FunctionsOfTwoAreAccurate) {
+  const float special[] = {0.0f,      -0.0f,       1.0f,      -1.0f,  0.5f, -0.5f,  2.0f,  -2.0f, 3.0f, -3.0f, 0.99999994f,
+                           infinity,  -infinity,   nan,       1e-40f, -1e-40f, 1e38f, -1e38f, 2.5f, -2.5f, 16777215.0f,
+                           16777216.0f, 8388609.0f, -8388609.0f, 1.0000001f, 128.0f, -149.0f, 1e-20f, 7.0f};
+  std::vector<float> a, b;
+  for (const float x : special)
+    for (const float y : special) a.push_back(x), b.push_back(y);
+  RandomStream random(RandomKey::of(2, "math"));
+  for (int i = 0; i < 100000; ++i) {
+    a.push_back(std::bit_cast<float>(random.word())), b.push_back(std::bit_cast<float>(random.word()));
+  }
+  for (const double scale : {1.0, 10.0, 100.0, 1e4})
+    for (int i = 0; i < 50000; ++i) {
+      a.push_back(static_cast<float>(random.uniform(0, scale))), b.push_back(static_cast<float>(random.uniform(-20, 20)));
+      a.push_back(static_cast<float>(random.uniform(-scale, scale)));
+      b.push_back(std::round(static_cast<float>(random.uniform(-9, 9))));
+    }
+  std::vector<float> y(a.size());
+  for (const BinaryFunction& function : binary_functions)
+    for (const int scalars : {0, 1, 2}) {  // one operand may be the same for all
+      std::fill(y.begin(), y.end(), nan);
+      loops().instruction[static_cast<int>(function.code)][scalars](a.data() + 700, b.data() + 700, a.data(), y.data(),
+                                                                    static_cast<std::int64_t>(a.size()) - 700);
+      const std::size_t first = scalars == 0 ? 0 : 700;
+      if (scalars == 0)
+        loops().instruction[static_cast<int>(function.code)][0](a.data(), b.data(), a.data(), y.data(),
+                                                                static_cast<std::int64_t>(a.size()));
+      double worst = 0;
+      for (std::size_t i = first; i < a.size(); ++i) {
+        const float x = scalars == 1 ? a[700] : a[i], z = scalars == 2 ? b[700] : b[i], actual = y[i - first];
+        const double exact = function.exact(x, z);
+        const float rounded = static_cast<float>(exact);
+        SCOPED_TRACE(testing::Message() << function.name << "(" << x << ", " << z << ") = " << actual);
+        if (std::isnan(exact)) {
+          ASSERT_TRUE(std::isnan(actual));
+        } else if (std::isinf(rounded) || rounded == 0) {
+          ASSERT_EQ(actual, rounded);
+          ASSERT_EQ(std::signbit(actual), std::signbit(rounded));
+        } else {
+          worst = std::max(worst, std::abs(actual - exact) /
+                                      std::max(std::abs(exact), double{std::numeric_limits<float>::min()}));
+          ASSERT_LT(worst, function.code == Opcode::modulo ? 1e-12 : 2.4e-7);  // none, 2 units in the last place
+        }
+      }
+    }
 }
 
 TEST_P(EveryInstructionSet, UniformNumbersAreThoseOfTheStream) {

@@ -267,5 +267,93 @@ TEST(ElementwisePrograms, ThreadsDoNotChangeTheResult) {
   EXPECT_TRUE(one[0].identical(three[0]));
 }
 
+// The update of a table by momentum from the rows that were asked for, some of them often, some out of range. `dense`: the
+// gradient is asked for too, so that it is in memory.
+struct TableUpdate {
+  std::int64_t rows, width, count;
+  DType index, element;
+  int gathers = 1;
+
+  std::unique_ptr<Graph> graph(bool dense) const {
+    auto graph = std::make_unique<Graph>();
+    Value sum;
+    for (int i = 0; i < gathers; ++i) {
+      const Value indices = graph->input("indices" + std::to_string(i), {index, {count}});
+      const Value updates = graph->input("updates" + std::to_string(i), {element, {count, width}});
+      const Value gradient = graph->add(op::scatter_add, RowsAttrs{rows}, {indices, updates}).out();
+      if (dense) graph->output("gradient" + std::to_string(i), gradient);
+      const Value wide = ops::cast(gradient, DType::float32);
+      sum = sum ? sum + wide : wide;
+    }
+    const Value table = graph->input("table", {DType::float32, {rows, width}});
+    const Value before = graph->input("momentum", {DType::float32, {rows, width}});
+    const Value scale = graph->input("scale", {DType::float32, {width}});
+    const Value momentum = before * 0.9 - graph->input("rate", {DType::float32, {}}) * (sum * scale);
+    graph->output("momentum", momentum);
+    graph->output("table", table + momentum);
+    return graph;
+  }
+
+  std::vector<Tensor> inputs(const Graph& graph, RandomStream& random) const {
+    std::vector<Tensor> inputs;
+    const auto last = static_cast<double>(rows);
+    for (const auto& [name, value] : graph.inputs()) {
+      const bool indices = !is_floating(value.dtype());
+      inputs.push_back(indices ? test::draw_tensor(random, value.type(), {-1, last}) : test::draw_tensor(random, value.type()));
+    }
+    return inputs;
+  }
+};
+
+RC_GTEST_PROP(ElementwisePrograms, TablesAreUpdatedAsByTheDenseGradient, ()) {
+  RandomStream random(RandomKey::of(*rc::gen::arbitrary<std::uint32_t>(), "tables"));
+  const DType elements[] = {DType::float32, DType::float32, DType::bfloat16, DType::float16};
+  const std::int64_t widths[] = {1, draw(random, 2, 40), draw(random, 41, 1500), 128};
+  const TableUpdate update{.rows = draw(random, 1, 300),
+                           .width = widths[draw(random, 0, 3)],
+                           .count = draw(random, 0, 60),
+                           .index = draw(random, 0, 1) ? DType::int32 : DType::int64,
+                           .element = elements[draw(random, 0, 3)],
+                           .gathers = static_cast<int>(draw(random, 1, 2))};
+  const auto fused = update.graph(false), dense = update.graph(true);
+  const std::vector<Tensor> inputs = update.inputs(*fused, random);
+  set_threads(static_cast<int>(draw(random, 1, 3)));
+  Executable one(*fused, onednn_backend()), two(*dense, onednn_backend());
+  const auto actual = one.run(inputs), expected = two.run(inputs);
+  set_threads(0);
+  RC_ASSERT(one.text().find("scatter_add") == std::string::npos);
+  for (std::size_t i = 0; i < actual.size(); ++i)
+    if (!actual[i].identical(expected[i + static_cast<std::size_t>(update.gathers)])) RC_FAIL(one.text());
+  const auto reference = Executable(*fused, reference_backend()).run(inputs);
+  const double tolerance = update.element == DType::float32 ? 1e-5 : 0.02;
+  for (std::size_t i = 0; i < actual.size(); ++i)
+    if (const auto result = close(actual[i], reference[i], tolerance); !result) RC_FAIL(result.message());
+}
+
+TEST(ElementwisePrograms, TheGradientOfATableIsNotInMemory) {
+  const auto table = std::make_shared<Variable>("table", Type{DType::float32, {5000, 16}}, true);
+  table->assign(Tensor(DType::float32, {5000, 16}));
+  const auto build = [&](bool dense) {
+    auto graph = std::make_unique<Graph>();
+    const Value indices = graph->input("indices", {DType::int32, {8}});
+    const Value updates = graph->input("updates", {DType::float32, {8, 16}});
+    const Value gradient = graph->add(op::scatter_add, RowsAttrs{5000}, {indices, updates}).out();
+    graph->update(table, graph->variable(table) - gradient * 0.5);
+    if (dense) graph->output("norm", ops::sum(ops::square(gradient), {0, 1}, false));
+    return graph;
+  };
+  const std::size_t bytes = std::size_t{5000} * 16 * sizeof(float);
+  Executable sparse(*build(false), onednn_backend()), dense(*build(true), onednn_backend());
+  EXPECT_EQ(sparse.statistics().kernels, 1) << sparse.text();
+  EXPECT_LT(sparse.statistics().arena_bytes, bytes / 8);  // the lists
+  EXPECT_GE(dense.statistics().arena_bytes, bytes);
+  const std::vector<Tensor> inputs{Tensor::of<std::int32_t>({8}, {7, 4999, 7, 0, 1, 2, 3, 5000}),
+                                   Tensor::of<float>({8, 16}, std::vector<float>(128, 1.0f))};
+  sparse.run(inputs);
+  EXPECT_EQ(table->value().at(7 * 16 + 3), -1);
+  EXPECT_EQ(table->value().at(4999 * 16), -0.5);
+  EXPECT_EQ(table->value().at(4 * 16), 0);
+}
+
 }  // namespace
 }  // namespace nacre
