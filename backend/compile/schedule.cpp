@@ -12,8 +12,8 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Graph& graph, const Backend& backend)
-      : graph_(graph), backend_(backend), places_(graph.nodes().size()) {}
+  Scheduler(const Graph& graph, const Backend& backend, MatmulPrecision precision)
+      : graph_(graph), backend_(backend), precision_(precision), places_(graph.nodes().size()) {}
 
   Schedule run() {
     for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
@@ -176,12 +176,12 @@ class Scheduler {
       casts_.push_back({&node, inputs[0], outputs[0]});
       return;
     }
-    KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_});
+    KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_, .precision = precision_});
     ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (plan.kernel || !plan.inputs[i].is_any()) settle(inputs[i], plan.inputs[i]);
+      if (plan.kernel || !plan.inputs[i].is_any()) settle(inputs[i], plan.at_rest.empty() ? plan.inputs[i] : plan.at_rest[i]);
       if (plan.inputs[i].is_any()) continue;  // as it comes
       if (plan.kernel || i == 0) inputs[i] = in_layout(inputs[i], plan.inputs[i]);
     }
@@ -227,6 +227,7 @@ class Scheduler {
 
   const Graph& graph_;
   const Backend& backend_;
+  MatmulPrecision precision_;
   Schedule result_;
   std::vector<Step> prologue_, main_;
   std::vector<std::vector<int>> places_;     // of each node's outputs, by node id
@@ -237,6 +238,8 @@ class Scheduler {
 
 }  // namespace
 
-Schedule schedule(const Graph& graph, const Backend& backend) { return Scheduler(graph, backend).run(); }
+Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision) {
+  return Scheduler(graph, backend, precision).run();
+}
 
 }  // namespace nacre::compile

@@ -43,6 +43,13 @@ void fill(void* to, std::int64_t count, Element value) {
 
 }  // namespace
 
+KernelPlan as_it_lies(const KernelRequest& request) {
+  KernelPlan plan;
+  plan.inputs.assign(request.inputs.size(), Layout::any());
+  plan.outputs = {request.inputs[0]};
+  return plan;
+}
+
 KernelPlan view(const KernelRequest& request) {
   KernelPlan plan = reference::view(request);
   const Shape &x = request.node.in(0).shape(), &y = request.node.types()[0].shape;
