@@ -1,5 +1,6 @@
 #include "api/dtype_policy.h"
 
+#include "api/keras/file.h"
 #include "api/shared_layers.h"
 
 namespace nacre {
@@ -50,6 +51,7 @@ Model with_dtype(const Model& model, const DTypePolicy& policy) {
     if (from[i].variable->has_value())
       to[i].variable->assign(from[i].variable->value().cast(to[i].variable->type().dtype));
   Model result(layer);
+  result.set_device(model.trainer().backend().name());
   if (const auto& compiled = model.trainer().options()) {
     CompileOptions options = *compiled;
     Ref<Optimizer> optimizer = options.optimizer;
@@ -57,6 +59,17 @@ Model with_dtype(const Model& model, const DTypePolicy& policy) {
     result.compile(std::move(options));
   }
   return result;
+}
+
+Model with_training_dtype(const Model& model, const DTypePolicy& policy) {
+  const DType dtype = policy.compute();
+  if (model.trainer().backend().has_instructions(dtype)) return with_dtype(model, policy);
+  note({}, dtype == DType::float16
+               ? fmt::format("train.dtype: {}: processors have no fast float16 for training; it goes on in float32, which is "
+                             "faster (mixed_bfloat16 is faster still where the processor has it)", policy.name)
+               : fmt::format("train.dtype: {}: this processor has no {} instructions; training goes on in float32, which is "
+                             "faster", policy.name, name_of(dtype)));
+  return with_dtype(model, {"float32"});
 }
 
 std::string dtype_policies(const Model& model) {

@@ -7,8 +7,13 @@ namespace nacre {
 
 // The same model with this policy in all its layers, but those whose dtype is no floating one (int64 of a lookup); with
 // the same weights, as far as they have values, in the policy's variable dtype, and compiled in the same way with a
-// fresh optimizer. What the original shares with other models, the result has for itself.
+// fresh optimizer, on the same device. What the original shares with other models, the result has for itself.
 Model with_dtype(const Model& model, const DTypePolicy& policy);
+
+// The same, for training fast: where the model's device has no instructions for the dtype that the policy computes in,
+// bfloat16 or float16, it would be slower than float32; the model gets the policy "float32" then, and a note on standard
+// error says so.
+Model with_training_dtype(const Model& model, const DTypePolicy& policy);
 
 // The policies of the layers, each named once: "float32", "float32+mixed_bfloat16".
 std::string dtype_policies(const Model& model);

@@ -53,6 +53,8 @@ class Model : public LayerRef {
   void initialize(std::uint64_t seed) { trainer_->initialize(seed); }
   // "cpu" (the default), "gpu" or "reference".
   void set_device(std::string_view device) { trainer_->set_device(device); }
+  // How exactly it multiplies when it only predicts; see CompileOptions::matmul_precision, which stands above it.
+  void set_matmul_precision(MatmulPrecision precision) { trainer_->set_matmul_precision(precision); }
 
   void compile(CompileOptions options) { trainer_->compile(std::move(options)); }
   History fit(const DatasetRef& data, const FitOptions& options = {}) { return trainer_->fit(data, options); }

@@ -5,6 +5,7 @@
 #include "api/data/augment.h"
 #include "api/data/digits.h"
 #include "api/data/source.h"
+#include "api/dtype_policy.h"
 #include "api/inspect/summary.h"
 #include "api/model.h"
 #include "api/save.h"

@@ -56,6 +56,15 @@ class Kernel {
   virtual void run(const KernelArguments& arguments) = 0;
 };
 
+// How exactly matrix products and convolutions multiply float32 numbers; their sums and everything else are float32 in any
+// case. `high` allows factors to be rounded to TensorFloat-32 (10 bits of mantissa), `medium` to bfloat16 (7 bits), where a
+// backend is faster for it; otherwise they are the same as `highest`.
+enum class MatmulPrecision : std::uint8_t { highest, high, medium };
+template <>
+struct EnumNames<MatmulPrecision> {
+  static constexpr std::string_view names[] = {"highest", "high", "medium"};
+};
+
 class Backend;
 
 struct KernelRequest {
@@ -63,13 +72,15 @@ struct KernelRequest {
   std::span<const Layout> inputs;   // as the operands come; `any` for weights that nobody has laid out yet
   const Backend& backend;           // for kernels that hold graphs of their own
   Layout wanted = Layout::any();    // as output 0 is read, where that is known; the kernel may give another
+  MatmulPrecision precision = MatmulPrecision::highest;
 };
 
 struct KernelPlan {
   std::unique_ptr<Kernel> kernel;   // null: output 0 is input 0 under another type (a view)
   std::vector<Layout> inputs;       // as the kernel wants them: reorders are inserted where they come otherwise
+  std::vector<Layout> at_rest{};    // of variables that nobody has laid out yet, as inputs or as what these are casts of;
+                                    // none, or `any`: as in `inputs`
   std::vector<Layout> outputs;      // as the kernel gives them
-  std::vector<Layout> sources;      // as the variables that inputs are casts of best lie; empty or `any`: like the inputs
   std::size_t scratch_bytes = 0;
   struct InPlace {
     int output, input;
@@ -102,6 +113,9 @@ class Backend {
   virtual std::span<const Pass> passes() const = 0;    // in order; see graph/passes/pipeline.h
   // Copies a value from one layout to another, which may be the same; neither is `any`.
   virtual std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const = 0;
+  // Whether training in this dtype is not slower than in float32 here: whether there are instructions for it. A backend
+  // that is not made to be fast says yes.
+  virtual bool has_instructions(DType) const { return true; }
   // Memory that kernels can use; aligned to buffer_alignment.
   virtual std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const = 0;
   // Whether that is the memory of tensors, so that kernels can use those of variables in plain layout as they are.

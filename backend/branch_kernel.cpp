@@ -8,9 +8,9 @@ namespace {
 
 class BranchKernel final : public Kernel {
  public:
-  BranchKernel(const std::vector<Subgraph>& bodies, const Backend& backend) {
+  BranchKernel(const std::vector<Subgraph>& bodies, const Backend& backend, MatmulPrecision precision) {
     const auto workspace = std::make_shared<Workspace>(backend);  // one of them runs at a time
-    for (const Subgraph& body : bodies) bodies_.push_back(std::make_unique<Executable>(*body, backend, workspace));
+    for (const Subgraph& body : bodies) bodies_.push_back(std::make_unique<Executable>(*body, backend, workspace, precision));
   }
   void run(const KernelArguments& arguments) override {
     const std::int32_t choice = *static_cast<const std::int32_t*>(arguments.inputs[0]);
@@ -27,7 +27,8 @@ class BranchKernel final : public Kernel {
 
 KernelPlan branch_kernel(const KernelRequest& request) {
   KernelPlan plan;
-  plan.kernel = std::make_unique<BranchKernel>(request.node.attrs<BranchAttrs>().bodies, request.backend);
+  plan.kernel = std::make_unique<BranchKernel>(request.node.attrs<BranchAttrs>().bodies, request.backend,
+                                               request.precision);
   plan.inputs.assign(request.node.inputs().size(), Layout::plain());
   plan.outputs.assign(request.node.types().size(), Layout::plain());
   return plan;

@@ -46,10 +46,10 @@ Types types_of(const std::vector<Graph::NamedValue>& values) {
 }  // namespace
 
 struct Executable::Implementation {
-  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared)
+  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared, MatmulPrecision precision)
       : backend(on),
         graph(run_passes(source, on, on.passes())),
-        schedule(compile::schedule(*graph, on)),
+        schedule(compile::schedule(*graph, on, precision)),
         memory(compile::plan_memory(schedule, on)),
         input_types(types_of(graph->inputs())),
         output_types(types_of(graph->outputs())),
@@ -267,8 +267,9 @@ void Workspace::reserve(std::size_t bytes) {
   used_ = false;
 }
 
-Executable::Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace)
-    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace))) {}
+Executable::Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
+                       MatmulPrecision precision)
+    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace), precision)) {}
 Executable::~Executable() = default;
 
 void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {

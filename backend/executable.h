@@ -70,7 +70,8 @@ class Executable {
  public:
   // Runs the backend's passes on the graph first. All shapes must be known. Throws Error when an op has no kernel.
   // Without a workspace the executable has one of its own.
-  Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace = nullptr);
+  Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace = nullptr,
+             MatmulPrecision precision = MatmulPrecision::highest);
   ~Executable();
   Executable(const Executable&) = delete;
   Executable& operator=(const Executable&) = delete;

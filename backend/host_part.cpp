@@ -88,7 +88,8 @@ std::vector<Types> HostPart::types(std::span<const Tensor> results) const {
   return types;
 }
 
-HostedExecutable::HostedExecutable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace) {
+HostedExecutable::HostedExecutable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
+                                   MatmulPrecision precision) {
   const Parts parts(graph);
   Graph device;
   Rewriter on_device(graph, device);
@@ -133,7 +134,7 @@ HostedExecutable::HostedExecutable(const Graph& graph, const Backend& backend, s
     for (const auto& [name, value] : graph.outputs()) after_->output(name, rewriter(value));
   }
   if (!device.outputs().empty() || !device.updates().empty())
-    device_ = std::make_unique<Executable>(*decompose_missing(device, backend), backend, std::move(workspace));
+    device_ = std::make_unique<Executable>(*decompose_missing(device, backend), backend, std::move(workspace), precision);
 }
 
 void HostedExecutable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {

@@ -20,8 +20,8 @@ std::size_t aligned(std::size_t bytes) { return (bytes + buffer_alignment - 1) /
 
 class ScanKernel final : public Kernel {
  public:
-  ScanKernel(const Node& node, const Backend& backend)
-      : body_(*node.attrs<ScanAttrs>().body, backend),
+  ScanKernel(const Node& node, const Backend& backend, MatmulPrecision precision)
+      : body_(*node.attrs<ScanAttrs>().body, backend, nullptr, precision),
         carries_(static_cast<std::size_t>(node.attrs<ScanAttrs>().carries)),
         sequences_(static_cast<std::size_t>(node.attrs<ScanAttrs>().sequences)),
         reverse_(node.attrs<ScanAttrs>().reverse),
@@ -90,7 +90,7 @@ class ScanKernel final : public Kernel {
 }  // namespace
 
 KernelPlan scan_kernel(const KernelRequest& request) {
-  auto kernel = std::make_unique<ScanKernel>(request.node, request.backend);
+  auto kernel = std::make_unique<ScanKernel>(request.node, request.backend, request.precision);
   const auto carries = static_cast<std::size_t>(request.node.attrs<ScanAttrs>().carries);
   KernelPlan plan;
   plan.inputs.assign(request.node.inputs().size(), Layout::plain());

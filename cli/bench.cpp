@@ -27,8 +27,9 @@ struct Subject {
 Subject configured(const BenchArguments& arguments) {
   const Experiment experiment = Experiment::load(arguments.model, arguments.overrides);
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
-  Model model = arguments.training ? compiled_model(experiment, arguments.model) : Model(experiment.build_model());
-  model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
+  const std::string& device = arguments.device.empty() ? experiment.config().device : arguments.device;
+  Model model = arguments.training ? compiled_model(experiment, arguments.model, device)
+                                   : configured_model(experiment, device);
   return {std::move(model), experiment.config().name};
 }
 
@@ -50,10 +51,11 @@ Subject saved(const BenchArguments& arguments) {
 
 Subject subject_of(const BenchArguments& arguments) {
   Subject subject = !arguments.untrusted && is_experiment(arguments.model) ? configured(arguments) : saved(arguments);
-  if (arguments.dtype.empty()) return subject;
-  const std::string_view device = subject.model.trainer().backend().name();
-  subject.model = with_dtype(subject.model, {arguments.dtype});
-  subject.model.set_device(device);
+  if (!arguments.dtype.empty()) subject.model = with_dtype(subject.model, {arguments.dtype});
+  Steps::Options options = subject.model.trainer().steps().options();
+  if (arguments.matmul_precision) options.matmul_precision = *arguments.matmul_precision;
+  options.recompute = options.recompute || arguments.recompute;
+  subject.model.trainer().steps().set_options(options);
   return subject;
 }
 
@@ -160,12 +162,22 @@ Tree tree_of(const ProfileReport& report, std::int64_t runs) {
 
 // --- the whole ---------------------------------------------------------------------------------------------------
 
+// ", matmul precision medium, recomputing"
+std::string options_of(const Subject& subject, bool training) {
+  const Steps::Options& options = subject.model.trainer().steps().options();
+  std::string text;
+  if (options.matmul_precision != MatmulPrecision::highest)
+    text += fmt::format(", matmul precision {}", text_of(options.matmul_precision));
+  if (options.recompute && training) text += ", recomputing";
+  return text;
+}
+
 // Before the first step, so that it is seen also when that fails.
 void print_plan(const BenchArguments& arguments, const Subject& subject, const Benchmark& benchmark) {
   const StepMemory& memory = benchmark.memory();
-  fmt::print("{}, {}, batch of {}, {}, on {}, {} thread{}\n", subject.name,
+  fmt::print("{}, {}, batch of {}, {}{}, on {}, {} thread{}\n", subject.name,
              arguments.training ? "training" : "prediction", arguments.batch, dtype_policies(subject.model),
-             subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
+             options_of(subject, arguments.training), subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
   fmt::print(
       "{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f},\n{:10}constants {:.1f}, batch {:.1f}\n",
       "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
@@ -203,6 +215,8 @@ Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benc
   Tree tree;
   tree.set("peer", "nacre");
   tree.set("mode", dtype_policies(subject.model));
+  tree.set("matmul_precision", text_of(subject.model.trainer().steps().options().matmul_precision));
+  tree.set("recompute", arguments.training && subject.model.trainer().steps().options().recompute);
   tree.set("model", subject.name);
   tree.set("what", arguments.training ? "train" : "infer");
   tree.set("batch", arguments.batch);
@@ -237,6 +251,8 @@ Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benc
 void check(const BenchArguments& arguments) {
   if (!arguments.training && !arguments.inference)
     throw Error("bench measures training or prediction").hint("add --train or --infer").usage();
+  if (arguments.recompute && !arguments.training)
+    throw Error("--recompute is for training").hint("predictions keep nothing for gradients").usage();
   if (std::isnan(arguments.seconds)) throw Error("--seconds is no number").hint("--seconds 5").usage();
   if (!arguments.trace) return;
   if (*arguments.trace == "-")

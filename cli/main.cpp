@@ -116,6 +116,12 @@ int run(int count, char** words) {
   verb->add_option("--dtype", bench_arguments.dtype, "policy of all layers: float32, mixed_bfloat16, …")
       ->type_name("POLICY")
       ->check(CLI::IsMember({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+  std::string matmul_precision;
+  constexpr std::span precisions(EnumNames<MatmulPrecision>::names);
+  verb->add_option("--matmul-precision", matmul_precision, "of float32 products: highest, high, medium")
+      ->type_name("PRECISION")
+      ->check(CLI::IsMember(std::vector<std::string>(precisions.begin(), precisions.end())));
+  verb->add_flag("--recompute", bench_arguments.recompute, "compute the forward pass again for the gradients instead of keeping it");
   add_run_options(*verb, bench_arguments);
   verb->add_flag("--verbose", bench_arguments.verbose, "also kernels, borrowed ones, and reorders in a step");
   verb->add_flag("--profile", bench_arguments.profile, "also the time, work and traffic of each kind of kernel and of each kernel");
@@ -123,6 +129,8 @@ int run(int count, char** words) {
   add_json(*verb, bench_arguments.json);
   verb->callback([&] {
     limit_spinning(words);
+    if (const auto named = std::ranges::find(precisions, matmul_precision); named != precisions.end())
+      bench_arguments.matmul_precision = static_cast<MatmulPrecision>(named - precisions.begin());
     status = bench(bench_arguments);
   });
 

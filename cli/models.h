@@ -7,7 +7,7 @@
 namespace nacre::cli {
 
 // Compiled as the configuration says, or without a loss there as the saved model was that it names: that goes on with
-// its own optimizer's state. `config` is the file, for messages.
-Model compiled_model(const Experiment& experiment, const std::filesystem::path& config);
+// its own optimizer's state. `config` is the file, for messages; `device` stands above the configuration's.
+Model compiled_model(const Experiment& experiment, const std::filesystem::path& config, const std::string& device);
 
 }  // namespace nacre::cli

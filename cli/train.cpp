@@ -112,8 +112,7 @@ Tree json_report(const RunFolder& folder, const History& history, const std::opt
 int train(const TrainArguments& arguments) {
   const Experiment experiment = Experiment::load(arguments.config, arguments.overrides);
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
-  Model model = compiled_model(experiment, arguments.config);
-  model.set_device(arguments.device.empty() ? experiment.config().device : arguments.device);
+  Model model = compiled_model(experiment, arguments.config, arguments.device);
   const OpenedData data = experiment.open_data();
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 

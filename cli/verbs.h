@@ -51,6 +51,8 @@ struct BenchArguments : RunArguments {
   std::int64_t batch = 32;
   double seconds = 5;
   std::string dtype;  // policy of all layers; "" leaves them as they are
+  std::optional<MatmulPrecision> matmul_precision;  // none: as the configuration says
+  bool recompute = false;                           // also where the configuration does not say so
   bool json = false, verbose = false, profile = false;
   std::optional<std::filesystem::path> trace;
 };

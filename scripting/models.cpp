@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/dtype_policy.h"
 #include "api/experiment/experiment.h"
 #include "api/save.h"
 #include "scripting/bindings.h"
@@ -161,6 +162,15 @@ void initialize(Call& call) {
 }
 
 void set_device(Call& call) { model_of(call).set_device(call.text(2, "cpu, gpu or reference")); }
+
+// model:with_dtype("mixed_bfloat16"): the same model under that policy.
+Out with_dtype(Call& call) {
+  const Model& model = model_of(call);
+  Tree policy = call.tree(2);
+  DTypePolicy wanted;
+  about("with_dtype", [&] { FieldKind<DTypePolicy>::read(policy, wanted); });
+  return model_object(call, nacre::with_dtype(model, wanted));
+}
 
 void compile(Call& call) {
   Model& model = model_of(call);
@@ -391,6 +401,7 @@ constexpr Member members[] = {
     {"build", bound<build>},
     {"initialize", bound<initialize>},
     {"set_device", bound<set_device>},
+    {"with_dtype", bound<with_dtype>},
     {"compile", bound<compile>},
     {"fit", bound<fit>},
     {"evaluate", bound<evaluate>},

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "api/data/augment.h"
+#include "api/dtype_policy.h"
 #include "formats/yaml.h"
 
 namespace nacre {
@@ -60,19 +61,23 @@ Tree FieldKind<std::map<std::int64_t, double>>::schema() {
 }
 
 void FieldKind<TrainConfig>::read(const Tree& tree, TrainConfig& value) {
-  const FieldTarget targets[] = {{&fields_of<CompileOptions>(), &value.compile}, {&fields_of<FitConfig>(), &value.fit}};
+  const FieldTarget targets[] = {{&fields_of<CompileOptions>(), &value.compile},
+                                 {&fields_of<FitConfig>(), &value.fit},
+                                 {&fields_of<PrecisionConfig>(), &value.precision}};
   read_fields(targets, tree);
 }
 
 Tree FieldKind<TrainConfig>::write(const TrainConfig& value, Style style) {
   Tree tree = write_config(value.compile, style);
-  Tree fit = write_config(value.fit, style);
-  for (auto& [key, field, mark] : fit.entries()) tree.set(key, std::move(field));
+  for (Tree part : {write_config(value.fit, style), write_config(value.precision, style)})
+    if (part.is_mapping())
+      for (auto& [key, field, mark] : part.entries()) tree.set(key, std::move(field));
   return tree;
 }
 
 Tree FieldKind<TrainConfig>::schema() {
-  const FieldTable* const tables[] = {&fields_of<CompileOptions>(), &fields_of<FitConfig>()};
+  const FieldTable* const tables[] = {&fields_of<CompileOptions>(), &fields_of<FitConfig>(),
+                                      &fields_of<PrecisionConfig>()};
   return schema_of(tables);
 }
 
@@ -160,8 +165,10 @@ DatasetRef Experiment::open_evaluation_data() const {
   throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
 }
 
-Model configured_model(const Experiment& experiment) {
+Model configured_model(const Experiment& experiment, std::string_view device) {
   Model model(experiment.build_model());
+  if (!device.empty()) model.set_device(device);
+  if (const auto& dtype = experiment.config().train.precision.dtype) model = with_training_dtype(model, {*dtype});
   if (const CompileOptions& options = experiment.config().train.compile; !options.loss.empty()) model.compile(options);
   return model;
 }

@@ -80,10 +80,22 @@ struct FitConfig {
 // All but the validation data, the seed and whoever listens.
 FitOptions fit_options(const FitConfig& config);
 
-// `train:` holds the keys of both.
+// The dtype policy that a whole model is built and trained under.
+struct PrecisionConfig {
+  std::optional<std::string> dtype;
+  static void describe(auto&& field) {
+    field("dtype", &PrecisionConfig::dtype,
+          "policy of all layers, above their own: mixed_bfloat16 computes in bfloat16 and keeps weights and statistics in "
+          "float32; where the processor has no instructions for it, a note says so and float32 is taken",
+          one_of({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+  }
+};
+
+// `train:` holds the keys of all.
 struct TrainConfig {
   CompileOptions compile;
   FitConfig fit;
+  PrecisionConfig precision;
 };
 template <> struct FieldKind<TrainConfig> {
   static void read(const Tree& tree, TrainConfig& value);
@@ -148,8 +160,8 @@ class Experiment {
   Variables variables_;
 };
 
-// Its model, compiled when it says with what loss.
-Model configured_model(const Experiment& experiment);
+// Its model under train.dtype, compiled when it says with what loss; on this device ("": the default one).
+Model configured_model(const Experiment& experiment, std::string_view device = "");
 
 // JSON Schema (2020-12) of experiment files.
 Tree experiment_schema();

@@ -210,8 +210,10 @@ std::string experiment_page() {
          section("model", "The network: a stack, a graph, or one that was saved.", fields_of<ModelConfig>()) +
          section("data", "What it learns from.", fields_of<DataConfig>()) +
          section("data.normalize", "One of these ways, or none.", fields_of<NormalizeConfig>()) +
-         section("train", "Keras's arguments of compile …", fields_of<CompileOptions>()) +
-         section("train, too", "… and of fit.", fields_of<FitConfig>());
+         section("train", "Keras's arguments of compile, and how exactly and in how much memory steps are computed …",
+                 fields_of<CompileOptions>()) +
+         section("train, too", "… of fit …", fields_of<FitConfig>()) +
+         section("train, at last", "… and in what numbers.", fields_of<PrecisionConfig>());
 }
 
 }  // namespace

@@ -102,7 +102,8 @@ void measure_memory(ModelSummary& summary, const Model& model, const Types& inpu
   options.metrics = options.weighted_metrics = {};  // they take next to nothing, and their meaning waits for the data
   Objective objective(options, graph.output_names());
   const Feed feed = example_feed(graph, objective, inputs, batch);
-  summary.training = memory_of(*training_graph(graph, objective, *optimizer, trainer.random(), feed, trainer.backend()),
+  summary.training = memory_of(*training_graph(graph, objective, *optimizer, trainer.random(), feed, trainer.backend(), {},
+                                               options.recompute),
                                trainer.backend(), batch);
 }
 

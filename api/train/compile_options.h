@@ -5,6 +5,7 @@
 #include "api/train/metric.h"
 #include "api/train/optimizers.h"
 #include "api/train/per_output.h"
+#include "backend/backend.h"
 
 namespace nacre {
 
@@ -17,6 +18,9 @@ struct CompileOptions {
   PerOutput<double> loss_weights{};
   Metrics metrics{}, weighted_metrics{};
   bool auto_scale_loss = true;
+  // Beyond Keras's, so not in its files.
+  MatmulPrecision matmul_precision = MatmulPrecision::highest;
+  bool recompute = false;
   static void describe(auto&& field) {
     field("optimizer", &CompileOptions::optimizer, "how gradients change weights");
     field("loss", &CompileOptions::loss, "what training makes small; per output a list or a mapping by name");
@@ -25,6 +29,11 @@ struct CompileOptions {
     field("weighted_metrics", &CompileOptions::weighted_metrics, "measured with the sample weights");
     field("auto_scale_loss", &CompileOptions::auto_scale_loss,
           "a model with mixed_float16 layers trains with a LossScaleOptimizer around the optimizer");
+    field("matmul_precision", &CompileOptions::matmul_precision,
+          "how exactly float32 layers multiply matrices and convolve, where lower is faster: float32, TensorFloat-32, bfloat16; "
+          "everything else stays float32");
+    field("recompute", &CompileOptions::recompute,
+          "saves memory: of the forward pass much is computed again for the gradients, about once, instead of being kept");
   }
 };
 

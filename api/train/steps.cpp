@@ -1,8 +1,12 @@
 #include "api/train/steps.h"
 
+#include <utility>
+
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/order.h"
 #include "backend/graph/passes/pipeline.h"
+#include "backend/graph/passes/recompute.h"
 
 namespace nacre {
 
@@ -52,7 +56,7 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
 
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
-                                      const HostTypes& hosted) {
+                                      const HostTypes& hosted, bool recomputing) {
   Graph forward;
   forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true));
   std::unique_ptr<Graph> graph = ready_for_gradients(forward, backend);
@@ -61,14 +65,17 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   if (weights.empty()) throw Error("the model '{}' has nothing to train", model.title()).hint("all its layers are frozen").usage();
   Values variables;
   for (const Weight& weight : weights) variables.push_back(graph->variable(weight.variable));
-  const Values slopes = gradients(optimizer.scale_loss(graph->result("loss")), variables);
+  const Value loss = optimizer.scale_loss(graph->result("loss"));
+  Values slope_of_loss;
+  if (recomputing) slope_of_loss.push_back(ops::after(ops::fill_like(loss, 1), loss));  // the forward pass ends here
+  const Values slopes = gradients(*graph, {&loss, 1}, slope_of_loss, variables);
   std::vector<Optimizer::Gradient> updates;
   for (std::size_t i = 0; i < weights.size(); ++i) updates.push_back({weights[i].variable, slopes[i]});
   optimizer.apply(*graph, updates);
   for (const Weight& weight : weights)
     if (weight.constraint) graph->update(weight.variable, (*weight.constraint)(graph->latest(weight.variable)));
   graph->update(random.step, ops::add(graph->variable(random.step), graph->scalar(1, DType::int64)));
-  return graph;
+  return recomputing ? recompute(*run_passes(*graph, backend, common_passes()), backend) : std::move(graph);
 }
 
 std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
@@ -111,6 +118,10 @@ void check_vocabularies(const FunctionalLayer& model) {
 
 Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend)
     : model_(std::move(model)), random_(std::move(random)), backend_(backend), workspace_(std::make_shared<Workspace>(backend)) {}
+
+void Steps::set_options(const Options& options) {
+  if (std::exchange(options_, options) != options) forget();
+}
 
 void Steps::refresh() {
   std::vector<LayerState> layers;
@@ -159,7 +170,7 @@ std::string Steps::key_of(std::string_view kind, const Hosted& hosted) {
 }
 
 std::unique_ptr<HostedExecutable> Steps::compile(const Graph& graph) const {
-  return std::make_unique<HostedExecutable>(graph, backend_, workspace_);
+  return std::make_unique<HostedExecutable>(graph, backend_, workspace_, options_.matmul_precision);
 }
 
 double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
@@ -178,7 +189,8 @@ double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
 
 HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, const Hosted& hosted) {
   return steps_.get(key_of("train", hosted), [&] {
-    return compile(*training_graph(*model_, objective, optimizer, random_, hosted.feed, backend_, hosted.types()));
+    return compile(*training_graph(*model_, objective, optimizer, random_, hosted.feed, backend_, hosted.types(),
+                                   options_.recompute));
   });
 }
 

@@ -32,10 +32,11 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
 using HostTypes = std::vector<Types>;  // see HostPart::types
 
 // The whole training step as one graph: forward, losses and penalties, metrics, gradients, update, constraints. Its
-// output "loss" is the batch's loss before the update.
+// output "loss" is the batch's loss before the update. When `recomputing`, much of the forward pass is computed again for
+// the gradients instead of being kept (see passes/recompute.h).
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
-                                      const HostTypes& hosted = {});
+                                      const HostTypes& hosted = {}, bool recomputing = false);
 // Forward in inference, losses, metrics; output "loss".
 std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
                                   const HostTypes& hosted = {});
@@ -49,6 +50,14 @@ class Steps {
   Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend);
 
   const Backend& backend() const { return backend_; }
+  // How its graphs are made from now on; those made otherwise are forgotten.
+  struct Options {
+    MatmulPrecision matmul_precision = MatmulPrecision::highest;
+    bool recompute = false;
+    bool operator==(const Options&) const = default;
+  };
+  const Options& options() const { return options_; }
+  void set_options(const Options& options);
   // What the model does on the host before the device with inputs of these types, whose batch may be unknown: what
   // Feed::hosted takes from it. Null: nothing. A step whose feed has no results of it runs it itself.
   HostPartRef host_part(const Types& inputs);
@@ -89,6 +98,7 @@ class Steps {
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;
   const Backend& backend_;
+  Options options_;
   std::shared_ptr<Workspace> workspace_;  // one step runs at a time
   ExecutableCache<HostedExecutable> steps_, predictions_;
   std::map<std::string, HostPartRef> host_parts_;  // by the types of inputs

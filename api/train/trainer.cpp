@@ -36,7 +36,10 @@ Trainer::Trainer(std::shared_ptr<FunctionalLayer> model)
 
 void Trainer::set_device(std::string_view device) {
   const Backend& wanted = backend_for(device);
-  if (&wanted != &steps_->backend()) steps_ = std::make_unique<Steps>(model_, random_, wanted);
+  if (&wanted == &steps_->backend()) return;
+  const Steps::Options options = steps_->options();
+  steps_ = std::make_unique<Steps>(model_, random_, wanted);
+  steps_->set_options(options);
 }
 
 void Trainer::initialize(std::uint64_t seed) { model_->initialize(seed); }
@@ -49,6 +52,7 @@ void Trainer::compile(CompileOptions options) {
   if (model_->connected()) objective_ = std::make_unique<Objective>(options, model_->output_names());
   else objective_.reset();  // made when the shapes are known
   options_ = std::move(options);
+  steps_->set_options({.matmul_precision = options_->matmul_precision, .recompute = options_->recompute});
   steps_->recompile();
 }
 

@@ -55,6 +55,10 @@ class Trainer {
   // Which backend runs the graphs: "cpu", "gpu", "reference". Throws a usage Error when it cannot be had.
   void set_device(std::string_view device);
   const Backend& backend() const { return steps_->backend(); }
+  // Of a model that only predicts; compile sets it too.
+  void set_matmul_precision(MatmulPrecision precision) {
+    steps_->set_options({.matmul_precision = precision, .recompute = steps_->options().recompute});
+  }
   void initialize(std::uint64_t seed);  // weights that have no value yet
 
   void compile(CompileOptions options);

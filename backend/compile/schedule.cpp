@@ -14,8 +14,8 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Graph& graph, const Backend& backend)
-      : graph_(graph), backend_(backend), places_(graph.nodes().size()) {}
+  Scheduler(const Graph& graph, const Backend& backend, MatmulPrecision precision)
+      : graph_(graph), backend_(backend), precision_(precision), places_(graph.nodes().size()) {}
 
   Schedule run() {
     for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
@@ -76,15 +76,16 @@ class Scheduler {
     result_.slots.push_back(std::move(slot));
   }
 
-  // Gives a value that nobody has laid out yet its layout: a variable, or what waits for it. `source` is how the variable
-  // that it is a cast of best lies.
-  void settle(int index, const Layout& layout, const Layout& source = Layout::any()) {
+  // Gives a value that nobody has laid out yet its layout: a variable, or what waits for it. `at_rest`, unless it is any,
+  // is that of the variable, which the value may be a cast of.
+  void settle(int index, const Layout& layout, const Layout& at_rest = Layout::any()) {
     const Place at = place(index);
     if (!at.layout.is_any()) return;
     Layout chosen = layout.is_any() ? Layout::plain() : layout;
     const auto waiting = std::find_if(waiting_.begin(), waiting_.end(),
                                       [&](const Waiting& one) { return place(one.output).storage == at.storage; });
-    if (waiting != waiting_.end()) chosen = build(*waiting, chosen, source);
+    if (waiting != waiting_.end()) chosen = build(*waiting, chosen, at_rest);
+    else if (!at_rest.is_any()) chosen = at_rest;
     for (Place& seen : result_.places)  // by itself and through views
       if (seen.storage == at.storage) seen.layout = chosen;
     Storage& storage = result_.storages[static_cast<std::size_t>(at.storage)];
@@ -98,9 +99,9 @@ class Scheduler {
     const Node* node;
     int input, output;
   };
-  Layout build(Waiting waiting, const Layout& wanted, const Layout& source) {
+  Layout build(Waiting waiting, const Layout& wanted, const Layout& at_rest) {
     Layout given = place(waiting.input).layout;
-    if (given.is_any()) given = source;
+    if (given.is_any()) given = at_rest;
     KernelPlan plan =
         row_of(*waiting.node).build({.node = *waiting.node, .inputs = {&given, 1}, .backend = backend_, .wanted = wanted});
     settle(waiting.input, plan.inputs[0]);
@@ -202,13 +203,13 @@ class Scheduler {
       waiting_.push_back({&node, inputs[0], outputs[0]});
       return;
     }
-    KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_});
+    KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_, .precision = precision_});
     ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (plan.kernel || !plan.inputs[i].is_any())
-        settle(inputs[i], plan.inputs[i], plan.sources.empty() ? Layout::any() : plan.sources[i]);
+        settle(inputs[i], plan.inputs[i], plan.at_rest.empty() ? Layout::any() : plan.at_rest[i]);
       if (plan.inputs[i].is_any()) continue;  // as it comes
       if (plan.kernel || i == 0) inputs[i] = in_layout(inputs[i], plan.inputs[i]);
     }
@@ -254,6 +255,7 @@ class Scheduler {
 
   const Graph& graph_;
   const Backend& backend_;
+  MatmulPrecision precision_;
   Schedule result_;
   std::vector<Step> prologue_, main_;
   std::vector<std::vector<int>> places_;     // of each node's outputs, by node id
@@ -264,6 +266,8 @@ class Scheduler {
 
 }  // namespace
 
-Schedule schedule(const Graph& graph, const Backend& backend) { return Scheduler(graph, backend).run(); }
+Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision) {
+  return Scheduler(graph, backend, precision).run();
+}
 
 }  // namespace nacre::compile

@@ -61,6 +61,6 @@ struct Schedule {
 };
 
 // All shapes must be known. Throws Error when an op has no kernel.
-Schedule schedule(const Graph& graph, const Backend& backend);
+Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision = MatmulPrecision::highest);
 
 }  // namespace nacre::compile

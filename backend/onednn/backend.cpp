@@ -45,6 +45,7 @@ class OneDnnBackend final : public Backend {
   std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
     return onednn::reorder(type, from, to);
   }
+  bool has_instructions(DType dtype) const override { return onednn::has_instructions(dtype); }
   std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const override { return allocate_bytes(bytes); }
 
  private:

@@ -16,7 +16,7 @@ std::optional<KernelPlan> cast_into_order(const KernelRequest& request) try {
   Desc from = desc_of(given, x), to = desc_of(wanted, y);
   if (!given.detail()) from = from.reshape(to.get_dims());  // groups have an axis of their own
   if (!wanted.detail()) to = to.reshape(from.get_dims());
-  if (from.get_dims() != to.get_dims()) return {};
+  if (from.get_dims() != to.get_dims() || to.get_data_type() != data_type(y.dtype)) return {};
   const dnnl::reorder::primitive_desc made(engine(), from, engine(), to);
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::reorder(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_FROM, 0, from);

@@ -89,7 +89,19 @@ auto first_optimised(const std::vector<Activations>& choices, Make&& make) {
   return make(choices.back());
 }
 
-// Backward primitives are made beside the forward one that they belong to.
+// The same tensor with elements of another type in the same order; none when oneDNN has no name for that order.
+std::optional<Desc> with_elements(const Desc& order, const Type& type) {
+  if (order.get_data_type() == *data_type(type.dtype)) return order;
+  if (is_plain(channels_last(order))) return channels_first(plain_desc(type));
+  return in_order_of(order, type);
+}
+
+// The type of a factor of the product: the operand's, or bfloat16.
+Type factor(const KernelRequest& request, int operand, DType dtype) {
+  return {dtype, request.node.in(operand).shape()};
+}
+
+// Backward primitives are made beside the forward one that they belong to, of factors alone.
 dnnl::convolution_forward::primitive_desc forward_hint(const Activations& activations, const Desc& kernel,
                                                        const Geometry& at) {
   return {engine(),
@@ -106,9 +118,10 @@ dnnl::convolution_forward::primitive_desc forward_hint(const Activations& activa
 }
 
 // The order in which the gradient of a kernel comes; none when its convolution has reference loops only.
-std::optional<Desc> gradient_order(const Activations& activations, const Desc& kernel, const Geometry& at) try {
+std::optional<Desc> gradient_order(const Activations& activations, const Desc& kernel, const Desc& gradient,
+                                   const Geometry& at) try {
   const dnnl::convolution_backward_weights::primitive_desc made(
-      engine(), Algorithm::convolution_direct, activations.x, kernel, activations.y, at.strides, at.dilations,
+      engine(), Algorithm::convolution_direct, activations.x, gradient, activations.y, at.strides, at.dilations,
       at.before, at.after, forward_hint(activations, kernel, at), attributes());
   if (!is_optimised(made)) return {};
   return made.diff_weights_desc();
@@ -116,18 +129,29 @@ std::optional<Desc> gradient_order(const Activations& activations, const Desc& k
   return {};
 }
 
-}  // namespace
+// Plans with factors of a type that may be narrower than the operands'; none when oneDNN has reference loops only for it.
+using Build = std::optional<KernelPlan> (*)(const KernelRequest& request, DType factors);
+KernelPlan planned(const KernelRequest& request, Build build) {
+  if (rounds_factors(request)) try {
+      if (auto plan = build(request, DType::bfloat16)) return std::move(*plan);
+    } catch (const dnnl::error&) {  // not implemented
+    }
+  return *build(request, request.node.in(0).dtype());
+}
 
-KernelPlan conv(const KernelRequest& request) {
+std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
   const auto& p = request.node.attrs<ConvAttrs>();
-  const Type &x = request.node.in(0).type(), &kernel = request.node.in(1).type(), &y = request.node.types()[0];
+  const Type x = factor(request, 0, factors), kernel = factor(request, 1, factors), &y = request.node.types()[0];
+  const Type &x_given = request.node.in(0).type(), &kernel_given = request.node.in(1).type();
+  const bool rounds = x != x_given;
   const Geometry at(p, x.shape, kernel.shape);
   const Desc bias = p.epilogue.bias ? plain_desc(request.node.in(2).type()) : Desc();
 
   std::vector<Activations> choices;
   if (request.inputs[0].detail()) {
-    const Desc order = channels_first(desc_of(request.inputs[0], x));
-    if (const auto result = in_order_of(order, y)) choices.push_back({order, *result});
+    const Desc order = channels_first(desc_of(request.inputs[0], x_given));
+    const auto operand = with_elements(order, x);
+    if (const auto result = in_order_of(order, y); result && operand) choices.push_back({*operand, *result});
   } else if (!starts_blocked(x.shape[-1], y.shape[-1])) {
     choices.push_back(plain_order(x, y));
   }
@@ -140,10 +164,12 @@ KernelPlan conv(const KernelRequest& request) {
   };
   const Desc weights = free_weights(kernel, p.groups);
   auto made = first_optimised(choices, [&](const Activations& activations) { return make(activations, weights); });
+  if (rounds && !is_optimised(made)) return {};
+  const bool pairs = factors != DType::float32;  // of 16 bits products want pairs of channels, gradients do not
   std::optional<Desc> order;
-  if (is_trained(request.node.in(1))) order = gradient_order({made.src_desc(), made.dst_desc()}, weights, at);
-  const bool is_cast = kernel.dtype != DType::float32;  // of 16 bits products want pairs of channels, gradients do not
-  if (order && !is_cast && *order != made.weights_desc()) try {
+  if (const auto gradient = with_elements(made.dst_desc(), {factors, y.shape}); gradient && is_trained(request.node.in(1)))
+    order = gradient_order({made.src_desc(), *gradient}, weights, free_weights(kernel_given, p.groups), at);
+  if (order && !pairs && *order != made.weights_desc()) try {
       auto same_order = make({made.src_desc(), made.dst_desc()}, *order);
       if (is_optimised(same_order)) made = std::move(same_order);
     } catch (const dnnl::error&) {  // not implemented for this order
@@ -154,67 +180,88 @@ KernelPlan conv(const KernelRequest& request) {
   primitive->output(DNNL_ARG_DST, 0, made.dst_desc());
 
   KernelPlan plan;
-  plan.inputs = {activation_layout(made.src_desc(), x), weights_layout(made.weights_desc(), kernel, p.groups)};
+  plan.inputs = {activation_layout(made.src_desc(), x_given),
+                 weights_layout(made.weights_desc(), kernel_given, p.groups)};
   plan.outputs = {activation_layout(made.dst_desc(), y)};
   bind_epilogue(p.epilogue, 2, bias, y, *primitive, plan);
-  if (order && is_cast) {
+  if (rounds) {
+    plan.at_rest = plan.inputs;
+    plan.at_rest[0] = plan.at_rest[1] = Layout::plain();
+  } else if (pairs) {
+    plan.at_rest.assign(plan.inputs.size(), Layout::any());
+  }
+  if (order && pairs) {
+    const Layout gradient = weights_layout(*order, kernel_given, p.groups);
     const Type variable{DType::float32, kernel.shape};
-    plan.sources.resize(plan.inputs.size(), Layout::any());
-    plan.sources[1] = weights_layout_for(weights_layout(*order, kernel, p.groups), kernel, variable).value_or(Layout::any());
+    plan.at_rest[1] = rounds ? gradient : weights_layout_for(gradient, kernel, variable).value_or(Layout::any());
   }
   plan.scratch_bytes = primitive->scratch_bytes();
   plan.kernel = std::move(primitive);
   return plan;
 }
 
-KernelPlan conv_backward_data(const KernelRequest& request) {
+std::optional<KernelPlan> backward_data(const KernelRequest& request, DType factors) {
   const auto& p = request.node.attrs<ConvBackwardDataAttrs>();
-  const Type &dy = request.node.in(0).type(), &kernel = request.node.in(1).type(), &dx = request.node.types()[0];
+  const Type dy = factor(request, 0, factors), kernel = factor(request, 1, factors), &dx = request.node.types()[0];
+  const Type &dy_given = request.node.in(0).type(), &kernel_given = request.node.in(1).type();
+  const bool rounds = dy != dy_given;
   const Geometry at(p.conv, dx.shape, kernel.shape);
   const Desc weights = free_weights(kernel, p.conv.groups);
 
   std::vector<Activations> choices;
   if (request.inputs[0].detail()) {
-    const Desc order = channels_first(desc_of(request.inputs[0], dy));
-    if (const auto result = in_order_of(order, dx)) choices.push_back({*result, order});
+    const Desc order = channels_first(desc_of(request.inputs[0], dy_given));
+    const auto operand = with_elements(order, dy);
+    if (const auto result = in_order_of(order, dx); result && operand) choices.push_back({*result, *operand});
   } else {
     choices.push_back(plain_order(dx, dy));
   }
   choices.push_back(any_order(dx, dy));
 
   const auto made = first_optimised(choices, [&](const Activations& activations) {
+    const Activations hint = rounds ? any_order({factors, dx.shape}, dy) : activations;
     return dnnl::convolution_backward_data::primitive_desc(
         engine(), Algorithm::convolution_direct, activations.x, weights, activations.y, at.strides, at.dilations,
-        at.before, at.after, forward_hint(activations, weights, at), attributes());
+        at.before, at.after, forward_hint(hint, weights, at), attributes());
   });
+  if (rounds && !is_optimised(made)) return {};
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_data(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 0, made.diff_dst_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
   primitive->output(DNNL_ARG_DIFF_SRC, 0, made.diff_src_desc());
-  return plan_of(
-      std::move(primitive),
-      {activation_layout(made.diff_dst_desc(), dy), weights_layout(made.weights_desc(), kernel, p.conv.groups)},
-      {activation_layout(made.diff_src_desc(), dx)});
+  KernelPlan plan = plan_of(std::move(primitive),
+                            {activation_layout(made.diff_dst_desc(), dy_given),
+                             weights_layout(made.weights_desc(), kernel_given, p.conv.groups)},
+                            {activation_layout(made.diff_src_desc(), dx)});
+  if (rounds) plan.at_rest = {Layout::plain(), Layout::plain()};
+  return plan;
 }
 
-KernelPlan conv_backward_weights(const KernelRequest& request) {
+std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType factors) {
   const auto& p = request.node.attrs<ConvBackwardWeightsAttrs>();
-  const Type &x = request.node.in(0).type(), &dy = request.node.in(1).type(), &dkernel = request.node.types()[0];
+  const Type x = factor(request, 0, factors), dy = factor(request, 1, factors), &dkernel = request.node.types()[0];
+  const Type &x_given = request.node.in(0).type(), &dy_given = request.node.in(1).type();
+  const bool rounds = x != x_given;
   const Geometry at(p.conv, x.shape, p.shape);
-  const Desc weights = free_weights(dkernel, p.conv.groups);
+  const Desc weights = free_weights({factors, dkernel.shape}, p.conv.groups),
+             gradient = free_weights(dkernel, p.conv.groups);
   const Desc bias = p.bias ? plain_desc(request.node.types()[1]) : Desc();
 
   // Pictures are plain beside a blocked dy: there oneDNN chooses.
   std::vector<Activations> choices;
-  if (static_cast<bool>(request.inputs[0].detail()) == static_cast<bool>(request.inputs[1].detail()))
-    choices.push_back({channels_first(desc_of(request.inputs[0], x)), channels_first(desc_of(request.inputs[1], dy))});
+  if (static_cast<bool>(request.inputs[0].detail()) == static_cast<bool>(request.inputs[1].detail())) {
+    const auto first = with_elements(channels_first(desc_of(request.inputs[0], x_given)), x),
+               second = with_elements(channels_first(desc_of(request.inputs[1], dy_given)), dy);
+    if (first && second) choices.push_back({*first, *second});
+  }
   choices.push_back(any_order(x, dy));
 
   const auto made = first_optimised(choices, [&](const Activations& activations) {
     return dnnl::convolution_backward_weights::primitive_desc(
-        engine(), Algorithm::convolution_direct, activations.x, weights, bias, activations.y, at.strides, at.dilations,
-        at.before, at.after, forward_hint(activations, weights, at), attributes());
+        engine(), Algorithm::convolution_direct, activations.x, gradient, bias, activations.y, at.strides,
+        at.dilations, at.before, at.after, forward_hint(activations, weights, at), attributes());
   });
+  if (rounds && !is_optimised(made)) return {};
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_weights(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 1, made.diff_dst_desc());
@@ -224,9 +271,17 @@ KernelPlan conv_backward_weights(const KernelRequest& request) {
     primitive->output(DNNL_ARG_DIFF_BIAS, 1, bias);
     outputs.push_back(Layout::plain());
   }
-  return plan_of(std::move(primitive),
-                 {activation_layout(made.src_desc(), x), activation_layout(made.diff_dst_desc(), dy)},
-                 std::move(outputs));
+  KernelPlan plan = plan_of(
+      std::move(primitive),
+      {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)}, std::move(outputs));
+  if (rounds) plan.at_rest = {Layout::plain(), Layout::plain()};
+  return plan;
 }
+
+}  // namespace
+
+KernelPlan conv(const KernelRequest& request) { return planned(request, forward); }
+KernelPlan conv_backward_data(const KernelRequest& request) { return planned(request, backward_data); }
+KernelPlan conv_backward_weights(const KernelRequest& request) { return planned(request, backward_weights); }
 
 }  // namespace nacre::onednn

@@ -12,6 +12,12 @@ std::span<const KernelRow> table();
 // for element types that oneDNN does not compute on this machine.
 KernelPlan borrowed(const KernelRequest& request);
 
+// precision.cpp
+bool has_instructions(DType dtype);  // of the processor, for products forward and backward
+// Whether a product of float32 operands is made of factors rounded to bfloat16: when that was allowed, is fast on this
+// machine, and saves more than it takes to round the operands. They come in layouts of narrower elements then.
+bool rounds_factors(const KernelRequest& request);
+
 // conv.cpp
 KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
@@ -30,6 +36,7 @@ KernelPlan reverse(const KernelRequest& request);
 KernelPlan pad(const KernelRequest& request);
 KernelPlan concat(const KernelRequest& request);
 KernelPlan iota(const KernelRequest& request);
+KernelPlan as_it_lies(const KernelRequest& request);  // operand 0 in whatever layout it comes
 
 // reduce.cpp
 KernelPlan reduce(const KernelRequest& request);  // sum, mean, max, min, product

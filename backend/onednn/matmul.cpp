@@ -48,7 +48,13 @@ Desc matrices(const Dims& dims, DType dtype, bool transposed) {
 
 KernelPlan matmul(const KernelRequest& request) {
   const auto& p = request.node.attrs<MatMulAttrs>();
-  const Type &a = request.node.in(0).type(), &b = request.node.in(1).type(), &y = request.node.types()[0];
+  const bool rounds = rounds_factors(request);
+  const auto factor = [&](int operand) {
+    Type type = request.node.in(operand).type();
+    if (rounds) type.dtype = DType::bfloat16;
+    return type;
+  };
+  const Type a = factor(0), b = factor(1), &y = request.node.types()[0];
   const Sizes sizes = sizes_of(p, a.shape, b.shape, y.shape);
   const Desc result = matrices(sizes.y, y.dtype, false);
   Desc bias;
@@ -67,9 +73,10 @@ KernelPlan matmul(const KernelRequest& request) {
   primitive->output(DNNL_ARG_DST, 0, result);
 
   KernelPlan plan;
-  plan.inputs = {Layout::plain(), Layout::plain()};
+  plan.inputs = {layout_of(plain_desc(a), request.node.in(0).type()), layout_of(plain_desc(b), request.node.in(1).type())};
   plan.outputs = {Layout::plain()};
   bind_epilogue(p.epilogue, 2, bias, y, *primitive, plan);
+  if (rounds) plan.at_rest.assign(plan.inputs.size(), Layout::plain());
   plan.scratch_bytes = primitive->scratch_bytes();
   plan.kernel = std::move(primitive);
   return plan;

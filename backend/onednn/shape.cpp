@@ -44,6 +44,13 @@ void fill(void* to, std::int64_t count, Element value) {
 
 }  // namespace
 
+KernelPlan as_it_lies(const KernelRequest& request) {
+  KernelPlan plan;
+  plan.inputs.assign(request.inputs.size(), Layout::any());
+  plan.outputs = {request.inputs[0]};
+  return plan;
+}
+
 KernelPlan view(const KernelRequest& request) {
   KernelPlan plan = reference::view(request);
   const Shape &x = request.node.in(0).shape(), &y = request.node.types()[0].shape;
@@ -90,6 +97,7 @@ std::optional<KernelPlan> broadcast_to_blocks(const KernelRequest& request) {
   const Type& y = request.node.types()[0];
   if (!request.wanted.detail() || !layout_in_order_of(request.wanted, y, y)) return {};
   const Desc desc = desc_of(request.wanted, y);
+  if (desc.get_data_type() != data_type(y.dtype)) return {};
   const auto from = is_padded(desc) ? std::nullopt : operand_in_blocks(request.node.in(0).shape(), y.shape, desc.get_inner_blks()[0]);
   if (!from) return {};
   const Shape to = shape_in_blocks(y.shape, desc.get_inner_blks()[0]);

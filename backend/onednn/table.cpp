@@ -2,6 +2,7 @@
 #include "backend/branch_kernel.h"
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/ops.h"
+#include "backend/graph/ops/order.h"
 #include "backend/onednn/elementwise/elementwise.h"
 #include "backend/onednn/kernels.h"
 #include "backend/scan_kernel.h"
@@ -119,6 +120,7 @@ std::span<const KernelRow> table() {
       own(op::concat, concat),
       own(op::reverse, reverse),
       own(op::iota, iota),
+      {&op::after, as_it_lies},
 
       own(op::sum, reduce),
       own(op::mean, reduce),

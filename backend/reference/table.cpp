@@ -1,6 +1,7 @@
 // Which kernel builder serves which op.
 #include "backend/branch_kernel.h"
 #include "backend/graph/ops/ops.h"
+#include "backend/graph/ops/order.h"
 #include "backend/reference/kernel.h"
 #include "backend/reference/kernels.h"
 #include "backend/scan_kernel.h"
@@ -62,6 +63,7 @@ std::span<const KernelRow> table() {
 
       {&op::reshape, view},
       {&op::reshape_like, view},
+      {&op::after, view},
       {&op::transpose, transpose},
       {&op::broadcast_to, broadcast_to},
       {&op::broadcast_like, broadcast_to},

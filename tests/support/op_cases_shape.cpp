@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "backend/graph/ops/order.h"
 #include "tests/support/op_cases.h"
 
 namespace nacre::test {
@@ -114,6 +115,8 @@ std::vector<OpRecord> shape_records() {
          const Shape shape = draw_shape(random);
          return two_operands(shape, draw_narrower(random, shape), ops::sum_like);
        }},
+      {"after",
+       [](RandomStream& random) { return two_operands(draw_shape(random), draw_shape(random), ops::after); }},
       {"slice", [](RandomStream& random) { return slice_case(random, false); }},
       {"slice_strided", [](RandomStream& random) { return slice_case(random, true); }},
       {"pad", pad_case},

@@ -1,5 +1,7 @@
 #include "backend/graph/ops/ops.h"
 
+#include "backend/graph/ops/order.h"
+
 namespace nacre {
 
 std::span<const Op* const> op::all_ops() {
@@ -17,6 +19,7 @@ std::span<const Op* const> op::all_ops() {
       &concat, &reverse, &iota,
       // reduce
       &sum, &mean, &max, &min, &product, &argmax,
+      &after,
       // the rest
       &matmul,
       &softmax, &log_softmax, &softmax_backward, &log_softmax_backward,
