@@ -182,7 +182,7 @@ void print_plan(const BenchArguments& arguments, const Subject& subject, const B
       "{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f},\n{:10}constants {:.1f}, batch {:.1f}\n",
       "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
       mebibytes(memory.optimizer), "", mebibytes(memory.persistent), mebibytes(memory.batch));
-  fmt::print("{:<10}{:.0f} MB resident at most: {:.0f} now, with code and libraries, {:.0f} with the first step\n", "expected",
+  fmt::print("{:<10}{:.0f} MB resident at most: {:.0f} now, {:.0f} with the first step\n", "expected",
              mebibytes(memory.expected()), mebibytes(memory.process), mebibytes(memory.to_come));
   if (arguments.verbose) {
     const ExecutableStatistics& statistics = benchmark.statistics();
