@@ -12,10 +12,10 @@ Model residual(bool recompute, std::string_view device) {
   const Symbol input = x;
   for (int block = 0; block < 6; ++block) {
     const Symbol before = x;
-    x = Conv2D({.filters = 8, .kernel_size = 3, .padding = "same", .use_bias = false})(x);
+    x = Conv2D({.filters = 8, .kernel_size = 3, .padding = ConvPadding::same, .use_bias = false})(x);
     x = BatchNormalization()(x);
-    x = Activation({.activation = "relu"})(x);
-    x = Conv2D({.filters = 8, .kernel_size = 3, .padding = "same"})(x);
+    x = ReLU()(x);
+    x = Conv2D({.filters = 8, .kernel_size = 3, .padding = ConvPadding::same})(x);
     x = Dropout({.rate = 0.25})(x);
     x = Add()(Symbols{x, before});
   }

@@ -3,12 +3,12 @@
 
 #include <cmath>
 
+#include "backend/core/random.h"
 #include "backend/executable.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/matmul.h"
-#include "backend/graph/ops/reduce.h"
 #include "backend/onednn/onednn.h"
 #include "tests/support/tensors.h"
 
@@ -32,7 +32,7 @@ struct Products {
     const Value y = convolution ? ops::conv(in, weights, {.strides = {1, 1}, .dilations = {1, 1}, .padding = Padding::same})
                                 : ops::matmul(in, weights);
     graph.output("y", y);
-    const Value wrt[] = {in, weights}, cotangent = ops::sin(y);
+    const Value wrt[] = {in, weights}, cotangent = y * 0.125;
     for (Value slope : gradients(graph, {&y, 1}, {&cotangent, 1}, wrt))
       graph.output(std::to_string(graph.outputs().size()), slope);
     graph.update(w, weights + 0x1p-16);

@@ -1,5 +1,6 @@
 #include "backend/graph/passes/recompute.h"
 
+#include "backend/core/random.h"
 #include "backend/executable.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/order.h"
