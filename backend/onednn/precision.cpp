@@ -1,7 +1,6 @@
 // Reduced precision of products. oneDNN's own modes for it (fpmath) change nothing but where there is AMX, so operands are
 // rounded by reorders, which the products that share an operand share too; sums are float32.
 #include "backend/graph/flops.h"
-#include "backend/graph/ops/matmul.h"
 #include "backend/onednn/kernels.h"
 
 namespace nacre::onednn {
@@ -19,9 +18,9 @@ bool has_instructions(DType dtype) {
 }
 
 bool rounds_factors(const KernelRequest& request) {
-  // Multiplications per rounded element; below it rounding takes as long as it saves. Measured on Zen 4, two threads: a
-  // network of products of 128×512 by 512×512 (102) became slower, of 512×512 by 512×512 (256) faster.
-  const std::int64_t worth = request.node.is(op::matmul) ? 128 : 32;
+  // Multiplications per rounded element; rounding takes as long as some ten. Products of 64×512 by 512×512 (57) took 0.6
+  // of their time on Zen 4, two threads.
+  constexpr std::int64_t worth = 32;
   const Value a = request.node.in(0), b = request.node.in(1);
   return request.precision == MatmulPrecision::medium && a.dtype() == DType::float32 && b.dtype() == DType::float32 &&
          has_instructions(DType::bfloat16) &&

@@ -86,9 +86,14 @@ TEST_F(WordsOfTrain, BenchTakesThemAndSaysThem) {
 }
 
 TEST_F(WordsOfTrain, MistakesAreAnsweredWithTheirPlace) {
-  EXPECT_EQ(train("train.dtype=bfloat61").err, "");
-  EXPECT_EQ(train("train.matmul_precision=mediun").err, "");
-  EXPECT_EQ(train("train.recompute=3").err, "");
+  EXPECT_EQ(train("train.dtype=mixed_bfloat61").err,
+            "override 'train.dtype=mixed_bfloat61':1:1: 'dtype': unknown value 'mixed_bfloat61'\n  hint: did you mean "
+            "'mixed_bfloat16'?\n");
+  EXPECT_EQ(train("train.matmul_precision=mediun").err,
+            "override 'train.matmul_precision=mediun':1:1: 'matmul_precision': unknown value 'mediun'\n  hint: did you mean "
+            "'medium'?\n");
+  EXPECT_EQ(train("train.recompute=3").err,
+            "override 'train.recompute=3':1:1: 'recompute': wanted true or false, got 3\n");
   write_plainly(folder_ / "saved.yaml", "model: {file: run/model.h5}\ndata: {train: {digits: {count: 64}}}\n");
   ASSERT_EQ(nacre({"train", "m.yaml", "--output", "run"}).status, 0);
   EXPECT_EQ(nacre({"train", "saved.yaml", "train.dtype=mixed_bfloat16"}).err,

@@ -34,7 +34,7 @@ Batch batch_of(std::int64_t count) {
 // The weights after some steps.
 std::vector<Tensor> trained(Model model) {
   model.initialize(1);
-  for (int step = 0; step < 3; ++step) model.train_on_batch(batch_of(128));
+  for (int step = 0; step < 3; ++step) model.train_on_batch(batch_of(512));
   return values(model);
 }
 
@@ -53,7 +53,7 @@ TEST(MatmulPrecision, TrainsNearlyTheSame) {
 TEST(MatmulPrecision, GraphsAreMadeAnewWhenItChanges) {
   Model model = wide_model("");
   model.initialize(1);
-  const Batch batch = batch_of(128);
+  const Batch batch = batch_of(512);
   const Tensor exact = model.predict_on_batch(batch)[0];
   model.set_matmul_precision(MatmulPrecision::medium);
   const Tensor rounded = model.predict_on_batch(batch)[0];
