@@ -1,7 +1,8 @@
 """nacre beside its peers on one machine, alternately, so that a machine that drifts is fair to all.
 
 usage: compare.py [ROW...] [--nacre BINARY] [--peers FOLDER] [--torch PYTHON] [--keras PYTHON] [--what train,infer]
-                  [--dtype float32,bfloat16] [--rounds 5] [--seconds 4] [--contenders 0.75] [--output comparison]
+                  [--dtype float32,bfloat16] [--rounds 5] [--seconds 4] [--contenders 0.75] [--without xla,...]
+                  [--output comparison]
 
 A ROW is MODEL:BATCH ("lenet:128"), measured as --what and --dtype say; without one, all rows of both kinds. FOLDER holds
 peer_torch.py and peer_keras.py (usage: SCRIPT MODEL train|infer BATCH MODE SECONDS) and peer_ort.py (MODEL BATCH SECONDS);
@@ -67,6 +68,8 @@ def commands(options, model, batch, what, dtype):
     for peer in ("torch", "keras"):
         python = getattr(options, peer)
         for mode in MODES[dtype][peer] if python else ():
+            if mode in options.without:
+                continue
             yield f"{peer} {mode}", [python, str(options.peers / f"peer_{peer}.py"), model, what, str(batch), mode, seconds]
     if options.torch and what == "infer" and dtype == "float32":
         yield "onnxruntime", [options.torch, str(options.peers / "peer_ort.py"), model, str(batch), seconds]
@@ -194,6 +197,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="of each figure")
     parser.add_argument("--contenders", type=float, default=0.75, help="share of the fastest peer's speed; 0: all modes in all rounds")
+    parser.add_argument("--without", type=words_of({mode for peers in MODES.values() for modes in peers.values() for mode in modes}), default=[],
+                        help="modes of the peers that are left out")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("comparison"), help="files to write, without extension")
     options = parser.parse_args()
 
@@ -204,6 +209,8 @@ def main():
     for peer in ("torch", "keras"):
         if not getattr(options, peer):
             report["notes"].append(f"no --{peer}: that peer was left out")
+    if options.without:
+        report["notes"].append(f"without the peers' modes {', '.join(options.without)}")
     for note in report["notes"]:
         print(f"note: {note}", file=sys.stderr)
 
