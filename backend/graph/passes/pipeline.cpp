@@ -11,6 +11,7 @@
 #include "backend/graph/passes/fuse_epilogue.h"
 #include "backend/graph/passes/fuse_scatter.h"
 #include "backend/graph/passes/join_updates.h"
+#include "backend/graph/passes/relu_after_pool.h"
 #include "backend/graph/passes/simplify.h"
 
 namespace nacre {
@@ -50,7 +51,7 @@ std::span<const Pass> fusing_passes() {
 // clang-format on
 
 std::unique_ptr<Graph> ready_for_gradients(const Graph& graph, const Backend& backend) {
-  return decompose_missing(*fuse_batch_norm(graph, backend), backend);
+  return decompose_missing(*relu_after_pool(*fuse_batch_norm(graph, backend), backend), backend);
 }
 
 std::unique_ptr<Graph> run_passes(const Graph& graph, const Backend& backend, std::span<const Pass> passes) {

@@ -14,9 +14,9 @@ std::span<const Pass> fusing_passes();
 // Runs passes in order and verifies the graph after each.
 std::unique_ptr<Graph> run_passes(const Graph& graph, const Backend& backend, std::span<const Pass> passes);
 
-// What is done before gradients are taken: ops whose gradients are better taken together are joined, and those that the
-// backend has no kernel for are replaced by their decomposition, recursively. Throws Error naming the layer when there
-// is none.
+// What is done before gradients are taken: ops are joined or exchanged where their gradients gain by it, and those that
+// the backend has no kernel for are replaced by their decomposition, recursively. Throws Error naming the layer when
+// there is none.
 std::unique_ptr<Graph> ready_for_gradients(const Graph& graph, const Backend& backend);
 // The second half of it, for graphs without gradients.
 std::unique_ptr<Graph> decompose_missing(const Graph& graph, const Backend& backend);
