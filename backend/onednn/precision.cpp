@@ -18,8 +18,8 @@ bool has_instructions(DType dtype) {
 }
 
 bool rounds_factors(const KernelRequest& request) {
-  // Multiplications per rounded element; rounding takes as long as some ten. Products of 64×512 by 512×512 (57) took 0.6
-  // of their time on Zen 4, two threads.
+  // Multiplications per rounded element. Training of products of 64×512 by 512×512 (57) took 0.63 of its time on Zen 4, two
+  // threads.
   constexpr std::int64_t worth = 32;
   const Value a = request.node.in(0), b = request.node.in(1);
   return request.precision == MatmulPrecision::medium && a.dtype() == DType::float32 && b.dtype() == DType::float32 &&
