@@ -102,21 +102,22 @@ class Executable {
 };
 
 // Executables by key, the least recently used dropped beyond `capacity`.
-template <class Program = Executable>
+template <class Program = Executable, class Key = std::string>
 class ExecutableCache {
  public:
   explicit ExecutableCache(std::size_t capacity = 8) : capacity_(capacity) {}
 
-  // The executable for `key`, made by `compile()` (→ std::unique_ptr<Program>) when it is not there.
-  template <class Compile>
-  Program& get(const std::string& key, Compile&& compile) {
-    const auto found = std::ranges::find(entries_, key, [](const auto& entry) -> const std::string& { return entry.first; });
+  // The executable for `key`, made by `compile()` (→ std::unique_ptr<Program>) when it is not there. A key may be given as
+  // anything that keys can be compared with and made of.
+  template <class Given, class Compile>
+  Program& get(const Given& key, Compile&& compile) {
+    const auto found = std::ranges::find_if(entries_, [&](const auto& entry) { return entry.first == key; });
     if (found != entries_.end()) {
       entries_.splice(entries_.begin(), entries_, found);
       return *found->second;
     }
     ++misses_;
-    entries_.emplace_front(key, compile());
+    entries_.emplace_front(Key(key), compile());
     if (entries_.size() > capacity_) entries_.pop_back();
     return *entries_.front().second;
   }
@@ -125,7 +126,7 @@ class ExecutableCache {
 
  private:
   std::size_t capacity_, misses_ = 0;
-  std::list<std::pair<std::string, std::unique_ptr<Program>>> entries_;  // most recent first
+  std::list<std::pair<Key, std::unique_ptr<Program>>> entries_;  // most recent first
 };
 
 }  // namespace nacre

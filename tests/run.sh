@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds nacre and runs its tests.
 #   bash tests/run.sh            release build, the tests of every day
-#   bash tests/run.sh --long     also the long tests, the sanitizers' builds and a minute of fuzzing for each reader
+#   bash tests/run.sh --long     also the long tests, the sanitizers' builds, a minute of fuzzing for each reader, loss curves
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-}" in
@@ -37,4 +37,5 @@ else
   OMP_NUM_THREADS=1 check tsan -LE long -R '[Tt]hread|[Pp]arallel|[Pp]ipeline|[Pp]refetch|[Cc]allback|[Dd]ataset|[Ll]oader'
   check release
   bash tests/fuzz/run.sh 60 || fail "the fuzzers found something"
+  python3 tests/bench/curves.py || fail "bfloat16 does not learn like float32"
 fi

@@ -157,16 +157,23 @@ HostPartRef Steps::host_part(const Types& inputs) {
 }
 
 Steps::Hosted Steps::hosted(const Feed& feed) {
-  Hosted hosted{feed, host_part(types_of(feed.inputs)), {}};
+  Hosted hosted{feed, on_host_ ? host_part(types_of(feed.inputs)) : nullptr, {}};
   if (hosted.part) hosted.results = feed.hosted ? *feed.hosted : hosted.part->run(feed.inputs);
   return hosted;
 }
 
-std::string Steps::key_of(std::string_view kind, const Hosted& hosted) {
-  std::string key(kind);
-  for (const auto* tensors : {&hosted.feed.inputs, &hosted.feed.targets, &hosted.feed.weights, &hosted.results})
-    for (const Tensor& tensor : *tensors) key += " " + tensor.type().text();
-  return key;
+Steps::Key::Key(const Wanted& wanted) : kind(wanted.kind) {
+  for (const auto* tensors : wanted.batch.tensors())
+    for (const Tensor& tensor : *tensors) types.push_back(tensor.type());
+}
+
+bool Steps::Key::operator==(const Wanted& wanted) const {
+  if (kind != wanted.kind) return false;
+  std::size_t at = 0;
+  for (const auto* tensors : wanted.batch.tensors())
+    for (const Tensor& tensor : *tensors)
+      if (at == types.size() || types[at++] != tensor.type()) return false;
+  return at == types.size();
 }
 
 std::unique_ptr<HostedExecutable> Steps::compile(const Graph& graph) const {
@@ -188,7 +195,7 @@ double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
 }
 
 HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, const Hosted& hosted) {
-  return steps_.get(key_of("train", hosted), [&] {
+  return steps_.get(Wanted{"train", hosted}, [&] {
     return compile(*training_graph(*model_, objective, optimizer, random_, hosted.feed, backend_, hosted.types(),
                                    options_.recompute));
   });
@@ -201,13 +208,13 @@ double Steps::train(Objective& objective, Optimizer& optimizer, const Feed& feed
 
 double Steps::test(Objective& objective, const Feed& feed) {
   const Hosted batch = hosted(feed);
-  return run(steps_.get(key_of("test", batch), [&] {
+  return run(steps_.get(Wanted{"test", batch}, [&] {
     return compile(*test_graph(*model_, objective, random_, feed, batch.types()));
   }), batch);
 }
 
 HostedExecutable& Steps::prediction(const Hosted& hosted) {
-  return predictions_.get(key_of("predict", hosted), [&] {
+  return predictions_.get(Wanted{"predict", hosted}, [&] {
     return compile(*prediction_graph(*model_, random_, types_of(hosted.feed.inputs), hosted.types()));
   });
 }

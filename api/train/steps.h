@@ -1,6 +1,8 @@
 // The graphs of a model, compiled: training step, test step, prediction.
 #pragma once
 
+#include <array>
+
 #include "api/functional.h"
 #include "api/train/objective.h"
 #include "backend/host_part.h"
@@ -88,19 +90,31 @@ class Steps {
     HostPartRef part;              // null: the model has none
     std::vector<Tensor> results;   // of the part
     HostTypes types() const { return part ? part->types(results) : HostTypes(); }
+    std::array<const std::vector<Tensor>*, 4> tensors() const { return {&feed.inputs, &feed.targets, &feed.weights, &results}; }
+  };
+  // What tells graphs apart: what they are for, and the types of a batch's tensors. Every step looks its graph up, so a key
+  // is made for a new one only.
+  struct Wanted {
+    std::string_view kind;
+    const Hosted& batch;
+  };
+  struct Key {
+    std::string_view kind;
+    Types types;
+    explicit Key(const Wanted& wanted);
+    bool operator==(const Wanted& wanted) const;
   };
   Hosted hosted(const Feed& feed);
   HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Hosted& hosted);
   HostedExecutable& prediction(const Hosted& hosted);
   std::unique_ptr<HostedExecutable> compile(const Graph& graph) const;
   double run(HostedExecutable& executable, const Hosted& hosted);
-  static std::string key_of(std::string_view kind, const Hosted& hosted);
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;
   const Backend& backend_;
   Options options_;
   std::shared_ptr<Workspace> workspace_;  // one step runs at a time
-  ExecutableCache<HostedExecutable> steps_, predictions_;
+  ExecutableCache<HostedExecutable, Key> steps_, predictions_;
   std::map<std::string, HostPartRef> host_parts_;  // by the types of inputs
   bool on_host_ = false;                           // whether a layer runs on the host
   struct LayerState {

@@ -101,6 +101,9 @@ def main():
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     options.data = options.data.resolve()
+    if not options.data.is_dir():
+        print(f"skipped: no data at {options.data}")
+        return 0
     known = ("lenet", "resnet20", "transformer")
     for name in options.names:
         if name not in known:
