@@ -99,11 +99,13 @@ class Scheduler {
     const Node* node;
     int input, output;
   };
+  KernelPlan plan_of(const Waiting& waiting, const Layout& given, const Layout& wanted) const {
+    return row_of(*waiting.node).build({.node = *waiting.node, .inputs = {&given, 1}, .backend = backend_, .wanted = wanted});
+  }
   Layout build(Waiting waiting, const Layout& wanted, const Layout& at_rest) {
     Layout given = place(waiting.input).layout;
     if (given.is_any()) given = at_rest;
-    KernelPlan plan =
-        row_of(*waiting.node).build({.node = *waiting.node, .inputs = {&given, 1}, .backend = backend_, .wanted = wanted});
+    KernelPlan plan = plan_of(waiting, given, wanted);
     settle(waiting.input, plan.inputs[0]);
     const Layout chosen = plan.outputs[0];
     const int input = in_layout(waiting.input, plan.inputs[0]);
@@ -119,8 +121,7 @@ class Scheduler {
     if (first == waiting_.end()) return {};
     const Waiting cast = *first;
     const Layout given = place(cast.input).layout;
-    KernelPlan plan =
-        row_of(*cast.node).build({.node = *cast.node, .inputs = {&given, 1}, .backend = backend_, .wanted = layout});
+    KernelPlan plan = plan_of(cast, given, layout);
     if (plan.inputs[0] != given || plan.outputs[0] != layout) return {};
     const Place from = place(index);
     const int copy = add_place(from.type, layout, {}, from.fixed);

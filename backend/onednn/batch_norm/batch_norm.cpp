@@ -113,17 +113,13 @@ class BatchNormKernel : public Kernel {
   std::size_t scratch_bytes() const { return static_cast<std::size_t>(arrays() * at_.padded()) * sizeof(float); }
 
  protected:
-  static constexpr std::int64_t partial = 2, shared = 5, own = 3;
+  static constexpr std::int64_t partial = 2, shared = 5;
   int parts() const { return shares_.by_blocks * shares_.by_rows; }
-  std::int64_t arrays() const { return partial * shares_.by_rows + shared + own * parts(); }
+  std::int64_t arrays() const { return shared + partial * shares_.by_rows; }
   float* array(void* scratch, std::int64_t index) const { return static_cast<float*>(scratch) + index * at_.padded(); }
   float* partial_array(void* scratch, std::int64_t row_part, std::int64_t index) const {
     return array(scratch, shared + partial * row_part + index);
   }
-  float* own_array(void* scratch, int part) const {
-    return array(scratch, shared + partial * shares_.by_rows + own * part);
-  }
-
   // first(part, block) adds up what part of the rows say about a block, meet(block) joins what all said, and second(part,
   // block) uses it.
   template <class First, class Meet, class Second>
@@ -133,7 +129,7 @@ class BatchNormKernel : public Kernel {
       for (int index = thread; index < parts(); index += threads) {
         const Part part(at_, shares_, index);
         for (std::int64_t block = part.first_block(); block < part.last_block(); ++block) {
-          first(part, index, block);
+          first(part, block);
           if (!whole_blocks) continue;
           meet(block);
           second(part, block);
@@ -182,7 +178,7 @@ class Forward final : public BatchNormKernel {
     };
 
     run_passes(
-        [&](const Part& part, int, std::int64_t block) {
+        [&](const Part& part, std::int64_t block) {
           const std::int64_t channel = block * at_.width;
           float *m = partly(part.row_part(), 0) + channel, *deviations = partly(part.row_part(), 1) + channel;
           std::fill_n(m, at_.width, 0.0f);
@@ -246,31 +242,20 @@ class Backward final : public BatchNormKernel {
     const auto partly = [&](std::int64_t row_part, std::int64_t index) {
       return partial_array(arguments.scratch, row_part, index);
     };
-    // Each thread that needs a block's channels works them out alike.
-    const auto prepare = [&](std::int64_t block, float* m, float* s, float* b) {
-      each_channel(
-          block,
-          [&](std::int64_t c) {
-            const std::int64_t i = c - block * at_.width;
-            m[i] = mean_of[c];
-            s[i] = gamma[c] / std::sqrt(variance_of[c] + epsilon_);
-            b[i] = beta ? beta[c] : 0.0f;
-          },
-          [&](std::int64_t c) {
-            const std::int64_t i = c - block * at_.width;
-            m[i] = s[i] = b[i] = 0.0f;
-          });
-    };
+    for (std::int64_t c = 0; c < at_.padded(); ++c) {
+      const bool blank = c >= at_.channels;  // fills up the last block
+      mean[c] = blank ? 0.0f : mean_of[c];
+      scale[c] = blank ? 0.0f : gamma[c] / std::sqrt(variance_of[c] + epsilon_);
+      shift[c] = blank || !beta ? 0.0f : beta[c];
+    }
 
     run_passes(
-        [&](const Part& part, int index, std::int64_t block) {
+        [&](const Part& part, std::int64_t block) {
           const std::int64_t channel = block * at_.width;
           float *sum = partly(part.row_part(), 0) + channel, *product = partly(part.row_part(), 1) + channel;
           std::fill_n(sum, at_.width, 0.0f);
           std::fill_n(product, at_.width, 0.0f);
-          float* local = own_array(arguments.scratch, index);
-          prepare(block, local, local + at_.width, local + 2 * at_.width);
-          const Channels channels{local, local + at_.width, local + 2 * at_.width};
+          const Channels channels{mean + channel, scale + channel, shift + channel};
           part.each(block, [&](std::size_t offset, Rows rows) {
             loops_.gather(at(in[0], offset), at(in[4], offset), by_result_ ? at(in[5], offset) : nullptr,
                           by_result_ ? at(out[3], offset) : nullptr, rows, channels, bounds_, sum, product);
@@ -278,8 +263,6 @@ class Backward final : public BatchNormKernel {
         },
         [&](std::int64_t block) {
           const auto count = static_cast<double>(std::max<std::int64_t>(at_.rows(), 1));
-          const std::int64_t first = block * at_.width;
-          prepare(block, mean + first, scale + first, shift + first);
           each_channel(
               block,
               [&](std::int64_t c) {
