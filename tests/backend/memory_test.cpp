@@ -8,6 +8,7 @@
 #include "backend/executable.h"
 #include "backend/graph/ops/ops.h"
 #include "tests/support/paths.h"
+#include "tests/support/sanitizers.h"
 
 namespace nacre {
 namespace {
@@ -44,15 +45,9 @@ TEST(Memory, ResultsThatDoNotFitTogetherNameTheLargest) {
       << message;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool memory_is_our_own = false;
-#else
-constexpr bool memory_is_our_own = true;
-#endif
-
 TEST(Memory, WhatTheProcessTakesFollowsItsLargeBlocks) {
   constexpr std::size_t size = std::size_t{96} << 20;
-  if (!memory_is_our_own) GTEST_SKIP() << "a sanitizer has memory of its own";
+  if (test::sanitized) GTEST_SKIP() << "a sanitizer has memory of its own";
   const std::size_t before = resident_memory();
   ASSERT_GT(before, 0u);
   {

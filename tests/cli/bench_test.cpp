@@ -9,6 +9,7 @@
 #include "formats/json.h"
 #include "tests/cli/run_nacre.h"
 #include "tests/support/paths.h"
+#include "tests/support/sanitizers.h"
 
 namespace nacre::test {
 namespace {
@@ -131,15 +132,9 @@ TEST_F(Bench, SavedModels) {
             "'train.loss=mse' changes a configuration, but this is a saved model\n");
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool memory_is_our_own = false;
-#else
-constexpr bool memory_is_our_own = true;
-#endif
-
 // Arena, variables and optimizer that each are a good part of the whole.
 TEST_F(Bench, TheExpectedPeakIsTheOneMeasured) {
-  if (!memory_is_our_own) GTEST_SKIP() << "a sanitizer has memory of its own";
+  if (sanitized) GTEST_SKIP() << "a sanitizer has memory of its own";
   write_plainly(folder_ / "wide.yaml", R"(name: wide
 model:
   sequential:

@@ -15,19 +15,15 @@
 #include "formats/keras_h5.h"
 #include "formats/keras_weights.h"
 #include "tests/support/paths.h"
+#include "tests/support/sanitizers.h"
 
 namespace nacre {
 namespace {
 
 using test::message_of;
+using test::sanitized;
 using test::TemporaryFolder;
 using test::write_plainly;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
 
 KerasFile small_file() {
   KerasFile file;
