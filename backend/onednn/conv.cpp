@@ -1,5 +1,6 @@
 // Convolutions. Weights take the order that the primitive prefers, trained ones that in which their gradient comes, so
-// that at most the gradient by data has them reordered; activations as layout_policy.h says.
+// that at most the gradient by data has them reordered; activations as layout_policy.h says. Those of 3 × 3 pixels are
+// computed by Winograd's algorithm where that pays, in the same orders.
 #include "backend/graph/ops/conv.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "backend/graph/ops/shape.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/layout_policy.h"
+#include "backend/onednn/winograd/winograd.h"
 
 namespace nacre::onednn {
 namespace {
@@ -96,6 +98,36 @@ std::optional<Desc> with_elements(const Desc& order, const Type& type) {
   return in_order_of(order, type);
 }
 
+// What Winograd's algorithm computes; none of convolutions that it does not serve, or not fast.
+std::optional<WinogradShape> winograd_shape(const ConvAttrs& p, const Geometry& at, const Desc& x, const Desc& kernel,
+                                            const Desc& y, bool backward) {
+  const Dims sizes = kernel.get_dims();
+  if (at.strides != Dims{1, 1} || at.dilations != Dims{0, 0} || p.groups != 1 || sizes[2] != 3 || sizes[3] != 3 ||
+      kernel.get_data_type() != dnnl::memory::data_type::f32)
+    return {};
+  const WinogradShape shape{x, kernel, y, at.before[0], at.before[1]};
+  if (!winograd_pays(shape, backward)) return {};
+  return shape;
+}
+
+// The order of an operand's kernel: that in which it lies, unless nobody has laid it out.
+Desc order_of_kernel(const KernelRequest& request, std::int64_t groups, const Desc& preferred) {
+  const Layout& given = request.inputs[1];
+  if (given.is_any()) return preferred;
+  const Type& type = request.node.in(1).type();
+  const Desc desc = given.detail() ? desc_of(given, type) : plain_weights(type, groups);
+  return desc.permute_axes(weights_permutation(desc.get_ndims(), groups > 1));
+}
+
+KernelPlan plan_of(std::unique_ptr<WinogradKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
+  KernelPlan plan;
+  plan.scratch_bytes = kernel->scratch_bytes();
+  plan.kernel = std::move(kernel);
+  plan.inputs = std::move(inputs);
+  plan.outputs = std::move(outputs);
+  return plan;
+}
+
 // The type of a factor of the product: the operand's, or bfloat16.
 Type factor(const KernelRequest& request, int operand, DType dtype) {
   return {dtype, request.node.in(operand).shape()};
@@ -174,6 +206,15 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
       if (is_optimised(same_order)) made = std::move(same_order);
     } catch (const dnnl::error&) {  // not implemented for this order
     }
+  if (const auto shape = winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()),
+                                        made.dst_desc(), false))
+    if (auto found = winograd_forward(*shape, p.epilogue)) {
+      KernelPlan plan = plan_of(std::move(found),
+                                {activation_layout(shape->x, x_given), weights_layout(shape->kernel, kernel_given, 1)},
+                                {activation_layout(shape->y, y)});
+      append_epilogue(p.epilogue, 2, plan);
+      return plan;
+    }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -225,6 +266,13 @@ std::optional<KernelPlan> backward_data(const KernelRequest& request, DType fact
         at.before, at.after, forward_hint(hint, weights, at), attributes());
   });
   if (rounds && !is_optimised(made)) return {};
+  if (const auto shape =
+          winograd_shape(p.conv, at, made.diff_src_desc(),
+                         order_of_kernel(request, p.conv.groups, made.weights_desc()), made.diff_dst_desc(), true))
+    if (auto found = winograd_backward_data(*shape))
+      return plan_of(std::move(found),
+                     {activation_layout(shape->y, dy_given), weights_layout(shape->kernel, kernel_given, 1)},
+                     {activation_layout(shape->x, dx)});
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_data(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 0, made.diff_dst_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -262,6 +310,14 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
         at.dilations, at.before, at.after, forward_hint(activations, weights, at), attributes());
   });
   if (rounds && !is_optimised(made)) return {};
+  if (const auto shape = winograd_shape(p.conv, at, made.src_desc(), made.diff_weights_desc(), made.diff_dst_desc(),
+                                        true))
+    if (auto found = winograd_backward_weights(*shape, p.bias)) {
+      std::vector<Layout> outputs = {weights_layout(shape->kernel, dkernel, 1)};
+      if (p.bias) outputs.push_back(Layout::plain());
+      return plan_of(std::move(found),
+                     {activation_layout(shape->x, x_given), activation_layout(shape->y, dy_given)}, std::move(outputs));
+    }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_weights(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 1, made.diff_dst_desc());

@@ -25,19 +25,18 @@ dnnl::primitive_attr epilogue_attributes(const Epilogue& epilogue) {
   return attributes;
 }
 
+void append_epilogue(const Epilogue& epilogue, int first, KernelPlan& plan) {
+  if (epilogue.bias) plan.inputs.push_back(Layout::plain());
+  if (!epilogue.residual) return;
+  plan.inputs.push_back(plan.outputs[0]);
+  plan.in_place.push_back({.output = 0, .input = first + (epilogue.bias ? 1 : 0)});
+}
+
 void bind_epilogue(const Epilogue& epilogue, int first, const Desc& bias, const Type& y, PrimitiveKernel& kernel,
                    KernelPlan& plan) {
-  int operand = first;
-  if (epilogue.bias) {
-    kernel.input(DNNL_ARG_BIAS, operand++, bias);
-    plan.inputs.push_back(Layout::plain());
-  }
-  if (epilogue.residual) {
-    const Layout layout = plan.outputs[0];
-    kernel.accumulate(operand, layout.bytes(y));
-    plan.inputs.push_back(layout);
-    plan.in_place.push_back({.output = 0, .input = operand});
-  }
+  if (epilogue.bias) kernel.input(DNNL_ARG_BIAS, first, bias);
+  if (epilogue.residual) kernel.accumulate(first + (epilogue.bias ? 1 : 0), plan.outputs[0].bytes(y));
+  append_epilogue(epilogue, first, plan);
 }
 
 }  // namespace nacre::onednn

@@ -86,8 +86,9 @@ bool recurrent_fits(const Node& node);  // both
 
 // The epilogue as post-operations of a primitive: the residual is what the result holds before.
 dnnl::primitive_attr epilogue_attributes(const Epilogue& epilogue);
-// Binds the operands of an epilogue, which begin at `first`, to a primitive with the result y, and appends their
-// layouts to a plan that has the result's.
+// Appends the layouts of an epilogue's operands, which begin at `first`, to a plan that has the result's.
+void append_epilogue(const Epilogue& epilogue, int first, KernelPlan& plan);
+// The same, and binds the operands to a primitive with the result y.
 void bind_epilogue(const Epilogue& epilogue, int first, const Desc& bias, const Type& y, PrimitiveKernel& kernel,
                    KernelPlan& plan);
 

@@ -1,0 +1,71 @@
+// Winograd's convolution of 3 × 3 pixels with a stride of 1, F(2×2, 3×3): tiles of 2 × 2 results are made from 4 × 4
+// pixels by 16 products in place of 36. A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015:
+//   y = Aᵀ (G g Gᵀ ⊙ Bᵀ d B) A,  summed over channels: a matrix product in each of the 16 places.
+// The gradients are the transposed chain of the same three transformations. Compiled for several instruction sets (see
+// ../elementwise/loops.h, whose rule about the standard library holds here too). Everything is float32; distances are
+// in floats. A register's worth of neighbouring channels ("a group") is transformed at a time.
+#pragma once
+
+#include <cstdint>
+
+namespace nacre::onednn {
+
+struct WinogradLoops {
+  static constexpr int places = 16;  // of a transformed tile
+
+  // One sample, seen from the first channel of a group.
+  struct Picture {
+    std::int64_t height, width;
+    std::int64_t row, column;  // distances
+  };
+  // Tiles side by side: the first one's corner in the picture, which may lie outside, and how many.
+  struct Run {
+    std::int64_t top, left, count;
+  };
+  // Transformed tiles: number t has place p at memory[p · place + t · tile].
+  template <class Float>
+  struct TilesOf {
+    Float* memory;
+    std::int64_t place, tile;
+  };
+  using Tiles = TilesOf<float>;
+  using ConstTiles = TilesOf<const float>;
+  // The 9 taps of a square block of kernels: channel c and filter f at memory[row · y + column · x + channel · c + f].
+  struct Taps {
+    std::int64_t row, column, channel;
+  };
+  struct Bounds {
+    bool bounded;
+    float low, high;
+  };
+
+  int group;      // floats of a register
+  int most_rows;  // of a product that are worked at together
+
+  // Bᵀ d B; there are zeros around the picture.
+  void (*enter)(const float* x, Picture picture, Run run, Tiles to);
+  // A dy Aᵀ; adds dy to a group of sums unless these are null.
+  void (*enter_gradient)(const float* dy, Picture picture, Run run, Tiles to, float* sums);
+  // y = bounded(Aᵀ m A + bias [+ y]); bias may be null.
+  void (*leave)(ConstTiles from, float* y, Picture picture, Run run, const float* bias, bool accumulate, Bounds bounds);
+  // G g Gᵀ of group × group kernels: row c holds filters. With `adjoint` the kernels are turned by 180° and row f holds
+  // channels.
+  void (*enter_kernels)(const float* kernels, Taps taps, bool adjoint, Tiles to);
+  // Gᵀ u G of group × group kernels, u summed over `parts` that are `part` apart.
+  void (*leave_kernels)(ConstTiles from, std::int64_t parts, std::int64_t part, float* kernels, Taps taps);
+  // y (rows, panel) = [y +] Σ a[row · r + step · k] b[panel · k + column], of `panels` (1 or 2) groups of columns; the
+  // rows of b and y are `panels` groups wide.
+  struct Factor {
+    const float* memory;
+    std::int64_t row, step;
+  };
+  void (*product)(Factor a, std::int64_t rows, std::int64_t depth, const float* b, int panels, float* y,
+                  bool accumulate);
+};
+
+// Those that go with loops().
+const WinogradLoops& winograd_loops();
+
+extern const WinogradLoops winograd_baseline, winograd_avx2, winograd_avx512;
+
+}  // namespace nacre::onednn

@@ -1,0 +1,467 @@
+// Blocks of tiles are transformed, multiplied and transformed back while they are near: nothing but the kernels is ever
+// transformed as a whole.
+#include "backend/onednn/winograd/winograd.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "backend/core/parallel.h"
+
+namespace nacre::onednn {
+
+namespace {
+
+constexpr std::int64_t places = WinogradLoops::places;
+using Tiles = WinogradLoops::Tiles;
+
+std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Where a part of `count` things begins; part `parts` is their end.
+std::int64_t share(std::int64_t count, std::int64_t part, std::int64_t parts) { return count * part / parts; }
+
+// --- memory -------------------------------------------------------------------------------------------------------
+
+// Activations in memory: plain, or blocked by channels.
+struct Field {
+  std::int64_t samples, channels, height, width;
+  std::int64_t sample, block, row, column;  // distances
+  std::int64_t block_width;                 // in channels
+
+  // The first channel of a group.
+  std::int64_t offset(std::int64_t of_sample, std::int64_t channel) const {
+    return of_sample * sample + channel / block_width * block + channel % block_width;
+  }
+  WinogradLoops::Picture picture() const { return {height, width, row, column}; }
+};
+
+bool is_dense_float(const Desc& desc) {
+  return desc.get_data_type() == dnnl::memory::data_type::f32 && desc.get_ndims() == 4 && !is_padded(desc) &&
+         desc.get_submemory_offset() == 0;
+}
+
+std::optional<Field> field_of(const Desc& desc, int group) {
+  if (!is_dense_float(desc)) return {};
+  const Dims dims = desc.get_dims(), strides = desc.get_strides(), blocks = desc.get_inner_blks();
+  Field field{dims[0], dims[1], dims[2], dims[3], strides[0], strides[1], strides[2], strides[3], dims[1]};
+  if (blocks.empty() ? strides[1] != 1 : blocks.size() != 1 || desc.get_inner_idxs()[0] != 1) return {};
+  if (!blocks.empty()) field.block_width = blocks[0];
+  if (field.block_width % group != 0) return {};
+  return field;
+}
+
+// Kernels in memory: filters side by side, blocked or not by them and by channels.
+struct Kernels {
+  std::int64_t filters, channels;
+  std::int64_t filter_block, channel_block;  // distances
+  std::int64_t filter_block_width, channel_block_width;
+  WinogradLoops::Taps taps;
+
+  std::int64_t offset(std::int64_t channel, std::int64_t filter) const {
+    return filter / filter_block_width * filter_block + filter % filter_block_width +
+           channel / channel_block_width * channel_block + channel % channel_block_width * taps.channel;
+  }
+};
+
+std::optional<Kernels> kernels_of(const Desc& desc, int group) {
+  if (!is_dense_float(desc)) return {};
+  const Dims dims = desc.get_dims(), strides = desc.get_strides(), blocks = desc.get_inner_blks(),
+             blocked = desc.get_inner_idxs();
+  if (dims[2] != 3 || dims[3] != 3) return {};
+  Kernels kernels{dims[0], dims[1], strides[0], strides[1], dims[0], dims[1], {strides[2], strides[3], strides[1]}};
+  if (blocks.empty() && strides[0] == 1) {
+  } else if (blocked == Dims{0}) {
+    kernels.filter_block_width = blocks[0];
+  } else if (blocked == Dims{1, 0}) {
+    kernels.filter_block_width = blocks[1];
+    kernels.channel_block_width = blocks[0];
+    kernels.taps.channel = blocks[1];
+  } else {
+    return {};
+  }
+  if (kernels.filter_block_width % group != 0 || kernels.channel_block_width % group != 0) return {};
+  return kernels;
+}
+
+// --- shares of the work -------------------------------------------------------------------------------------------
+
+// The tiles of a field of results, counted through all samples.
+struct Grid {
+  std::int64_t samples, high, wide;
+  std::int64_t count() const { return samples * high * wide; }
+
+  // body(first of the run within the range, sample, run) of neighbours in a row; `top` and `left` are what a tile
+  // begins before its results.
+  template <class Body>
+  void runs(std::int64_t begin, std::int64_t end, std::int64_t top, std::int64_t left, Body&& body) const {
+    for (std::int64_t tile = begin; tile < end;) {
+      const std::int64_t column = tile % wide, row = tile / wide % high;
+      const std::int64_t count = std::min(wide - column, end - tile);
+      body(tile - begin, tile / (wide * high), WinogradLoops::Run{2 * row - top, 2 * column - left, count});
+      tile += count;
+    }
+  }
+};
+
+// Columns of a product come in panels of two groups; the last may be of one.
+struct Panels {
+  std::int64_t columns, group;
+  std::int64_t count() const { return divided_up(columns, 2 * group); }
+  std::int64_t first(std::int64_t panel) const { return panel * 2 * group; }
+  int groups(std::int64_t panel) const { return first(panel) + 2 * group <= columns ? 2 : 1; }
+};
+
+// The distance of things of so many floats: an odd number of registers. What lies a power of two apart would share the
+// same few lines of the cache.
+std::int64_t apart(std::int64_t floats, const WinogradLoops& loops) { return (floats / loops.group | 1) * loops.group; }
+
+// How many tiles are transformed at a time: what belongs to them is to stay in the second cache beside what they meet.
+std::int64_t block_of(std::int64_t tiles, std::int64_t floats_of_each, const WinogradLoops& loops) {
+  constexpr std::int64_t near = 160 << 10;  // floats
+  const std::int64_t rows = loops.most_rows;
+  const std::int64_t most = std::clamp(near / floats_of_each / rows, std::int64_t{1}, std::int64_t{8}) * rows;
+  return divided_up(tiles, divided_up(tiles, most));
+}
+
+// --- forward, and the gradient by data ----------------------------------------------------------------------------
+
+// The gradient by data is a convolution of dy with kernels turned by 180°, channels and filters exchanged.
+class Convolution final : public WinogradKernel {
+ public:
+  Convolution(const WinogradLoops& loops, const Field& x, const Field& y, const Kernels& kernels, bool adjoint,
+              std::int64_t top, std::int64_t left, const Epilogue& epilogue)
+      : loops_(loops),
+        x_(x),
+        y_(y),
+        kernels_(kernels),
+        adjoint_(adjoint),
+        top_(top),
+        left_(left),
+        epilogue_(epilogue),
+        tiles_{y.samples, divided_up(y.height, 2), divided_up(y.width, 2)},
+        panels_{y.channels, loops.group} {
+    constexpr float endless = std::numeric_limits<float>::infinity();
+    const bool relu = epilogue.activation == EpilogueKind::relu;
+    bounds_ = {epilogue.activation != EpilogueKind::none, relu ? 0.0f : static_cast<float>(epilogue.alpha),
+               relu ? endless : static_cast<float>(epilogue.beta)};
+    const std::int64_t parts = threads();
+    by_tiles_ = tiles_.count() >= 2 * loops.most_rows * parts || panels_.count() < parts;
+    tile_parts_ = by_tiles_ ? std::min(parts, tiles_.count()) : 1;
+    panel_parts_ = by_tiles_ ? 1 : std::min(parts, panels_.count());
+    block_ =
+        block_of(divided_up(tiles_.count(), tile_parts_), places * (apart(x.channels, loops) + 2 * loops.group), loops);
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(kernel_floats() + parts() * part_floats()) * sizeof(float);
+  }
+
+  void run(const KernelArguments& arguments) override {
+    const auto *x = static_cast<const float*>(arguments.inputs[0]),
+               *kernels = static_cast<const float*>(arguments.inputs[1]);
+    const auto* bias = epilogue_.bias ? static_cast<const float*>(arguments.inputs[2]) : nullptr;
+    auto* y = static_cast<float*>(arguments.outputs[0]);
+    auto* transformed = static_cast<float*>(arguments.scratch);
+    if (epilogue_.residual) begin_with(arguments.inputs.back(), y);
+    parallel_team(static_cast<int>(parts()), [&](int thread, int team, auto&& barrier) {
+      for (std::int64_t panel = share(panels_.count(), thread, team); panel < share(panels_.count(), thread + 1, team);
+           ++panel)
+        enter_kernels(kernels, panel, transformed);
+      barrier();
+      for (std::int64_t part = thread; part < parts(); part += team) {
+        const std::int64_t tile_part = by_tiles_ ? part : 0, panel_part = by_tiles_ ? 0 : part;
+        const std::int64_t end = share(tiles_.count(), tile_part + 1, tile_parts_);
+        for (std::int64_t begin = share(tiles_.count(), tile_part, tile_parts_); begin < end; begin += block_)
+          compute(x, transformed, bias, y, begin, std::min(begin + block_, end), panel_part,
+                  transformed + kernel_floats() + part * part_floats());
+      }
+    });
+  }
+
+ private:
+  std::int64_t parts() const { return tile_parts_ * panel_parts_; }
+  std::int64_t kernel_floats() const { return places * x_.channels * y_.channels; }
+  std::int64_t entered_row() const { return apart(x_.channels, loops_); }
+  std::int64_t entered_place() const { return apart(block_ * entered_row(), loops_); }
+  std::int64_t product_place() const { return apart(block_ * 2 * loops_.group, loops_); }
+  std::int64_t part_floats() const { return places * (entered_place() + product_place()); }
+
+  void begin_with(const void* residual, float* y) const {
+    if (residual == y) return;
+    const auto* from = static_cast<const float*>(residual);
+    parallel_for(y_.samples * y_.channels * y_.height * y_.width, 1 << 14,
+                 [&](std::int64_t begin, std::int64_t end) { std::copy(from + begin, from + end, y + begin); });
+  }
+
+  // Panel by panel: (place, channel of x, column).
+  void enter_kernels(const float* from, std::int64_t panel, float* to) const {
+    const std::int64_t width = panels_.groups(panel) * loops_.group;
+    float* memory = to + places * x_.channels * panels_.first(panel);
+    for (std::int64_t column = 0; column < width; column += loops_.group)
+      for (std::int64_t channel = 0; channel < x_.channels; channel += loops_.group) {
+        const std::int64_t filter = panels_.first(panel) + column;
+        loops_.enter_kernels(from + (adjoint_ ? kernels_.offset(filter, channel) : kernels_.offset(channel, filter)),
+                             kernels_.taps, adjoint_,
+                             Tiles{memory + channel * width + column, x_.channels * width, width});
+      }
+  }
+
+  void compute(const float* x, const float* kernels, const float* bias, float* y, std::int64_t begin, std::int64_t end,
+               std::int64_t panel_part, float* memory) const {
+    float *entered = memory, *product = memory + places * entered_place();
+    for (std::int64_t channel = 0; channel < x_.channels; channel += loops_.group)
+      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+        loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
+                     {entered + first * entered_row() + channel, entered_place(), entered_row()});
+      });
+    for (std::int64_t panel = share(panels_.count(), panel_part, panel_parts_);
+         panel < share(panels_.count(), panel_part + 1, panel_parts_); ++panel) {
+      const int groups = panels_.groups(panel);
+      const std::int64_t width = groups * loops_.group;
+      const float* of_panel = kernels + places * x_.channels * panels_.first(panel);
+      for (std::int64_t place = 0; place < places; ++place)
+        loops_.product({entered + place * entered_place(), entered_row(), 1}, end - begin, x_.channels,
+                       of_panel + place * x_.channels * width, groups, product + place * product_place(), false);
+      for (std::int64_t column = 0; column < width; column += loops_.group) {
+        const std::int64_t channel = panels_.first(panel) + column;
+        tiles_.runs(begin, end, 0, 0, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+          loops_.leave({product + first * width + column, product_place(), width}, y + y_.offset(sample, channel),
+                       y_.picture(), run, bias ? bias + channel : nullptr, epilogue_.residual, bounds_);
+        });
+      }
+    }
+  }
+
+  const WinogradLoops& loops_;
+  Field x_, y_;
+  Kernels kernels_;
+  bool adjoint_;
+  std::int64_t top_, left_;
+  Epilogue epilogue_;
+  Grid tiles_;
+  Panels panels_;
+  WinogradLoops::Bounds bounds_{};
+  bool by_tiles_ = true;  // shares of threads; else by panels
+  std::int64_t tile_parts_ = 1, panel_parts_ = 1, block_ = 1;
+};
+
+// --- the gradient by weights --------------------------------------------------------------------------------------
+
+// Sums over all tiles, as many as there are transformed kernels. Part of the channels and filters are computed at a
+// time, so that their sums stay in the second cache while the tiles pass; the tiles are transformed again for each
+// part.
+class WeightsGradient final : public WinogradKernel {
+ public:
+  WeightsGradient(const WinogradLoops& loops, const Field& x, const Field& y, const Kernels& kernels, std::int64_t top,
+                  std::int64_t left, bool bias)
+      : loops_(loops),
+        x_(x),
+        y_(y),
+        kernels_(kernels),
+        top_(top),
+        left_(left),
+        bias_(bias),
+        tiles_{y.samples, divided_up(y.height, 2), divided_up(y.width, 2)},
+        panels_{y.channels, loops.group},
+        channel_parts_(divided_up(x.channels, most_channels)),
+        filter_parts_(divided_up(y.channels, most_filters)) {
+    // Threads share the filters; when these are few they share tiles, and what each adds up is added in the end.
+    by_tiles_ = channel_parts_ * filter_parts_ == 1 || panels_.count() < threads();
+    workers_ = by_tiles_ ? std::clamp<std::int64_t>(tiles_.count() / loops.most_rows, 1, threads()) : threads();
+    if (!by_tiles_) filter_parts_ = std::min(divided_up(filter_parts_, workers_) * workers_, panels_.count());
+    block_ = block_of(divided_up(tiles_.count(), by_tiles_ ? workers_ : 1), places * (entered_row() + widest_filters()),
+                      loops);
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(copies() * (sum_floats() + y_.channels) + workers_ * worker_floats()) *
+           sizeof(float);
+  }
+
+  void run(const KernelArguments& arguments) override {
+    const auto *x = static_cast<const float*>(arguments.inputs[0]),
+               *dy = static_cast<const float*>(arguments.inputs[1]);
+    auto* kernels = static_cast<float*>(arguments.outputs[0]);
+    auto* bias = bias_ ? static_cast<float*>(arguments.outputs[1]) : nullptr;
+    auto* sums = static_cast<float*>(arguments.scratch);
+    float *bias_sums = sums + copies() * sum_floats(), *memory = bias_sums + copies() * y_.channels;
+    parallel_team(static_cast<int>(workers_), [&](int thread, int team, auto&& barrier) {
+      for (std::int64_t worker = thread; worker < workers_; worker += team) {
+        float* own = memory + worker * worker_floats();
+        if (by_tiles_) {
+          for (std::int64_t part = 0; part < filter_parts_; ++part)
+            add_up(x, dy, share(tiles_.count(), worker, workers_), share(tiles_.count(), worker + 1, workers_), part,
+                   sums + worker * sum_floats(), bias_sums + worker * y_.channels, own);
+        } else {
+          for (std::int64_t part = worker; part < filter_parts_; part += workers_)
+            add_up(x, dy, 0, tiles_.count(), part, sums, bias_sums, own);
+        }
+      }
+      barrier();
+      for (std::int64_t panel = share(panels_.count(), thread, team); panel < share(panels_.count(), thread + 1, team);
+           ++panel)
+        leave(sums, panel, kernels);
+      if (!bias || thread != 0) return;
+      for (std::int64_t channel = 0; channel < y_.channels; ++channel) {
+        bias[channel] = bias_sums[channel];
+        for (std::int64_t copy = 1; copy < copies(); ++copy) bias[channel] += bias_sums[copy * y_.channels + channel];
+      }
+    });
+  }
+
+ private:
+  static constexpr std::int64_t most_channels = 64, most_filters = 128;  // of a part: half a MiB of sums
+
+  std::int64_t copies() const { return by_tiles_ ? workers_ : 1; }
+  std::int64_t sum_floats() const { return places * x_.channels * y_.channels; }
+  std::int64_t first_channel(std::int64_t part) const {
+    return share(x_.channels / loops_.group, part, channel_parts_) * loops_.group;
+  }
+  std::int64_t widest_channels() const { return divided_up(x_.channels / loops_.group, channel_parts_) * loops_.group; }
+  std::int64_t widest_filters() const { return divided_up(panels_.count(), filter_parts_) * 2 * loops_.group; }
+  std::int64_t entered_row() const { return apart(widest_channels(), loops_); }
+  std::int64_t entered_place() const { return apart(block_ * entered_row(), loops_); }
+  std::int64_t gradient_place() const { return apart(block_ * widest_filters(), loops_); }
+  std::int64_t worker_floats() const { return places * (entered_place() + gradient_place()); }
+
+  // Sums of a part of the channels and a panel lie together: (place, channel, column).
+  std::int64_t sums_of(std::int64_t channel_part, std::int64_t panel) const {
+    const std::int64_t first = first_channel(channel_part), channels = first_channel(channel_part + 1) - first;
+    return places * (first * y_.channels + channels * panels_.first(panel));
+  }
+
+  void add_up(const float* x, const float* dy, std::int64_t first_tile, std::int64_t last_tile,
+              std::int64_t filter_part, float* sums, float* bias_sums, float* memory) const {
+    const std::int64_t first_panel = share(panels_.count(), filter_part, filter_parts_),
+                       last_panel = share(panels_.count(), filter_part + 1, filter_parts_);
+    std::fill(bias_sums + panels_.first(first_panel), bias_sums + std::min(panels_.first(last_panel), y_.channels),
+              0.0f);
+    for (std::int64_t channel_part = 0; channel_part < channel_parts_; ++channel_part)
+      for (std::int64_t begin = first_tile; begin < last_tile; begin += block_) {
+        const std::int64_t end = std::min(begin + block_, last_tile);
+        float *entered = memory, *gradient = memory + places * entered_place();
+        enter(x, begin, end, channel_part, entered);
+        enter_gradient(dy, begin, end, first_panel, last_panel, gradient, channel_part == 0 ? bias_sums : nullptr);
+        for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
+          multiply(entered, gradient + (panels_.first(panel) - panels_.first(first_panel)) * block_, end - begin,
+                   channel_part, panel, begin != first_tile, sums + sums_of(channel_part, panel));
+      }
+  }
+
+  void enter(const float* x, std::int64_t begin, std::int64_t end, std::int64_t channel_part, float* to) const {
+    const std::int64_t origin = first_channel(channel_part);
+    for (std::int64_t channel = origin; channel < first_channel(channel_part + 1); channel += loops_.group)
+      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+        loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
+                     {to + first * entered_row() + channel - origin, entered_place(), entered_row()});
+      });
+  }
+
+  // Each place has (panel, tile, column).
+  void enter_gradient(const float* dy, std::int64_t begin, std::int64_t end, std::int64_t first_panel,
+                      std::int64_t last_panel, float* to, float* bias_sums) const {
+    for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
+      const std::int64_t width = panels_.groups(panel) * loops_.group;
+      for (std::int64_t column = 0; column < width; column += loops_.group) {
+        const std::int64_t channel = panels_.first(panel) + column;
+        tiles_.runs(begin, end, 0, 0, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+          loops_.enter_gradient(dy + y_.offset(sample, channel), y_.picture(), run,
+                                {to + first * width + column, gradient_place(), width},
+                                bias_sums ? bias_sums + channel : nullptr);
+        });
+      }
+      to += width * block_;
+    }
+  }
+
+  void multiply(const float* entered, const float* gradient, std::int64_t tiles, std::int64_t channel_part,
+                std::int64_t panel, bool accumulate, float* sums) const {
+    const std::int64_t channels = first_channel(channel_part + 1) - first_channel(channel_part);
+    const int groups = panels_.groups(panel);
+    for (std::int64_t place = 0; place < places; ++place)
+      loops_.product({entered + place * entered_place(), 1, entered_row()}, channels, tiles,
+                     gradient + place * gradient_place(), groups, sums + place * channels * groups * loops_.group,
+                     accumulate);
+  }
+
+  void leave(const float* sums, std::int64_t panel, float* kernels) const {
+    const std::int64_t width = panels_.groups(panel) * loops_.group;
+    for (std::int64_t part = 0; part < channel_parts_; ++part) {
+      const std::int64_t origin = first_channel(part), channels = first_channel(part + 1) - origin;
+      for (std::int64_t channel = 0; channel < channels; channel += loops_.group)
+        for (std::int64_t column = 0; column < width; column += loops_.group)
+          loops_.leave_kernels(
+              {sums + sums_of(part, panel) + channel * width + column, channels * width, width}, copies(), sum_floats(),
+              kernels + kernels_.offset(origin + channel, panels_.first(panel) + column), kernels_.taps);
+    }
+  }
+
+  const WinogradLoops& loops_;
+  Field x_, y_;
+  Kernels kernels_;
+  std::int64_t top_, left_;
+  bool bias_;
+  Grid tiles_;
+  Panels panels_;
+  std::int64_t channel_parts_, filter_parts_;
+  bool by_tiles_ = true;
+  std::int64_t workers_ = 1, block_ = 1;
+};
+
+bool is_served(const Epilogue& epilogue) {
+  return epilogue.activation == EpilogueKind::none || epilogue.activation == EpilogueKind::relu ||
+         epilogue.activation == EpilogueKind::clip;
+}
+
+// What all three begin with; `make` gets both fields and the kernels.
+template <class Make>
+std::unique_ptr<WinogradKernel> where_served(const WinogradShape& shape, const WinogradLoops& loops, Make&& make) {
+  const auto x = field_of(shape.x, loops.group), y = field_of(shape.y, loops.group);
+  const auto kernels = kernels_of(shape.kernel, loops.group);
+  if (!x || !y || !kernels || x->channels % loops.group != 0 || y->channels % loops.group != 0) return nullptr;
+  return make(*x, *y, *kernels);
+}
+
+}  // namespace
+
+std::unique_ptr<WinogradKernel> winograd_forward(const WinogradShape& shape, const Epilogue& epilogue,
+                                                 const WinogradLoops& loops) {
+  if (!is_served(epilogue)) return nullptr;
+  return where_served(shape, loops, [&](const Field& x, const Field& y, const Kernels& kernels) {
+    return std::make_unique<Convolution>(loops, x, y, kernels, false, shape.top, shape.left, epilogue);
+  });
+}
+
+std::unique_ptr<WinogradKernel> winograd_backward_data(const WinogradShape& shape, const WinogradLoops& loops) {
+  return where_served(shape, loops, [&](const Field& x, const Field& y, const Kernels& kernels) {
+    return std::make_unique<Convolution>(loops, y, x, kernels, true, 2 - shape.top, 2 - shape.left, Epilogue{});
+  });
+}
+
+std::unique_ptr<WinogradKernel> winograd_backward_weights(const WinogradShape& shape, bool bias,
+                                                          const WinogradLoops& loops) {
+  return where_served(shape, loops, [&](const Field& x, const Field& y, const Kernels& kernels) {
+    return std::make_unique<WeightsGradient>(loops, x, y, kernels, shape.top, shape.left, bias);
+  });
+}
+
+// Counted in multiplications and what takes as long as one. Measured on Zen 4 (AVX-512) with two threads, times of
+// oneDNN 3.2's direct convolutions over these, forward, by data, by weights:
+//   128 × 32² × 16 → 16     1.38 1.09 1.22        16 × 14² × 256 → 256     1.67 1.70 1.66
+//   128 × 16² × 32 → 32     1.19 1.05 1.48        16 × 7² × 512 → 512      1.14 1.03 1.28
+//   128 × 26² × 32 → 64     1.29 1.21 1.33        4 × 224² × 64 → 64       1.61 1.67 2.04
+//   16 × 56² × 64 → 64      1.63 1.68 1.87        4 × 28² × 512 → 512      1.69 1.69 1.63
+//   16 × 28² × 128 → 128    1.79 1.77 1.57        4 × 7² × 512 → 512       0.99 0.69 0.86
+//   1 × 28² × 32 → 32       0.82 0.78 0.86        1 × 7² × 512 → 512       0.74 0.37 0.62
+bool winograd_pays(const WinogradShape& shape, bool backward) {
+  // Kernels cost more where they are turned, or made of sums of several threads.
+  const std::int64_t tile_cost = 10, start_cost = 1 << 21, kernel_cost = backward ? 96 : 64;
+  const Dims x = shape.x.get_dims(), y = shape.y.get_dims();
+  const std::int64_t kernels = x[1] * y[1];
+  const std::int64_t tiles = y[0] * divided_up(y[2], 2) * divided_up(y[3], 2);
+  const std::int64_t direct = 9 * y[0] * y[2] * y[3] * kernels;
+  return places * (tiles * (kernels + tile_cost * (x[1] + y[1])) + kernel_cost * kernels) + start_cost <
+         direct + direct / 10;
+}
+
+}  // namespace nacre::onednn

@@ -1,0 +1,33 @@
+// Convolutions of 3 × 3 pixels by Winograd's algorithm (loops.h), where it is faster than oneDNN's direct ones.
+#pragma once
+
+#include "backend/graph/ops/epilogue.h"
+#include "backend/onednn/engine.h"
+#include "backend/onednn/winograd/loops.h"
+
+namespace nacre::onednn {
+
+// A convolution of float32 whose strides, dilations and groups are 1: descriptors in oneDNN's order of axes.
+struct WinogradShape {
+  Desc x, kernel, y;
+  std::int64_t top, left;  // zeros before the first row and column of x
+};
+
+class WinogradKernel : public Kernel {
+ public:
+  virtual std::size_t scratch_bytes() const = 0;
+};
+
+// Of (x, kernel [, bias] [, residual]) → y, of (dy, kernel) → dx, and of (x, dy) → dkernel [, dbias]. Null when the
+// order of some memory, the numbers of channels or the epilogue are not served.
+std::unique_ptr<WinogradKernel> winograd_forward(const WinogradShape& shape, const Epilogue& epilogue,
+                                                 const WinogradLoops& loops = winograd_loops());
+std::unique_ptr<WinogradKernel> winograd_backward_data(const WinogradShape& shape,
+                                                       const WinogradLoops& loops = winograd_loops());
+std::unique_ptr<WinogradKernel> winograd_backward_weights(const WinogradShape& shape, bool bias,
+                                                          const WinogradLoops& loops = winograd_loops());
+
+// Whether they take less time than oneDNN's.
+bool winograd_pays(const WinogradShape& shape, bool backward);
+
+}  // namespace nacre::onednn
