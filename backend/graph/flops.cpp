@@ -32,6 +32,13 @@ std::int64_t flops_of(const Node& node) {
   if (node.is(op::conv))
     return 2 * results * operand(1) / node.in(1).shape()[-1] +
            epilogue_flops(node.attrs<ConvAttrs>().epilogue, results);
+  if (node.is(op::pointwise_depthwise)) {
+    const auto& p = node.attrs<PointwiseDepthwiseAttrs>();
+    const std::int64_t between = pointwise_type(node).shape.elements();
+    const Shape& taps = node.in(depthwise_operand(p)).shape();
+    return 2 * between * node.in(0).shape()[-1] + epilogue_flops(p.pointwise.epilogue, between) +
+           2 * results * taps.first(taps.rank() - 1).elements() + epilogue_flops(p.depthwise.epilogue, results);
+  }
   if (node.is(op::conv_backward_data)) return 2 * operand(0) * operand(1) / node.in(1).shape()[-1];
   if (node.is(op::conv_backward_weights))
     return 2 * operand(1) * results / node.types()[0].shape[-1] +

@@ -8,9 +8,10 @@
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
+#include "backend/graph/passes/fixed.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/layout_policy.h"
-#include "backend/onednn/winograd/winograd.h"
+#include "backend/onednn/convolution/winograd.h"
 
 namespace nacre::onednn {
 namespace {
@@ -100,13 +101,13 @@ std::optional<Desc> with_elements(const Desc& order, const Type& type) {
 
 // What Winograd's algorithm computes; none of convolutions that it does not serve, or not fast.
 std::optional<WinogradShape> winograd_shape(const ConvAttrs& p, const Geometry& at, const Desc& x, const Desc& kernel,
-                                            const Desc& y, bool backward) {
+                                            const Desc& y, WinogradTask task) {
   const Dims sizes = kernel.get_dims();
   if (at.strides != Dims{1, 1} || at.dilations != Dims{0, 0} || p.groups != 1 || sizes[2] != 3 || sizes[3] != 3 ||
       kernel.get_data_type() != dnnl::memory::data_type::f32)
     return {};
   const WinogradShape shape{x, kernel, y, at.before[0], at.before[1]};
-  if (!winograd_pays(shape, backward)) return {};
+  if (!winograd_pays(shape, task)) return {};
   return shape;
 }
 
@@ -117,6 +118,14 @@ Desc order_of_kernel(const KernelRequest& request, std::int64_t groups, const De
   const Type& type = request.node.in(1).type();
   const Desc desc = given.detail() ? desc_of(given, type) : plain_weights(type, groups);
   return desc.permute_axes(weights_permutation(desc.get_ndims(), groups > 1));
+}
+
+// Whether kernels are transformed for Winograd's algorithm once for each version of them: when the graph does not change them
+// and they lie somewhere already, or nobody but the variable decides how.
+bool stays_transformed(const KernelRequest& request) {
+  const Value kernel = request.node.in(1);
+  if (request.inputs[1].is_any() && !kernel.is(op::variable)) return false;
+  return fixed_nodes(kernel.graph())[static_cast<std::size_t>(kernel.node().id())] != 0;
 }
 
 KernelPlan plan_of(std::unique_ptr<WinogradKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
@@ -206,13 +215,20 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
       if (is_optimised(same_order)) made = std::move(same_order);
     } catch (const dnnl::error&) {  // not implemented for this order
     }
-  if (const auto shape = winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()),
-                                        made.dst_desc(), false))
-    if (auto found = winograd_forward(*shape, p.epilogue)) {
+  const bool transformed = stays_transformed(request);
+  if (const auto shape =
+          winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()), made.dst_desc(),
+                         transformed ? WinogradTask::forward_of_transformed : WinogradTask::forward))
+    if (auto found = winograd_forward(*shape, p.epilogue, transformed)) {
+      const Layout given = weights_layout(shape->kernel, kernel_given, 1);
       KernelPlan plan = plan_of(std::move(found),
-                                {activation_layout(shape->x, x_given), weights_layout(shape->kernel, kernel_given, 1)},
+                                {activation_layout(shape->x, x_given), transformed ? winograd_layout(*shape) : given},
                                 {activation_layout(shape->y, y)});
       append_epilogue(p.epilogue, 2, plan);
+      if (transformed) {
+        plan.at_rest.assign(plan.inputs.size(), Layout::any());
+        plan.at_rest[1] = given;
+      }
       return plan;
     }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
@@ -268,7 +284,8 @@ std::optional<KernelPlan> backward_data(const KernelRequest& request, DType fact
   if (rounds && !is_optimised(made)) return {};
   if (const auto shape =
           winograd_shape(p.conv, at, made.diff_src_desc(),
-                         order_of_kernel(request, p.conv.groups, made.weights_desc()), made.diff_dst_desc(), true))
+                         order_of_kernel(request, p.conv.groups, made.weights_desc()), made.diff_dst_desc(),
+                         WinogradTask::backward))
     if (auto found = winograd_backward_data(*shape))
       return plan_of(std::move(found),
                      {activation_layout(shape->y, dy_given), weights_layout(shape->kernel, kernel_given, 1)},
@@ -311,7 +328,7 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
   });
   if (rounds && !is_optimised(made)) return {};
   if (const auto shape = winograd_shape(p.conv, at, made.src_desc(), made.diff_weights_desc(), made.diff_dst_desc(),
-                                        true))
+                                        WinogradTask::backward))
     if (auto found = winograd_backward_weights(*shape, p.bias)) {
       std::vector<Layout> outputs = {weights_layout(shape->kernel, dkernel, 1)};
       if (p.bias) outputs.push_back(Layout::plain());

@@ -23,6 +23,10 @@ KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
 KernelPlan conv_backward_weights(const KernelRequest& request);
 
+// convolution/pointwise_depthwise.cpp
+KernelPlan pointwise_depthwise(const KernelRequest& request);
+bool pointwise_depthwise_fits(const Node& node);
+
 // cast.cpp
 KernelPlan cast(const KernelRequest& request);
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "backend/core/parallel.h"
-#include "backend/onednn/engine.h"
+#include "backend/onednn/convolution/winograd.h"
 
 namespace nacre::onednn {
 namespace {
@@ -51,6 +51,7 @@ std::unique_ptr<Kernel> reorder_descs(const Desc& from, const Desc& to) {
 
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) {
   if (from == to) return std::make_unique<Copy>(from.bytes(type));
+  if (is_winograd(to)) return winograd_reorder(type, from, to);
   const Desc source = desc_of(from, type), target = desc_of(to, type);
   if (source.get_dims() == target.get_dims()) return reorder_descs(source, target);
   if (from.is_plain()) return reorder_descs(source.reshape(target.get_dims()), target);

@@ -135,6 +135,8 @@ std::span<const KernelRow> table() {
       primitive<conv_backward_data>(op::conv_backward_data),
       primitive<conv_backward_weights>(op::conv_backward_weights),
 
+      {&op::pointwise_depthwise, pointwise_depthwise, pointwise_depthwise_fits},
+
       primitive<max_pool>(op::max_pool),
       primitive<max_pool_backward>(op::max_pool_backward),
       primitive<average_pool>(op::average_pool),

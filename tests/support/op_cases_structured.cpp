@@ -84,6 +84,33 @@ OpCase conv_epilogue(RandomStream& random) {
   return result;
 }
 
+// Channels and windows of which some have kernels of their own.
+OpCase pointwise_depthwise(RandomStream& random) {
+  const std::int64_t channels = draw(random, 1, 40),
+                     filters = flip(random) ? 16 * draw(random, 1, 4) : draw(random, 2, 20),
+                     window = draw(random, 2, 5), stride = draw(random, 1, 2), most = window - 1;
+  const auto epilogue = [&] {
+    constexpr EpilogueKind kinds[] = {EpilogueKind::none, EpilogueKind::relu, EpilogueKind::clip, EpilogueKind::tanh};
+    return Epilogue{.bias = flip(random), .activation = kinds[draw(random, 0, 3)], .alpha = -0.25, .beta = 0.75};
+  };
+  PointwiseDepthwiseAttrs attrs{{.strides = {1, 1}, .dilations = {1, 1}},
+                                {.strides = {stride, stride},
+                                 .dilations = {1, 1},
+                                 .padding = flip(random) ? Padding::same : Padding::valid,
+                                 .before = {draw(random, 0, most), draw(random, 0, most)},
+                                 .after = {draw(random, 0, most), draw(random, 0, most)},
+                                 .groups = filters}};
+  attrs.pointwise.epilogue = epilogue();
+  attrs.depthwise.epilogue = epilogue();
+  OpCase result{{real({draw(random, 1, 3), draw(random, window, 12), draw(random, window, 12), channels}),
+                 weight({1, 1, channels, filters})},
+                [attrs](const Values& x) { return Values{x[0].graph().add(op::pointwise_depthwise, attrs, x).out()}; }};
+  if (attrs.pointwise.epilogue.bias) result.operands.push_back(weight({filters}));
+  result.operands.push_back(weight({window, window, 1, filters}));
+  if (attrs.depthwise.epilogue.bias) result.operands.push_back(weight({filters}));
+  return result;
+}
+
 OpCase conv_backward_weights(RandomStream& random) {
   const ConvCase c(random);
   const ConvBackwardWeightsAttrs attrs{c.attrs, c.kernel, flip(random)};
@@ -199,14 +226,15 @@ OpCase branch(RandomStream& random) {
           }};
 }
 
-// Sight and dropout now and then; heads in groups. A query without any key is looked at in attention_test.cpp: differences
-// of scores near -1e9 are lost in rounding.
+// Sight and dropout now and then; heads in groups. A query without any key is looked at in attention_test.cpp:
+// differences of scores near -1e9 are lost in rounding.
 OpCase attention(RandomStream& random) {
   const std::int64_t batch = draw(random, 1, 2), groups = draw(random, 1, 2), heads = groups * draw(random, 1, 2);
   const std::int64_t features = draw(random, 1, 9);
   std::int64_t queries = draw(random, 1, 40), keys = draw(random, 1, 5);
   if (flip(random)) std::swap(queries, keys);
-  AttentionAttrs attrs{.scale = flip(random) ? 0.4 : 1.0, .causal = flip(random), .blind = static_cast<Blind>(draw(random, 0, 2))};
+  AttentionAttrs attrs{
+      .scale = flip(random) ? 0.4 : 1.0, .causal = flip(random), .blind = static_cast<Blind>(draw(random, 0, 2))};
   OpCase result{{real({batch, queries, heads, features}), real({batch, keys, groups, features}),
                  real({batch, keys, groups, draw(random, 1, 20)})}};
   attrs.sight = attrs.blind != Blind::nearly_even && flip(random);
@@ -256,6 +284,7 @@ std::vector<OpRecord> structured_records() {
                        [attrs = c.attrs](const Values& x) { return Values{ops::conv(x[0], x[1], attrs)}; }};
        }},
       {"conv_epilogue", conv_epilogue, 0},
+      {"pointwise_depthwise", pointwise_depthwise, 0},
       {"conv_transpose",
        [](RandomStream& random) {
          const ConvCase c(random);

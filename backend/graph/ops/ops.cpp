@@ -28,7 +28,7 @@ std::span<const Op* const> op::all_ops() {
       &random_uniform,
       &resample, &resample_backward,
       &fused, &fused_groups,
-      &conv, &conv_backward_data, &conv_backward_weights,
+      &conv, &conv_backward_data, &conv_backward_weights, &pointwise_depthwise,
       &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
       &batch_norm, &batch_norm_backward, &layer_norm, &layer_norm_backward,
       &attention, &attention_backward,

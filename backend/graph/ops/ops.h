@@ -15,6 +15,7 @@
 #include "backend/graph/ops/linear_algebra.h"
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/normalization.h"
+#include "backend/graph/ops/pointwise_depthwise.h"
 #include "backend/graph/ops/pool.h"
 #include "backend/graph/ops/random.h"
 #include "backend/graph/ops/recurrent.h"

@@ -7,6 +7,7 @@
 #include "backend/graph/passes/fold_padding.h"
 #include "backend/graph/passes/fuse_batch_norm.h"
 #include "backend/graph/passes/fuse_bias_gradient.h"
+#include "backend/graph/passes/fuse_depthwise.h"
 #include "backend/graph/passes/fuse_elementwise.h"
 #include "backend/graph/passes/fuse_epilogue.h"
 #include "backend/graph/passes/fuse_scatter.h"
@@ -39,6 +40,8 @@ std::span<const Pass> fusing_passes() {
       {"fold batch norm", fold_batchnorm},
       {"dead code", remove_dead_code},
       {"fuse epilogue", fuse_epilogue},
+      {"dead code", remove_dead_code},  // likewise
+      {"fuse depthwise", fuse_depthwise},
       {"fuse bias gradient", fuse_bias_gradient},
       {"dead code", remove_dead_code},
       {"fuse element-wise", fuse_elementwise},

@@ -1,16 +1,18 @@
+// What our own convolutions are made of, compiled for several instruction sets (see ../elementwise/loops.h, whose rule
+// about the standard library holds here too). Everything is float32; distances are in floats. A register's worth of
+// neighbouring channels ("a group") is worked at together.
+//
 // Winograd's convolution of 3 × 3 pixels with a stride of 1, F(2×2, 3×3): tiles of 2 × 2 results are made from 4 × 4
 // pixels by 16 products in place of 36. A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015:
 //   y = Aᵀ (G g Gᵀ ⊙ Bᵀ d B) A,  summed over channels: a matrix product in each of the 16 places.
-// The gradients are the transposed chain of the same three transformations. Compiled for several instruction sets (see
-// ../elementwise/loops.h, whose rule about the standard library holds here too). Everything is float32; distances are
-// in floats. A register's worth of neighbouring channels ("a group") is transformed at a time.
+// The gradients are the transposed chain of the same three transformations.
 #pragma once
 
 #include <cstdint>
 
 namespace nacre::onednn {
 
-struct WinogradLoops {
+struct ConvolutionLoops {
   static constexpr int places = 16;  // of a transformed tile
 
   // One sample, seen from the first channel of a group.
@@ -53,19 +55,43 @@ struct WinogradLoops {
   void (*enter_kernels)(const float* kernels, Taps taps, bool adjoint, Tiles to);
   // Gᵀ u G of group × group kernels, u summed over `parts` that are `part` apart.
   void (*leave_kernels)(ConstTiles from, std::int64_t parts, std::int64_t part, float* kernels, Taps taps);
-  // y (rows, panel) = [y +] Σ a[row · r + step · k] b[panel · k + column], of `panels` (1 or 2) groups of columns; the
-  // rows of b and y are `panels` groups wide.
+
+  // y (rows, panels) = bounded([bias +] [y +] Σ a[row · r + step · k] b[step · k + …]), of `panels` (1 or 2) groups of
+  // columns that are `group` apart in b; rows of y are `panels` groups wide. The bias may be null.
   struct Factor {
     const float* memory;
     std::int64_t row, step;
   };
-  void (*product)(Factor a, std::int64_t rows, std::int64_t depth, const float* b, int panels, float* y,
-                  bool accumulate);
+  struct Columns {
+    const float* memory;
+    std::int64_t step, group;
+    int panels;
+  };
+  struct Around {
+    const float* bias = nullptr;
+    bool accumulate = false;
+    Bounds bounds{};
+  };
+  void (*product)(Factor a, std::int64_t rows, std::int64_t depth, Columns b, float* y, Around around);
+
+  // A row of results of a depthwise convolution of size × size pixels (3 or 5), a group of channels:
+  // y[column · i] = bounded([bias +] Σ x[row · r + column · (stride · i + c)] taps[tap · (size · r + c)])
+  struct Pixels {
+    const float* memory;
+    std::int64_t row, column;
+  };
+  struct DepthwiseTaps {
+    const float* memory;
+    std::int64_t tap;
+    int size;
+  };
+  void (*depthwise)(Pixels x, std::int64_t stride, std::int64_t count, DepthwiseTaps taps, const float* bias,
+                    Bounds bounds, float* y, std::int64_t column);
 };
 
 // Those that go with loops().
-const WinogradLoops& winograd_loops();
+const ConvolutionLoops& convolution_loops();
 
-extern const WinogradLoops winograd_baseline, winograd_avx2, winograd_avx512;
+extern const ConvolutionLoops convolution_baseline, convolution_avx2, convolution_avx512;
 
 }  // namespace nacre::onednn

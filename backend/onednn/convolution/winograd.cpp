@@ -1,61 +1,28 @@
 // Blocks of tiles are transformed, multiplied and transformed back while they are near: nothing but the kernels is ever
 // transformed as a whole.
-#include "backend/onednn/winograd/winograd.h"
+#include "backend/onednn/convolution/winograd.h"
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 
 #include "backend/core/parallel.h"
+#include "backend/onednn/convolution/field.h"
 
 namespace nacre::onednn {
 
 namespace {
 
-constexpr std::int64_t places = WinogradLoops::places;
-using Tiles = WinogradLoops::Tiles;
-
-std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-// Where a part of `count` things begins; part `parts` is their end.
-std::int64_t share(std::int64_t count, std::int64_t part, std::int64_t parts) { return count * part / parts; }
+constexpr std::int64_t places = ConvolutionLoops::places;
+using Tiles = ConvolutionLoops::Tiles;
 
 // --- memory -------------------------------------------------------------------------------------------------------
-
-// Activations in memory: plain, or blocked by channels.
-struct Field {
-  std::int64_t samples, channels, height, width;
-  std::int64_t sample, block, row, column;  // distances
-  std::int64_t block_width;                 // in channels
-
-  // The first channel of a group.
-  std::int64_t offset(std::int64_t of_sample, std::int64_t channel) const {
-    return of_sample * sample + channel / block_width * block + channel % block_width;
-  }
-  WinogradLoops::Picture picture() const { return {height, width, row, column}; }
-};
-
-bool is_dense_float(const Desc& desc) {
-  return desc.get_data_type() == dnnl::memory::data_type::f32 && desc.get_ndims() == 4 && !is_padded(desc) &&
-         desc.get_submemory_offset() == 0;
-}
-
-std::optional<Field> field_of(const Desc& desc, int group) {
-  if (!is_dense_float(desc)) return {};
-  const Dims dims = desc.get_dims(), strides = desc.get_strides(), blocks = desc.get_inner_blks();
-  Field field{dims[0], dims[1], dims[2], dims[3], strides[0], strides[1], strides[2], strides[3], dims[1]};
-  if (blocks.empty() ? strides[1] != 1 : blocks.size() != 1 || desc.get_inner_idxs()[0] != 1) return {};
-  if (!blocks.empty()) field.block_width = blocks[0];
-  if (field.block_width % group != 0) return {};
-  return field;
-}
 
 // Kernels in memory: filters side by side, blocked or not by them and by channels.
 struct Kernels {
   std::int64_t filters, channels;
   std::int64_t filter_block, channel_block;  // distances
   std::int64_t filter_block_width, channel_block_width;
-  WinogradLoops::Taps taps;
+  ConvolutionLoops::Taps taps;
 
   std::int64_t offset(std::int64_t channel, std::int64_t filter) const {
     return filter / filter_block_width * filter_block + filter % filter_block_width +
@@ -64,7 +31,7 @@ struct Kernels {
 };
 
 std::optional<Kernels> kernels_of(const Desc& desc, int group) {
-  if (!is_dense_float(desc)) return {};
+  if (desc.get_data_type() != dnnl::memory::data_type::f32 || desc.get_ndims() != 4 || is_padded(desc)) return {};
   const Dims dims = desc.get_dims(), strides = desc.get_strides(), blocks = desc.get_inner_blks(),
              blocked = desc.get_inner_idxs();
   if (dims[2] != 3 || dims[3] != 3) return {};
@@ -97,53 +64,112 @@ struct Grid {
     for (std::int64_t tile = begin; tile < end;) {
       const std::int64_t column = tile % wide, row = tile / wide % high;
       const std::int64_t count = std::min(wide - column, end - tile);
-      body(tile - begin, tile / (wide * high), WinogradLoops::Run{2 * row - top, 2 * column - left, count});
+      body(tile - begin, tile / (wide * high), ConvolutionLoops::Run{2 * row - top, 2 * column - left, count});
       tile += count;
     }
   }
 };
 
-// Columns of a product come in panels of two groups; the last may be of one.
-struct Panels {
-  std::int64_t columns, group;
-  std::int64_t count() const { return divided_up(columns, 2 * group); }
-  std::int64_t first(std::int64_t panel) const { return panel * 2 * group; }
-  int groups(std::int64_t panel) const { return first(panel) + 2 * group <= columns ? 2 : 1; }
-};
-
 // The distance of things of so many floats: an odd number of registers. What lies a power of two apart would share the
 // same few lines of the cache.
-std::int64_t apart(std::int64_t floats, const WinogradLoops& loops) { return (floats / loops.group | 1) * loops.group; }
+std::int64_t apart(std::int64_t floats, const ConvolutionLoops& loops) {
+  return (floats / loops.group | 1) * loops.group;
+}
 
 // How many tiles are transformed at a time: what belongs to them is to stay in the second cache beside what they meet.
-std::int64_t block_of(std::int64_t tiles, std::int64_t floats_of_each, const WinogradLoops& loops) {
+std::int64_t block_of(std::int64_t tiles, std::int64_t floats_of_each, const ConvolutionLoops& loops) {
   constexpr std::int64_t near = 160 << 10;  // floats
   const std::int64_t rows = loops.most_rows;
   const std::int64_t most = std::clamp(near / floats_of_each / rows, std::int64_t{1}, std::int64_t{8}) * rows;
   return divided_up(tiles, divided_up(tiles, most));
 }
 
+// --- kernels ------------------------------------------------------------------------------------------------------
+
+// Kernels to be transformed. The result is, panel by panel of filters, (place, channel, filter); with `adjoint` the
+// kernels are turned by 180°, channels and filters exchanged.
+class TransformedKernels {
+ public:
+  TransformedKernels(const ConvolutionLoops& loops, const Kernels& kernels, bool adjoint)
+      : loops_(loops),
+        kernels_(kernels),
+        adjoint_(adjoint),
+        channels_(adjoint ? kernels.filters : kernels.channels),
+        panels_{adjoint ? kernels.channels : kernels.filters, loops.group} {}
+
+  std::int64_t floats() const { return places * channels_ * panels_.columns; }
+  std::int64_t panels() const { return panels_.count(); }
+
+  void enter(const float* from, std::int64_t first_panel, std::int64_t last_panel, float* to) const {
+    for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
+      const std::int64_t width = panels_.groups(panel) * loops_.group;
+      float* memory = to + places * channels_ * panels_.first(panel);
+      for (std::int64_t column = 0; column < width; column += loops_.group)
+        for (std::int64_t channel = 0; channel < channels_; channel += loops_.group) {
+          const std::int64_t filter = panels_.first(panel) + column;
+          loops_.enter_kernels(from + (adjoint_ ? kernels_.offset(filter, channel) : kernels_.offset(channel, filter)),
+                               kernels_.taps, adjoint_,
+                               Tiles{memory + channel * width + column, channels_ * width, width});
+        }
+    }
+  }
+
+ private:
+  const ConvolutionLoops& loops_;
+  Kernels kernels_;
+  bool adjoint_;
+  std::int64_t channels_;
+  Panels panels_;
+};
+
+class WinogradLayout final : public LayoutDetail {
+ public:
+  WinogradLayout(std::int64_t channels, std::int64_t filters, const ConvolutionLoops& loops)
+      : loops_(loops), channels_(channels), filters_(filters) {}
+  const ConvolutionLoops& loops() const { return loops_; }
+  bool equals(const LayoutDetail& other) const override {
+    const auto* same = dynamic_cast<const WinogradLayout*>(&other);
+    return same && &same->loops_ == &loops_ && same->channels_ == channels_ && same->filters_ == filters_;
+  }
+  std::size_t bytes() const override { return static_cast<std::size_t>(places * channels_ * filters_) * sizeof(float); }
+  std::string text() const override { return fmt::format("Winograd{}", 2 * loops_.group); }
+
+ private:
+  const ConvolutionLoops& loops_;
+  std::int64_t channels_, filters_;
+};
+
+class EnterKernels final : public Kernel {
+ public:
+  explicit EnterKernels(const TransformedKernels& kernels) : kernels_(kernels) {}
+  void run(const KernelArguments& arguments) override {
+    parallel_for(kernels_.panels(), 1, [&](std::int64_t begin, std::int64_t end) {
+      kernels_.enter(static_cast<const float*>(arguments.inputs[0]), begin, end,
+                     static_cast<float*>(arguments.outputs[0]));
+    });
+  }
+
+ private:
+  TransformedKernels kernels_;
+};
+
 // --- forward, and the gradient by data ----------------------------------------------------------------------------
 
 // The gradient by data is a convolution of dy with kernels turned by 180°, channels and filters exchanged.
 class Convolution final : public WinogradKernel {
  public:
-  Convolution(const WinogradLoops& loops, const Field& x, const Field& y, const Kernels& kernels, bool adjoint,
+  Convolution(const ConvolutionLoops& loops, const Field& x, const Field& y, std::optional<TransformedKernels> kernels,
               std::int64_t top, std::int64_t left, const Epilogue& epilogue)
       : loops_(loops),
         x_(x),
         y_(y),
         kernels_(kernels),
-        adjoint_(adjoint),
         top_(top),
         left_(left),
         epilogue_(epilogue),
+        bounds_(*bounds_of(epilogue)),
         tiles_{y.samples, divided_up(y.height, 2), divided_up(y.width, 2)},
         panels_{y.channels, loops.group} {
-    constexpr float endless = std::numeric_limits<float>::infinity();
-    const bool relu = epilogue.activation == EpilogueKind::relu;
-    bounds_ = {epilogue.activation != EpilogueKind::none, relu ? 0.0f : static_cast<float>(epilogue.alpha),
-               relu ? endless : static_cast<float>(epilogue.beta)};
     const std::int64_t parts = threads();
     by_tiles_ = tiles_.count() >= 2 * loops.most_rows * parts || panels_.count() < parts;
     tile_parts_ = by_tiles_ ? std::min(parts, tiles_.count()) : 1;
@@ -161,26 +187,27 @@ class Convolution final : public WinogradKernel {
                *kernels = static_cast<const float*>(arguments.inputs[1]);
     const auto* bias = epilogue_.bias ? static_cast<const float*>(arguments.inputs[2]) : nullptr;
     auto* y = static_cast<float*>(arguments.outputs[0]);
-    auto* transformed = static_cast<float*>(arguments.scratch);
+    auto* scratch = static_cast<float*>(arguments.scratch);
     if (epilogue_.residual) begin_with(arguments.inputs.back(), y);
     parallel_team(static_cast<int>(parts()), [&](int thread, int team, auto&& barrier) {
-      for (std::int64_t panel = share(panels_.count(), thread, team); panel < share(panels_.count(), thread + 1, team);
-           ++panel)
-        enter_kernels(kernels, panel, transformed);
-      barrier();
+      if (kernels_) {
+        kernels_->enter(kernels, share(panels_.count(), thread, team), share(panels_.count(), thread + 1, team),
+                        scratch);
+        barrier();
+      }
       for (std::int64_t part = thread; part < parts(); part += team) {
         const std::int64_t tile_part = by_tiles_ ? part : 0, panel_part = by_tiles_ ? 0 : part;
         const std::int64_t end = share(tiles_.count(), tile_part + 1, tile_parts_);
         for (std::int64_t begin = share(tiles_.count(), tile_part, tile_parts_); begin < end; begin += block_)
-          compute(x, transformed, bias, y, begin, std::min(begin + block_, end), panel_part,
-                  transformed + kernel_floats() + part * part_floats());
+          compute(x, kernels_ ? scratch : kernels, bias, y, begin, std::min(begin + block_, end), panel_part,
+                  scratch + kernel_floats() + part * part_floats());
       }
     });
   }
 
  private:
   std::int64_t parts() const { return tile_parts_ * panel_parts_; }
-  std::int64_t kernel_floats() const { return places * x_.channels * y_.channels; }
+  std::int64_t kernel_floats() const { return kernels_ ? kernels_->floats() : 0; }
   std::int64_t entered_row() const { return apart(x_.channels, loops_); }
   std::int64_t entered_place() const { return apart(block_ * entered_row(), loops_); }
   std::int64_t product_place() const { return apart(block_ * 2 * loops_.group, loops_); }
@@ -193,24 +220,11 @@ class Convolution final : public WinogradKernel {
                  [&](std::int64_t begin, std::int64_t end) { std::copy(from + begin, from + end, y + begin); });
   }
 
-  // Panel by panel: (place, channel of x, column).
-  void enter_kernels(const float* from, std::int64_t panel, float* to) const {
-    const std::int64_t width = panels_.groups(panel) * loops_.group;
-    float* memory = to + places * x_.channels * panels_.first(panel);
-    for (std::int64_t column = 0; column < width; column += loops_.group)
-      for (std::int64_t channel = 0; channel < x_.channels; channel += loops_.group) {
-        const std::int64_t filter = panels_.first(panel) + column;
-        loops_.enter_kernels(from + (adjoint_ ? kernels_.offset(filter, channel) : kernels_.offset(channel, filter)),
-                             kernels_.taps, adjoint_,
-                             Tiles{memory + channel * width + column, x_.channels * width, width});
-      }
-  }
-
   void compute(const float* x, const float* kernels, const float* bias, float* y, std::int64_t begin, std::int64_t end,
                std::int64_t panel_part, float* memory) const {
     float *entered = memory, *product = memory + places * entered_place();
     for (std::int64_t channel = 0; channel < x_.channels; channel += loops_.group)
-      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
         loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
                      {entered + first * entered_row() + channel, entered_place(), entered_row()});
       });
@@ -221,10 +235,11 @@ class Convolution final : public WinogradKernel {
       const float* of_panel = kernels + places * x_.channels * panels_.first(panel);
       for (std::int64_t place = 0; place < places; ++place)
         loops_.product({entered + place * entered_place(), entered_row(), 1}, end - begin, x_.channels,
-                       of_panel + place * x_.channels * width, groups, product + place * product_place(), false);
+                       {of_panel + place * x_.channels * width, width, loops_.group, groups},
+                       product + place * product_place(), {});
       for (std::int64_t column = 0; column < width; column += loops_.group) {
         const std::int64_t channel = panels_.first(panel) + column;
-        tiles_.runs(begin, end, 0, 0, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+        tiles_.runs(begin, end, 0, 0, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
           loops_.leave({product + first * width + column, product_place(), width}, y + y_.offset(sample, channel),
                        y_.picture(), run, bias ? bias + channel : nullptr, epilogue_.residual, bounds_);
         });
@@ -232,15 +247,14 @@ class Convolution final : public WinogradKernel {
     }
   }
 
-  const WinogradLoops& loops_;
+  const ConvolutionLoops& loops_;
   Field x_, y_;
-  Kernels kernels_;
-  bool adjoint_;
+  std::optional<TransformedKernels> kernels_;  // none when they come transformed
   std::int64_t top_, left_;
   Epilogue epilogue_;
+  ConvolutionLoops::Bounds bounds_;
   Grid tiles_;
   Panels panels_;
-  WinogradLoops::Bounds bounds_{};
   bool by_tiles_ = true;  // shares of threads; else by panels
   std::int64_t tile_parts_ = 1, panel_parts_ = 1, block_ = 1;
 };
@@ -252,8 +266,8 @@ class Convolution final : public WinogradKernel {
 // part.
 class WeightsGradient final : public WinogradKernel {
  public:
-  WeightsGradient(const WinogradLoops& loops, const Field& x, const Field& y, const Kernels& kernels, std::int64_t top,
-                  std::int64_t left, bool bias)
+  WeightsGradient(const ConvolutionLoops& loops, const Field& x, const Field& y, const Kernels& kernels,
+                  std::int64_t top, std::int64_t left, bool bias)
       : loops_(loops),
         x_(x),
         y_(y),
@@ -351,7 +365,7 @@ class WeightsGradient final : public WinogradKernel {
   void enter(const float* x, std::int64_t begin, std::int64_t end, std::int64_t channel_part, float* to) const {
     const std::int64_t origin = first_channel(channel_part);
     for (std::int64_t channel = origin; channel < first_channel(channel_part + 1); channel += loops_.group)
-      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
         loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
                      {to + first * entered_row() + channel - origin, entered_place(), entered_row()});
       });
@@ -364,7 +378,7 @@ class WeightsGradient final : public WinogradKernel {
       const std::int64_t width = panels_.groups(panel) * loops_.group;
       for (std::int64_t column = 0; column < width; column += loops_.group) {
         const std::int64_t channel = panels_.first(panel) + column;
-        tiles_.runs(begin, end, 0, 0, [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
+        tiles_.runs(begin, end, 0, 0, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
           loops_.enter_gradient(dy + y_.offset(sample, channel), y_.picture(), run,
                                 {to + first * width + column, gradient_place(), width},
                                 bias_sums ? bias_sums + channel : nullptr);
@@ -380,8 +394,8 @@ class WeightsGradient final : public WinogradKernel {
     const int groups = panels_.groups(panel);
     for (std::int64_t place = 0; place < places; ++place)
       loops_.product({entered + place * entered_place(), 1, entered_row()}, channels, tiles,
-                     gradient + place * gradient_place(), groups, sums + place * channels * groups * loops_.group,
-                     accumulate);
+                     {gradient + place * gradient_place(), groups * loops_.group, loops_.group, groups},
+                     sums + place * channels * groups * loops_.group, {.accumulate = accumulate});
   }
 
   void leave(const float* sums, std::int64_t panel, float* kernels) const {
@@ -396,7 +410,7 @@ class WeightsGradient final : public WinogradKernel {
     }
   }
 
-  const WinogradLoops& loops_;
+  const ConvolutionLoops& loops_;
   Field x_, y_;
   Kernels kernels_;
   std::int64_t top_, left_;
@@ -408,38 +422,51 @@ class WeightsGradient final : public WinogradKernel {
   std::int64_t workers_ = 1, block_ = 1;
 };
 
-bool is_served(const Epilogue& epilogue) {
-  return epilogue.activation == EpilogueKind::none || epilogue.activation == EpilogueKind::relu ||
-         epilogue.activation == EpilogueKind::clip;
-}
-
 // What all three begin with; `make` gets both fields and the kernels.
 template <class Make>
-std::unique_ptr<WinogradKernel> where_served(const WinogradShape& shape, const WinogradLoops& loops, Make&& make) {
-  const auto x = field_of(shape.x, loops.group), y = field_of(shape.y, loops.group);
+std::unique_ptr<WinogradKernel> where_served(const WinogradShape& shape, const ConvolutionLoops& loops, Make&& make) {
+  const auto x = field_of(shape.x), y = field_of(shape.y);
   const auto kernels = kernels_of(shape.kernel, loops.group);
-  if (!x || !y || !kernels || x->channels % loops.group != 0 || y->channels % loops.group != 0) return nullptr;
+  if (!x || !y || !kernels || !x->in_groups_of(loops.group) || !y->in_groups_of(loops.group)) return nullptr;
   return make(*x, *y, *kernels);
 }
 
 }  // namespace
 
-std::unique_ptr<WinogradKernel> winograd_forward(const WinogradShape& shape, const Epilogue& epilogue,
-                                                 const WinogradLoops& loops) {
-  if (!is_served(epilogue)) return nullptr;
+Layout winograd_layout(const WinogradShape& shape, const ConvolutionLoops& loops) {
+  const Dims sizes = shape.kernel.get_dims();
+  return Layout::opaque(std::make_shared<const WinogradLayout>(sizes[1], sizes[0], loops));
+}
+
+bool is_winograd(const Layout& layout) { return dynamic_cast<const WinogradLayout*>(layout.detail()) != nullptr; }
+
+std::unique_ptr<Kernel> winograd_reorder(const Type& type, const Layout& from, const Layout& to) {
+  const auto* layout = dynamic_cast<const WinogradLayout*>(to.detail());
+  ensure(layout, "a layout {} is not one of transformed kernels", to.text());
+  const auto kernels =
+      kernels_of(desc_of(from, type).permute_axes(weights_permutation(4, false)), layout->loops().group);
+  ensure(kernels.has_value(), "kernels in layout {} cannot be transformed", from.text());
+  return std::make_unique<EnterKernels>(TransformedKernels(layout->loops(), *kernels, false));
+}
+
+std::unique_ptr<WinogradKernel> winograd_forward(const WinogradShape& shape, const Epilogue& epilogue, bool transformed,
+                                                 const ConvolutionLoops& loops) {
+  if (!bounds_of(epilogue)) return nullptr;
   return where_served(shape, loops, [&](const Field& x, const Field& y, const Kernels& kernels) {
-    return std::make_unique<Convolution>(loops, x, y, kernels, false, shape.top, shape.left, epilogue);
+    const auto entered = transformed ? std::nullopt : std::optional(TransformedKernels(loops, kernels, false));
+    return std::make_unique<Convolution>(loops, x, y, entered, shape.top, shape.left, epilogue);
   });
 }
 
-std::unique_ptr<WinogradKernel> winograd_backward_data(const WinogradShape& shape, const WinogradLoops& loops) {
+std::unique_ptr<WinogradKernel> winograd_backward_data(const WinogradShape& shape, const ConvolutionLoops& loops) {
   return where_served(shape, loops, [&](const Field& x, const Field& y, const Kernels& kernels) {
-    return std::make_unique<Convolution>(loops, y, x, kernels, true, 2 - shape.top, 2 - shape.left, Epilogue{});
+    return std::make_unique<Convolution>(loops, y, x, TransformedKernels(loops, kernels, true), 2 - shape.top,
+                                         2 - shape.left, Epilogue{});
   });
 }
 
 std::unique_ptr<WinogradKernel> winograd_backward_weights(const WinogradShape& shape, bool bias,
-                                                          const WinogradLoops& loops) {
+                                                          const ConvolutionLoops& loops) {
   return where_served(shape, loops, [&](const Field& x, const Field& y, const Kernels& kernels) {
     return std::make_unique<WeightsGradient>(loops, x, y, kernels, shape.top, shape.left, bias);
   });
@@ -453,9 +480,10 @@ std::unique_ptr<WinogradKernel> winograd_backward_weights(const WinogradShape& s
 //   16 × 56² × 64 → 64      1.63 1.68 1.87        4 × 28² × 512 → 512      1.69 1.69 1.63
 //   16 × 28² × 128 → 128    1.79 1.77 1.57        4 × 7² × 512 → 512       0.99 0.69 0.86
 //   1 × 28² × 32 → 32       0.82 0.78 0.86        1 × 7² × 512 → 512       0.74 0.37 0.62
-bool winograd_pays(const WinogradShape& shape, bool backward) {
+bool winograd_pays(const WinogradShape& shape, WinogradTask task) {
   // Kernels cost more where they are turned, or made of sums of several threads.
-  const std::int64_t tile_cost = 10, start_cost = 1 << 21, kernel_cost = backward ? 96 : 64;
+  const std::int64_t kernel_cost = task == WinogradTask::backward ? 96 : task == WinogradTask::forward ? 64 : 16;
+  const std::int64_t tile_cost = 10, start_cost = 1 << 22;
   const Dims x = shape.x.get_dims(), y = shape.y.get_dims();
   const std::int64_t kernels = x[1] * y[1];
   const std::int64_t tiles = y[0] * divided_up(y[2], 2) * divided_up(y[3], 2);

@@ -1,17 +1,21 @@
 // The loops themselves, for the instruction set that the including file is compiled for.
-#include "backend/onednn/winograd/loops.h"
+#include "backend/onednn/convolution/loops.h"
 
 namespace nacre::onednn {
 
 namespace {
 
-using Picture = WinogradLoops::Picture;
-using Run = WinogradLoops::Run;
-using Tiles = WinogradLoops::Tiles;
-using ConstTiles = WinogradLoops::ConstTiles;
-using Taps = WinogradLoops::Taps;
-using Bounds = WinogradLoops::Bounds;
-using Factor = WinogradLoops::Factor;
+using Picture = ConvolutionLoops::Picture;
+using Run = ConvolutionLoops::Run;
+using Tiles = ConvolutionLoops::Tiles;
+using ConstTiles = ConvolutionLoops::ConstTiles;
+using Taps = ConvolutionLoops::Taps;
+using Bounds = ConvolutionLoops::Bounds;
+using Factor = ConvolutionLoops::Factor;
+using Columns = ConvolutionLoops::Columns;
+using Around = ConvolutionLoops::Around;
+using Pixels = ConvolutionLoops::Pixels;
+using DepthwiseTaps = ConvolutionLoops::DepthwiseTaps;
 
 // As many floats as a register holds, and as many rows of two registers as the others leave room for.
 #if defined(__AVX512F__)
@@ -26,6 +30,13 @@ typedef float Vector __attribute__((vector_size(lanes * sizeof(float)), aligned(
 
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 inline void store(float* to, Vector x) { *reinterpret_cast<Vector*>(to) = x; }
+
+inline Vector bounded(Vector x, Bounds bounds) {
+  if (!bounds.bounded) return x;
+  const Vector low = Vector{} + bounds.low, high = Vector{} + bounds.high;
+  const Vector raised = x < low ? low : x;
+  return raised > high ? high : raised;
+}
 
 // --- tiles --------------------------------------------------------------------------------------------------------
 
@@ -123,7 +134,7 @@ struct Two {
 inline Two gathered(Four m) { return {{m.v[0] + m.v[1] + m.v[2], m.v[1] - m.v[2] - m.v[3]}}; }
 
 void leave(ConstTiles from, float* y, Picture picture, Run run, const float* bias, bool accumulate, Bounds bounds) {
-  const Vector shift = bias ? load(bias) : Vector{}, low = Vector{} + bounds.low, high = Vector{} + bounds.high;
+  const Vector shift = bias ? load(bias) : Vector{};
   for (std::int64_t tile = 0; tile < run.count; ++tile) {
     const float* source = from.memory + tile * from.tile;
     Two rows[4];
@@ -144,11 +155,7 @@ void leave(ConstTiles from, float* y, Picture picture, Run run, const float* bia
         float* target = y + row * picture.row + at * picture.column;
         Vector result = column.v[i] + shift;
         if (accumulate) result += load(target);
-        if (bounds.bounded) {
-          result = result < low ? low : result;
-          result = result > high ? high : result;
-        }
-        store(target, result);
+        store(target, bounded(result, bounds));
       }
     }
   }
@@ -220,48 +227,77 @@ void leave_kernels(ConstTiles from, std::int64_t parts, std::int64_t part, float
 
 // Sums of `rows` × `panels` registers stay there while the depth is walked.
 template <int rows, int panels>
-void product_rows(Factor a, std::int64_t depth, const float* b, float* y, bool accumulate) {
+void product_rows(Factor a, std::int64_t depth, Columns b, float* y, Around around) {
   Vector sums[rows][panels];
 #pragma GCC unroll 16
   for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 2
-    for (int i = 0; i < panels; ++i) sums[row][i] = accumulate ? load(y + (row * panels + i) * lanes) : Vector{};
-  const float* factor = a.memory;
+    for (int i = 0; i < panels; ++i) {
+      sums[row][i] = around.accumulate ? load(y + (row * panels + i) * lanes) : Vector{};
+      if (around.bias) sums[row][i] += load(around.bias + i * lanes);
+    }
+  const float *factor = a.memory, *columns = b.memory;
   for (std::int64_t k = 0; k < depth; ++k) {
-    Vector columns[panels];
+    Vector column[panels];
 #pragma GCC unroll 2
-    for (int i = 0; i < panels; ++i) columns[i] = load(b + i * lanes);
+    for (int i = 0; i < panels; ++i) column[i] = load(columns + i * b.group);
 #pragma GCC unroll 16
     for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 2
-      for (int i = 0; i < panels; ++i) sums[row][i] += factor[row * a.row] * columns[i];
+      for (int i = 0; i < panels; ++i) sums[row][i] += factor[row * a.row] * column[i];
     factor += a.step;
-    b += panels * lanes;
+    columns += b.step;
   }
 #pragma GCC unroll 16
   for (int row = 0; row < rows; ++row)
 #pragma GCC unroll 2
-    for (int i = 0; i < panels; ++i) store(y + (row * panels + i) * lanes, sums[row][i]);
+    for (int i = 0; i < panels; ++i) store(y + (row * panels + i) * lanes, bounded(sums[row][i], around.bounds));
 }
 
 template <int panels, int rows = most_rows>
-void product_of(std::int64_t count, Factor a, std::int64_t depth, const float* b, float* y, bool accumulate) {
-  if (count == rows) return product_rows<rows, panels>(a, depth, b, y, accumulate);
-  if constexpr (rows > 1) product_of<panels, rows - 1>(count, a, depth, b, y, accumulate);
+void product_of(std::int64_t count, Factor a, std::int64_t depth, Columns b, float* y, Around around) {
+  if (count == rows) return product_rows<rows, panels>(a, depth, b, y, around);
+  if constexpr (rows > 1) product_of<panels, rows - 1>(count, a, depth, b, y, around);
 }
 
-void product(Factor a, std::int64_t rows, std::int64_t depth, const float* b, int panels, float* y, bool accumulate) {
+void product(Factor a, std::int64_t rows, std::int64_t depth, Columns b, float* y, Around around) {
   // Shares of nearly the same size: a product of few rows is slow for its size.
   const std::int64_t shares = (rows + most_rows - 1) / most_rows;
   for (std::int64_t share = 0; share < shares; ++share) {
     const std::int64_t first = rows * share / shares, last = rows * (share + 1) / shares;
-    const auto some = panels == 2 ? product_of<2> : product_of<1>;
-    some(last - first, {a.memory + first * a.row, a.row, a.step}, depth, b, y + first * panels * lanes, accumulate);
+    const auto some = b.panels == 2 ? product_of<2> : product_of<1>;
+    some(last - first, {a.memory + first * a.row, a.row, a.step}, depth, b, y + first * b.panels * lanes, around);
   }
 }
 
-constexpr WinogradLoops winograd_loops_here = {lanes, most_rows,     enter,         enter_gradient,
-                                               leave, enter_kernels, leave_kernels, product};
+// --- depthwise ----------------------------------------------------------------------------------------------------
+
+template <int size>
+void depthwise_row(Pixels x, std::int64_t stride, std::int64_t count, DepthwiseTaps taps, const float* bias,
+                   Bounds bounds, float* y, std::int64_t column) {
+  Vector tap[size * size];
+#pragma GCC unroll 25
+  for (int i = 0; i < size * size; ++i) tap[i] = load(taps.memory + i * taps.tap);
+  const Vector shift = bias ? load(bias) : Vector{};
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float* from = x.memory + stride * i * x.column;
+    Vector sum = shift;
+#pragma GCC unroll 5
+    for (int r = 0; r < size; ++r)
+#pragma GCC unroll 5
+      for (int c = 0; c < size; ++c) sum += load(from + r * x.row + c * x.column) * tap[size * r + c];
+    store(y + i * column, bounded(sum, bounds));
+  }
+}
+
+void depthwise(Pixels x, std::int64_t stride, std::int64_t count, DepthwiseTaps taps, const float* bias, Bounds bounds,
+               float* y, std::int64_t column) {
+  const auto row = taps.size == 5 ? depthwise_row<5> : depthwise_row<3>;
+  row(x, stride, count, taps, bias, bounds, y, column);
+}
+
+constexpr ConvolutionLoops convolution_loops_here = {lanes,         most_rows,     enter,   enter_gradient, leave,
+                                                     enter_kernels, leave_kernels, product, depthwise};
 
 }  // namespace
 

@@ -1,0 +1,3 @@
+#include "backend/onednn/convolution/loops_body.h"
+
+constinit const nacre::onednn::ConvolutionLoops nacre::onednn::convolution_avx2 = nacre::onednn::convolution_loops_here;

@@ -1,0 +1,4 @@
+#include "backend/onednn/convolution/loops_body.h"
+
+constinit const nacre::onednn::ConvolutionLoops nacre::onednn::convolution_avx512 =
+    nacre::onednn::convolution_loops_here;

@@ -1,3 +1,0 @@
-#include "backend/onednn/winograd/loops_body.h"
-
-constinit const nacre::onednn::WinogradLoops nacre::onednn::winograd_baseline = nacre::onednn::winograd_loops_here;
