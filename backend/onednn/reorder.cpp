@@ -51,6 +51,10 @@ std::unique_ptr<Kernel> reorder_descs(const Desc& from, const Desc& to) {
 
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) {
   if (from == to) return std::make_unique<Copy>(from.bytes(type));
+  if (const auto* packed = dynamic_cast<const PackedLayout*>(to.detail())) {
+    if (from.is_plain()) return packed->packing();
+    return std::make_unique<TwoSteps>(reorder(type, from, Layout::plain()), packed->packing(), type.bytes());
+  }
   const Desc source = desc_of(from, type), target = desc_of(to, type);
   if (source.get_dims() == target.get_dims()) return reorder_descs(source, target);
   if (from.is_plain()) return reorder_descs(source.reshape(target.get_dims()), target);
