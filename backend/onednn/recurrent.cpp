@@ -1,5 +1,5 @@
 // Recurrent layers. What does not depend on the state is one large product over all steps: x · kernel + bias before the
-// walk, the gradients of x and of both kernels after the walk back. Prediction in float32 makes it within the walk, of
+// walk, the gradients of x and of both kernels after the walk back. Prediction makes it within the walk where it can, of
 // as few steps as fill its tiles, so that it needs neither memory for all steps nor other caches. A step is the small
 // product of the state and the recurrent kernel, which lies in panels, and the loop of the cell. All steps are walked
 // by one team of threads: each has rows of the batch of its own, or, where there are too few, a share of the units and
@@ -94,9 +94,10 @@ struct Share {
   std::int64_t rows() const { return last_row - first_row; }
   std::int64_t units() const { return last_unit - first_unit; }
   // y = from + a · panels for these rows and units; all begin at row 0 and unit 0.
-  void multiply(const Panels& panels, const float* packed, const float* a, std::int64_t lda, const float* from,
+  void multiply(const Panels& panels, const void* packed, const void* a, std::int64_t lda, const float* from,
                 std::int64_t ldfrom, float* y, std::int64_t ldy) const {
-    panels.multiply(packed, first_unit, last_unit, rows(), a + first_row * lda, lda, from + first_row * ldfrom, ldfrom,
+    const auto* row = static_cast<const std::byte*>(a) + static_cast<std::size_t>(first_row * lda) * panels.element();
+    panels.multiply(packed, first_unit, last_unit, rows(), row, lda, from + first_row * ldfrom, ldfrom,
                     y + first_row * ldy, ldy);
   }
 
@@ -157,7 +158,7 @@ class Forward final : public Walk {
       : Walk(node, false),
         kernel_panels_(layer_.cell, layer_.dtype, layer_.features, layer_.units, false),
         training_(training),
-        projects_(!training && layer_.dtype == DType::float32),
+        projects_(!training && (layer_.dtype == DType::float32 || projects_narrow())),
         packed_(packed),
         has_sequence_(node.uses(0) > 0) {
     const std::int64_t states = layer_.batch * layer_.units;
@@ -165,6 +166,8 @@ class Forward final : public Walk {
     if (!packed_ && projects_) kernel_ = scratch_.take(kernel_panels_.bytes());
     h_ = scratch_.take(floats(2 * states));  // before a step and after it, in turns
     c_ = scratch_.take(floats(states));      // reset · h of gru, the state's product of gru_reset_after
+    if (panels_.narrow()) narrow_h_ = scratch_.take(layer_.bytes(2 * states));  // the same as products read them
+    if (panels_.narrow()) narrow_c_ = scratch_.take(layer_.bytes(states));
     bias_ = scratch_.take(floats(2 * layer_.width));
     steps_ = projects_ ? steps_at_once() : layer_.time;
     if (!training) values_ = scratch_.take(floats(layer_.batch * steps_ * layer_.width));
@@ -195,6 +198,8 @@ class Forward final : public Walk {
       for (std::int64_t row = share.first_row; row < share.last_row; ++row) {
         const std::int64_t place = row * layer_.units + share.first_unit;
         layer_.load(arguments.inputs[4], place, state(arguments, 0) + place, share.units());
+        if (panels_.narrow())
+          layer_.store(state(arguments, 0) + place, narrow_state(arguments, 0), place, share.units());
         if (layer_.cell == CellKind::lstm)
           layer_.load(arguments.inputs[5], place, at(arguments, c_) + place, share.units());
       }
@@ -216,6 +221,9 @@ class Forward final : public Walk {
   }
 
  private:
+  // The library's product of bfloat16 is faster only where it is large and made of tiles.
+  bool projects_narrow() const { return kernel_panels_.narrow() && !(by_rows_ && multiplies_tiles()); }
+
   // x · kernel + bias of all steps, by the library.
   void prepare_projection() {
     const bool two_biases = layer_.cell == CellKind::gru_reset_after;
@@ -247,27 +255,31 @@ class Forward final : public Walk {
   }
   void project(const KernelArguments& arguments, const Share& share, std::int64_t number, float* values) const {
     const std::int64_t width = layer_.width, steps = std::min(steps_, layer_.time - number), t = first_of(number);
-    const auto* x = static_cast<const float*>(arguments.inputs[0]);
-    const float *packed = packed_ ? static_cast<const float*>(arguments.inputs[1]) : at(arguments, kernel_),
-                *bias = at(arguments, bias_);
+    const auto* x = static_cast<const std::byte*>(arguments.inputs[0]);
+    const void* packed = packed_ ? arguments.inputs[1] : at(arguments, kernel_);
+    const float* bias = at(arguments, bias_);
     // All rows of a step, or all steps of a row.
     const bool one_step = steps_ == 1;
     const std::int64_t lda = one_step ? layer_.time * layer_.features : layer_.features;
     for (std::int64_t row = share.first_row; row < (one_step ? share.first_row + 1 : share.last_row); ++row) {
-      const float* from = x + (row * layer_.time + t) * layer_.features;
+      const std::byte* from = x + layer_.bytes((row * layer_.time + t) * layer_.features);
       float* to = values + row * steps_ * width;
       const std::int64_t rows = one_step ? share.rows() : steps;
-      const auto multiply = [&](const Panels& panels, const float* columns, std::int64_t column) {
+      const auto multiply = [&](const Panels& panels, const void* columns, std::int64_t column) {
         panels.multiply(columns, share.first_unit, share.last_unit, rows, from, lda, bias + column, 0, to + column,
                         width);
       };
-      multiply(kernel_panels_.gates(), kernel_panels_.gates(packed), 0);
+      multiply(kernel_panels_.gates(), packed, 0);
       if (layer_.is_gru()) multiply(kernel_panels_.candidate(), kernel_panels_.candidate(packed), 2 * layer_.units);
     }
   }
 
   float* state(const KernelArguments& arguments, std::int64_t number) const {
     return at(arguments, h_) + number % 2 * layer_.batch * layer_.units;
+  }
+
+  std::byte* narrow_state(const KernelArguments& arguments, std::int64_t number) const {
+    return at<std::byte>(arguments, narrow_h_) + layer_.bytes(number % 2 * layer_.batch * layer_.units);
   }
 
   // A thread reads the states of all units and writes those of its own, so that it waits for the others once.
@@ -277,9 +289,12 @@ class Forward final : public Walk {
     const RecurrentLoops& cells = recurrent_loops();
     const std::int64_t units = layer_.units, width = layer_.width, first = share.first_unit, count = share.units();
     const std::int64_t t = layer_.step(number);
-    const float* packed = packed_ ? static_cast<const float*>(arguments.inputs[2]) : at(arguments, recurrent_kernel_);
-    const float* candidate = panels_.candidate(packed);
+    const void* packed = packed_ ? arguments.inputs[2] : at(arguments, recurrent_kernel_);
+    const void* candidate = panels_.candidate(packed);
+    const bool narrow = panels_.narrow();
     const float* before = state(arguments, number);
+    const void* factors = before;
+    if (narrow) factors = narrow_state(arguments, number);
     float *h = state(arguments, number + 1), *c = at(arguments, c_);
     float* gates = values + (t - first_of(number / steps_ * steps_)) * width;
     const std::int64_t next = steps_ * width;  // the same step of the next row
@@ -291,12 +306,17 @@ class Forward final : public Walk {
     };
     if (!by_rows_) {
       // What others have written, and the place of what they are to read next, while there is other work to do.
-      constexpr std::int64_t line = 16;
-      for (std::int64_t i = 0; i < layer_.batch * units; i += line) __builtin_prefetch(before + i, 0);
+      constexpr std::size_t line = 64;
+      const std::size_t element = panels_.gates().element(), row_bytes = static_cast<std::size_t>(units) * element;
+      const auto* read = static_cast<const std::byte*>(factors);
+      auto* written = narrow ? narrow_state(arguments, number + 1) : reinterpret_cast<std::byte*>(h);
+      for (std::size_t i = 0; i < static_cast<std::size_t>(layer_.batch) * row_bytes; i += line)
+        __builtin_prefetch(read + i, 0);
       for (std::int64_t row = 0; row < layer_.batch; ++row)
-        for (std::int64_t i = first; i < first + count; i += line) __builtin_prefetch(h + row * units + i, 1);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(count) * element; i += line)
+          __builtin_prefetch(written + static_cast<std::size_t>(row * units + first) * element + i, 1);
     }
-    share.multiply(panels_.gates(), panels_.gates(packed), before, units, gates, next, gates, next);
+    share.multiply(panels_.gates(), packed, factors, units, gates, next, gates, next);
     switch (layer_.cell) {
       case CellKind::simple:
         each_row([&](float* g, const float*, float* state, float*) { cells.simple(g, state, count); });
@@ -310,13 +330,17 @@ class Forward final : public Walk {
       case CellKind::gru:
         each_row(
             [&](float* g, const float* old, float*, float* reset) { cells.gru_reset(g, units, old, reset, count); });
+        if (narrow)
+          for (std::int64_t row = share.first_row; row < share.last_row; ++row)
+            layer_.store(c + row * units + first, at(arguments, narrow_c_), row * units + first, count);
         meet();
-        share.multiply(panels_.candidate(), candidate, c, units, gates + 2 * units, next, gates + 2 * units, next);
+        share.multiply(panels_.candidate(), candidate, narrow ? at(arguments, narrow_c_) : c, units, gates + 2 * units,
+                       next, gates + 2 * units, next);
         each_row([&](float* g, const float* old, float* state, float*) { cells.gru(g, units, old, state, count); });
         break;
       case CellKind::gru_reset_after: {
         const float* bias = at(arguments, bias_) + width + 2 * units;
-        share.multiply(panels_.candidate(), candidate, before, units, bias, 0, c, units);
+        share.multiply(panels_.candidate(), candidate, factors, units, bias, 0, c, units);
         each_row([&](float* g, const float* old, float* state, float* inner) {
           cells.gru_after(g, units, inner, old, state, count);
         });
@@ -329,6 +353,7 @@ class Forward final : public Walk {
       const std::int64_t place = (row * layer_.time + t) * units + first;
       if (layer_.dtype == DType::bfloat16)
         loops().instruction[static_cast<int>(Opcode::round_to_bfloat16)][0](state, nullptr, nullptr, state, count);
+      if (narrow) layer_.store(state, narrow_state(arguments, number + 1), row * units + first, count);
       if (has_sequence_) layer_.store(state, arguments.outputs[0], place, count);
       if (kept) std::copy_n(c + row * units + first, count, kept + place);
     }
@@ -337,7 +362,7 @@ class Forward final : public Walk {
 
   KernelPanels kernel_panels_;
   bool training_, projects_, packed_, has_sequence_;
-  std::size_t recurrent_kernel_ = 0, kernel_ = 0, h_, c_, bias_, values_ = 0;
+  std::size_t recurrent_kernel_ = 0, kernel_ = 0, h_, c_, narrow_h_ = 0, narrow_c_ = 0, bias_, values_ = 0;
   std::int64_t steps_;
   Primitive project_;
 };
@@ -360,7 +385,7 @@ class Backward final : public Walk {
     if (is_gru) dcandidate_kernel_ = scratch_.take(layer_.bytes(units * units));
     dstate_ = after ? scratch_.take(layer_.bytes(rows * width)) : dgates_;
     exact_ = layer_.dtype == DType::float32;
-    // Of a step and the one before, in turns.
+    // Of a step and the one before, in turns: products read them, unless they read bfloat16.
     step_gates_ = exact_ ? 0 : scratch_.take(floats(2 * layer_.batch * width));
     step_state_ = !exact_ && after ? scratch_.take(floats(2 * layer_.batch * width)) : step_gates_;
     scratch_bytes_ = scratch_.bytes();
@@ -471,7 +496,9 @@ class Backward final : public Walk {
     const std::int64_t turn = number % 2 * layer_.batch * width;
     float* dgates = exact_ ? at(arguments, dgates_) + t * width : at(arguments, step_gates_) + turn;
     float* dstate = exact_ ? at(arguments, dstate_) + t * width : at(arguments, step_state_) + turn;
-    const float* packed = at(arguments, kernel_);
+    const void* packed = at(arguments, kernel_);
+    const bool narrow = panels_.narrow();
+    const std::int64_t factors = narrow ? layer_.time * width : next;  // from row to row of what products read
 
     for (std::int64_t row = share.first_row; row < share.last_row; ++row) {
       const std::int64_t place = row * units + first, now = (row * layer_.time + t) * units + first;
@@ -503,9 +530,26 @@ class Backward final : public Walk {
       }
       if (!layer_.is_gru()) std::fill_n(dh + place, count, 0.0f);
     }
-    meet();
+    // Gates [begin, end) of gradients as they are kept, where those of the step are not.
+    const auto keep = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = share.first_row; !exact_ && row < share.last_row; ++row)
+        for (std::int64_t gate = begin * units; gate < end * units; gate += units) {
+          const std::int64_t place = (row * layer_.time + t) * width + gate + first;
+          layer_.store(dgates + row * width + gate + first, at<void>(arguments, dgates_), place, count);
+          if (dstate_ != dgates_)
+            layer_.store(dstate + row * width + gate + first, at<void>(arguments, dstate_), place, count);
+        }
+    };
+    const auto kept_from = [&](std::size_t offset, std::int64_t column) {
+      return at<std::byte>(arguments, offset) + layer_.bytes(t * width + column);
+    };
     if (layer_.cell == CellKind::gru) {
-      share.multiply(panels_.candidate(), panels_.candidate(packed), dgates + 2 * units, next, dc, units, dc, units);
+      keep(0, 1);
+      keep(2, 3);
+      meet();
+      const void* candidate = dgates + 2 * units;
+      if (narrow) candidate = kept_from(dgates_, 2 * units);
+      share.multiply(panels_.candidate(), panels_.candidate(packed), candidate, factors, dc, units, dc, units);
       for (std::int64_t row = share.first_row; row < share.last_row; ++row) {
         const std::int64_t place = row * units + first;
         float* reset = at(arguments, line_) + place;
@@ -513,17 +557,14 @@ class Backward final : public Walk {
                                  reset, dh + place, dgates + row * next + first, units, bias, count);
         layer_.store(reset, at<void>(arguments, resets_), (row * layer_.time + t) * units + first, count);
       }
-      meet();
+      keep(1, 2);
+    } else {
+      keep(0, width / units);
     }
-    share.multiply(panels_.gates(), panels_.gates(packed), dstate, next, dh, units, dh, units);
-    if (!exact_)
-      for (std::int64_t row = share.first_row; row < share.last_row; ++row)
-        for (std::int64_t gate = 0; gate < width; gate += units) {
-          const std::int64_t place = (row * layer_.time + t) * width + gate + first;
-          layer_.store(dgates + row * width + gate + first, at<void>(arguments, dgates_), place, count);
-          if (dstate_ != dgates_)
-            layer_.store(dstate + row * width + gate + first, at<void>(arguments, dstate_), place, count);
-        }
+    meet();
+    const void* gradients = dstate;
+    if (narrow) gradients = kept_from(dstate_, 0);
+    share.multiply(panels_.gates(), packed, gradients, factors, dh, units, dh, units);
   }
 
   std::size_t kernel_, dh_, dc_, before_, line_, bias_, states_, dgates_, resets_ = 0, dcandidate_kernel_ = 0, dstate_,

@@ -59,6 +59,14 @@ struct RecurrentLoops {
 // For this machine's instruction set.
 const RecurrentLoops& recurrent_loops();
 
+// The product of bfloat16 numbers, two at once, whose sums are floats. b (depth / 2, 4 · lanes, 2): its rows lie in
+// pairs; depth is even. Lanes and rows are those of AVX-512. Null where the processor has no instruction for it, or
+// oneDNN may not use that.
+using NarrowProduct = void (*)(const std::uint16_t* a, std::int64_t lda, std::int64_t rows, std::int64_t depth,
+                               const std::uint16_t* b, const PanelColumns& y, std::int64_t ldfrom, std::int64_t ldy);
+NarrowProduct narrow_product();
+extern const NarrowProduct narrow_product_avx512_bf16;
+
 extern const RecurrentLoops recurrent_loops_baseline, recurrent_loops_avx2, recurrent_loops_avx512;
 
 }  // namespace nacre::onednn

@@ -1,83 +1,10 @@
 // The loops themselves, for the instruction set that the including file is compiled for.
 #include "backend/onednn/elementwise/math.h"
-#include "backend/onednn/recurrent/loops.h"
+#include "backend/onednn/recurrent/product_body.h"
 
 namespace nacre::onednn {
 
 namespace {
-
-template <int lanes>
-struct VectorOf {
-  typedef float Type __attribute__((vector_size(lanes * sizeof(float)), aligned(sizeof(float)), may_alias));
-};
-
-// Sums of `rows` × 4 vectors stay in registers while the depth is walked.
-template <int lanes, int rows>
-void product_tile(const float* a, std::int64_t lda, std::int64_t depth, const float* b, const float* const* from,
-                  std::int64_t ldfrom, float* const* y, std::int64_t ldy) {
-  using Vector = typename VectorOf<lanes>::Type;
-  Vector sums[rows][4];
-#pragma GCC unroll 8
-  for (int row = 0; row < rows; ++row)
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) sums[row][i] = *reinterpret_cast<const Vector*>(from[i] + row * ldfrom);
-  for (std::int64_t k = 0; k < depth; ++k) {
-    const float* line = b + k * 4 * lanes;
-    const Vector b0 = *reinterpret_cast<const Vector*>(line), b1 = *reinterpret_cast<const Vector*>(line + lanes),
-                 b2 = *reinterpret_cast<const Vector*>(line + 2 * lanes),
-                 b3 = *reinterpret_cast<const Vector*>(line + 3 * lanes);
-#pragma GCC unroll 8
-    for (int row = 0; row < rows; ++row) {
-      const float factor = a[row * lda + k];
-      sums[row][0] += factor * b0;
-      sums[row][1] += factor * b1;
-      sums[row][2] += factor * b2;
-      sums[row][3] += factor * b3;
-    }
-  }
-#pragma GCC unroll 8
-  for (int row = 0; row < rows; ++row)
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) *reinterpret_cast<Vector*>(y[i] + row * ldy) = sums[row][i];
-}
-
-template <int lanes, int most_rows>
-void product_rows(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t depth, const float* b,
-                  const float* const* from, std::int64_t ldfrom, float* const* y, std::int64_t ldy) {
-  const float* begin[4] = {from[0], from[1], from[2], from[3]};
-  float* at[4] = {y[0], y[1], y[2], y[3]};
-  while (rows >= most_rows) {
-    product_tile<lanes, most_rows>(a, lda, depth, b, begin, ldfrom, at, ldy);
-    a += most_rows * lda;
-    for (const float*& vector : begin) vector += most_rows * ldfrom;
-    for (float*& vector : at) vector += most_rows * ldy;
-    rows -= most_rows;
-  }
-  if constexpr (most_rows > 1)
-    if (rows > 0) product_rows<lanes, most_rows - 1>(a, lda, rows, depth, b, begin, ldfrom, at, ldy);
-}
-
-template <int lanes, int most_rows>
-void product(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t depth, const float* b,
-             const PanelColumns& y, std::int64_t ldfrom, std::int64_t ldy) {
-  constexpr std::int64_t panel = 4 * lanes;
-  if (y.count[0] == lanes && y.count[1] == lanes && y.count[2] == lanes && y.count[3] == lanes)
-    return product_rows<lanes, most_rows>(a, lda, rows, depth, b, y.from, ldfrom, y.at, ldy);
-  float whole[most_rows * panel];
-  float* const at[4] = {whole, whole + lanes, whole + 2 * lanes, whole + 3 * lanes};
-  for (std::int64_t first = 0; first < rows; first += most_rows) {
-    const std::int64_t some = rows - first < most_rows ? rows - first : most_rows;
-    for (std::int64_t row = 0; row < some; ++row)
-      for (int i = 0; i < 4; ++i)
-        for (std::int64_t lane = 0; lane < lanes; ++lane)
-          at[i][row * panel + lane] = lane < y.count[i] ? y.from[i][(first + row) * ldfrom + lane] : 0.0f;
-    product_rows<lanes, most_rows>(a + first * lda, lda, some, depth, b, at, panel, at, panel);
-    for (std::int64_t row = 0; row < some; ++row)
-      for (int i = 0; i < 4; ++i)
-        for (std::int64_t lane = 0; lane < y.count[i]; ++lane)
-          y.at[i][(first + row) * ldy + lane] = at[i][row * panel + lane];
-  }
-}
 
 // Gates as 1 / (1 + e⁻ˣ) and t / (t + 2) with t = e²ˣ - 1, so that their parts can be joined under one division. Bounds
 // keep exponents in the range of normal numbers; NaN passes them.
@@ -260,7 +187,7 @@ template <int lanes, int most_rows>
 constexpr RecurrentLoops make_recurrent_loops() {
   return {.lanes = lanes,
           .rows = most_rows,
-          .product = product<lanes, most_rows>,
+          .product = product<Floats<lanes>, lanes, most_rows>,
           .simple = simple,
           .simple_backward = simple_backward,
           .lstm = lstm,

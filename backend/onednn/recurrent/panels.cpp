@@ -8,9 +8,10 @@
 namespace nacre::onednn {
 
 Panels::Panels(DType dtype, std::int64_t depth, std::int64_t units, std::int64_t width, std::int64_t first,
-               std::int64_t gates, bool transposed)
+               std::int64_t gates, bool transposed, NarrowProduct narrow)
     : dtype_(dtype),
       transposed_(transposed),
+      narrow_(narrow),
       all_units_(units),
       width_(width),
       first_(first * units),
@@ -22,9 +23,15 @@ void Panels::load(const void* kernel, std::int64_t at, float* to, std::int64_t c
   loops().load[static_cast<int>(dtype_)](from, to, count);
 }
 
-void Panels::pack(const void* kernel, float* to, int part, int parts) const {
+void Panels::pack(const void* kernel, void* to, int part, int parts) const {
   for (std::int64_t p = count() * part / parts; p < count() * (part + 1) / parts; ++p) {
-    float* place = to + p * panel() * depth_;
+    const std::int64_t place_of_panel = p * panel() * depth_;
+    if (narrow_) {
+      pack_pairs(static_cast<const std::uint16_t*>(kernel), p * units(),
+                 static_cast<std::uint16_t*>(to) + place_of_panel);
+      continue;
+    }
+    float* place = static_cast<float*>(to) + place_of_panel;
     if (transposed_) pack_transposed(kernel, p * units(), place);
     else pack_panel(kernel, p * units(), place);
   }
@@ -53,7 +60,17 @@ void Panels::pack_transposed(const void* kernel, std::int64_t unit, float* to) c
   }
 }
 
-void Panels::multiply(const float* panels, std::int64_t first, std::int64_t last, std::int64_t rows, const float* a,
+void Panels::pack_pairs(const std::uint16_t* kernel, std::int64_t unit, std::uint16_t* to) const {
+  for (std::int64_t i = 0; i < panel(); ++i) {
+    const std::int64_t at = unit + i / lanes() / gates_ * lanes() + i % lanes();
+    const std::int64_t column = first_ + i / lanes() % gates_ * all_units_ + at;
+    const std::uint16_t* from = transposed_ ? kernel + at * width_ + first_ : kernel + column;
+    for (std::int64_t k = 0; k < depth_; ++k)
+      to[(k / 2 * panel() + i) * 2 + k % 2] = at < all_units_ ? from[transposed_ ? k : k * width_] : 0;
+  }
+}
+
+void Panels::multiply(const void* panels, std::int64_t first, std::int64_t last, std::int64_t rows, const void* a,
                       std::int64_t lda, const float* from, std::int64_t ldfrom, float* y, std::int64_t ldy) const {
   const RecurrentLoops& cells = recurrent_loops();
   for (std::int64_t unit = first; unit < last; unit += units()) {
@@ -64,7 +81,13 @@ void Panels::multiply(const float* panels, std::int64_t first, std::int64_t last
       columns.from[i] = from + i % gates_ * all_units_ + block;
       columns.count[i] = std::min(cells.lanes, all_units_ - block);
     }
-    cells.product(a, lda, rows, depth_, panels + unit * gates_ * depth_, columns, ldfrom, ldy);
+    const std::int64_t panel = unit * gates_ * depth_;
+    if (narrow_)
+      narrow_(static_cast<const std::uint16_t*>(a), lda, rows, depth_,
+              static_cast<const std::uint16_t*>(panels) + panel, columns, ldfrom, ldy);
+    else
+      cells.product(static_cast<const float*>(a), lda, rows, depth_, static_cast<const float*>(panels) + panel, columns,
+                    ldfrom, ldy);
   }
 }
 
@@ -74,17 +97,19 @@ KernelPanels::KernelPanels(CellKind cell, DType dtype, std::int64_t depth, std::
                         transposed ? " transposed" : "")) {
   const std::int64_t all = nacre::gates(cell), width = all * units;
   const bool apart = cell == CellKind::gru || (cell == CellKind::gru_reset_after && !transposed);
-  gates_ = Panels(dtype, depth, units, width, 0, apart ? all - 1 : all, transposed);
-  if (apart) candidate_ = Panels(dtype, depth, units, width, all - 1, 1, transposed);
+  const bool pairs = dtype == DType::bfloat16 && (transposed ? units : depth) % 2 == 0;
+  const NarrowProduct product = pairs ? narrow_product() : nullptr;
+  gates_ = Panels(dtype, depth, units, width, 0, apart ? all - 1 : all, transposed, product);
+  if (apart) candidate_ = Panels(dtype, depth, units, width, all - 1, 1, transposed, product);
 }
 
 std::int64_t KernelPanels::units() const {
   return std::max(gates_.units(), candidate_.empty() ? 0 : candidate_.units());
 }
 
-void KernelPanels::pack(const void* kernel, float* to, int part, int parts) const {
+void KernelPanels::pack(const void* kernel, void* to, int part, int parts) const {
   gates_.pack(kernel, to, part, parts);
-  candidate_.pack(kernel, to + gates_.floats(), part, parts);
+  candidate_.pack(kernel, static_cast<std::byte*>(to) + gates_.bytes(), part, parts);
 }
 
 namespace {
@@ -105,7 +130,7 @@ class PanelsLayout final : public PackedLayout {
    public:
     explicit Packing(const KernelPanels& panels) : panels_(panels) {}
     void run(const KernelArguments& arguments) override {
-      panels_.pack(arguments.inputs[0], static_cast<float*>(arguments.outputs[0]), 0, 1);
+      panels_.pack(arguments.inputs[0], arguments.outputs[0], 0, 1);
     }
 
    private:
