@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
 
@@ -41,6 +42,27 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
 #endif
 }
 
+// Where threads that work together wait until all have come. Steps between two meetings may take a microsecond, so
+// those that wait look for a while before they sleep.
+class Meeting {
+ public:
+  // `met`: how many have come to all meetings so far, `parts` to each, in the caller's own count.
+  void wait(std::uint32_t& met, int parts) {
+    met += static_cast<std::uint32_t>(parts);
+    if (come_.fetch_add(1) + 1 != met) return wait_for(met, parts);
+    if (sleeping_ > 0) wake();
+  }
+
+ private:
+  bool all_here(std::uint32_t count) const {  // counts go round
+    return static_cast<std::int32_t>(come_.load(std::memory_order_acquire) - count) >= 0;
+  }
+  void wait_for(std::uint32_t count, int parts);
+  void wake();
+  std::atomic<std::uint32_t> come_{0};
+  std::atomic<int> sleeping_{0};
+};
+
 // Threads that work together on steps which follow each other. body(part, parts, barrier) runs once for each part, all
 // parts at the same time; barrier() lets none go on before all have come. There may be fewer parts than asked for. The
 // body must not throw: the others would wait for it.
@@ -48,10 +70,13 @@ template <class Body>
 void parallel_team([[maybe_unused]] int parts, Body&& body) {
 #ifdef _OPENMP
   if (parts > 1) {
+    Meeting meeting;
 #pragma omp parallel num_threads(parts)
-    body(omp_get_thread_num(), omp_get_num_threads(), [] {
-#pragma omp barrier
-    });
+    {
+      std::uint32_t met = 0;
+      const int team = omp_get_num_threads();
+      body(omp_get_thread_num(), team, [&] { meeting.wait(met, team); });
+    }
     return;
   }
 #endif

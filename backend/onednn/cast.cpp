@@ -10,7 +10,7 @@ namespace {
 std::optional<KernelPlan> cast_into_order(const KernelRequest& request) try {
   const Layout &given = request.inputs[0], &wanted = request.wanted;
   const Type &x = request.node.in(0).type(), &y = request.node.types()[0];
-  if (given.is_any() || wanted.is_any() || (!given.detail() && !wanted.detail())) return {};
+  if (given.is_any() || wanted.is_any() || (!given.detail() && !wanted.detail()) || is_packed(wanted)) return {};
   if (!data_type(x.dtype) || !data_type(y.dtype) || !is_floating(x.dtype) || !is_floating(y.dtype)) return {};
   if (weights_layout_for(wanted, y, x) == given) return {};  // the loops are as fast
   Desc from = desc_of(given, x), to = desc_of(wanted, y);

@@ -36,6 +36,14 @@ class BlockedLayout final : public LayoutDetail {
   Desc desc_;
 };
 
+// A layout of our own kernels', which oneDNN has no descriptor for.
+class PackedLayout : public LayoutDetail {
+ public:
+  // The copy of a value of that type in another layout; null when it has to be made plain before.
+  virtual std::unique_ptr<Kernel> packing(const Type& type, const Layout& from) const = 0;
+};
+inline bool is_packed(const Layout& layout) { return dynamic_cast<const PackedLayout*>(layout.detail()) != nullptr; }
+
 // Row-major; a scalar has one axis of size 1.
 Desc plain_desc(const Type& type);
 Desc desc_of(const Layout& layout, const Type& type);  // `any` is read as plain

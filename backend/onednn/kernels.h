@@ -14,6 +14,7 @@ KernelPlan borrowed(const KernelRequest& request);
 
 // precision.cpp
 bool has_instructions(DType dtype);  // of the processor, for products forward and backward
+bool multiplies_tiles();              // it has instructions (AMX) for whole tiles of bfloat16, which oneDNN uses
 // Whether a product of float32 operands is made of factors rounded to bfloat16: when that was allowed, is fast on this
 // machine, and saves more than it takes to round the operands. They come in layouts of narrower elements then.
 bool rounds_factors(const KernelRequest& request);

@@ -5,11 +5,18 @@
 
 namespace nacre::onednn {
 
-bool has_instructions(DType dtype) {
+namespace {
+
+bool at_least(dnnl::cpu_isa wanted) {
   const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-  const auto at_least = [&](dnnl::cpu_isa wanted) {
-    return (static_cast<unsigned>(isa) & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
-  };
+  return (static_cast<unsigned>(isa) & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
+}
+
+}  // namespace
+
+bool multiplies_tiles() { return at_least(dnnl::cpu_isa::avx512_core_amx); }
+
+bool has_instructions(DType dtype) {
   switch (dtype) {
     case DType::bfloat16: return at_least(dnnl::cpu_isa::avx512_core_bf16);
     case DType::float16: return false;  // oneDNN 3.2 has no fast backward products of them

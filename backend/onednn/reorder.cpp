@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "backend/core/parallel.h"
-#include "backend/onednn/convolution/winograd.h"
+#include "backend/onednn/engine.h"
 
 namespace nacre::onednn {
 namespace {
@@ -51,7 +51,11 @@ std::unique_ptr<Kernel> reorder_descs(const Desc& from, const Desc& to) {
 
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) {
   if (from == to) return std::make_unique<Copy>(from.bytes(type));
-  if (is_winograd(to)) return winograd_reorder(type, from, to);
+  if (const auto* packed = dynamic_cast<const PackedLayout*>(to.detail())) {
+    if (auto packing = packed->packing(type, from)) return packing;
+    return std::make_unique<TwoSteps>(reorder(type, from, Layout::plain()), packed->packing(type, Layout::plain()),
+                                      type.bytes());
+  }
   const Desc source = desc_of(from, type), target = desc_of(to, type);
   if (source.get_dims() == target.get_dims()) return reorder_descs(source, target);
   if (from.is_plain()) return reorder_descs(source.reshape(target.get_dims()), target);

@@ -95,7 +95,7 @@ namespace {
 // In blocks of channels, where the reader wants them: what is repeated is the row-major order of both.
 std::optional<KernelPlan> broadcast_to_blocks(const KernelRequest& request) {
   const Type& y = request.node.types()[0];
-  if (!request.wanted.detail() || !layout_in_order_of(request.wanted, y, y)) return {};
+  if (!request.wanted.detail() || is_packed(request.wanted) || !layout_in_order_of(request.wanted, y, y)) return {};
   const Desc desc = desc_of(request.wanted, y);
   if (desc.get_data_type() != data_type(y.dtype)) return {};
   const auto from = is_padded(desc) ? std::nullopt : operand_in_blocks(request.node.in(0).shape(), y.shape, desc.get_inner_blks()[0]);

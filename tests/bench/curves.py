@@ -2,8 +2,8 @@
 
 usage: curves.py [NAME...] [--nacre BINARY] [--data FOLDER] [--seeds 3] [--threads N]
 
-NAME is lenet (MNIST), resnet20 (CIFAR-10) or transformer (Tiny Shakespeare: is the next character a letter?); without
-one, all. FOLDER is the one with mnist/, cifar10-jpeg.tar.gz and text/ (default: ../shared/data). Prints the loss on the
+NAME is lenet (MNIST), resnet20 (CIFAR-10), transformer or lstm (Tiny Shakespeare: is the next character a letter?);
+without one, all. FOLDER is the one with mnist/, cifar10-jpeg.tar.gz and text/ (default: ../shared/data). Prints the loss on the
 training and on the validation data after each epoch: the means over the seeds, their difference, and how far the seeds of
 float32 lie apart. The last epoch's difference is noise when it is within twice that, or within 2% of the loss: else the
 exit code is 1.
@@ -47,16 +47,24 @@ def resnet20(data, folder):
                                      "train.epochs=6", "train.optimizer.SGD.learning_rate=0.05"]
 
 
-def transformer(data, folder):
+def letters(data, folder, length):
     text = (data / "text/tinyshakespeare.txt").read_bytes()
     draw = random.Random(1)
     for name, count in (("train", 6000), ("validation", 1500)):
-        places = [draw.randrange(len(text) - 129) for _ in range(count)]
-        write_npy(folder / f"{name}_x.npy", [list(text[at:at + 128]) for at in places], "i", "<i4")
-        write_npy(folder / f"{name}_y.npy", [int(chr(text[at + 128]).isalpha()) for at in places], "i", "<i4")
+        places = [draw.randrange(len(text) - length - 1) for _ in range(count)]
+        write_npy(folder / f"{name}_x.npy", [list(text[at:at + length]) for at in places], "i", "<i4")
+        write_npy(folder / f"{name}_y.npy", [int(chr(text[at + length]).isalpha()) for at in places], "i", "<i4")
     words = [f"data.{name}.npy.{which}={folder / f'{name}_{which}.npy'}" for name in ("train", "validation") for which in "xy"]
-    return "tests/bench/workloads/transformer.yaml", [*words, "variables.width=64", "train.epochs=5", "train.batch_size=32",
-                                                     "train.optimizer.Adam.learning_rate=0.001"]
+    return [*words, "train.epochs=5", "train.batch_size=32"]
+
+
+def transformer(data, folder):
+    words = letters(data, folder, 128)
+    return "tests/bench/workloads/transformer.yaml", [*words, "variables.width=64", "train.optimizer.Adam.learning_rate=0.001"]
+
+
+def lstm(data, folder):
+    return "tests/bench/workloads/lstm.yaml", [*letters(data, folder, 80), "train.optimizer.SGD.learning_rate=0.1"]
 
 
 def losses(options, config, words, policy, seed, folder):
@@ -94,7 +102,7 @@ def compare(options, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="lenet, resnet20, transformer; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="lenet, resnet20, transformer, lstm; default: all")
     parser.add_argument("--nacre", default=str(ROOT / "build/release/cli/nacre"), help="the binary")
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "../shared/data")
     parser.add_argument("--seeds", type=int, default=3)
@@ -104,7 +112,7 @@ def main():
     if not options.data.is_dir():
         print(f"skipped: no data at {options.data}")
         return 0
-    known = ("lenet", "resnet20", "transformer")
+    known = ("lenet", "resnet20", "transformer", "lstm")
     for name in options.names:
         if name not in known:
             parser.error(f"'{name}' is none of {', '.join(known)}")

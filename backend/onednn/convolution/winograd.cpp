@@ -122,23 +122,6 @@ class TransformedKernels {
   Panels panels_;
 };
 
-class WinogradLayout final : public LayoutDetail {
- public:
-  WinogradLayout(std::int64_t channels, std::int64_t filters, const ConvolutionLoops& loops)
-      : loops_(loops), channels_(channels), filters_(filters) {}
-  const ConvolutionLoops& loops() const { return loops_; }
-  bool equals(const LayoutDetail& other) const override {
-    const auto* same = dynamic_cast<const WinogradLayout*>(&other);
-    return same && &same->loops_ == &loops_ && same->channels_ == channels_ && same->filters_ == filters_;
-  }
-  std::size_t bytes() const override { return static_cast<std::size_t>(places * channels_ * filters_) * sizeof(float); }
-  std::string text() const override { return fmt::format("Winograd{}", 2 * loops_.group); }
-
- private:
-  const ConvolutionLoops& loops_;
-  std::int64_t channels_, filters_;
-};
-
 class EnterKernels final : public Kernel {
  public:
   explicit EnterKernels(const TransformedKernels& kernels) : kernels_(kernels) {}
@@ -151,6 +134,28 @@ class EnterKernels final : public Kernel {
 
  private:
   TransformedKernels kernels_;
+};
+
+class WinogradLayout final : public PackedLayout {
+ public:
+  WinogradLayout(std::int64_t channels, std::int64_t filters, const ConvolutionLoops& loops)
+      : loops_(loops), channels_(channels), filters_(filters) {}
+  bool equals(const LayoutDetail& other) const override {
+    const auto* same = dynamic_cast<const WinogradLayout*>(&other);
+    return same && &same->loops_ == &loops_ && same->channels_ == channels_ && same->filters_ == filters_;
+  }
+  std::size_t bytes() const override { return static_cast<std::size_t>(places * channels_ * filters_) * sizeof(float); }
+  std::unique_ptr<Kernel> packing(const Type& type, const Layout& from) const override {
+    if (is_packed(from)) return nullptr;
+    const auto kernels = kernels_of(desc_of(from, type).permute_axes(weights_permutation(4, false)), loops_.group);
+    if (!kernels) return nullptr;
+    return std::make_unique<EnterKernels>(TransformedKernels(loops_, *kernels, false));
+  }
+  std::string text() const override { return fmt::format("Winograd{}", 2 * loops_.group); }
+
+ private:
+  const ConvolutionLoops& loops_;
+  std::int64_t channels_, filters_;
 };
 
 // --- forward, and the gradient by data ----------------------------------------------------------------------------
@@ -436,17 +441,6 @@ std::unique_ptr<WinogradKernel> where_served(const WinogradShape& shape, const C
 Layout winograd_layout(const WinogradShape& shape, const ConvolutionLoops& loops) {
   const Dims sizes = shape.kernel.get_dims();
   return Layout::opaque(std::make_shared<const WinogradLayout>(sizes[1], sizes[0], loops));
-}
-
-bool is_winograd(const Layout& layout) { return dynamic_cast<const WinogradLayout*>(layout.detail()) != nullptr; }
-
-std::unique_ptr<Kernel> winograd_reorder(const Type& type, const Layout& from, const Layout& to) {
-  const auto* layout = dynamic_cast<const WinogradLayout*>(to.detail());
-  ensure(layout, "a layout {} is not one of transformed kernels", to.text());
-  const auto kernels =
-      kernels_of(desc_of(from, type).permute_axes(weights_permutation(4, false)), layout->loops().group);
-  ensure(kernels.has_value(), "kernels in layout {} cannot be transformed", from.text());
-  return std::make_unique<EnterKernels>(TransformedKernels(layout->loops(), *kernels, false));
 }
 
 std::unique_ptr<WinogradKernel> winograd_forward(const WinogradShape& shape, const Epilogue& epilogue, bool transformed,

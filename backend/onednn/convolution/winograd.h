@@ -18,10 +18,8 @@ class WinogradKernel : public Kernel {
   virtual std::size_t scratch_bytes() const = 0;
 };
 
-// The layout of kernels that have been transformed, and the copy of kernels that lie in the order of `from` into it.
+// The layout of kernels that have been transformed.
 Layout winograd_layout(const WinogradShape& shape, const ConvolutionLoops& loops = convolution_loops());
-std::unique_ptr<Kernel> winograd_reorder(const Type& type, const Layout& from, const Layout& to);
-bool is_winograd(const Layout& layout);
 
 // Of (x, kernel [, bias] [, residual]) → y, with `transformed` the kernel in winograd_layout; of (dy, kernel) → dx, and
 // of (x, dy) → dkernel [, dbias]. Null when the order of some memory, the numbers of channels or the epilogue are not

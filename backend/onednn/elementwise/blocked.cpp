@@ -40,7 +40,7 @@ std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Value
     if (variable) break;
   }
   const bool as_read = first == given.size();  // no operand has an order
-  if (as_read && !wanted.detail()) return {};
+  if (as_read && (!wanted.detail() || is_packed(wanted))) return {};
   const Layout& order = as_read ? wanted : given[first];
   const Type& ordered = as_read ? body.outputs()[0].value.type() : body.inputs()[first].value.type();
   const Desc desc = desc_of(order, ordered);

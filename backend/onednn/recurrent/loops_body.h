@@ -1,72 +1,35 @@
 // The loops themselves, for the instruction set that the including file is compiled for.
 #include "backend/onednn/elementwise/math.h"
-#include "backend/onednn/recurrent/loops.h"
+#include "backend/onednn/recurrent/product_body.h"
 
 namespace nacre::onednn {
 
 namespace {
 
-template <int lanes>
-struct VectorOf {
-  typedef float Type __attribute__((vector_size(lanes * sizeof(float)), aligned(sizeof(float)), may_alias));
+// Gates as 1 / (1 + e⁻ˣ) and t / (t + 2) with t = e²ˣ - 1, so that their parts can be joined under one division. Bounds
+// keep exponents in the range of normal numbers; NaN passes them.
+inline Reduced reduce_gate(float x, float bound) {
+  x = x > bound ? bound : x;
+  return reduce_by_ln2(x < -bound ? -bound : x);
+}
+inline float divisor_of_sigmoid(float x) {
+  const Reduced reduced = reduce_gate(-x, 87.0f);
+  const float scale = power_of_two(reduced.n);
+  return 1.0f + (scale + scale * expm1_reduced(reduced.r));
+}
+inline float sigmoid_gate(float x) { return 1.0f / divisor_of_sigmoid(x); }
+struct TanhParts {
+  float dividend, divisor;
 };
-
-// Sums of `rows` × 4 vectors stay in registers while the depth is walked.
-template <int lanes, int rows>
-void product_tile(const float* a, std::int64_t lda, std::int64_t depth, const float* b, float* y, std::int64_t ldy) {
-  using Vector = typename VectorOf<lanes>::Type;
-  Vector sums[rows][4];
-#pragma GCC unroll 8
-  for (int row = 0; row < rows; ++row)
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) sums[row][i] = *reinterpret_cast<const Vector*>(y + row * ldy + i * lanes);
-  for (std::int64_t k = 0; k < depth; ++k) {
-    const float* from = b + k * 4 * lanes;
-    const Vector b0 = *reinterpret_cast<const Vector*>(from), b1 = *reinterpret_cast<const Vector*>(from + lanes),
-                 b2 = *reinterpret_cast<const Vector*>(from + 2 * lanes),
-                 b3 = *reinterpret_cast<const Vector*>(from + 3 * lanes);
-#pragma GCC unroll 8
-    for (int row = 0; row < rows; ++row) {
-      const float factor = a[row * lda + k];
-      sums[row][0] += factor * b0;
-      sums[row][1] += factor * b1;
-      sums[row][2] += factor * b2;
-      sums[row][3] += factor * b3;
-    }
-  }
-#pragma GCC unroll 8
-  for (int row = 0; row < rows; ++row)
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) *reinterpret_cast<Vector*>(y + row * ldy + i * lanes) = sums[row][i];
+inline TanhParts parts_of_tanh(float x) {
+  const Reduced reduced = reduce_gate(2.0f * x, 20.0f);
+  const float scale = power_of_two(reduced.n);
+  const float t = (scale - 1.0f) + scale * expm1_reduced(reduced.r);
+  return {t, t + 2.0f};
 }
-
-template <int lanes, int most_rows>
-void product_rows(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t depth, const float* b, float* y,
-                  std::int64_t ldy) {
-  while (rows >= most_rows) {
-    product_tile<lanes, most_rows>(a, lda, depth, b, y, ldy);
-    a += most_rows * lda;
-    y += most_rows * ldy;
-    rows -= most_rows;
-  }
-  if constexpr (most_rows > 1)
-    if (rows > 0) product_rows<lanes, most_rows - 1>(a, lda, rows, depth, b, y, ldy);
-}
-
-template <int lanes, int most_rows>
-void product(const float* a, std::int64_t lda, std::int64_t rows, std::int64_t depth, const float* b, float* y,
-             std::int64_t ldy, std::int64_t columns) {
-  constexpr std::int64_t panel = 4 * lanes;
-  if (columns == panel) return product_rows<lanes, most_rows>(a, lda, rows, depth, b, y, ldy);
-  float whole[most_rows * panel];
-  for (std::int64_t first = 0; first < rows; first += most_rows) {
-    const std::int64_t some = rows - first < most_rows ? rows - first : most_rows;
-    for (std::int64_t row = 0; row < some; ++row)
-      for (std::int64_t i = 0; i < panel; ++i) whole[row * panel + i] = i < columns ? y[(first + row) * ldy + i] : 0.0f;
-    product_rows<lanes, most_rows>(a + first * lda, lda, some, depth, b, whole, panel);
-    for (std::int64_t row = 0; row < some; ++row)
-      for (std::int64_t i = 0; i < columns; ++i) y[(first + row) * ldy + i] = whole[row * panel + i];
-  }
+inline float tanh_gate(float x) {
+  const TanhParts parts = parts_of_tanh(x);
+  return parts.dividend / parts.divisor;
 }
 
 // Derivatives by what entered the activation, from its value.
@@ -75,7 +38,7 @@ inline float through_tanh(float dy, float y) { return dy * (1.0f - y * y); }
 
 inline void simple(float* gates, float* h, std::int64_t count) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) gates[i] = h[i] = tanh(gates[i]);
+  for (std::int64_t i = 0; i < count; ++i) gates[i] = h[i] = tanh_gate(gates[i]);
 }
 inline void simple_backward(const float* gates, const float* dh, float* dgates, float* dbias, std::int64_t count) {
 #pragma omp simd
@@ -90,14 +53,26 @@ inline void lstm(float* gates, std::int64_t stride, float* c, float* h, std::int
   float *in = gates, *forget = gates + stride, *candidate = gates + 2 * stride, *out = gates + 3 * stride;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
-    const float vi = sigmoid(in[i]), vf = sigmoid(forget[i]), vg = tanh(candidate[i]), vo = sigmoid(out[i]);
+    const float vi = sigmoid_gate(in[i]), vf = sigmoid_gate(forget[i]), vg = tanh_gate(candidate[i]),
+                vo = sigmoid_gate(out[i]);
     const float memory = vf * c[i] + vi * vg;
     in[i] = vi;
     forget[i] = vf;
     candidate[i] = vg;
     out[i] = vo;
     c[i] = memory;
-    h[i] = vo * tanh(memory);
+    h[i] = vo * tanh_gate(memory);
+  }
+}
+inline void lstm_forgetful(const float* gates, std::int64_t stride, float* c, float* h, std::int64_t count) {
+  const float *in = gates, *forget = gates + stride, *candidate = gates + 2 * stride, *out = gates + 3 * stride;
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const TanhParts g = parts_of_tanh(candidate[i]);
+    const float memory = sigmoid_gate(forget[i]) * c[i] + g.dividend / (g.divisor * divisor_of_sigmoid(in[i]));
+    const TanhParts t = parts_of_tanh(memory);
+    c[i] = memory;
+    h[i] = t.dividend / (t.divisor * divisor_of_sigmoid(out[i]));
   }
 }
 inline void lstm_backward(const float* gates, std::int64_t stride, const float* c, const float* before, const float* dh,
@@ -107,7 +82,7 @@ inline void lstm_backward(const float* gates, std::int64_t stride, const float* 
   float *bin = dbias, *bforget = dbias + stride, *bcandidate = dbias + 2 * stride, *bout = dbias + 3 * stride;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
-    const float vi = in[i], vf = forget[i], vg = candidate[i], vo = out[i], t = tanh(c[i]);
+    const float vi = in[i], vf = forget[i], vg = candidate[i], vo = out[i], t = tanh_gate(c[i]);
     const float dmemory = dc[i] + through_tanh(dh[i] * vo, t);
     const float di = through_sigmoid(dmemory * vg, vi), df = through_sigmoid(dmemory * before[i], vf);
     const float dg = through_tanh(dmemory * vi, vg), d_o = through_sigmoid(dh[i] * t, vo);
@@ -127,19 +102,19 @@ inline void gru_reset(float* gates, std::int64_t stride, const float* h, float* 
   float *update = gates, *keep = gates + stride;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
-    const float r = sigmoid(keep[i]);
-    update[i] = sigmoid(update[i]);
+    const float r = sigmoid_gate(keep[i]);
+    update[i] = sigmoid_gate(update[i]);
     keep[i] = r;
     reset[i] = r * h[i];
   }
 }
-inline void gru(float* gates, std::int64_t stride, float* h, std::int64_t count) {
+inline void gru(float* gates, std::int64_t stride, const float* before, float* h, std::int64_t count) {
   float *update = gates, *candidate = gates + 2 * stride;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
-    const float g = tanh(candidate[i]), z = update[i];
+    const float g = tanh_gate(candidate[i]), z = update[i];
     candidate[i] = g;
-    h[i] = z * h[i] + (1.0f - z) * g;
+    h[i] = z * before[i] + (1.0f - z) * g;
   }
 }
 inline void gru_backward(const float* gates, std::int64_t stride, const float* before, float* dh, float* dgates,
@@ -172,15 +147,16 @@ inline void gru_reset_backward(const float* gates, std::int64_t stride, const fl
   }
 }
 
-inline void gru_after(float* gates, std::int64_t stride, const float* inner, float* h, std::int64_t count) {
+inline void gru_after(float* gates, std::int64_t stride, const float* inner, const float* before, float* h,
+                      std::int64_t count) {
   float *update = gates, *keep = gates + stride, *candidate = gates + 2 * stride;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
-    const float z = sigmoid(update[i]), r = sigmoid(keep[i]), g = tanh(candidate[i] + r * inner[i]);
+    const float z = sigmoid_gate(update[i]), r = sigmoid_gate(keep[i]), g = tanh_gate(candidate[i] + r * inner[i]);
     update[i] = z;
     keep[i] = r;
     candidate[i] = g;
-    h[i] = z * h[i] + (1.0f - z) * g;
+    h[i] = z * before[i] + (1.0f - z) * g;
   }
 }
 inline void gru_after_backward(const float* gates, std::int64_t stride, const float* inner, const float* before,
@@ -209,11 +185,13 @@ inline void gru_after_backward(const float* gates, std::int64_t stride, const fl
 // lanes: floats of a vector; most_rows: of a product's tile, so that its sums and operands are as many as registers.
 template <int lanes, int most_rows>
 constexpr RecurrentLoops make_recurrent_loops() {
-  return {.panel = 4 * lanes,
-          .product = product<lanes, most_rows>,
+  return {.lanes = lanes,
+          .rows = most_rows,
+          .product = product<Floats<lanes>, lanes, most_rows>,
           .simple = simple,
           .simple_backward = simple_backward,
           .lstm = lstm,
+          .lstm_forgetful = lstm_forgetful,
           .lstm_backward = lstm_backward,
           .gru_reset = gru_reset,
           .gru = gru,
