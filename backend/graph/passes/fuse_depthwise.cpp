@@ -8,8 +8,15 @@ namespace nacre {
 
 namespace {
 
+// Measured on Zen 4 with two threads: MobileNetV2's blocks for one sample, up to 0.5 M elements, take 1.03 of the time
+// when they are joined, for 32 samples 0.94.
+bool leaves_caches(const Shape& shape) {
+  constexpr std::int64_t near = 1 << 20;  // elements
+  return shape.known() && shape.elements() > near;
+}
+
 bool is_pointwise(Value value) {
-  if (!value.is(op::conv) || value.uses() != 1) return false;
+  if (!value.is(op::conv) || value.uses() != 1 || !leaves_caches(value.shape())) return false;
   const auto& p = value.node().attrs<ConvAttrs>();
   const Shape &kernel = value.node().in(1).shape(), &x = value.node().in(0).shape(), &y = value.shape();
   return p.groups == 1 && kernel.first(kernel.rank() - 2).elements() == 1 &&

@@ -59,8 +59,7 @@ class PointwiseDepthwise final : public Kernel {
           const std::int64_t sample = strip / strips_;
           if (strip != last_strip) enter(arguments, sample, rows, entered);
           last_strip = strip;
-          expand(arguments, sample, rows, panel, entered, between);
-          reduce(arguments, sample, rows, panel, between);
+          compute(arguments, sample, rows, panel, entered, between);
         }
       }
     });
@@ -102,45 +101,47 @@ class PointwiseDepthwise final : public Kernel {
       }
   }
 
-  // A panel of what lies between the convolutions, with the zeros around it.
-  void expand(const KernelArguments& arguments, std::int64_t sample, Rows rows, std::int64_t panel,
-              const float* entered, float* between) const {
+  // A panel of y. Rows of what lies between the convolutions are made just before the first row of y that reads them.
+  void compute(const KernelArguments& arguments, std::int64_t sample, Rows rows, std::int64_t panel,
+               const float* entered, float* between) const {
     const int groups = panels_.groups(panel);
     const std::int64_t width = groups * loops_.group, line = between_width_ * width, first = panels_.first(panel);
     const ConvolutionLoops::Columns columns{input(arguments, 1) + first * x_.channels, loops_.group,
                                             x_.channels * loops_.group, groups};
     const ConvolutionLoops::Around around{pointwise_bias_ ? input(arguments, 2) + first : nullptr, false,
                                           pointwise_bounds_};
-    const auto clear = [&](std::int64_t begin, std::int64_t end) { std::fill(between + begin, between + end, 0.0f); };
-    const std::int64_t below = rows.above + rows.last_x - rows.first_x;
-    clear(0, rows.above * line);
-    for (std::int64_t row = rows.first_x; row < rows.last_x; ++row) {
-      const std::int64_t start = (rows.above + row - rows.first_x) * line;
-      clear(start, start + left_ * width);
-      clear(start + (left_ + x_.width) * width, start + line);
-      const ConvolutionLoops::Factor pixels =
-          lies_apart()
-              ? ConvolutionLoops::Factor{entered + (row - rows.first_x) * x_.width * x_.channels, x_.channels, 1}
-              : ConvolutionLoops::Factor{input(arguments, 0) + x_.offset(sample, 0) + row * x_.row, x_.column, 1};
-      loops_.product(pixels, x_.width, x_.channels, columns, between + start + left_ * width, around);
-    }
-    clear(below * line, ((rows.last - rows.first - 1) * stride_ + size_) * line);
-  }
-
-  void reduce(const KernelArguments& arguments, std::int64_t sample, Rows rows, std::int64_t panel,
-              const float* between) const {
-    const std::int64_t width = panels_.groups(panel) * loops_.group;
     const float *taps = input(arguments, kernel_operand_),
                 *bias = depthwise_bias_ ? input(arguments, kernel_operand_ + 1) : nullptr;
     auto* y = static_cast<float*>(arguments.outputs[0]);
-    for (std::int64_t column = 0; column < width; column += loops_.group) {
-      const std::int64_t channel = panels_.first(panel) + column;
-      for (std::int64_t row = rows.first; row < rows.last; ++row)
-        loops_.depthwise(
-            {between + (row - rows.first) * stride_ * between_width_ * width + column, between_width_ * width, width},
-            stride_, y_.width, {taps + channel, y_.channels, static_cast<int>(size_)}, bias ? bias + channel : nullptr,
-            depthwise_bounds_, y + y_.offset(sample, channel) + row * y_.row, y_.column);
+    std::int64_t made = 0;
+    for (std::int64_t row = rows.first; row < rows.last; ++row) {
+      const std::int64_t begin = (row - rows.first) * stride_;
+      for (; made < begin + size_; ++made)
+        expand(arguments, sample, rows.first_x + made - rows.above, rows, columns, around, entered,
+               between + made * line);
+      for (std::int64_t column = 0; column < width; column += loops_.group) {
+        const std::int64_t channel = first + column;
+        loops_.depthwise({between + begin * line + column, line, width}, stride_, y_.width,
+                         {taps + channel, y_.channels, static_cast<int>(size_)}, bias ? bias + channel : nullptr,
+                         depthwise_bounds_, y + y_.offset(sample, channel) + row * y_.row, y_.column);
+      }
     }
+  }
+
+  // One row, with the zeros before and after it; a row outside x is nothing but zeros.
+  void expand(const KernelArguments& arguments, std::int64_t sample, std::int64_t row, Rows rows,
+              ConvolutionLoops::Columns columns, const ConvolutionLoops::Around& around, const float* entered,
+              float* to) const {
+    const std::int64_t width = columns.panels * loops_.group, begin = left_ * width, end = begin + x_.width * width;
+    const bool outside = row < 0 || row >= x_.height;
+    std::fill(to, to + (outside ? between_width_ * width : begin), 0.0f);
+    if (outside) return;
+    std::fill(to + end, to + between_width_ * width, 0.0f);
+    const ConvolutionLoops::Factor pixels =
+        lies_apart()
+            ? ConvolutionLoops::Factor{entered + (row - rows.first_x) * x_.width * x_.channels, x_.channels, 1}
+            : ConvolutionLoops::Factor{input(arguments, 0) + x_.offset(sample, 0) + row * x_.row, x_.column, 1};
+    loops_.product(pixels, x_.width, x_.channels, columns, to + begin, around);
   }
 
   const ConvolutionLoops& loops_;

@@ -19,7 +19,7 @@ using test::floats;
 
 // As MobileNetV2 begins a block, after its normalisations are folded.
 struct Block {
-  Shape x{2, 12, 12, 24};
+  Shape x{4, 80, 80, 24};
   std::int64_t filters = 48, window = 3;
   ConvAttrs pointwise{.strides = {1, 1}, .dilations = {1, 1}},
       depthwise{.strides = {1, 1}, .dilations = {1, 1}, .padding = Padding::same};
@@ -67,6 +67,9 @@ TEST(FuseDepthwise, WhatOthersReadOrNoKernelServesStays) {
       onednn_backend());
   Block other;
   other.filters = 40;  // not whole registers
+  unchanged(other);
+  other = {};
+  other.x = {4, 8, 8, 24};  // stays in caches
   unchanged(other);
   other = {};
   other.window = 4;
