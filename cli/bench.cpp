@@ -141,7 +141,7 @@ void print(const ProfileReport& report, std::int64_t runs) {
   if (report.stand_alone)
     fmt::print(
         "\n{:.1f}% of the step is in kernels at {:.0f}% or more of their stand-alone speed, measured with operands in\n"
-        "memory (cold); {:.1f}%, measured with what caches keep of them (warm). In a step they find something between.\n",
+        "memory (cold); {:.1f}%, measured with what caches keep of them (warm). In a step they find a mixture.\n",
         100 * report.at_cold, 100 * full_speed, 100 * report.at_warm);
 
   fmt::print("\n{:<32} {}  layer, result\n", "kernel", numbers);
@@ -209,7 +209,8 @@ void print_plan(const BenchArguments& arguments, const Subject& subject, const B
   const StepMemory& memory = benchmark.memory();
   fmt::print("{}, {}, batch of {}, {}{}, on {}, {} thread{}\n", subject.name,
              arguments.training ? "training" : "prediction", arguments.batch, dtype_policies(subject.model),
-             options_of(subject, arguments.training), subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
+             options_of(subject, arguments.training), subject.model.trainer().backend().description(), threads(),
+             threads() == 1 ? "" : "s");
   fmt::print(
       "{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f},\n{:10}constants {:.1f}, batch {:.1f}\n",
       "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),

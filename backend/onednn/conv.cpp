@@ -129,7 +129,8 @@ std::optional<Desc> gradient_order(const Activations& activations, const Desc& k
   return {};
 }
 
-// Plans with factors of a type that may be narrower than the operands'; none when oneDNN has reference loops only for it.
+// Plans with factors of a type that may be narrower than the operands'; none when oneDNN has reference loops only for
+// it.
 using Build = std::optional<KernelPlan> (*)(const KernelRequest& request, DType factors);
 KernelPlan planned(const KernelRequest& request, Build build) {
   if (rounds_factors(request)) try {
@@ -167,7 +168,8 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
   if (rounds && !is_optimised(made)) return {};
   const bool pairs = factors != DType::float32;  // of 16 bits products want pairs of channels, gradients do not
   std::optional<Desc> order;
-  if (const auto gradient = with_elements(made.dst_desc(), {factors, y.shape}); gradient && is_trained(request.node.in(1)))
+  if (const auto gradient = with_elements(made.dst_desc(), {factors, y.shape});
+      gradient && is_trained(request.node.in(1)))
     order = gradient_order({made.src_desc(), *gradient}, weights, free_weights(kernel_given, p.groups), at);
   if (order && !pairs && *order != made.weights_desc()) try {
       auto same_order = make({made.src_desc(), made.dst_desc()}, *order);
@@ -273,7 +275,8 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
   }
   KernelPlan plan = plan_of(
       std::move(primitive),
-      {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)}, std::move(outputs));
+      {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)},
+      std::move(outputs));
   if (rounds) plan.at_rest = {Layout::plain(), Layout::plain()};
   return plan;
 }
