@@ -63,7 +63,8 @@ Activations plain_order(const Type& x, const Type& y) {
   return {channels_first(plain_desc(x)), channels_first(plain_desc(y))};
 }
 
-// Whether the graph trains the kernel, which may be a view or a cast of a variable.
+}  // namespace
+
 bool is_trained(Value kernel) {
   while (kernel.is(op::reshape) || kernel.is(op::cast)) kernel = kernel.node().in(0);
   if (!kernel.is(op::variable)) return false;
@@ -72,6 +73,8 @@ bool is_trained(Value kernel) {
   return std::any_of(updates.begin(), updates.end(),
                      [&](const Graph::Update& update) { return update.variable == variable; });
 }
+
+namespace {
 
 // oneDNN has more than its reference loops.
 bool is_optimised(const dnnl::primitive_desc_base& made) {

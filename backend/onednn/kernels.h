@@ -19,6 +19,7 @@ bool has_instructions(DType dtype);  // of the processor, for products forward a
 bool rounds_factors(const KernelRequest& request);
 
 // conv.cpp
+bool is_trained(Value weights);  // by their graph; they may be a view or a cast of a variable
 KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
 KernelPlan conv_backward_weights(const KernelRequest& request);

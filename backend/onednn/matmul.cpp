@@ -89,7 +89,12 @@ Orders orders_of(const KernelRequest& request, const Type& a, const Type& b) {
   const Type &given_a = request.node.in(0).type(), &given_b = request.node.in(1).type(), &y = request.node.types()[0];
   Orders orders{{layout_of(plain_desc(a), given_a), layout_of(plain_desc(b), given_b)}};
   if (a.shape.rank() != 2 || b.shape.rank() != 2) return orders;
-  if (const auto flat = FlattenedBlocks::in_columns(request.inputs[0], given_a); flat && !p.transpose_b) {
+  const auto flat = FlattenedBlocks::in_columns(request.inputs[0], given_a);
+  // Predictions alone leave weights where they lie: a copy of them in another order is more than one of what was
+  // flattened.
+  const bool follows = p.transpose_a || is_trained(request.node.in(1)) ||
+                       FlattenedBlocks::in_rows(request.inputs[1], given_b).has_value();
+  if (flat && !p.transpose_b && follows) {
     orders.operands[0] = flat->columns(given_a, a);
     if (p.transpose_a) orders.result = flat->rows(y, y);
     else orders.operands[1] = flat->rows(given_b, b);
