@@ -1,9 +1,11 @@
 #include "backend/executable.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/compile/memory.h"
 #include "backend/compile/slot_binding.h"
+#include "backend/compile/stand_alone.h"
 #include "backend/core/clock.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/passes/pipeline.h"
@@ -167,6 +169,7 @@ struct Executable::Implementation {
     // Before the kernels write, so that copies elsewhere are stale also when one of them throws.
     for (compile::SlotBinding& slot : slots)
       if (slot.updated()) slot.mark_updated();
+    if (Profile* const asked = std::exchange(alone, nullptr)) return run_alone(prologue, *asked);
     if (profile) return run_profiled(prologue);
     for (std::size_t s = prologue; s < schedule.steps.size(); ++s) schedule.steps[s].kernel->run(arguments[s]);
   }
@@ -181,6 +184,29 @@ struct Executable::Implementation {
       begin = end;
     }
     ++profile->runs;
+  }
+
+  void run_alone(std::size_t prologue, Profile& asked) {
+    compile::StandAlone stand_alone;
+    for (std::size_t s = prologue; s < schedule.steps.size(); ++s) {
+      const compile::StandAlone::Times times =
+          stand_alone.measure(*schedule.steps[s].kernel, arguments[s], overwritten_by(s));
+      asked.kernels[s - prologue].cold = times.cold;
+      asked.kernels[s - prologue].warm = times.warm;
+    }
+  }
+
+  // Results that lie where operands lie.
+  std::vector<compile::StandAlone::Overwritten> overwritten_by(std::size_t s) const {
+    const compile::Step& step = schedule.steps[s];
+    const auto place = [&](int index) -> const compile::Place& { return schedule.places[static_cast<std::size_t>(index)]; };
+    std::vector<compile::StandAlone::Overwritten> overwritten;
+    for (std::size_t out = 0; out < step.outputs.size(); ++out) {
+      const compile::Place& result = place(step.outputs[out]);
+      if (std::ranges::any_of(step.inputs, [&](int in) { return place(in).storage == result.storage; }))
+        overwritten.push_back({arguments[s].outputs[out], result.layout.bytes(result.type)});
+    }
+    return overwritten;
   }
 
   Profile::Kernel described(const compile::Step& step) const;
@@ -204,7 +230,7 @@ struct Executable::Implementation {
   std::vector<KernelArguments> arguments;  // of each step
   std::vector<char> changed;               // slots, since the prologue ran
   bool prologue_done = false;
-  Profile* profile = nullptr;
+  Profile *profile = nullptr, *alone = nullptr;
 };
 
 // "float32(8, 10) plain arena+4096"
@@ -320,6 +346,13 @@ void Executable::profile(Profile* profile) {
   profile->events.reserve(profile->max_events);
   for (std::size_t s = static_cast<std::size_t>(self.schedule.prologue); s < self.schedule.steps.size(); ++s)
     profile->kernels.push_back(self.described(self.schedule.steps[s]));
+}
+
+void Executable::measure_alone(Profile& profile) {
+  Implementation& self = *implementation_;
+  ensure(profile.kernels.size() == static_cast<std::size_t>(self.statistics.kernels), "a profile of {} kernels for {}",
+         profile.kernels.size(), self.statistics.kernels);
+  self.alone = &profile;
 }
 
 }  // namespace nacre

@@ -33,6 +33,7 @@ struct Profile {
     std::int64_t flops = 0;     // of one run; see graph/flops.h
     std::size_t bytes = 0;      // of its operands and results
     double seconds = 0;         // of all runs
+    double cold = 0, warm = 0;  // of one run by itself; see measure_alone
   };
   struct Event {
     std::size_t kernel;
@@ -95,6 +96,10 @@ class Executable {
   std::string text() const;  // one line per kernel with its layouts and memory, for debugging
   // Fills in the kernels and adds what later runs take, until it is called again; null ends it.
   void profile(Profile* profile);
+  // In the next run every kernel also runs by itself, several times over the operands that it has there, and `profile`,
+  // which this executable has filled, gets the medians: with all operands in memory, and with those that the caches keep
+  // from one time to the next. What it overwrites is put back in between, so the run has the results of any other.
+  void measure_alone(Profile& profile);
 
  private:
   struct Implementation;

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t most_events = 200000;  // in a trace
 constexpr double least_share = 0.002;        // of the kernels that have a line of their own
+constexpr double full_speed = 0.85;          // of what a kernel reaches by itself
 
 struct Subject {
   Model model;
@@ -69,11 +70,16 @@ struct Share {
   std::string op, label, result;
   std::int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
+  double cold = 0, warm = 0;  // by themselves: with operands in memory, and with those that caches keep
   double gflops() const { return seconds > 0 ? flops / seconds / 1e9 : 0; }
   double gigabytes() const { return seconds > 0 ? bytes / seconds / 1e9 : 0; }
+  // The speed in the step, as a part of that by themselves.
+  double of_cold() const { return seconds > 0 ? cold / seconds : 1; }
+  double of_warm() const { return seconds > 0 ? warm / seconds : 1; }
   void add(const Share& other) {
     calls += other.calls;
     seconds += other.seconds, flops += other.flops, bytes += other.bytes;
+    cold += other.cold, warm += other.warm;
   }
 };
 
@@ -81,10 +87,17 @@ struct ProfileReport {
   std::vector<Share> ops, kernels;  // the slowest first
   Share sum;
   double step = 0;  // seconds, with what is done around the kernels
+  bool stand_alone = false;
+  double at_cold = 0, at_warm = 0;  // shares of the step: of kernels at full speed, measured by either
+
+  void count_full_speed(const Share& kernel) {
+    if (kernel.of_cold() >= full_speed) at_cold += kernel.seconds / step;
+    if (kernel.of_warm() >= full_speed) at_warm += kernel.seconds / step;
+  }
 };
 
-ProfileReport report_of(const Benchmark::Profiled& profiled) {
-  ProfileReport report;
+ProfileReport report_of(const Benchmark::Profiled& profiled, bool stand_alone) {
+  ProfileReport report{.stand_alone = stand_alone};
   const auto runs = static_cast<double>(profiled.profile.runs);
   report.step = profiled.seconds / runs;
   for (const Profile::Kernel& kernel : profiled.profile.kernels) {
@@ -94,11 +107,14 @@ ProfileReport report_of(const Benchmark::Profiled& profiled) {
                 .calls = 1,
                 .seconds = kernel.seconds / runs,
                 .flops = static_cast<double>(kernel.flops),
-                .bytes = static_cast<double>(kernel.bytes)};
+                .bytes = static_cast<double>(kernel.bytes),
+                .cold = kernel.cold,
+                .warm = kernel.warm};
     auto op = std::ranges::find(report.ops, share.op, &Share::op);
     if (op == report.ops.end()) op = report.ops.insert(op, Share{.op = share.op});
     op->add(share);
     report.sum.add(share);
+    report.count_full_speed(share);
     report.kernels.push_back(std::move(share));
   }
   std::ranges::stable_sort(report.ops, std::greater(), &Share::seconds);
@@ -106,29 +122,37 @@ ProfileReport report_of(const Benchmark::Profiled& profiled) {
   return report;
 }
 
-std::string numbers_of(const Share& share, double step) {
-  return fmt::format("{:>6} {:>10.3f} {:>6.1f}% {:>9.1f} {:>7.1f}", share.calls, share.seconds * 1e3,
-                     100 * share.seconds / step, share.gflops(), share.gigabytes());
+std::string numbers_of(const Share& share, const ProfileReport& report) {
+  std::string text = fmt::format("{:>6} {:>10.3f} {:>6.1f}% {:>9.1f} {:>7.1f}", share.calls, share.seconds * 1e3,
+                                 100 * share.seconds / report.step, share.gflops(), share.gigabytes());
+  if (report.stand_alone) text += fmt::format(" {:>5.0f}% {:>5.0f}%", 100 * share.of_cold(), 100 * share.of_warm());
+  return text;
 }
 
 void print(const ProfileReport& report, std::int64_t runs) {
-  constexpr const char* numbers = "calls         ms   share   GFLOP/s    GB/s";
+  const std::string numbers =
+      std::string("calls         ms   share   GFLOP/s    GB/s") + (report.stand_alone ? "   cold   warm" : "");
   fmt::print("\nprofile of {} steps; of one step:\n{:<32} {}\n", runs, "kind of kernel", numbers);
-  for (const Share& op : report.ops) fmt::print("{:<32} {}\n", op.op, numbers_of(op, report.step));
-  fmt::print("{:<32} {}\n", "all kernels", numbers_of(report.sum, report.step));
+  for (const Share& op : report.ops) fmt::print("{:<32} {}\n", op.op, numbers_of(op, report));
+  fmt::print("{:<32} {}\n", "all kernels", numbers_of(report.sum, report));
   const double around = report.step - report.sum.seconds;
   fmt::print("{:<32} {:>17.3f} {:>6.1f}%\n", "around them", around * 1e3, 100 * around / report.step);
   fmt::print("{:<32} {:>17.3f} {:>6.1f}%\n", "step", report.step * 1e3, 100.0);
+  if (report.stand_alone)
+    fmt::print(
+        "\n{:.1f}% of the step is in kernels at {:.0f}% or more of their stand-alone speed, measured with operands in\n"
+        "memory (cold); {:.1f}%, measured with what caches keep of them (warm). In a step they find a mixture.\n",
+        100 * report.at_cold, 100 * full_speed, 100 * report.at_warm);
 
   fmt::print("\n{:<32} {}  layer, result\n", "kernel", numbers);
   Share rest;
   for (const Share& kernel : report.kernels) {
     if (kernel.seconds < least_share * report.step) rest.add(kernel);
     else
-      fmt::print("{:<32} {}  {}{}{}\n", kernel.op, numbers_of(kernel, report.step), kernel.label,
+      fmt::print("{:<32} {}  {}{}{}\n", kernel.op, numbers_of(kernel, report), kernel.label,
                  kernel.label.empty() ? "" : ", ", kernel.result);
   }
-  if (rest.calls) fmt::print("{:<32} {}\n", "others", numbers_of(rest, report.step));
+  if (rest.calls) fmt::print("{:<32} {}\n", "others", numbers_of(rest, report));
 }
 
 double rounded(double value, double digits = 1e3) { return std::round(value * digits) / digits; }
@@ -145,6 +169,10 @@ Tree tree_of(const Share& share, const ProfileReport& report, bool whole) {
   tree.set("share", rounded(share.seconds / report.step, 1e6));
   tree.set("gflop_per_s", rounded(share.gflops()));
   tree.set("gb_per_s", rounded(share.gigabytes()));
+  if (report.stand_alone) {
+    tree.set("cold_ms", rounded(share.cold * 1e3, 1e6));
+    tree.set("warm_ms", rounded(share.warm * 1e3, 1e6));
+  }
   return tree;
 }
 
@@ -155,6 +183,10 @@ Tree tree_of(const ProfileReport& report, std::int64_t runs) {
   tree.set("steps", runs);
   tree.set("step_ms", rounded(report.step * 1e3, 1e6));
   tree.set("kernels_ms", rounded(report.sum.seconds * 1e3, 1e6));
+  if (report.stand_alone) {
+    tree.set("share_at_cold_speed", rounded(report.at_cold, 1e6));
+    tree.set("share_at_warm_speed", rounded(report.at_warm, 1e6));
+  }
   tree.set("ops", std::move(ops));
   tree.set("kernels", std::move(kernels));
   return tree;
@@ -177,7 +209,8 @@ void print_plan(const BenchArguments& arguments, const Subject& subject, const B
   const StepMemory& memory = benchmark.memory();
   fmt::print("{}, {}, batch of {}, {}{}, on {}, {} thread{}\n", subject.name,
              arguments.training ? "training" : "prediction", arguments.batch, dtype_policies(subject.model),
-             options_of(subject, arguments.training), subject.model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s");
+             options_of(subject, arguments.training), subject.model.trainer().backend().description(), threads(),
+             threads() == 1 ? "" : "s");
   fmt::print(
       "{:<10}{:.1f} MB: arena {:.1f}, variables {:.1f}, optimizer {:.1f},\n{:10}constants {:.1f}, batch {:.1f}\n",
       "planned", mebibytes(memory.total()), mebibytes(memory.arena), mebibytes(memory.variables),
@@ -285,9 +318,11 @@ int bench(const BenchArguments& arguments) {
   if (!arguments.json) print_times(arguments, benchmark, times, peak);
   Tree report = arguments.json ? tree_of(arguments, subject, benchmark, times, peak) : Tree();
   if (arguments.profile || arguments.trace) {
-    const Benchmark::Profiled profiled = benchmark.profile(arguments.seconds, arguments.trace ? most_events : 0);
-    if (arguments.profile && arguments.json) report.set("profile", tree_of(report_of(profiled), profiled.profile.runs));
-    else if (arguments.profile) print(report_of(profiled), profiled.profile.runs);
+    const Benchmark::Profiled profiled =
+        benchmark.profile(arguments.seconds, arguments.trace ? most_events : 0, arguments.stand_alone);
+    const ProfileReport kernels = report_of(profiled, arguments.stand_alone);
+    if (arguments.profile && arguments.json) report.set("profile", tree_of(kernels, profiled.profile.runs));
+    else if (arguments.profile) print(kernels, profiled.profile.runs);
     if (arguments.trace) write_file_atomically(*arguments.trace, chrome_trace(profiled.profile));
   }
   if (arguments.json) std::puts(write_json(report).c_str());

@@ -124,7 +124,11 @@ int run(int count, char** words) {
   verb->add_flag("--recompute", bench_arguments.recompute, "compute the forward pass again for the gradients instead of keeping it");
   add_run_options(*verb, bench_arguments);
   verb->add_flag("--verbose", bench_arguments.verbose, "also kernels, borrowed ones, and reorders in a step");
-  verb->add_flag("--profile", bench_arguments.profile, "also the time, work and traffic of each kind of kernel and of each kernel");
+  auto* const profile = verb->add_flag("--profile", bench_arguments.profile,
+                                       "also the time, work and traffic of each kind of kernel and of each kernel");
+  verb->add_flag("--stand-alone", bench_arguments.stand_alone,
+                 "also the speed of each kernel by itself, with operands from memory and with those that caches keep")
+      ->needs(profile);
   verb->add_option("--trace", bench_arguments.trace, "file for a Chrome trace of the kernels (JSON)")->type_name("FILE");
   add_json(*verb, bench_arguments.json);
   verb->callback([&] {

@@ -53,7 +53,7 @@ struct BenchArguments : RunArguments {
   std::string dtype;  // policy of all layers; "" leaves them as they are
   std::optional<MatmulPrecision> matmul_precision;  // none: as the configuration says
   bool recompute = false;                           // also where the configuration does not say so
-  bool json = false, verbose = false, profile = false;
+  bool json = false, verbose = false, profile = false, stand_alone = false;
   std::optional<std::filesystem::path> trace;
 };
 int bench(const BenchArguments& arguments);

@@ -56,7 +56,7 @@ Benchmark::Times Benchmark::measure(double seconds) {
   return times;
 }
 
-Benchmark::Profiled Benchmark::profile(double seconds, std::size_t max_events) {
+Benchmark::Profiled Benchmark::profile(double seconds, std::size_t max_events, bool stand_alone) {
   step();  // the prologue is no part of it
   Profiled result;
   result.profile.max_events = max_events;
@@ -65,6 +65,10 @@ Benchmark::Profiled Benchmark::profile(double seconds, std::size_t max_events) {
   while (now() < begin + seconds || result.profile.runs < static_cast<std::int64_t>(fewest_steps)) step();
   result.seconds = now() - begin;
   executable_->profile(nullptr);
+  if (stand_alone) {
+    executable_->measure_alone(result.profile);
+    step();
+  }
   return result;
 }
 

@@ -28,12 +28,13 @@ class Benchmark {
   const ExecutableStatistics& statistics() const { return executable_->statistics(); }
   // Steps for so many seconds, at least five; three before them warm up.
   Times measure(double seconds);
-  // Likewise, with a clock at every kernel.
+  // Likewise, with a clock at every kernel; then, if asked, a step in which every kernel also runs by itself
+  // (Executable::measure_alone). Its updates are those of one more step.
   struct Profiled {
     Profile profile;
     double seconds = 0;  // of its runs, with what is done around the kernels
   };
-  Profiled profile(double seconds, std::size_t max_events = 0);
+  Profiled profile(double seconds, std::size_t max_events = 0, bool stand_alone = false);
 
  private:
   void step();

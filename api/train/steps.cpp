@@ -62,7 +62,8 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   std::unique_ptr<Graph> graph = ready_for_gradients(forward, backend);
 
   const std::vector<Weight> weights = model.trainable_weights();
-  if (weights.empty()) throw Error("the model '{}' has nothing to train", model.title()).hint("all its layers are frozen").usage();
+  if (weights.empty())
+    throw Error("the model '{}' has nothing to train", model.title()).hint("all its layers are frozen").usage();
   Values variables;
   for (const Weight& weight : weights) variables.push_back(graph->variable(weight.variable));
   const Value loss = optimizer.scale_loss(graph->result("loss"));
@@ -78,8 +79,8 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   return recomputing ? recompute(*run_passes(*graph, backend, common_passes()), backend) : std::move(graph);
 }
 
-std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
-                                  const HostTypes& hosted) {
+std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random,
+                                  const Feed& feed, const HostTypes& hosted) {
   auto graph = std::make_unique<Graph>();
   graph->output("loss", emit_loss(*graph, model, objective, random, feed, hosted, false));
   return graph;
@@ -117,7 +118,10 @@ void check_vocabularies(const FunctionalLayer& model) {
 }  // namespace
 
 Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const Backend& backend)
-    : model_(std::move(model)), random_(std::move(random)), backend_(backend), workspace_(std::make_shared<Workspace>(backend)) {}
+    : model_(std::move(model)),
+      random_(std::move(random)),
+      backend_(backend),
+      workspace_(std::make_shared<Workspace>(backend)) {}
 
 void Steps::set_options(const Options& options) {
   if (std::exchange(options_, options) != options) forget();
@@ -129,7 +133,9 @@ void Steps::refresh() {
   const auto collect = [&](const auto& self, const std::shared_ptr<Layer>& layer) -> void {
     if (!layer->adapted())
       throw Error("{} has not learned from data yet", layer->label())
-          .hint("fit lets it learn from the training data, adapt from any; or give its vocabulary or bins in the configuration")
+          .hint(
+              "fit lets it learn from the training data, adapt from any; or give its vocabulary or bins in the "
+              "configuration")
           .usage();
     layers.push_back({layer, layer->trainable(), layer->revision()});
     on_host = on_host || layer->runs_on_host();

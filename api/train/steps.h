@@ -34,14 +34,14 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
 using HostTypes = std::vector<Types>;  // see HostPart::types
 
 // The whole training step as one graph: forward, losses and penalties, metrics, gradients, update, constraints. Its
-// output "loss" is the batch's loss before the update. When `recomputing`, much of the forward pass is computed again for
-// the gradients instead of being kept (see passes/recompute.h).
+// output "loss" is the batch's loss before the update. When `recomputing`, much of the forward pass is computed again
+// for the gradients instead of being kept (see passes/recompute.h).
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
                                       const HostTypes& hosted = {}, bool recomputing = false);
 // Forward in inference, losses, metrics; output "loss".
-std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
-                                  const HostTypes& hosted = {});
+std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random,
+                                  const Feed& feed, const HostTypes& hosted = {});
 // Forward in inference; one output per output of the model, "0", "1", ….
 std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& inputs,
                                         const HostTypes& hosted = {});
@@ -64,9 +64,11 @@ class Steps {
   // Feed::hosted takes from it. Null: nothing. A step whose feed has no results of it runs it itself.
   HostPartRef host_part(const Types& inputs);
   double train(Objective& objective, Optimizer& optimizer, const Feed& feed);  // the loss
-  // The training step for such batches, compiled but not run: the state of the metrics exists then. Valid until the cache
-  // drops it.
-  HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Feed& feed) { return training(objective, optimizer, hosted(feed)); }
+  // The training step for such batches, compiled but not run: the state of the metrics exists then. Valid until the
+  // cache drops it.
+  HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Feed& feed) {
+    return training(objective, optimizer, hosted(feed));
+  }
   double test(Objective& objective, const Feed& feed);
   // Likewise.
   HostedExecutable& prediction(const Feed& feed) { return prediction(hosted(feed)); }
@@ -77,8 +79,8 @@ class Steps {
   void recompile() { steps_.clear(); }
   void forget() { steps_.clear(), predictions_.clear(), host_parts_.clear(); }
   // Forgets all graphs when layers were frozen, thawed, added, taken away or given other tables since they were made;
-  // called before batches are run. Throws a usage Error for layers that have no tables yet, or tables too large for what
-  // follows.
+  // called before batches are run. Throws a usage Error for layers that have no tables yet, or tables too large for
+  // what follows.
   void refresh();
   // Graphs compiled so far.
   std::size_t compilations() const { return steps_.misses() + predictions_.misses(); }
@@ -90,10 +92,12 @@ class Steps {
     HostPartRef part;              // null: the model has none
     std::vector<Tensor> results;   // of the part
     HostTypes types() const { return part ? part->types(results) : HostTypes(); }
-    std::array<const std::vector<Tensor>*, 4> tensors() const { return {&feed.inputs, &feed.targets, &feed.weights, &results}; }
+    std::array<const std::vector<Tensor>*, 4> tensors() const {
+      return {&feed.inputs, &feed.targets, &feed.weights, &results};
+    }
   };
-  // What tells graphs apart: what they are for, and the types of a batch's tensors. Every step looks its graph up, so a key
-  // is made for a new one only.
+  // What tells graphs apart: what they are for, and the types of a batch's tensors. Every step looks its graph up, so a
+  // key is made for a new one only.
   struct Wanted {
     std::string_view kind;
     const Hosted& batch;

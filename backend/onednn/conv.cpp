@@ -66,7 +66,8 @@ Activations plain_order(const Type& x, const Type& y) {
   return {channels_first(plain_desc(x)), channels_first(plain_desc(y))};
 }
 
-// Whether the graph trains the kernel, which may be a view or a cast of a variable.
+}  // namespace
+
 bool is_trained(Value kernel) {
   while (kernel.is(op::reshape) || kernel.is(op::cast)) kernel = kernel.node().in(0);
   if (!kernel.is(op::variable)) return false;
@@ -75,6 +76,8 @@ bool is_trained(Value kernel) {
   return std::any_of(updates.begin(), updates.end(),
                      [&](const Graph::Update& update) { return update.variable == variable; });
 }
+
+namespace {
 
 // oneDNN has more than its reference loops.
 bool is_optimised(const dnnl::primitive_desc_base& made) {
@@ -170,7 +173,8 @@ std::optional<Desc> gradient_order(const Activations& activations, const Desc& k
   return {};
 }
 
-// Plans with factors of a type that may be narrower than the operands'; none when oneDNN has reference loops only for it.
+// Plans with factors of a type that may be narrower than the operands'; none when oneDNN has reference loops only for
+// it.
 using Build = std::optional<KernelPlan> (*)(const KernelRequest& request, DType factors);
 KernelPlan planned(const KernelRequest& request, Build build) {
   if (rounds_factors(request)) try {
@@ -208,7 +212,8 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
   if (rounds && !is_optimised(made)) return {};
   const bool pairs = factors != DType::float32;  // of 16 bits products want pairs of channels, gradients do not
   std::optional<Desc> order;
-  if (const auto gradient = with_elements(made.dst_desc(), {factors, y.shape}); gradient && is_trained(request.node.in(1)))
+  if (const auto gradient = with_elements(made.dst_desc(), {factors, y.shape});
+      gradient && is_trained(request.node.in(1)))
     order = gradient_order({made.src_desc(), *gradient}, weights, free_weights(kernel_given, p.groups), at);
   if (order && !pairs && *order != made.weights_desc()) try {
       auto same_order = make({made.src_desc(), made.dst_desc()}, *order);
@@ -346,7 +351,8 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
   }
   KernelPlan plan = plan_of(
       std::move(primitive),
-      {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)}, std::move(outputs));
+      {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)},
+      std::move(outputs));
   if (rounds) plan.at_rest = {Layout::plain(), Layout::plain()};
   return plan;
 }

@@ -140,18 +140,34 @@ Desc channels_last(const Desc& desc) {
   return desc.permute_axes(permutation);
 }
 
-std::optional<Desc> in_order_of(const Desc& other, const Type& type) {
-  using Tag = dnnl::memory::format_tag;
-  static constexpr Tag blocked[3][3] = {{Tag::nCw16c, Tag::nCw8c, Tag::nCw4c},
-                                        {Tag::nChw16c, Tag::nChw8c, Tag::nChw4c},
-                                        {Tag::nCdhw16c, Tag::nCdhw8c, Tag::nCdhw4c}};
-  const int axes = other.get_ndims();
-  const auto element = data_type(type.dtype);
-  if (axes < 3 || axes > 5 || type.shape.rank() != axes || !element) return {};
-  for (Tag tag : blocked[axes - 3])
-    if (Desc(other.get_dims(), other.get_data_type(), tag) == other)
-      return Desc(channels_first(type.shape), *element, tag);
+namespace {
+
+using Tag = dnnl::memory::format_tag;
+constexpr std::int64_t block_sizes[] = {16, 8, 4};
+constexpr Tag block_tags[3][3] = {{Tag::nCw16c, Tag::nCw8c, Tag::nCw4c},  // by the number of spatial axes
+                                  {Tag::nChw16c, Tag::nChw8c, Tag::nChw4c},
+                                  {Tag::nCdhw16c, Tag::nCdhw8c, Tag::nCdhw4c}};
+
+}  // namespace
+
+std::optional<std::int64_t> channel_block(const Desc& desc) {
+  const int axes = desc.get_ndims();
+  if (axes < 3 || axes > 5) return {};
+  for (std::size_t i = 0; i < std::size(block_sizes); ++i)
+    if (Desc(desc.get_dims(), desc.get_data_type(), block_tags[axes - 3][i]) == desc) return block_sizes[i];
   return {};
+}
+
+Desc in_channel_blocks(const Dims& dims, dnnl::memory::data_type element, std::int64_t block) {
+  const auto size = std::ranges::find(block_sizes, block) - std::begin(block_sizes);
+  return Desc(dims, element, block_tags[dims.size() - 3][size]);
+}
+
+std::optional<Desc> in_order_of(const Desc& other, const Type& type) {
+  const auto element = data_type(type.dtype);
+  const auto block = channel_block(other);
+  if (!block || type.shape.rank() != other.get_ndims() || !element) return {};
+  return in_channel_blocks(channels_first(type.shape), *element, *block);
 }
 
 std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_type, const Type& type) {
@@ -163,11 +179,11 @@ std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_
 
 std::optional<Layout> weights_layout_for(const Layout& layout, const Type& given, const Type& type) {
   const Desc desc = desc_of(layout, given);
-  if (desc.get_ndims() < 3) return {};
+  const auto element = data_type(type.dtype);
+  if (desc.get_ndims() < 3 || !element) return {};
+  if (desc.get_inner_nblks() == 0) return layout_of(Desc(desc.get_dims(), *element, desc.get_strides()), type);
   const std::vector<int> permutation = weights_permutation(desc.get_ndims(), desc.get_ndims() > given.shape.rank());
   const Desc order = desc.permute_axes(permutation);
-  const auto element = data_type(type.dtype);
-  if (!element) return {};
   // oneDNN has no way to change the type of a descriptor; it names most orders.
   for (int number = dnnl_format_tag_any + 1; number < dnnl_format_tag_last; ++number) {
     const auto tag = static_cast<dnnl::memory::format_tag>(number);

@@ -21,9 +21,9 @@ dnnl::stream& stream();
 // oneDNN's name of an element type, when it has one: neither int64 nor float64 is among them. Bool counts as uint8.
 std::optional<dnnl::memory::data_type> data_type(DType dtype);
 
-// A layout that is not plain. The axes of `desc` are the value's, in its order; one of them may be split in two
-// (filters into groups and filters of a group), which row-major order does not notice. Its element type may be
-// narrower than the value's (places within a pooling window).
+// A layout that is not plain. The axes of `desc` are the value's, in its order; one of them may be split (filters into
+// groups and filters of a group, columns of a flattened value into places and channels), which row-major order does not
+// notice. Its element type may be narrower than the value's (places within a pooling window).
 class BlockedLayout final : public LayoutDetail {
  public:
   explicit BlockedLayout(Desc desc) : desc_(std::move(desc)) {}
@@ -55,6 +55,10 @@ bool is_padded(const Desc& desc);
 // Views of (batch, spatial…, channels) as (batch, channels, spatial…), and back.
 Desc channels_first(const Desc& desc);
 Desc channels_last(const Desc& desc);
+// The size of the blocks when channels lie in blocks, (batch, channels / block, spatial…, block); none in other orders.
+// And a tensor of such sizes in that order. Channels first.
+std::optional<std::int64_t> channel_block(const Desc& desc);
+Desc in_channel_blocks(const Dims& dims, dnnl::memory::data_type element, std::int64_t block);
 // A tensor of this type whose elements lie in the order of another one's, which may differ in the sizes of its spatial
 // axes and in its element type; `none` when that order is not one of blocked channels. Channels first.
 std::optional<Desc> in_order_of(const Desc& other, const Type& type);

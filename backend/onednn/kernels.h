@@ -20,6 +20,7 @@ bool multiplies_tiles();              // it has instructions (AMX) for whole til
 bool rounds_factors(const KernelRequest& request);
 
 // conv.cpp
+bool is_trained(Value weights);  // by their graph; they may be a view or a cast of a variable
 KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
 KernelPlan conv_backward_weights(const KernelRequest& request);

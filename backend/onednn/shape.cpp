@@ -1,4 +1,4 @@
-// Ops that move elements. All but transpose take and give plain layout.
+// Ops that move elements. All but transpose and views take and give plain layout.
 #include "backend/graph/ops/shape.h"
 
 #include <cstring>
@@ -51,8 +51,34 @@ KernelPlan as_it_lies(const KernelRequest& request) {
   return plan;
 }
 
+namespace {
+
+// Channels in blocks stay there when spatial axes are joined or split, and when all axes but the batch become one: a
+// layout with an axis for the spatial ones and one for the channels, which products keep to (matmul.cpp).
+std::optional<Layout> view_of_blocks(const Layout& layout, const Type& x, const Type& y) {
+  if (!layout.detail() || y.shape.rank() < 2 || x.shape[0] != y.shape[0]) return {};
+  const Desc desc = channels_first(desc_of(layout, x));
+  const auto block = channel_block(desc);
+  if (!block || is_padded(desc) || desc.get_data_type() != data_type(x.dtype)) return {};
+  const std::int64_t channels = desc.get_dims()[1];
+  if (y.shape.rank() == 2) {
+    const std::int64_t places = y.shape[1] / channels;
+    if (places == 1 || channels == *block) return Layout::plain();  // the same bytes
+    return layout_of(channels_last(in_channel_blocks({y.shape[0], channels, places}, desc.get_data_type(), *block)), y);
+  }
+  if (y.shape.rank() > 5 || y.shape[-1] != channels) return {};
+  return layout_of(channels_last(in_channel_blocks(channels_first(y.shape), desc.get_data_type(), *block)), y);
+}
+
+}  // namespace
+
 KernelPlan view(const KernelRequest& request) {
   KernelPlan plan = reference::view(request);
+  if (auto blocks = view_of_blocks(request.inputs[0], request.node.in(0).type(), request.node.types()[0])) {
+    plan.inputs[0] = request.inputs[0];
+    plan.outputs[0] = *std::move(blocks);
+    return plan;
+  }
   const Shape &x = request.node.in(0).shape(), &y = request.node.types()[0].shape;
   const int outer = x.rank() - 2;
   const bool regrouped = outer >= 1 && y.rank() == x.rank() && x.first(outer) == y.first(outer);

@@ -1,5 +1,11 @@
 // Attention in models: names of arguments, masks, files of Keras, training.
+#include <functional>
+#include <regex>
+#include <sstream>
+
+#include "api/dtype_policy.h"
 #include "api/functional.h"
+#include "api/inspect/example_batch.h"
 #include "formats/hdf5.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
@@ -93,6 +99,64 @@ TEST(Attention, CausalAttentionOfALongerSequenceBeginsAsThatOfAShorterOne) {
   const Tensor all = model.predict(longer), first = model.predict(shorter);
   ASSERT_EQ(all.shape(), (Shape{1, 6, 4}));
   for (std::size_t i = 0; i < 12; ++i) EXPECT_NEAR(all.data<float>()[i], first.data<float>()[i], 1e-5);
+}
+
+// Types of values that kernels of the step read or write, whose elements are a multiple of this.
+std::vector<std::string> values_of(const Executable& step, std::int64_t factor) {
+  const std::string text = step.text();
+  static const std::regex type(R"(\w+\((\d+(?:, \d+)*),?\) )");
+  std::vector<std::string> types;
+  for (std::sregex_iterator found(text.begin(), text.end(), type), end; found != end; ++found) {
+    std::istringstream sizes((*found)[1].str());
+    std::int64_t elements = 1, size = 0;
+    for (char comma = 0; sizes >> size; sizes >> comma) elements *= size;
+    if (elements % factor == 0) types.push_back(found->str());
+  }
+  return types;
+}
+
+// Neither scores nor causal masks of queries × keys lie in memory: attention makes them piece by piece. Layers that join
+// the padding of queries with that of keys, as Keras does, have one byte for each pair, for all heads.
+TEST(Attention, StepsHoldNothingAsLargeAsQueriesTimesKeys) {
+  constexpr std::int64_t length = 37;  // in no other size
+  const auto model_of = [](bool padded, const std::function<Symbol(Symbol)>& attended) {
+    const Symbol tokens = Input({length}, "tokens", DType::int32);
+    const Symbol x = Embedding({.input_dim = 50, .output_dim = 8, .mask_zero = padded})(tokens);
+    Model model({tokens}, {Dense({.units = 5})(attended(x))});
+    model.compile({.optimizer = "adam", .loss = "mse"});
+    return model;
+  };
+  const std::pair<const char*, std::function<Symbol(Symbol)>> kinds[] = {
+      {"decoder",
+       [](Symbol x) { return TransformerDecoder({.intermediate_dim = 6, .num_heads = 2, .dropout = 0.1})(x); }},
+      {"encoder",
+       [](Symbol x) { return TransformerEncoder({.intermediate_dim = 6, .num_heads = 2, .dropout = 0.1})(x); }},
+      {"causal heads",
+       [](Symbol x) {
+         const LayerRef heads = MultiHeadAttention({.num_heads = 2, .key_dim = 4, .dropout = 0.1});
+         return heads.all({x, x}, {}, parse_json(R"({"use_causal_mask": true})"))[0];
+       }},
+      {"heads", [](Symbol x) { return MultiHeadAttention({.num_heads = 2, .key_dim = 4})({x, x}); }},
+      {"grouped heads",
+       [](Symbol x) {
+         return GroupQueryAttention({.head_dim = 4, .num_query_heads = 4, .num_key_value_heads = 2})({x, x});
+       }},
+      {"attention", [](Symbol x) { return Attention({.dropout = 0.1})({x, x}); }},
+  };
+  for (const auto& [name, attended] : kinds)
+    for (const bool padded : {false, true})
+      for (const char* dtype : {"float32", "mixed_bfloat16"}) {
+        Model model = with_dtype(model_of(padded, attended), {dtype});
+        const Batch batch = example_batch(model, 3);
+        Trainer& trainer = model.trainer();
+        for (HostedExecutable* step : {&trainer.training_step(batch), &trainer.prediction_step(batch)}) {
+          ASSERT_FALSE(values_of(*step->device(), length).empty());
+          const bool joins = padded && name != std::string_view("decoder") && name != std::string_view("attention");
+          for (const std::string& type : values_of(*step->device(), length * length))
+            EXPECT_TRUE(joins && type.starts_with("bool(3, "))
+                << name << (padded ? ", padded, " : ", ") << dtype << ": " << type << "\n" << step->device()->text();
+        }
+      }
 }
 
 TEST(Attention, ArgumentsByNameTakeTheirPlaces) {

@@ -115,6 +115,23 @@ TEST(Benchmark, ProfilesEveryKernelAndThenStops) {
   EXPECT_EQ(profiled.profile.runs, 5) << "the profile is over";
 }
 
+TEST(Benchmark, KernelsByThemselvesAreOneMoreStep) {
+  Sequential model = classifier(), same = classifier();
+  for (Sequential* each : {&model, &same})
+    each->compile({.optimizer = "adam", .loss = "sparse_categorical_crossentropy"});
+  const Benchmark::Profiled profiled = Benchmark(model, {.training = true, .batch_size = 16}).profile(0, 0, true);
+  Benchmark(same, {.training = true, .batch_size = 16}).profile(0);
+  same.train_on_batch(example_batch(same, 16));
+  for (const Profile::Kernel& kernel : profiled.profile.kernels) {
+    EXPECT_GT(kernel.cold, 0) << kernel.op;
+    EXPECT_GT(kernel.warm, 0) << kernel.op;
+  }
+  EXPECT_EQ(model.trainer().random().step->value().item(), 7);
+  for (std::size_t i = 0; i < model.weights().size(); ++i)
+    EXPECT_TRUE(model.weights()[i].variable->value().identical(same.weights()[i].variable->value()))
+        << model.weights()[i].variable->path();
+}
+
 TEST(Benchmark, KeepsNoMoreEventsThanAskedFor) {
   const Benchmark::Profiled profiled = Benchmark(classifier(), {.batch_size = 4}).profile(0, 3);
   EXPECT_EQ(profiled.profile.events.size(), 3u);

@@ -77,6 +77,36 @@ TEST(Executable, ProfilesRunsWhileItIsAskedTo) {
   for (const Profile::Kernel& kernel : profile.kernels) EXPECT_GE(kernel.seconds, 0);
 }
 
+// Every kernel runs several times, and over what it reads: momentum and weights must not be updated but once.
+TEST(Executable, MeasuringKernelsAloneChangesNoResult) {
+  const auto run = [](bool alone) {
+    const auto w = variable_of("w", vector_of({1, 2, 3})), momentum = variable_of("m", vector_of({0.5, 0, -1}));
+    Graph graph;
+    const Value x = graph.input("x", {DType::float32, {3}}), old = graph.variable(w);
+    const Value fresh = graph.variable(momentum) * 0.9 + ops::square(old * x);
+    graph.update(momentum, fresh);
+    graph.update(w, old - fresh);
+    graph.output("y", ops::exp(ops::tanh(old * x)));
+    Executable executable(graph, reference_backend());
+    EXPECT_EQ(times("copy", executable.text()), 0) << "written in place: " << executable.text();
+    Profile profile;
+    executable.profile(&profile);
+    executable.profile(nullptr);
+    std::vector<double> all;
+    for (int step = 0; step < 3; ++step) {
+      if (alone && step == 1) executable.measure_alone(profile);
+      for (const Tensor& result : {executable.run({{vector_of({1, -0.25, 2})}})[0], w->value(), momentum->value()})
+        for (double value : numbers(result)) all.push_back(value);
+    }
+    for (const Profile::Kernel& kernel : profile.kernels) {
+      EXPECT_EQ(kernel.cold > 0, alone) << kernel.op;
+      EXPECT_EQ(kernel.warm > 0, alone) << kernel.op;
+    }
+    return all;
+  };
+  EXPECT_EQ(run(true), run(false));
+}
+
 TEST(Executable, OutputsThatSomeoneElseHoldsAreNotOverwritten) {
   Graph graph;
   const Value x = graph.input("x", {DType::float32, {2}});

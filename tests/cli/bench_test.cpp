@@ -91,6 +91,28 @@ TEST_F(Bench, TheProfileAddsUp) {
     EXPECT_NE(text.find(part), std::string::npos) << part << text;
 }
 
+TEST_F(Bench, KernelsBesideTheirStandAloneSpeed) {
+  const Tree profile = parsed(bench({"tiny.yaml", "--train", "--profile", "--stand-alone", "--json"}))["profile"];
+  const std::pair<const char*, const char*> measures[] = {{"cold_ms", "share_at_cold_speed"},
+                                                          {"warm_ms", "share_at_warm_speed"}};
+  for (const auto& [alone, share] : measures) {
+    double fast = 0, ops = 0, kernels = 0;
+    for (const Tree& op : profile["ops"].items()) ops += op[alone].as_number();
+    for (const Tree& kernel : profile["kernels"].items()) {
+      EXPECT_GT(kernel[alone].as_number(), 0);
+      kernels += kernel[alone].as_number();
+      if (kernel[alone].as_number() >= 0.85 * kernel["ms"].as_number()) fast += kernel["ms"].as_number();
+    }
+    EXPECT_NEAR(ops, kernels, 1e-3);
+    EXPECT_NEAR(profile[share].as_number(), fast / profile["step_ms"].as_number(), 1e-3);
+  }
+  const std::string text = bench({"tiny.yaml", "--infer", "--profile", "--stand-alone"}).out;
+  for (const char* part : {"GB/s   cold   warm", "% of the step is in kernels at 85% or more of their stand-alone speed"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << text;
+  EXPECT_EQ(bench({"tiny.yaml", "--infer", "--profile"}).out.find("warm"), std::string::npos);
+  EXPECT_EQ(bench({"tiny.yaml", "--infer", "--stand-alone"}).status, 2) << "a part of the profile";
+}
+
 TEST_F(Bench, TheTraceIsJson) {
   const Outcome outcome = bench({"tiny.yaml", "--infer", "--trace", "trace.json"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;

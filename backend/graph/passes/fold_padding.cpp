@@ -10,6 +10,7 @@
 #include "backend/graph/ops/normalization.h"
 #include "backend/graph/ops/pool.h"
 #include "backend/graph/ops/shape.h"
+#include "backend/graph/passes/readers.h"
 
 namespace nacre {
 
@@ -88,9 +89,7 @@ bool nowhere_negative(Value value, int depth = 4) {
 
 class Folding {
  public:
-  explicit Folding(const Graph& graph) : users_(graph.nodes().size()) {
-    for (const Node* node : graph.nodes())
-      for (Value value : node->inputs()) users_[id(value)].push_back(node);
+  explicit Folding(const Graph& graph) : readers_(graph) {
     for (const Node* node : graph.nodes())
       if (node->is(op::max_pool))
         if (auto sides = pool_sides(*node)) pools_.emplace(node, *std::move(sides));
@@ -114,7 +113,6 @@ class Folding {
   }
 
  private:
-  static std::size_t id(Value value) { return static_cast<std::size_t>(value.node().id()); }
   // Operands without the op that pads the first.
   static Values unpadded(const Node& node, Rewriter& rewriter) {
     Values operands = rewriter(node.inputs());
@@ -182,23 +180,23 @@ class Folding {
     if (!x.shape().known() || !nowhere_negative(x) ||
         !within_windows(window_axes(padded(attrs, *sides), x.shape()), attrs.window))
       return {};
-    for (const Node* user : users_[id(pool.out())])
-      if (user->is(op::max_pool_backward) && user->in(0) == pool.out(1) && !only_where_positive(*user, x, *sides))
+    for (const Node* reader : readers_.of(pool))
+      if (reader->is(op::max_pool_backward) && reader->in(0) == pool.out(1) && !only_where_positive(*reader, x, *sides))
         return {};
     return sides;
   }
 
   // Of the gradient only what stands over the elements of x is used, and of that only where x is above 0.
   bool only_where_positive(const Node& backward, Value x, const Sides& sides) const {
-    if (static_cast<std::size_t>(backward.uses(0)) != users_[id(backward.out())].size()) return false;
-    for (const Node* slice : users_[id(backward.out())]) {
+    if (static_cast<std::size_t>(backward.uses(0)) != readers_.of(backward).size()) return false;
+    for (const Node* slice : readers_.of(backward)) {
       if (!slice->is(op::slice)) return false;
       const auto cut = cut_off(*slice);
       if (!cut || cut->before != sides.before || cut->after != sides.after) return false;
-      const auto& users = users_[id(slice->out())];
-      if (static_cast<std::size_t>(slice->uses(0)) != users.size()) return false;
-      for (const Node* user : users)
-        if (!selects_where_positive(*user, slice->out(), x) && !rectifies_gradient(*user, slice->out(), x)) return false;
+      if (static_cast<std::size_t>(slice->uses(0)) != readers_.of(*slice).size()) return false;
+      for (const Node* reader : readers_.of(*slice))
+        if (!selects_where_positive(*reader, slice->out(), x) && !rectifies_gradient(*reader, slice->out(), x))
+          return false;
     }
     return true;
   }
@@ -222,7 +220,7 @@ class Folding {
     return found == pools_.end() ? nullptr : &found->second;
   }
 
-  std::vector<std::vector<const Node*>> users_;  // by node id
+  Readers readers_;
   std::map<const Node*, Sides> pools_;
 };
 

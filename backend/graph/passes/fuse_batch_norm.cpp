@@ -3,25 +3,11 @@
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/normalization.h"
 #include "backend/graph/passes/number.h"
+#include "backend/graph/passes/readers.h"
 
 namespace nacre {
 
 namespace {
-
-// The node that alone reads the first result of another.
-class Readers {
- public:
-  explicit Readers(const Graph& graph) : readers_(graph.nodes().size(), nullptr) {
-    for (const Node* node : graph.nodes())
-      for (Value value : node->inputs())
-        if (value.index() == 0 && value.uses() == 1) readers_[static_cast<std::size_t>(value.node().id())] = node;
-  }
-  // Null when there are several readers, or none within the graph.
-  const Node* of(const Node& node) const { return readers_[static_cast<std::size_t>(node.id())]; }
-
- private:
-  std::vector<const Node*> readers_;
-};
 
 // What a normalisation becomes: its epilogue, the residual, and the value that stands for all of it.
 struct Found {
@@ -29,33 +15,25 @@ struct Found {
   Value residual, result;
 };
 
-// The bound of max(value, bound) or min(value, bound).
-std::optional<double> bound(const Node* node, const Op& op, Value value) {
-  if (!node || !node->is(op) || node->types()[0] != value.type()) return {};
-  return number(node->in(node->in(0) == value ? 1 : 0));
-}
-
 Found look_behind(const Node& norm, const Readers& readers) {
   Found found{.result = norm.out(0)};
-  const Node* reader = readers.of(norm);
-  if (reader && reader->is(op::relu)) {
+  const Node* reader = readers.only(norm);
+  if (!reader) return found;
+  if (reader->is(op::relu)) {
     found.epilogue.activation = EpilogueKind::relu;
     found.result = reader->out();
     return found;
   }
-  if (const auto low = bound(reader, op::maximum, found.result)) {
-    const Node* outer = readers.of(*reader);
-    if (const auto high = bound(outer, op::minimum, reader->out()); high && *low <= *high) {
-      found.epilogue = {.activation = EpilogueKind::clip, .alpha = *low, .beta = *high};
-      found.result = outer->out();
-    }
+  const Node* outer = readers.only(*reader);
+  if (!outer) return found;
+  if (const auto clip = clipped(outer->out(0)); clip && clip->x == found.result) {
+    found.epilogue = {.activation = EpilogueKind::clip, .alpha = clip->low, .beta = clip->high};
+    found.result = outer->out();
     return found;
   }
-  if (!reader || !reader->is(op::add)) return found;
+  if (!reader->is(op::add) || !outer->is(op::relu)) return found;
   const Value residual = reader->in(reader->in(0) == found.result ? 1 : 0);
-  const Node* outer = readers.of(*reader);
-  if (residual.type() != found.result.type() || residual.node().id() >= norm.id() || !outer || !outer->is(op::relu))
-    return found;
+  if (residual.type() != found.result.type() || residual.node().id() >= norm.id()) return found;
   found.epilogue = {.residual = true, .activation = EpilogueKind::relu};
   found.residual = residual;
   found.result = outer->out();
@@ -81,7 +59,7 @@ std::unique_ptr<Graph> fuse_batch_norm(const Graph& graph, const Backend&) {
     rewriter.set(found.result, fused.out(0));
     rewriter.set(node.out(1), fused.out(1));
     rewriter.set(node.out(2), fused.out(2));
-    for (const Node* reader = readers.of(node);; reader = readers.of(*reader)) {
+    for (const Node* reader = readers.only(node);; reader = readers.only(*reader)) {
       joined[static_cast<std::size_t>(reader->id())] = 1;
       if (reader->out() == found.result) return true;
     }

@@ -24,34 +24,12 @@ bool is_number(Value value, double wanted) {
   return found && *found == Tensor::scalar(wanted).cast(value.dtype()).item();
 }
 
-// The factor or addend beside a number, of an op that commutes.
-struct WithNumber {
-  Value x;
-  double number;
-};
-std::optional<WithNumber> with_number(Value value, const Op& op) {
-  if (!value.is(op)) return {};
-  const Value a = value.node().in(0), b = value.node().in(1);
-  if (const auto found = number(b)) return WithNumber{a, *found};
-  if (const auto found = number(a)) return WithNumber{b, *found};
-  return {};
-}
-
-// min(max(x, alpha), beta), the inner value used nowhere else.
-std::optional<Activation> clip(Value value) {
-  const auto outer = with_number(value, op::minimum);
-  if (!outer || outer->x.uses() != 1) return {};
-  const auto inner = with_number(outer->x, op::maximum);
-  if (!inner || inner->number > outer->number) return {};
-  return Activation{inner->x, EpilogueKind::clip, inner->number, outer->number};
-}
-
 // x · f(x) with x in one place of the product and f in the other.
 std::optional<Activation> gated(Value x, Value gate) {
   if (gate.uses() != 1) return {};
   if (gate.is(op::sigmoid) && gate.node().in(0) == x) return Activation{x, EpilogueKind::silu};
-  if (const auto bounds = clip(gate); bounds && bounds->alpha == 0 && bounds->beta == 1 && bounds->x.uses() == 1) {
-    const auto sum = with_number(bounds->x, op::add);
+  if (const auto clip = clipped(gate); clip && clip->low == 0 && clip->high == 1 && clip->x.uses() == 1) {
+    const auto sum = with_number(clip->x, op::add);
     if (!sum || sum->x.uses() != 1) return {};
     const auto product = with_number(sum->x, op::multiply);
     if (product && product->x == x) return Activation{x, EpilogueKind::hard_silu, product->number, sum->number};
@@ -96,7 +74,8 @@ std::optional<Activation> activation_of(const Node& node) {
   if (node.is(op::relu)) return Activation{node.in(0), EpilogueKind::relu};
   if (node.is(op::tanh)) return Activation{node.in(0), EpilogueKind::tanh};
   if (node.is(op::sigmoid)) return Activation{node.in(0), EpilogueKind::sigmoid};
-  if (node.is(op::minimum)) return clip(node.out());
+  if (const auto clip = node.is(op::minimum) ? clipped(node.out()) : std::nullopt)
+    return Activation{clip->x, EpilogueKind::clip, clip->low, clip->high};
   if (node.is(op::select)) return rectifier(node.in(0), node.in(1), node.in(2));
   if (!node.is(op::multiply)) return {};
   for (int i = 0; i < 2; ++i)

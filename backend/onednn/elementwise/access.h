@@ -14,8 +14,11 @@ class Access {
  public:
   // `operand` broadcasts to `result`.
   Access(const Shape& operand, const Shape& result);
+  // Elements that lie in another order than they are walked in: a step along axis i of `result` is one by strides[i].
+  Access(const Shape& result, const std::vector<std::int64_t>& strides);
+  static Access in_order() { return Access(Kind::full); }
   // For operands that are not walked: those of sums of rows.
-  static Access by_index() { return Access(); }
+  static Access by_index() { return Access(Kind::by_index); }
 
   bool full() const { return kind_ == Kind::full; }      // the operand has an element for each of the result's
   bool scalar() const { return kind_ == Kind::scalar; }  // the same element for all
@@ -28,9 +31,8 @@ class Access {
   void walk(std::int64_t begin, std::int64_t count, Run&& run) const;
 
  private:
-  Access() : kind_(Kind::by_index) {}
-
   enum class Kind : std::uint8_t { full, scalar, strided, by_index };
+  explicit Access(Kind kind) : kind_(kind) {}
   struct Axis {
     std::int64_t size, stride;
   };

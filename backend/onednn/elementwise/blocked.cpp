@@ -28,6 +28,18 @@ std::optional<Shape> operand_in_blocks(const Shape& operand, const Shape& full, 
   return shape_in_blocks(shape, block);
 }
 
+namespace {
+
+// The row-major places of a value's elements as they are walked in blocks.
+Access places_in_blocks(const Shape& shape, std::int64_t block) {
+  std::vector<std::int64_t> strides = row_major_strides(shape);
+  strides.back() = 1;
+  strides.insert(strides.begin() + 1, block);
+  return Access(shape_in_blocks(shape, block), strides);
+}
+
+}  // namespace
+
 std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Value> values, std::span<const Layout> given,
                                         const Layout& wanted) {
   const Shape& full = body.outputs().front().value.shape();
@@ -45,29 +57,39 @@ std::optional<BlockedBody> blocked_body(const Graph& body, std::span<const Value
   const Type& ordered = as_read ? body.outputs()[0].value.type() : body.inputs()[first].value.type();
   const Desc desc = desc_of(order, ordered);
   if (desc.get_data_type() != data_type(ordered.dtype) || (is_padded(desc) && !keeps_zeros(body))) return {};
-  for (const Node* inner : body.nodes())
-    if (inner->is(op::random_uniform) || inner->is(op::scatter_add) ||
-        (inner->is(op::constant) && inner->types()[0].shape.elements() != 1))
-      return {};
 
   // Weights and the like have orders of their own: they are walked as one line when nothing is repeated.
-  const bool by_channels = layout_in_order_of(order, ordered, ordered).has_value();
-  const std::int64_t block = by_channels ? desc.get_inner_blks()[0] : 1;
-  const Shape physical = by_channels ? shape_in_blocks(full, block)
+  const Desc channels = channels_first(desc);
+  const std::int64_t block = channel_block(channels).value_or(0);
+  const bool by_channels = block > 0;
+  const Shape split(desc.get_dims());  // of a flattened value: that before, but for the spatial axes
+  const Shape physical = by_channels ? shape_in_blocks(split, block)
                                      : Shape{static_cast<std::int64_t>(order.bytes(ordered) / size_of(ordered.dtype))};
-  auto layout_of_full = [&](const Type& type) {
-    if (type == ordered) return std::optional(order);
-    return by_channels ? layout_in_order_of(order, ordered, type) : weights_layout_for(order, ordered, type);
+  for (const Node* inner : body.nodes()) {
+    const Shape& shape = inner->types()[0].shape;
+    if (inner->is(op::scatter_add) || (inner->is(op::constant) && shape.elements() != 1)) return {};
+    if (inner->is(op::random_uniform) && (!by_channels || is_padded(desc) || shape != full)) return {};
+  }
+  auto layout_of_full = [&](const Type& type) -> std::optional<Layout> {
+    if (type == ordered) return order;
+    if (!by_channels) return weights_layout_for(order, ordered, type);
+    const auto element = data_type(type.dtype);
+    if (!element) return {};
+    return layout_of(channels_last(in_channel_blocks(channels.get_dims(), *element, block)), type);
   };
 
-  BlockedBody result{std::make_unique<Graph>(), {}, {}};
+  BlockedBody result{.body = std::make_unique<Graph>(),
+                     .operands = {},
+                     .results = {},
+                     .places = by_channels ? places_in_blocks(split, block) : Access::in_order()};
   Rewriter rewriter(body, *result.body);
   for (const auto& [name, value] : body.inputs()) {
     const Type& type = value.type();
     std::optional<Layout> layout = Layout::plain();
     std::optional<Shape> shape = physical;
     if (type.shape == full) layout = layout_of_full(type);
-    else if (by_channels || type.shape.elements() == 1) shape = operand_in_blocks(type.shape, full, block);
+    else if (type.shape.elements() == 1 || (by_channels && split == full))
+      shape = operand_in_blocks(type.shape, full, block);
     else return {};
     if (!layout || !shape) return {};
     result.operands.push_back(*layout);

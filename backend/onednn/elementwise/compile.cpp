@@ -60,8 +60,9 @@ Opcode cast_code(DType from, DType to) {
 
 class Compiler {
  public:
-  Compiler(const Graph& body, const Loops& loops) : body_(body), cell_of_(body.nodes().size(), none) {
+  Compiler(const Graph& body, const Loops& loops, Access places) : body_(body), cell_of_(body.nodes().size(), none) {
     program_.loops = &loops;
+    program_.places = std::move(places);
     program_.elements = body.outputs().front().value.shape().elements();
   }
 
@@ -309,6 +310,8 @@ class Compiler {
 
 }  // namespace
 
-Program compile_program(const Graph& body, const Loops& loops) { return Compiler(body, loops).compile(); }
+Program compile_program(const Graph& body, const Loops& loops, Access places) {
+  return Compiler(body, loops, std::move(places)).compile();
+}
 
 }  // namespace nacre::onednn

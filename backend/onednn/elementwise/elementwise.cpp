@@ -32,7 +32,9 @@ struct Group {
 
 Group group(const Graph& body, std::span<const Value> values, std::span<const Layout> given, const Layout& wanted) {
   std::optional<BlockedBody> blocked = blocked_body(body, values, given, wanted);
-  Group group{compile_program(blocked ? *blocked->body : body, loops()), {}};
+  Group group{.program = blocked ? compile_program(*blocked->body, loops(), std::move(blocked->places))
+                                 : compile_program(body, loops()),
+              .plan = {}};
   KernelPlan& plan = group.plan;
   plan.inputs = blocked ? std::move(blocked->operands) : std::vector(body.inputs().size(), Layout::plain());
   plan.outputs = blocked ? std::move(blocked->results) : std::vector(body.outputs().size(), Layout::plain());

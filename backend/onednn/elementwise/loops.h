@@ -51,6 +51,8 @@ struct Loops {
   Store store[memory_types];
   // Elements [first, first + count) of a stream of uniform numbers (backend/core/random.h).
   void (*uniform)(const RandomStreamKey& key, std::int64_t first, float* to, std::int64_t count);
+  // The four elements of each of `count` blocks of the stream.
+  void (*uniform_blocks)(const RandomStreamKey& key, const std::uint32_t* blocks, float* to, std::int64_t count);
 };
 
 // The loops for this machine's instruction set.

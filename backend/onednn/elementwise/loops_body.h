@@ -126,39 +126,45 @@ inline void store_float16(const float* from, void* to, std::int64_t count) {
   for (; i < count; ++i) values[i] = __builtin_bit_cast(std::uint16_t, static_cast<_Float16>(from[i]));
 }
 
-// Philox4x32-10 on many blocks at once; see backend/core/random.h.
-inline void uniform(const RandomStreamKey& stream, std::int64_t first, float* to, std::int64_t count) {
-  constexpr std::int64_t blocks = 64;
-  float numbers[4 * blocks];
+// Philox4x32-10 on many blocks at once; see backend/core/random.h. The i-th is block_at(i).
+template <class BlockAt>
+inline void uniform_of(const RandomStreamKey& stream, BlockAt block_at, float* to, std::int64_t count) {
   const auto number = [](std::uint64_t word) {
     return static_cast<float>(static_cast<std::int32_t>(static_cast<std::uint32_t>(word) >> 8)) * 0x1p-24f;
   };
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    // The words are the lower halves: products of halves are what vector units multiply.
+    constexpr std::uint64_t half = 0xffffffffu;
+    std::uint64_t c0 = block_at(i), c1 = stream.counter[0], c2 = stream.counter[1], c3 = stream.counter[2];
+    std::uint32_t k0 = stream.key[0], k1 = stream.key[1];
+    for (int round = 0; round < 10; ++round) {
+      const std::uint64_t a = (c0 & half) * 0xD2511F53u, b = (c2 & half) * 0xCD9E8D57u;
+      c0 = (b >> 32) ^ c1 ^ k0;
+      c1 = b;
+      c2 = (a >> 32) ^ c3 ^ k1;
+      c3 = a;
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    to[4 * i] = number(c0);
+    to[4 * i + 1] = number(c1);
+    to[4 * i + 2] = number(c2);
+    to[4 * i + 3] = number(c3);
+  }
+}
+inline void uniform_blocks(const RandomStreamKey& stream, const std::uint32_t* blocks, float* to, std::int64_t count) {
+  uniform_of(stream, [=](std::int64_t i) { return std::uint64_t{blocks[i]}; }, to, count);
+}
+inline void uniform(const RandomStreamKey& stream, std::int64_t first, float* to, std::int64_t count) {
+  constexpr std::int64_t blocks = 64;
+  float numbers[4 * blocks];
   for (std::int64_t done = 0; done < count;) {
     const std::int64_t block = (first + done) / 4, skip = (first + done) % 4;
     const std::int64_t some = count - done < 4 * blocks - skip ? count - done : 4 * blocks - skip;
     const std::int64_t needed = (skip + some + 3) / 4;
     float* target = skip == 0 && some % 4 == 0 ? to + done : numbers;
-#pragma omp simd
-    for (std::int64_t i = 0; i < needed; ++i) {
-      // The words are the lower halves: products of halves are what vector units multiply.
-      constexpr std::uint64_t half = 0xffffffffu;
-      std::uint64_t c0 = static_cast<std::uint64_t>(block + i), c1 = stream.counter[0], c2 = stream.counter[1],
-                    c3 = stream.counter[2];
-      std::uint32_t k0 = stream.key[0], k1 = stream.key[1];
-      for (int round = 0; round < 10; ++round) {
-        const std::uint64_t a = (c0 & half) * 0xD2511F53u, b = (c2 & half) * 0xCD9E8D57u;
-        c0 = (b >> 32) ^ c1 ^ k0;
-        c1 = b;
-        c2 = (a >> 32) ^ c3 ^ k1;
-        c3 = a;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-      }
-      target[4 * i] = number(c0);
-      target[4 * i + 1] = number(c1);
-      target[4 * i + 2] = number(c2);
-      target[4 * i + 3] = number(c3);
-    }
+    uniform_of(stream, [=](std::int64_t i) { return static_cast<std::uint64_t>(block + i); }, target, needed);
     if (target == numbers)
       for (std::int64_t i = 0; i < some; ++i) to[done + i] = numbers[skip + i];
     done += some;
@@ -286,6 +292,7 @@ constexpr Loops make_loops(const char* name) {
                                           store_float16, store_bfloat16,      store<float>};
   for (int i = 0; i < memory_types; ++i) t.load[i] = loads[i], t.store[i] = stores[i];
   t.uniform = uniform;
+  t.uniform_blocks = uniform_blocks;
   return t;
 }
 

@@ -47,6 +47,26 @@ void load(const Program::Operand& operand, const void* from, std::int64_t begin,
   });
 }
 
+// The stream's numbers for elements [begin, begin + count), which have these places in it.
+void uniform(const RandomStreamKey& key, const Access& places, std::int64_t begin, std::int64_t count, float* to,
+             const Loops& loops) {
+  if (places.full()) return loops.uniform(key, begin, to, count);
+  std::array<std::uint32_t, Program::tile_elements / 4> blocks;
+  std::uint32_t* next = blocks.data();
+  std::int64_t cut = 0;  // not 0 when numbers of a block are left out
+  places.walk(begin, count, [&](std::int64_t place, std::int64_t, std::int64_t length, std::int64_t) {
+    cut |= (place | length) & 3;
+    const auto first = static_cast<std::uint32_t>(place >> 2), whole = static_cast<std::uint32_t>(length >> 2);
+    for (std::uint32_t i = 0; i < whole; ++i) next[i] = first + i;
+    next += whole;
+  });
+  if (cut == 0) return loops.uniform_blocks(key, blocks.data(), to, count / 4);
+  places.walk(begin, count, [&](std::int64_t place, std::int64_t, std::int64_t length, std::int64_t) {
+    loops.uniform(key, place, to, length);
+    to += length;
+  });
+}
+
 void link(const Program::RowSum& sum, DType index, const KernelArguments& arguments, std::int64_t first_row,
           std::int64_t last_row) {
   const void* indices = arguments.inputs[static_cast<std::size_t>(sum.indices)];
@@ -174,7 +194,7 @@ void Program::run_range(const KernelArguments& arguments, const float* number_va
              *loops);
         break;
       case Step::Kind::uniform:
-        loops->uniform(keys[index], begin, write[static_cast<std::size_t>(step.cell)], count);
+        uniform(keys[index], places, begin, count, write[static_cast<std::size_t>(step.cell)], *loops);
         break;
       case Step::Kind::sum: {
         const RowSum& sum = sums[index];

@@ -79,6 +79,7 @@ struct Program {
   std::vector<Result> results;
   std::vector<Number> numbers;
   std::vector<Stream> streams;
+  Access places = Access::in_order();  // of the elements in the streams
   std::vector<RowSum> sums;
   std::size_t scratch_bytes = 0;
   std::vector<Step> once, steps;  // those whose tiles never change, the others
@@ -89,7 +90,7 @@ struct Program {
                  std::int64_t first, std::int64_t last) const;
 };
 
-// `body` as in FusedAttrs; its shapes are those of the buffers.
-Program compile_program(const Graph& body, const Loops& loops);
+// `body` as in FusedAttrs; its shapes are those of the buffers, whose elements have these places in row-major order.
+Program compile_program(const Graph& body, const Loops& loops, Access places = Access::in_order());
 
 }  // namespace nacre::onednn

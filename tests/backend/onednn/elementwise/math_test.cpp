@@ -202,6 +202,14 @@ TEST_P(EveryInstructionSet, UniformNumbersAreThoseOfTheStream) {
         ASSERT_EQ(y[static_cast<std::size_t>(i)], uniform_from(random.word(static_cast<std::uint64_t>(first + i))))
             << first << "+" << i;
     }
+  for (const std::size_t count : {1, 3, 63, 64, 256}) {
+    std::vector<std::uint32_t> blocks;
+    for (std::uint32_t i = 0; i < count; ++i) blocks.push_back(i * 0x9E3779B9u);
+    std::vector<float> y(4 * count);
+    loops().uniform_blocks(stream, blocks.data(), y.data(), static_cast<std::int64_t>(count));
+    for (std::size_t i = 0; i < y.size(); ++i)
+      ASSERT_EQ(y[i], uniform_from(random.word(std::uint64_t{blocks[i / 4]} * 4 + i % 4))) << i;
+  }
 }
 
 // Every float16 there is comes back as it was, from pieces of every length; what lies between two is rounded to even.
