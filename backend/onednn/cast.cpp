@@ -1,5 +1,5 @@
-// Casts are element-wise, but for those of weights that products want in another order than their variable has: one walk
-// does both.
+// Casts are element-wise, but for those of weights that products want in another order than their variable has: one
+// walk does both.
 #include "backend/onednn/elementwise/elementwise.h"
 #include "backend/onednn/kernels.h"
 

@@ -8,10 +8,9 @@
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
-#include "backend/graph/passes/fixed.h"
+#include "backend/onednn/convolution/winograd.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/layout_policy.h"
-#include "backend/onednn/convolution/winograd.h"
 
 namespace nacre::onednn {
 namespace {
@@ -123,14 +122,6 @@ Desc order_of_kernel(const KernelRequest& request, std::int64_t groups, const De
   return desc.permute_axes(weights_permutation(desc.get_ndims(), groups > 1));
 }
 
-// Whether kernels are transformed for Winograd's algorithm once for each version of them: when the graph does not change them
-// and they lie somewhere already, or nobody but the variable decides how.
-bool stays_transformed(const KernelRequest& request) {
-  const Value kernel = request.node.in(1);
-  if (request.inputs[1].is_any() && !kernel.is(op::variable)) return false;
-  return fixed_nodes(kernel.graph())[static_cast<std::size_t>(kernel.node().id())] != 0;
-}
-
 KernelPlan plan_of(std::unique_ptr<WinogradKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
   KernelPlan plan;
   plan.scratch_bytes = kernel->scratch_bytes();
@@ -220,10 +211,10 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
       if (is_optimised(same_order)) made = std::move(same_order);
     } catch (const dnnl::error&) {  // not implemented for this order
     }
-  const bool transformed = stays_transformed(request);
+  const bool transformed = is_packed_once(request, 1);
   if (const auto shape =
-          winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()), made.dst_desc(),
-                         transformed ? WinogradTask::forward_of_transformed : WinogradTask::forward))
+          winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()),
+                         made.dst_desc(), transformed ? WinogradTask::forward_of_transformed : WinogradTask::forward))
     if (auto found = winograd_forward(*shape, p.epilogue, transformed)) {
       const Layout given = weights_layout(shape->kernel, kernel_given, 1);
       KernelPlan plan = plan_of(std::move(found),
@@ -282,15 +273,14 @@ std::optional<KernelPlan> backward_data(const KernelRequest& request, DType fact
 
   const auto made = first_optimised(choices, [&](const Activations& activations) {
     const Activations hint = rounds ? any_order({factors, dx.shape}, dy) : activations;
-    return dnnl::convolution_backward_data::primitive_desc(
-        engine(), Algorithm::convolution_direct, activations.x, weights, activations.y, at.strides, at.dilations,
-        at.before, at.after, forward_hint(hint, weights, at), attributes());
+    return dnnl::convolution_backward_data::primitive_desc(engine(), Algorithm::convolution_direct, activations.x,
+                                                           weights, activations.y, at.strides, at.dilations, at.before,
+                                                           at.after, forward_hint(hint, weights, at), attributes());
   });
   if (rounds && !is_optimised(made)) return {};
   if (const auto shape =
-          winograd_shape(p.conv, at, made.diff_src_desc(),
-                         order_of_kernel(request, p.conv.groups, made.weights_desc()), made.diff_dst_desc(),
-                         WinogradTask::backward))
+          winograd_shape(p.conv, at, made.diff_src_desc(), order_of_kernel(request, p.conv.groups, made.weights_desc()),
+                         made.diff_dst_desc(), WinogradTask::backward))
     if (auto found = winograd_backward_data(*shape))
       return plan_of(std::move(found),
                      {activation_layout(shape->y, dy_given), weights_layout(shape->kernel, kernel_given, 1)},
@@ -328,8 +318,8 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
 
   const auto made = first_optimised(choices, [&](const Activations& activations) {
     return dnnl::convolution_backward_weights::primitive_desc(
-        engine(), Algorithm::convolution_direct, activations.x, gradient, bias, activations.y, at.strides,
-        at.dilations, at.before, at.after, forward_hint(activations, weights, at), attributes());
+        engine(), Algorithm::convolution_direct, activations.x, gradient, bias, activations.y, at.strides, at.dilations,
+        at.before, at.after, forward_hint(activations, weights, at), attributes());
   });
   if (rounds && !is_optimised(made)) return {};
   if (const auto shape = winograd_shape(p.conv, at, made.src_desc(), made.diff_weights_desc(), made.diff_dst_desc(),
@@ -337,8 +327,8 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
     if (auto found = winograd_backward_weights(*shape, p.bias)) {
       std::vector<Layout> outputs = {weights_layout(shape->kernel, dkernel, 1)};
       if (p.bias) outputs.push_back(Layout::plain());
-      return plan_of(std::move(found),
-                     {activation_layout(shape->x, x_given), activation_layout(shape->y, dy_given)}, std::move(outputs));
+      return plan_of(std::move(found), {activation_layout(shape->x, x_given), activation_layout(shape->y, dy_given)},
+                     std::move(outputs));
     }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_weights(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
@@ -349,10 +339,10 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
     primitive->output(DNNL_ARG_DIFF_BIAS, 1, bias);
     outputs.push_back(Layout::plain());
   }
-  KernelPlan plan = plan_of(
-      std::move(primitive),
-      {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)},
-      std::move(outputs));
+  KernelPlan plan =
+      plan_of(std::move(primitive),
+              {activation_layout(made.src_desc(), x_given), activation_layout(made.diff_dst_desc(), dy_given)},
+              std::move(outputs));
   if (rounds) plan.at_rest = {Layout::plain(), Layout::plain()};
   return plan;
 }

@@ -17,8 +17,8 @@ void announce_threads() {
 #endif
 }
 
-// The library keeps what it has compiled for the next primitive of the same shapes. Executables hold theirs, so its 1024
-// places of old would only keep the code of shapes that are gone: one graph has fewer than these that differ.
+// The library keeps what it has compiled for the next primitive of the same shapes. Executables hold theirs, so its
+// 1024 places of old would only keep the code of shapes that are gone: one graph has fewer than these that differ.
 constexpr int kept_primitives = 256;
 
 dnnl::engine make_engine() {
@@ -204,7 +204,8 @@ std::vector<int> weights_permutation(int axes, bool grouped) {
 
 std::vector<int> inverse(const std::vector<int>& permutation) {
   std::vector<int> back(permutation.size());
-  for (std::size_t i = 0; i < permutation.size(); ++i) back[static_cast<std::size_t>(permutation[i])] = static_cast<int>(i);
+  for (std::size_t i = 0; i < permutation.size(); ++i)
+    back[static_cast<std::size_t>(permutation[i])] = static_cast<int>(i);
   return back;
 }
 

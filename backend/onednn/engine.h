@@ -64,11 +64,11 @@ Desc in_channel_blocks(const Dims& dims, dnnl::memory::data_type element, std::i
 std::optional<Desc> in_order_of(const Desc& other, const Type& type);
 // The layout of a value of this type that has the order of another layout, likewise; of a value of type `other_type`.
 std::optional<Layout> layout_in_order_of(const Layout& other, const Type& other_type, const Type& type);
-// A layout of a convolution's weights for elements of another type: as many, in the same places. None when oneDNN has no
-// name for the order.
+// A layout of a convolution's weights for elements of another type: as many, in the same places. None when oneDNN has
+// no name for the order.
 std::optional<Layout> weights_layout_for(const Layout& layout, const Type& given, const Type& type);
-// Where the axes of a kernel (spatial…, channels, [groups,] filters) go in oneDNN's order, ([groups,] filters, channels,
-// spatial…): axis i becomes axis result[i].
+// Where the axes of a kernel (spatial…, channels, [groups,] filters) go in oneDNN's order, ([groups,] filters,
+// channels, spatial…): axis i becomes axis result[i].
 std::vector<int> weights_permutation(int axes, bool grouped);
 std::vector<int> inverse(const std::vector<int>& permutation);
 // The sizes of a value whose channels are last, in oneDNN's order.

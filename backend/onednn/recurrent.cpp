@@ -1,10 +1,10 @@
 // Recurrent layers. What does not depend on the state is one large product over all steps: x · kernel + bias before the
-// walk, the gradients of x and of both kernels after the walk back. Prediction makes it within the walk where it can, of
-// as few steps as fill its tiles, so that it needs neither memory for all steps nor other caches. A step is the small
-// product of the state and the recurrent kernel, which lies in panels, and the loop of the cell. All steps are walked
-// by one team of threads: each has rows of the batch of its own, or, where there are too few, a share of the units and
-// waits for the others. The workspace holds the values of the gates (batch, time, gates·units), then what else the
-// cell's gradient needs (batch, time, units): the memory of lstm, the state's product for the candidate of
+// walk, the gradients of x and of both kernels after the walk back. Prediction makes it within the walk where it can,
+// of as few steps as fill its tiles, so that it needs neither memory for all steps nor other caches. A step is the
+// small product of the state and the recurrent kernel, which lies in panels, and the loop of the cell. All steps are
+// walked by one team of threads: each has rows of the batch of its own, or, where there are too few, a share of the
+// units and waits for the others. The workspace holds the values of the gates (batch, time, gates·units), then what
+// else the cell's gradient needs (batch, time, units): the memory of lstm, the state's product for the candidate of
 // gru_reset_after.
 #include "backend/graph/ops/recurrent.h"
 
@@ -377,7 +377,7 @@ class Backward final : public Walk {
     dh_ = scratch_.take(floats(states));
     dc_ = scratch_.take(floats(states));      // of reset, for gru
     before_ = scratch_.take(floats(states));  // the initial memory of lstm, else the state before
-    line_ = scratch_.take(floats(states));
+    line_state_ = scratch_.take(floats(states));
     bias_ = scratch_.take(floats(bias_width() * parts_));
     states_ = scratch_.take(layer_.bytes(rows * units));
     dgates_ = scratch_.take(layer_.bytes(rows * width));
@@ -504,7 +504,8 @@ class Backward final : public Walk {
       const std::int64_t place = row * units + first, now = (row * layer_.time + t) * units + first;
       const std::int64_t then = (row * layer_.time + earlier) * units + first;
       const float* gates = values + (row * layer_.time + t) * width + first;
-      float *line = at(arguments, line_) + place, *dg = dgates + row * next + first, *ds = dstate + row * next + first;
+      float *line = at(arguments, line_state_) + place, *dg = dgates + row * next + first,
+            *ds = dstate + row * next + first;
       layer_.load(dsequence, now, line, count);
       loops().instruction[static_cast<int>(Opcode::add)][0](dh + place, line, nullptr, dh + place, count);
       const auto* state = static_cast<const std::byte*>(number > 0 ? sequence : arguments.inputs[4]) +
@@ -552,7 +553,7 @@ class Backward final : public Walk {
       share.multiply(panels_.candidate(), panels_.candidate(packed), candidate, factors, dc, units, dc, units);
       for (std::int64_t row = share.first_row; row < share.last_row; ++row) {
         const std::int64_t place = row * units + first;
-        float* reset = at(arguments, line_) + place;
+        float* reset = at(arguments, line_state_) + place;
         cells.gru_reset_backward(values + (row * layer_.time + t) * width + first, units, before + place, dc + place,
                                  reset, dh + place, dgates + row * next + first, units, bias, count);
         layer_.store(reset, at<void>(arguments, resets_), (row * layer_.time + t) * units + first, count);
@@ -567,8 +568,8 @@ class Backward final : public Walk {
     share.multiply(panels_.gates(), packed, gradients, factors, dh, units, dh, units);
   }
 
-  std::size_t kernel_, dh_, dc_, before_, line_, bias_, states_, dgates_, resets_ = 0, dcandidate_kernel_ = 0, dstate_,
-                                                                          step_gates_, step_state_;
+  std::size_t kernel_, dh_, dc_, before_, line_state_, bias_, states_, dgates_, resets_ = 0, dcandidate_kernel_ = 0,
+                                                                                dstate_, step_gates_, step_state_;
   bool exact_;  // the elements are floats
   Primitive dx_, dkernel_, drecurrent_, dcandidate_;
 };
@@ -582,7 +583,7 @@ KernelPlan recurrent(const KernelRequest& request) {
   const bool training = request.node.uses(workspace) > 0;
   auto kernel = std::make_unique<Forward>(
       request.node, training,
-      !training && request.inputs[kernel_operand].is_any() && request.inputs[recurrent_kernel].is_any());
+      !training && is_packed_once(request, kernel_operand) && is_packed_once(request, recurrent_kernel));
   KernelPlan plan;
   plan.inputs.assign(request.node.inputs().size(), Layout::plain());
   plan.inputs[kernel_operand] = kernel->kernel_layout();

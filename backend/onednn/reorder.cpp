@@ -1,7 +1,8 @@
 #include <algorithm>
 
 #include "backend/core/parallel.h"
-#include "backend/onednn/engine.h"
+#include "backend/graph/passes/fixed.h"
+#include "backend/onednn/kernels.h"
 
 namespace nacre::onednn {
 namespace {
@@ -48,6 +49,11 @@ std::unique_ptr<Kernel> reorder_descs(const Desc& from, const Desc& to) {
 }
 
 }  // namespace
+
+bool is_packed_once(const KernelRequest& request, int operand) {
+  const Value value = request.node.in(operand);
+  return fixed_nodes(value.graph())[static_cast<std::size_t>(value.node().id())] != 0;
+}
 
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) {
   if (from == to) return std::make_unique<Copy>(from.bytes(type));

@@ -6,7 +6,8 @@
 
 namespace nacre {
 
-// Only where that tensor would not stay in caches, and where the backend has a kernel for the joined op. Runs after epilogues are fused.
+// Only where that tensor would not stay in caches, and where the backend has a kernel for the joined op. Runs after
+// epilogues are fused.
 std::unique_ptr<Graph> fuse_depthwise(const Graph& graph, const Backend& backend);
 
 }  // namespace nacre

@@ -3,6 +3,7 @@
 #include "backend/graph/passes/common_subexpressions.h"
 #include "backend/graph/passes/constant_folding.h"
 #include "backend/graph/passes/dead_code.h"
+#include "backend/graph/passes/early_updates.h"
 #include "backend/graph/passes/fold_batchnorm.h"
 #include "backend/graph/passes/fold_padding.h"
 #include "backend/graph/passes/fuse_batch_norm.h"
@@ -48,6 +49,7 @@ std::span<const Pass> fusing_passes() {
       {"fuse scatter", fuse_scatter},
       {"join updates", join_updates},
       {"dead code", remove_dead_code},
+      {"early updates", early_updates},
   };
   return passes;
 }

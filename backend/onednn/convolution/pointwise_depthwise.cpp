@@ -66,15 +66,15 @@ class PointwiseDepthwise final : public Kernel {
   }
 
  private:
-  // Rows of y, and those of x that they are made of; `above` more would be before the first one.
+  // Rows of y; the rows of x that they are made of, which begin at `begin`, maybe outside; and those within it.
   struct Rows {
-    std::int64_t first, last, first_x, last_x, above;
+    std::int64_t first, last, begin, first_x, last_x;
   };
   Rows rows_of(std::int64_t strip) const {
     const std::int64_t first = strip * strip_, last = std::min(first + strip_, y_.height);
     const std::int64_t begin = first * stride_ - top_, end = (last - 1) * stride_ - top_ + size_;
     const std::int64_t first_x = std::clamp(begin, std::int64_t{0}, x_.height);
-    return {first, last, first_x, std::clamp(end, first_x, x_.height), first_x - begin};
+    return {first, last, begin, first_x, std::clamp(end, first_x, x_.height)};
   }
 
   std::int64_t most_rows() const { return (strip_ - 1) * stride_ + size_; }
@@ -117,8 +117,7 @@ class PointwiseDepthwise final : public Kernel {
     for (std::int64_t row = rows.first; row < rows.last; ++row) {
       const std::int64_t begin = (row - rows.first) * stride_;
       for (; made < begin + size_; ++made)
-        expand(arguments, sample, rows.first_x + made - rows.above, rows, columns, around, entered,
-               between + made * line);
+        expand(arguments, sample, rows.begin + made, rows, columns, around, entered, between + made * line);
       for (std::int64_t column = 0; column < width; column += loops_.group) {
         const std::int64_t channel = first + column;
         loops_.depthwise({between + begin * line + column, line, width}, stride_, y_.width,
@@ -159,7 +158,7 @@ class PointwiseDepthwise final : public Kernel {
 bool pointwise_depthwise_fits(const Node& node) {
   const auto& p = node.attrs<PointwiseDepthwiseAttrs>();
   const Shape &x = node.in(0).shape(), &kernel = node.in(depthwise_operand(p)).shape();
-  return node.in(0).dtype() == DType::float32 && x.rank() == 4 && kernel[0] == kernel[1] &&
+  return node.in(0).dtype() == DType::float32 && x.rank() == 4 && x[-1] > 0 && kernel[0] == kernel[1] &&
          (kernel[0] == 3 || kernel[0] == 5) && p.depthwise.strides[0] == p.depthwise.strides[1] &&
          p.depthwise.dilations == std::vector<std::int64_t>{1, 1} && node.types()[0].shape[-1] % 16 == 0 &&
          bounds_of(p.pointwise.epilogue) && bounds_of(p.depthwise.epilogue);

@@ -284,10 +284,17 @@ class WeightsGradient final : public WinogradKernel {
         panels_{y.channels, loops.group},
         channel_parts_(divided_up(x.channels, most_channels)),
         filter_parts_(divided_up(y.channels, most_filters)) {
-    // Threads share the filters; when these are few they share tiles, and what each adds up is added in the end.
-    by_tiles_ = channel_parts_ * filter_parts_ == 1 || panels_.count() < threads();
-    workers_ = by_tiles_ ? std::clamp<std::int64_t>(tiles_.count() / loops.most_rows, 1, threads()) : threads();
-    if (!by_tiles_) filter_parts_ = std::min(divided_up(filter_parts_, workers_) * workers_, panels_.count());
+    // Threads share the parts, which are made as many as come out even; when there are too few of them they share
+    // tiles, and what each adds up is added in the end.
+    const std::int64_t wanted = threads();
+    by_tiles_ = parts() == 1 || channel_parts_ * panels_.count() < wanted;
+    if (by_tiles_) {
+      constexpr std::int64_t most = 16 << 20;  // floats of all sums
+      workers_ = std::clamp<std::int64_t>(std::min(tiles_.count() / loops.most_rows, most / sum_floats()), 1, wanted);
+    } else {
+      workers_ = wanted;
+      while (filter_parts_ < panels_.count() && (parts() < workers_ || parts() % workers_ != 0)) ++filter_parts_;
+    }
     block_ = block_of(divided_up(tiles_.count(), by_tiles_ ? workers_ : 1), places * (entered_row() + widest_filters()),
                       loops);
   }
@@ -307,14 +314,13 @@ class WeightsGradient final : public WinogradKernel {
     parallel_team(static_cast<int>(workers_), [&](int thread, int team, auto&& barrier) {
       for (std::int64_t worker = thread; worker < workers_; worker += team) {
         float* own = memory + worker * worker_floats();
-        if (by_tiles_) {
-          for (std::int64_t part = 0; part < filter_parts_; ++part)
+        const std::int64_t first = by_tiles_ ? 0 : share(parts(), worker, workers_),
+                           last = by_tiles_ ? parts() : share(parts(), worker + 1, workers_);
+        for (std::int64_t part = first; part < last; ++part)
+          if (by_tiles_)
             add_up(x, dy, share(tiles_.count(), worker, workers_), share(tiles_.count(), worker + 1, workers_), part,
                    sums + worker * sum_floats(), bias_sums + worker * y_.channels, own);
-        } else {
-          for (std::int64_t part = worker; part < filter_parts_; part += workers_)
-            add_up(x, dy, 0, tiles_.count(), part, sums, bias_sums, own);
-        }
+          else add_up(x, dy, 0, tiles_.count(), part, sums, bias_sums, own);
       }
       barrier();
       for (std::int64_t panel = share(panels_.count(), thread, team); panel < share(panels_.count(), thread + 1, team);
@@ -331,6 +337,7 @@ class WeightsGradient final : public WinogradKernel {
  private:
   static constexpr std::int64_t most_channels = 64, most_filters = 128;  // of a part: half a MiB of sums
 
+  std::int64_t parts() const { return channel_parts_ * filter_parts_; }
   std::int64_t copies() const { return by_tiles_ ? workers_ : 1; }
   std::int64_t sum_floats() const { return places * x_.channels * y_.channels; }
   std::int64_t first_channel(std::int64_t part) const {
@@ -349,22 +356,23 @@ class WeightsGradient final : public WinogradKernel {
     return places * (first * y_.channels + channels * panels_.first(panel));
   }
 
-  void add_up(const float* x, const float* dy, std::int64_t first_tile, std::int64_t last_tile,
-              std::int64_t filter_part, float* sums, float* bias_sums, float* memory) const {
+  void add_up(const float* x, const float* dy, std::int64_t first_tile, std::int64_t last_tile, std::int64_t part,
+              float* sums, float* bias_sums, float* memory) const {
+    const std::int64_t channel_part = part % channel_parts_, filter_part = part / channel_parts_;
     const std::int64_t first_panel = share(panels_.count(), filter_part, filter_parts_),
                        last_panel = share(panels_.count(), filter_part + 1, filter_parts_);
-    std::fill(bias_sums + panels_.first(first_panel), bias_sums + std::min(panels_.first(last_panel), y_.channels),
-              0.0f);
-    for (std::int64_t channel_part = 0; channel_part < channel_parts_; ++channel_part)
-      for (std::int64_t begin = first_tile; begin < last_tile; begin += block_) {
-        const std::int64_t end = std::min(begin + block_, last_tile);
-        float *entered = memory, *gradient = memory + places * entered_place();
-        enter(x, begin, end, channel_part, entered);
-        enter_gradient(dy, begin, end, first_panel, last_panel, gradient, channel_part == 0 ? bias_sums : nullptr);
-        for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
-          multiply(entered, gradient + (panels_.first(panel) - panels_.first(first_panel)) * block_, end - begin,
-                   channel_part, panel, begin != first_tile, sums + sums_of(channel_part, panel));
-      }
+    float* of_bias = channel_part == 0 ? bias_sums : nullptr;  // once
+    if (of_bias)
+      std::fill(of_bias + panels_.first(first_panel), of_bias + std::min(panels_.first(last_panel), y_.channels), 0.0f);
+    for (std::int64_t begin = first_tile; begin < last_tile; begin += block_) {
+      const std::int64_t end = std::min(begin + block_, last_tile);
+      float *entered = memory, *gradient = memory + places * entered_place();
+      enter(x, begin, end, channel_part, entered);
+      enter_gradient(dy, begin, end, first_panel, last_panel, gradient, of_bias);
+      for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
+        multiply(entered, gradient + (panels_.first(panel) - panels_.first(first_panel)) * block_, end - begin,
+                 channel_part, panel, begin != first_tile, sums + sums_of(channel_part, panel));
+    }
   }
 
   void enter(const float* x, std::int64_t begin, std::int64_t end, std::int64_t channel_part, float* to) const {

@@ -12,6 +12,7 @@
 #include "backend/graph/passes/pipeline.h"
 #include "backend/onednn/elementwise/loops.h"
 #include "backend/onednn/recurrent/loops.h"
+#include "tests/backend/onednn/harness.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/tensors.h"
 
@@ -212,6 +213,36 @@ TEST(RecurrentLoops, ProductsAreThoseOfEachInstructionSet) {
   }
   if (const onednn::NarrowProduct product = onednn::narrow_product())
     expect_products<Bits>(product, onednn::recurrent_loops().lanes, 2, "bfloat16");
+}
+
+// Kernels are packed once for each executable that predicts with them, also when another one has laid them out before.
+TEST(Recurrent, SecondExecutableOfTheSameVariablesPacksOnceToo) {
+  std::vector<VariableRef> variables;
+  const auto variable = [&](Shape shape) {
+    const Type type{DType::float32, std::move(shape)};
+    variables.push_back(std::make_shared<Variable>(fmt::format("w{}", variables.size()), type, true));
+    variables.back()->assign(random_tensor(type, 3, -0.1, 0.1));
+    return variables.back();
+  };
+  const VariableRef kernel = variable({16, 256}), recurrent = variable({64, 256}), bias = variable({256});
+  int packed = 0;
+  for (const std::int64_t batch : {4, 3}) {
+    Graph graph;
+    const auto input = [&](const char* name, Shape shape) {
+      return graph.input(name, {DType::float32, std::move(shape)});
+    };
+    const Value x = input("x", {batch, 9, 16}), h = input("h", {batch, 64}), c = input("c", {batch, 64});
+    graph.output("h", ops::recurrent(x, graph.variable(kernel), graph.variable(recurrent), graph.variable(bias), h, c,
+                                     {CellKind::lstm, false})
+                          .h);
+    Executable executable(graph, onednn_backend());
+    const std::vector<Tensor> inputs = random_inputs(graph);
+    const auto plain = decompose_missing(graph, reference_backend());
+    EXPECT_TRUE(close_to_scale(executable.run(inputs)[0], interpret(*plain, inputs, reference_backend())[0], 1e-5));
+    EXPECT_GT(executable.statistics().prologue_kernels, 0) << executable.text();
+    EXPECT_TRUE(packed == 0 || executable.statistics().prologue_kernels == packed) << executable.text();
+    packed = executable.statistics().prologue_kernels;
+  }
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/reduce.h"
-#include "backend/onednn/elementwise/loops.h"
 #include "tests/backend/onednn/harness.h"
+#include "tests/backend/onednn/instruction_sets.h"
 
 namespace nacre::test {
 namespace {
@@ -27,23 +27,14 @@ const Case cases[] = {
     {"many zeros", 1, 5, 4, 16, 32, 2, 2, 2, 2},
     {"more channels and filters than a part of the sums", 1, 6, 6, 96, 192, 1, 1, 1, 1},
     {"many tiles", 2, 33, 31, 32, 16, 1, 1, 1, 1},
+    {"fewer parts than threads", 1, 12, 12, 96, 16, 1, 1, 1, 1},
     {"one pixel", 1, 1, 1, 16, 16, 1, 1, 1, 1},
 };
 
-std::vector<const onednn::ConvolutionLoops*> instruction_sets() {
-  const onednn::Loops* runnable[3];
-  std::vector<const onednn::ConvolutionLoops*> result;
-  for (int i = 0, count = onednn::runnable_loops(runnable); i < count; ++i)
-    result.push_back(runnable[i] == &onednn::loops_avx512 ? &onednn::convolution_avx512
-                     : runnable[i] == &onednn::loops_avx2 ? &onednn::convolution_avx2
-                                                          : &onednn::convolution_baseline);
-  return result;
-}
-
-// Calls body() with one and three threads.
+// Calls body() with one, three and eight threads.
 template <class Body>
 void for_thread_counts(Body&& body) {
-  for (int count : {1, 3}) {
+  for (int count : {1, 3, 8}) {
     SCOPED_TRACE(fmt::format("{} threads", count));
     set_threads(count);
     body();
@@ -108,8 +99,9 @@ struct Operand {
   const Tensor& tensor;
   Layout layout;
 };
+// `in_place`: of result 0, over the last operand.
 std::vector<Tensor> results(onednn::WinogradKernel& kernel, const std::vector<Operand>& operands,
-                            const std::vector<std::pair<Type, Layout>>& wanted) {
+                            const std::vector<std::pair<Type, Layout>>& wanted, bool in_place = false) {
   std::vector<Tensor> in, out;
   std::vector<const void*> inputs;
   std::vector<void*> outputs;
@@ -119,15 +111,22 @@ std::vector<Tensor> results(onednn::WinogradKernel& kernel, const std::vector<Op
   for (const auto& [type, layout] : wanted)
     out.emplace_back(DType::float32, Shape{static_cast<std::int64_t>(layout.bytes(type) / sizeof(float))});
   for (Tensor& tensor : out) outputs.push_back(tensor.writable<float>().data());
+  if (in_place) {
+    out[0] = in.back();
+    inputs.back() = outputs[0] = out[0].writable<float>().data();
+  }
+  constexpr float guard = 12345;
   std::vector<float> scratch(kernel.scratch_bytes() / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+  scratch.push_back(guard);
   kernel.run({inputs, outputs, scratch.data()});
+  EXPECT_EQ(scratch.back(), guard);
   std::vector<Tensor> plain;
   for (std::size_t i = 0; i < out.size(); ++i)
     plain.push_back(copied(wanted[i].first, wanted[i].second, Layout::plain(), out[i]).reshaped(wanted[i].first.shape));
   return plain;
 }
 
-TEST(Winograd, GivesWhatDirectConvolutionsGive) {
+TEST(Winograd, GivesWhatDirectConvolutionsGiveParallel) {
   constexpr std::pair<Tag, Tag> orders[] = {
       {Tag::nhwc, Tag::hwio}, {Tag::nChw16c, Tag::OIhw16i16o}, {Tag::nChw16c, Tag::Ohwi16o}};
   for (const Case& c : cases) {
@@ -138,7 +137,7 @@ TEST(Winograd, GivesWhatDirectConvolutionsGive) {
       const Order at(c, expected, activations, kernels);
       SCOPED_TRACE(at.x_layout.text() + ", " + at.kernel_layout.text());
       const onednn::WinogradShape shape{at.x, at.kernel, at.y, c.top, c.left};
-      for (const onednn::ConvolutionLoops* loops : instruction_sets()) {
+      for (const onednn::ConvolutionLoops* loops : convolution_instruction_sets()) {
         SCOPED_TRACE(fmt::format("registers of {}", loops->group));
         for_thread_counts([&] {
           const Operand x{expected.x(), at.x_layout}, kernel{expected.kernel(), at.kernel_layout},
@@ -150,8 +149,10 @@ TEST(Winograd, GivesWhatDirectConvolutionsGive) {
           const auto fused = onednn::winograd_forward(
               shape, {.bias = true, .residual = true, .activation = EpilogueKind::relu}, false, *loops);
           ASSERT_TRUE(fused);
-          EXPECT_TRUE(close(results(*fused, {x, kernel, bias, dy}, {{expected.dy().type(), at.y_layout}})[0],
-                            expected.outputs[4]));
+          for (const bool in_place : {false, true})
+            EXPECT_TRUE(
+                close(results(*fused, {x, kernel, bias, dy}, {{expected.dy().type(), at.y_layout}}, in_place)[0],
+                      expected.outputs[4]));
           const auto of_transformed = onednn::winograd_forward(shape, {}, true, *loops);
           ASSERT_TRUE(of_transformed);
           const Operand transformed{expected.kernel(), onednn::winograd_layout(shape, *loops)};

@@ -89,16 +89,17 @@ TEST(FuseDepthwise, WhatOthersReadOrNoKernelServesStays) {
 }
 
 // Strips, panels of one and two groups, zeros of every side, blocked and plain.
-TEST(FuseDepthwise, GivesWhatTheTwoGive) {
+TEST(FuseDepthwise, GivesWhatTheTwoGiveParallel) {
   struct Case {
     Shape x;
     std::int64_t filters, window, stride;
     std::vector<std::int64_t> before, after;
   };
   const Case cases[] = {
-      {{2, 12, 12, 24}, 48, 3, 1, {1, 1}, {1, 1}}, {{1, 56, 56, 16}, 96, 3, 2, {0, 0}, {1, 1}},
-      {{3, 7, 9, 40}, 80, 5, 1, {2, 2}, {2, 2}},   {{2, 11, 8, 16}, 16, 5, 2, {3, 1}, {0, 4}},
-      {{1, 130, 70, 8}, 64, 3, 1, {1, 1}, {1, 1}}, {{2, 5, 5, 32}, 32, 3, 1, {0, 0}, {0, 0}},
+      {{2, 12, 12, 24}, 48, 3, 1, {1, 1}, {1, 1}},    {{1, 56, 56, 16}, 96, 3, 2, {0, 0}, {1, 1}},
+      {{3, 7, 9, 40}, 80, 5, 1, {2, 2}, {2, 2}},      {{2, 11, 8, 16}, 16, 5, 2, {3, 1}, {0, 4}},
+      {{1, 130, 70, 8}, 64, 3, 1, {1, 1}, {1, 1}},    {{2, 5, 5, 32}, 32, 3, 1, {0, 0}, {0, 0}},
+      {{1, 112, 112, 16}, 32, 3, 1, {0, 0}, {20, 0}}, {{1, 40, 300, 24}, 32, 3, 2, {20, 9}, {25, 7}},
   };
   for (const Case& c : cases)
     for (const bool blocked : {false, true})
