@@ -256,13 +256,4 @@ dnnl::primitive_attr attributes() {
   return attributes;
 }
 
-KernelPlan plan_of(std::unique_ptr<PrimitiveKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
-  KernelPlan plan;
-  plan.scratch_bytes = kernel->scratch_bytes();
-  plan.kernel = std::move(kernel);
-  plan.inputs = std::move(inputs);
-  plan.outputs = std::move(outputs);
-  return plan;
-}
-
 }  // namespace nacre::onednn

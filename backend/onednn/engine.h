@@ -111,8 +111,14 @@ class PrimitiveKernel final : public Kernel {
 // Attributes that every primitive is made with: scratch memory comes from the caller.
 dnnl::primitive_attr attributes();
 
-// The plan of a finished primitive kernel.
-KernelPlan plan_of(std::unique_ptr<PrimitiveKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs);
+// The plan of a finished kernel that says how much scratch memory it needs.
+template <class Finished>
+KernelPlan plan_of(std::unique_ptr<Finished> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
+  KernelPlan plan{.inputs = std::move(inputs), .outputs = std::move(outputs)};
+  plan.scratch_bytes = kernel->scratch_bytes();
+  plan.kernel = std::move(kernel);
+  return plan;
+}
 
 // A copy from one layout to another.
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to);

@@ -19,7 +19,7 @@ bool multiplies_tiles();              // it has instructions (AMX) for whole til
 // machine, and saves more than it takes to round the operands. They come in layouts of narrower elements then.
 bool rounds_factors(const KernelRequest& request);
 
-// conv.cpp
+// convolution/conv.cpp
 bool is_trained(Value weights);  // by their graph; they may be a view or a cast of a variable
 KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);

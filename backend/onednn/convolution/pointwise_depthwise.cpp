@@ -182,14 +182,10 @@ KernelPlan pointwise_depthwise(const KernelRequest& request) {
   auto made = std::make_unique<PointwiseDepthwise>(node, *x_field, *y_field);
   const Desc order({y.shape[-1], x.shape[-1], 1, 1}, dnnl::memory::data_type::f32,
                    kernel_order(convolution_loops().group));
-  KernelPlan plan;
-  plan.inputs.assign(node.inputs().size(), Layout::plain());
-  plan.inputs[0] = *x_layout;
-  plan.inputs[1] = layout_of(order.permute_axes(inverse(weights_permutation(4, false))), kernel);
-  plan.outputs = {*y_layout};
-  plan.scratch_bytes = made->scratch_bytes();
-  plan.kernel = std::move(made);
-  return plan;
+  std::vector<Layout> inputs(node.inputs().size(), Layout::plain());
+  inputs[0] = *x_layout;
+  inputs[1] = layout_of(order.permute_axes(inverse(weights_permutation(4, false))), kernel);
+  return plan_of(std::move(made), std::move(inputs), {*y_layout});
 }
 
 }  // namespace nacre::onednn

@@ -122,15 +122,6 @@ Desc order_of_kernel(const KernelRequest& request, std::int64_t groups, const De
   return desc.permute_axes(weights_permutation(desc.get_ndims(), groups > 1));
 }
 
-KernelPlan plan_of(std::unique_ptr<WinogradKernel> kernel, std::vector<Layout> inputs, std::vector<Layout> outputs) {
-  KernelPlan plan;
-  plan.scratch_bytes = kernel->scratch_bytes();
-  plan.kernel = std::move(kernel);
-  plan.inputs = std::move(inputs);
-  plan.outputs = std::move(outputs);
-  return plan;
-}
-
 // The type of a factor of the product: the operand's, or bfloat16.
 Type factor(const KernelRequest& request, int operand, DType dtype) {
   return {dtype, request.node.in(operand).shape()};
