@@ -73,6 +73,10 @@ struct KernelRequest {
   const Backend& backend;           // for kernels that hold graphs of their own
   Layout wanted = Layout::any();    // as output 0 is read, where that is known; the kernel may give another
   MatmulPrecision precision = MatmulPrecision::highest;
+  std::span<const char> fixed{};    // by operand; empty: not known
+
+  // Whether the graph leaves the operand as it is: a reorder of it runs once per version of the variables.
+  bool is_fixed(std::size_t operand) const { return operand < fixed.size() && fixed[operand]; }
 };
 
 struct KernelPlan {

@@ -86,15 +86,12 @@ void LossScaleOptimizer::apply(Graph& graph, std::span<const Gradient> gradients
   if (!finite) return;
   finite = ops::greater(finite, graph.scalar(0));
 
-  const auto updated = [&](const VariableRef& variable) {
-    return std::ranges::find(graph.updates(), variable, &Graph::Update::variable) != graph.updates().end();
-  };
   inner().apply(graph, unscaled);
   // After an overflow everything stays as it was.
   std::vector<VariableRef> kept = inner().variables();
   for (const Gradient& gradient : gradients) kept.push_back(gradient.variable);
   for (const VariableRef& variable : kept)
-    if (updated(variable)) graph.update(variable, ops::select(finite, graph.latest(variable), graph.variable(variable)));
+    if (graph.is_updated(variable)) graph.update(variable, ops::select(finite, graph.latest(variable), graph.variable(variable)));
 
   const Value steps = graph.variable(counter_), none = graph.scalar(0, DType::int64);
   const Value last = graph.scalar(static_cast<double>(config_.dynamic_growth_steps - 1), DType::int64);

@@ -62,9 +62,7 @@ class Scheduler {
 
   // Another executable that updates the variable has chosen its layout; one that only reads it has not.
   void add_slot(const VariableRef& variable, Value value) {
-    Slot slot{.variable = variable};
-    slot.updated = std::any_of(graph_.updates().begin(), graph_.updates().end(),
-                               [&](const Graph::Update& update) { return update.variable == variable; });
+    Slot slot{.variable = variable, .updated = graph_.is_updated(variable)};
     if (const auto present = residence_on(backend_, *variable); present && (present->updated() || !slot.updated))
       slot.layout = present->layout();
     const int index = static_cast<int>(result_.slots.size());
@@ -185,11 +183,13 @@ class Scheduler {
 
     std::vector<int> inputs;
     std::vector<Layout> layouts;
+    std::vector<char> fixed_inputs;
     bool fixed = true;
     for (Value value : node.inputs()) {
       inputs.push_back(place_of(value));
       layouts.push_back(place(inputs.back()).layout);
-      fixed = fixed && place(inputs.back()).fixed;
+      fixed_inputs.push_back(place(inputs.back()).fixed);
+      fixed = fixed && fixed_inputs.back();
     }
     std::vector<int>& outputs = places_[static_cast<std::size_t>(node.id())];
     if (std::all_of(node.types().begin(), node.types().end(),
@@ -204,7 +204,8 @@ class Scheduler {
       waiting_.push_back({&node, inputs[0], outputs[0]});
       return;
     }
-    KernelPlan plan = row_of(node).build({.node = node, .inputs = layouts, .backend = backend_, .precision = precision_});
+    KernelPlan plan = row_of(node).build(
+        {.node = node, .inputs = layouts, .backend = backend_, .precision = precision_, .fixed = fixed_inputs});
     ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());

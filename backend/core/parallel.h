@@ -16,6 +16,9 @@ namespace nacre {
 void set_threads(int count);
 int threads();
 
+// How many parts of that size a whole has, the last of which may be smaller.
+constexpr std::int64_t divide_up(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
+
 // Calls body(begin, end) on disjoint ranges that cover [0, count). Ranges depend only on count, grain and
 // threads(), so sums taken per range are reproducible. `grain` is the least work worth a thread. What the body throws
 // reaches the caller when all ranges are done; of several exceptions one.

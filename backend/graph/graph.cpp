@@ -111,6 +111,10 @@ void Graph::output(std::string name, Value value) {
   outputs_.push_back({std::move(name), value});
 }
 
+bool Graph::is_updated(const VariableRef& variable) const {
+  return std::ranges::find(updates_, variable, &Update::variable) != updates_.end();
+}
+
 void Graph::update(const VariableRef& variable, Value value) {
   ensure(value && &value.graph() == this, "the update of '{}' is a value of another graph", variable->path());
   ensure(value.type() == variable->type(), "the update of '{}' is {}, the variable {}", variable->path(), value.type(),

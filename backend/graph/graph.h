@@ -102,6 +102,7 @@ class Graph {
   const std::vector<NamedValue>& inputs() const { return inputs_; }
   const std::vector<NamedValue>& outputs() const { return outputs_; }
   const std::vector<Update>& updates() const { return updates_; }
+  bool is_updated(const VariableRef& variable) const;
   const std::vector<std::pair<VariableRef, Value>>& variables() const { return variables_; }
 
   const std::string& label() const { return *label_; }  // that nodes get at present

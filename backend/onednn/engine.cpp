@@ -225,15 +225,18 @@ void PrimitiveKernel::bind(int argument, Source source, std::ptrdiff_t place, co
   arguments_.push_back({argument, bindings_.back().memory.get()});
 }
 
+void copy_bytes(const void* from, void* to, std::size_t count) {
+  if (from == to) return;
+  const auto* source = static_cast<const std::byte*>(from);
+  auto* target = static_cast<std::byte*>(to);
+  parallel_for(static_cast<std::int64_t>(count), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+    std::copy(source + begin, source + end, target + begin);
+  });
+}
+
 void PrimitiveKernel::run(const KernelArguments& arguments) {
-  if (accumulated_ >= 0) {
-    auto* target = static_cast<std::byte*>(arguments.outputs[0]);
-    const auto* source = static_cast<const std::byte*>(arguments.inputs[static_cast<std::size_t>(accumulated_)]);
-    if (target != source)
-      parallel_for(static_cast<std::int64_t>(accumulated_bytes_), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-        std::copy(source + begin, source + end, target + begin);
-      });
-  }
+  if (accumulated_ >= 0)
+    copy_bytes(arguments.inputs[static_cast<std::size_t>(accumulated_)], arguments.outputs[0], accumulated_bytes_);
   for (Binding& binding : bindings_) {
     void* data = nullptr;
     switch (binding.source) {

@@ -120,6 +120,8 @@ KernelPlan plan_of(std::unique_ptr<Finished> kernel, std::vector<Layout> inputs,
   return plan;
 }
 
+// By all threads; nothing when both are the same memory.
+void copy_bytes(const void* from, void* to, std::size_t count);
 // A copy from one layout to another.
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to);
 

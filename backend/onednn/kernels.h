@@ -25,10 +25,6 @@ KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);
 KernelPlan conv_backward_weights(const KernelRequest& request);
 
-// reorder.cpp
-// Whether an operand in a PackedLayout is made once for each version of it, since the graph does not change it.
-bool is_packed_once(const KernelRequest& request, int operand);
-
 // convolution/pointwise_depthwise.cpp
 KernelPlan pointwise_depthwise(const KernelRequest& request);
 bool pointwise_depthwise_fits(const Node& node);

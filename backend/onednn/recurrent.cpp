@@ -246,7 +246,7 @@ class Forward final : public Walk {
     const std::int64_t tile = recurrent_loops().rows, rows = by_rows_ ? layer_.batch / parts_ : layer_.batch;
     if (rows >= 2 * tile) return 1;
     constexpr std::int64_t tiles = 4;
-    return std::min(layer_.time, (tiles + rows - 1) / rows * tile);
+    return std::min(layer_.time, divide_up(tiles, rows) * tile);
   }
   // The first of the steps [number, number + steps_) in time.
   std::int64_t first_of(std::int64_t number) const {
@@ -583,7 +583,7 @@ KernelPlan recurrent(const KernelRequest& request) {
   const bool training = request.node.uses(workspace) > 0;
   auto kernel = std::make_unique<Forward>(
       request.node, training,
-      !training && is_packed_once(request, kernel_operand) && is_packed_once(request, recurrent_kernel));
+      !training && request.is_fixed(kernel_operand) && request.is_fixed(recurrent_kernel));
   KernelPlan plan;
   plan.inputs.assign(request.node.inputs().size(), Layout::plain());
   plan.inputs[kernel_operand] = kernel->kernel_layout();

@@ -15,8 +15,6 @@ constexpr std::int64_t tile_size = 1024;      // floats that are combined side b
 constexpr std::int64_t steps_per_chunk = 64;  // partial results of so many tiles are kept apart: errors grow slower
 constexpr std::int64_t grain = 1 << 14;       // elements worth a thread
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 std::int64_t product_of_sizes(const std::vector<ReductionWalk::Piece>& pieces) {
   std::int64_t product = 1;
   for (const auto& piece : pieces) product *= piece.size;

@@ -1,25 +1,15 @@
-#include <algorithm>
-
-#include "backend/core/parallel.h"
-#include "backend/graph/passes/fixed.h"
-#include "backend/onednn/kernels.h"
+#include "backend/onednn/engine.h"
 
 namespace nacre::onednn {
 namespace {
 
 class Copy final : public Kernel {
  public:
-  explicit Copy(std::size_t bytes) : bytes_(static_cast<std::int64_t>(bytes)) {}
-  void run(const KernelArguments& arguments) override {
-    const auto* source = static_cast<const std::byte*>(arguments.inputs[0]);
-    auto* target = static_cast<std::byte*>(arguments.outputs[0]);
-    parallel_for(bytes_, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-      std::copy(source + begin, source + end, target + begin);
-    });
-  }
+  explicit Copy(std::size_t bytes) : bytes_(bytes) {}
+  void run(const KernelArguments& arguments) override { copy_bytes(arguments.inputs[0], arguments.outputs[0], bytes_); }
 
  private:
-  std::int64_t bytes_;
+  std::size_t bytes_;
 };
 
 // Two descriptors whose axes were split differently meet in row-major order.
@@ -49,11 +39,6 @@ std::unique_ptr<Kernel> reorder_descs(const Desc& from, const Desc& to) {
 }
 
 }  // namespace
-
-bool is_packed_once(const KernelRequest& request, int operand) {
-  const Value value = request.node.in(operand);
-  return fixed_nodes(value.graph())[static_cast<std::size_t>(value.node().id())] != 0;
-}
 
 std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) {
   if (from == to) return std::make_unique<Copy>(from.bytes(type));

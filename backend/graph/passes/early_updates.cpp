@@ -75,9 +75,7 @@ class Order {
   }
 
   bool is_replaced(Value value) const {
-    return value.is(op::variable) && std::ranges::any_of(graph_.updates(), [&](const Graph::Update& update) {
-             return update.variable == value.node().attrs<VariableAttrs>().variable;
-           });
+    return value.is(op::variable) && graph_.is_updated(value.node().attrs<VariableAttrs>().variable);
   }
 
   // Those of views and casts too, which kernels may make anew from the variable.

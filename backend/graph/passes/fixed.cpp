@@ -1,17 +1,12 @@
 #include "backend/graph/passes/fixed.h"
 
-#include <algorithm>
-
 namespace nacre {
 
 std::vector<char> fixed_nodes(const Graph& graph) {
   std::vector<char> fixed(graph.nodes().size(), 0);
   for (const Node* node : graph.nodes()) {
     bool is_fixed = !node->is(op::input);
-    if (node->is(op::variable))
-      is_fixed = std::none_of(graph.updates().begin(), graph.updates().end(), [&](const Graph::Update& update) {
-        return update.variable == node->attrs<VariableAttrs>().variable;
-      });
+    if (node->is(op::variable)) is_fixed = !graph.is_updated(node->attrs<VariableAttrs>().variable);
     for (Value value : node->inputs()) is_fixed = is_fixed && fixed[static_cast<std::size_t>(value.node().id())];
     fixed[static_cast<std::size_t>(node->id())] = is_fixed;
   }

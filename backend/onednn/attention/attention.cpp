@@ -23,10 +23,9 @@ constexpr std::int64_t longest_tile = 128;  // queries or keys
 constexpr std::int64_t shortest_tile = 32;  // that queries are cut to when there are threads without work
 constexpr std::int64_t most_kept = 1 << 24;  // bytes that a thread keeps of scores before queries are cut
 
-constexpr std::int64_t parts(std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; }
 // The size of equal tiles, at most `longest`.
 constexpr std::int64_t even_tile(std::int64_t whole, std::int64_t longest) {
-  return parts(whole, parts(whole, longest));
+  return divide_up(whole, divide_up(whole, longest));
 }
 
 // What both directions know of a node.
@@ -220,12 +219,12 @@ class ForwardWorker : public Worker {
         own_(layout.place<std::byte>(
             static_cast<std::int64_t>(std::max(scores_product_.scratch_bytes(), value_product_.scratch_bytes())))) {}
 
-  static std::int64_t tasks(const Problem& p) { return p.batch * p.heads * parts(p.queries, p.query_tile); }
+  static std::int64_t tasks(const Problem& p) { return p.batch * p.heads * divide_up(p.queries, p.query_tile); }
 
   // Tasks worker, worker + workers, …
   void operator()(const KernelArguments& arguments, std::byte* scratch, std::int64_t worker, std::int64_t workers) {
     begin(arguments, scratch);
-    const std::int64_t tiles = parts(p.queries, p.query_tile);
+    const std::int64_t tiles = divide_up(p.queries, p.query_tile);
     for (std::int64_t task = worker; task < tasks(p); task += workers)
       attend(task / tiles / p.heads, task / tiles % p.heads, task % tiles * p.query_tile);
   }
@@ -314,7 +313,7 @@ class BackwardWorker : public Worker {
   // Each worker takes a range of units, tiles of queries; those of one pair share the gradients of a key and a value. A
   // pair whose units fall to several workers is summed in parts, which `join` adds, in their order.
   static std::int64_t pairs(const Problem& p) { return p.batch * p.groups; }
-  static std::int64_t units_of_pair(const Problem& p) { return p.heads / p.groups * parts(p.queries, p.query_tile); }
+  static std::int64_t units_of_pair(const Problem& p) { return p.heads / p.groups * divide_up(p.queries, p.query_tile); }
   static std::int64_t tasks(const Problem& p) { return splits(p) ? pairs(p) * units_of_pair(p) : pairs(p); }
   // Where whole pairs would leave threads without work for long.
   static bool splits(const Problem& p) { return pairs(p) % p.threads != 0 && pairs(p) < 8 * p.threads; }
@@ -333,7 +332,7 @@ class BackwardWorker : public Worker {
       std::fill_n(at(sums.dkey), whole_keys(p) * p.features, 0.0f);
       std::fill_n(at(sums.dvalue), whole_keys(p) * p.value_features, 0.0f);
       for (std::int64_t unit = part.begin; unit < part.end; ++unit) {
-        const std::int64_t group = pair % p.groups, tiles = parts(p.queries, p.query_tile), within = unit - pair * units;
+        const std::int64_t group = pair % p.groups, tiles = divide_up(p.queries, p.query_tile), within = unit - pair * units;
         attend({pair / p.groups, group * (p.heads / p.groups) + within / tiles, group, within % tiles * p.query_tile},
                sums);
       }
@@ -402,7 +401,7 @@ class BackwardWorker : public Worker {
     std::int64_t b, head, group, first;
   };
 
-  static std::int64_t whole_keys(const Problem& p) { return parts(p.keys, p.key_tile) * p.key_tile; }
+  static std::int64_t whole_keys(const Problem& p) { return divide_up(p.keys, p.key_tile) * p.key_tile; }
   static bool keeps(const Problem& p) { return p.dtype != DType::float32; }
   static std::int64_t kept_keys(const Problem& p) { return keeps(p) ? whole_keys(p) : p.key_tile; }
 
@@ -505,7 +504,7 @@ class AttentionKernel final : public Kernel {
     });
     if constexpr (std::is_same_v<WorkerKind, BackwardWorker>)
       if (WorkerKind::splits(problem_)) {
-        const std::int64_t tiles = parts(problem_.keys, problem_.key_tile);
+        const std::int64_t tiles = divide_up(problem_.keys, problem_.key_tile);
         parallel_for(WorkerKind::pairs(problem_) * tiles, 1, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = begin; i < end; ++i)
             WorkerKind::join(problem_, workers_, i / tiles, i % tiles * problem_.key_tile);
@@ -550,7 +549,7 @@ KernelPlan attention(const KernelRequest& request) {
   if (is_empty(request.node)) return zeros(request);
   Problem problem(request.node, 3);
   while (ForwardWorker::tasks(problem) < problem.threads && problem.query_tile >= 2 * shortest_tile)
-    problem.query_tile = even_tile(problem.queries, parts(problem.query_tile, 2));
+    problem.query_tile = even_tile(problem.queries, divide_up(problem.query_tile, 2));
   return plan_of<ForwardWorker>(request, std::move(problem));
 }
 
@@ -559,7 +558,7 @@ KernelPlan attention_backward(const KernelRequest& request) {
   Problem problem(request.node, 7);
   while ((BackwardWorker::kept_bytes(problem) > most_kept || BackwardWorker::tasks(problem) < problem.threads) &&
          problem.query_tile >= 2 * shortest_tile)
-    problem.query_tile = even_tile(problem.queries, parts(problem.query_tile, 2));
+    problem.query_tile = even_tile(problem.queries, divide_up(problem.query_tile, 2));
   return plan_of<BackwardWorker>(request, std::move(problem));
 }
 

@@ -3,7 +3,7 @@
 namespace nacre::onednn {
 
 const AttentionRows& attention_rows() {
-  return &loops() == &loops_avx512 ? rows_avx512 : &loops() == &loops_avx2 ? rows_avx2 : rows_baseline;
+  return beside(loops(), rows_baseline, rows_avx2, rows_avx512);
 }
 
 }  // namespace nacre::onednn

@@ -5,10 +5,7 @@
 namespace nacre::onednn {
 
 const BatchNormLoops& batch_norm_loops(bool bfloat16) {
-  const Loops* best = &loops();
-  return (best == &loops_avx512 ? batch_norm_avx512
-          : best == &loops_avx2 ? batch_norm_avx2
-                                : batch_norm_baseline)[bfloat16 ? 1 : 0];
+  return beside(loops(), batch_norm_baseline, batch_norm_avx2, batch_norm_avx512)[bfloat16 ? 1 : 0];
 }
 
 }  // namespace nacre::onednn

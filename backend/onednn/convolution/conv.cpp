@@ -69,11 +69,7 @@ Activations plain_order(const Type& x, const Type& y) {
 
 bool is_trained(Value kernel) {
   while (kernel.is(op::reshape) || kernel.is(op::cast)) kernel = kernel.node().in(0);
-  if (!kernel.is(op::variable)) return false;
-  const auto& updates = kernel.graph().updates();
-  const VariableRef& variable = kernel.node().attrs<VariableAttrs>().variable;
-  return std::any_of(updates.begin(), updates.end(),
-                     [&](const Graph::Update& update) { return update.variable == variable; });
+  return kernel.is(op::variable) && kernel.graph().is_updated(kernel.node().attrs<VariableAttrs>().variable);
 }
 
 namespace {
@@ -202,7 +198,7 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
       if (is_optimised(same_order)) made = std::move(same_order);
     } catch (const dnnl::error&) {  // not implemented for this order
     }
-  const bool transformed = is_packed_once(request, 1);
+  const bool transformed = request.is_fixed(1);
   if (const auto shape =
           winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()),
                          made.dst_desc(), transformed ? WinogradTask::forward_of_transformed : WinogradTask::forward))

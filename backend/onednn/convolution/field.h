@@ -3,13 +3,12 @@
 
 #include <optional>
 
+#include "backend/core/parallel.h"
 #include "backend/graph/ops/epilogue.h"
 #include "backend/onednn/convolution/loops.h"
 #include "backend/onednn/engine.h"
 
 namespace nacre::onednn {
-
-constexpr std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Where a part of `count` things begins; part `parts` is their end.
 constexpr std::int64_t share(std::int64_t count, std::int64_t part, std::int64_t parts) { return count * part / parts; }
@@ -34,7 +33,7 @@ std::optional<Field> field_of(const Desc& desc);
 // Columns of a product come in panels of two groups; the last may be of one.
 struct Panels {
   std::int64_t columns, group;
-  std::int64_t count() const { return divided_up(columns, 2 * group); }
+  std::int64_t count() const { return divide_up(columns, 2 * group); }
   std::int64_t first(std::int64_t panel) const { return panel * 2 * group; }
   int groups(std::int64_t panel) const { return first(panel) + 2 * group <= columns ? 2 : 1; }
 };

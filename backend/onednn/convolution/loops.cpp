@@ -5,8 +5,7 @@
 namespace nacre::onednn {
 
 const ConvolutionLoops& convolution_loops() {
-  const Loops* best = &loops();
-  return best == &loops_avx512 ? convolution_avx512 : best == &loops_avx2 ? convolution_avx2 : convolution_baseline;
+  return beside(loops(), convolution_baseline, convolution_avx2, convolution_avx512);
 }
 
 }  // namespace nacre::onednn

@@ -39,8 +39,8 @@ class PointwiseDepthwise final : public Kernel {
     constexpr std::int64_t near = 64 << 10;  // floats
     const std::int64_t fitting = near / (between_width_ * 2 * loops_.group);
     strip_ = std::clamp((fitting - size_) / stride_ + 1, std::int64_t{1}, y.height);
-    strips_ = divided_up(y.height, strip_);
-    strip_ = divided_up(y.height, strips_);
+    strips_ = divide_up(y.height, strip_);
+    strip_ = divide_up(y.height, strips_);
     parts_ = std::min<std::int64_t>(threads(), y.samples * strips_ * panels_.count());
   }
 

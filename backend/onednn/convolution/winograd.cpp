@@ -81,7 +81,7 @@ std::int64_t block_of(std::int64_t tiles, std::int64_t floats_of_each, const Con
   constexpr std::int64_t near = 160 << 10;  // floats
   const std::int64_t rows = loops.most_rows;
   const std::int64_t most = std::clamp(near / floats_of_each / rows, std::int64_t{1}, std::int64_t{8}) * rows;
-  return divided_up(tiles, divided_up(tiles, most));
+  return divide_up(tiles, divide_up(tiles, most));
 }
 
 // --- kernels ------------------------------------------------------------------------------------------------------
@@ -158,29 +158,52 @@ class WinogradLayout final : public PackedLayout {
   std::int64_t channels_, filters_;
 };
 
-// --- forward, and the gradient by data ----------------------------------------------------------------------------
+// --- tiles --------------------------------------------------------------------------------------------------------
 
-// The gradient by data is a convolution of dy with kernels turned by 180°, channels and filters exchanged.
-class Convolution final : public WinogradKernel {
- public:
-  Convolution(const ConvolutionLoops& loops, const Field& x, const Field& y, std::optional<TransformedKernels> kernels,
-              std::int64_t top, std::int64_t left, const Epilogue& epilogue)
+// What walks over the tiles of x and of the results beside them.
+class TileKernel : public WinogradKernel {
+ protected:
+  TileKernel(const ConvolutionLoops& loops, const Field& x, const Field& y, std::int64_t top, std::int64_t left)
       : loops_(loops),
         x_(x),
         y_(y),
-        kernels_(kernels),
         top_(top),
         left_(left),
-        epilogue_(epilogue),
-        bounds_(*bounds_of(epilogue)),
-        tiles_{y.samples, divided_up(y.height, 2), divided_up(y.width, 2)},
-        panels_{y.channels, loops.group} {
-    const std::int64_t parts = threads();
-    by_tiles_ = tiles_.count() >= 2 * loops.most_rows * parts || panels_.count() < parts;
-    tile_parts_ = by_tiles_ ? std::min(parts, tiles_.count()) : 1;
-    panel_parts_ = by_tiles_ ? 1 : std::min(parts, panels_.count());
+        tiles_{y.samples, divide_up(y.height, 2), divide_up(y.width, 2)},
+        panels_{y.channels, loops.group} {}
+
+  // Transforms some channels of tiles [begin, end) of x; `to` begins at the first of both.
+  void enter(const float* x, std::int64_t begin, std::int64_t end, std::int64_t first_channel,
+             std::int64_t last_channel, Tiles to) const {
+    for (std::int64_t channel = first_channel; channel < last_channel; channel += loops_.group)
+      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
+        loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
+                     {to.memory + first * to.tile + channel - first_channel, to.place, to.tile});
+      });
+  }
+
+  const ConvolutionLoops& loops_;
+  Field x_, y_;
+  std::int64_t top_, left_;
+  Grid tiles_;
+  Panels panels_;
+};
+
+// --- forward, and the gradient by data ----------------------------------------------------------------------------
+
+// The gradient by data is a convolution of dy with kernels turned by 180°, channels and filters exchanged.
+class Convolution final : public TileKernel {
+ public:
+  Convolution(const ConvolutionLoops& loops, const Field& x, const Field& y, std::optional<TransformedKernels> kernels,
+              std::int64_t top, std::int64_t left, const Epilogue& epilogue)
+      : TileKernel(loops, x, y, top, left), kernels_(kernels), epilogue_(epilogue), bounds_(*bounds_of(epilogue)) {
+    // Threads share tiles; when these are few they share panels.
+    const std::int64_t wanted = threads();
+    if (tiles_.count() >= 2 * loops.most_rows * wanted || panels_.count() < wanted)
+      tile_parts_ = std::min(wanted, tiles_.count());
+    else panel_parts_ = wanted;
     block_ =
-        block_of(divided_up(tiles_.count(), tile_parts_), places * (apart(x.channels, loops) + 2 * loops.group), loops);
+        block_of(divide_up(tiles_.count(), tile_parts_), places * (apart(x.channels, loops) + 2 * loops.group), loops);
   }
 
   std::size_t scratch_bytes() const override {
@@ -193,7 +216,9 @@ class Convolution final : public WinogradKernel {
     const auto* bias = epilogue_.bias ? static_cast<const float*>(arguments.inputs[2]) : nullptr;
     auto* y = static_cast<float*>(arguments.outputs[0]);
     auto* scratch = static_cast<float*>(arguments.scratch);
-    if (epilogue_.residual) begin_with(arguments.inputs.back(), y);
+    if (epilogue_.residual)
+      copy_bytes(arguments.inputs.back(), y,
+                 static_cast<std::size_t>(y_.samples * y_.channels * y_.height * y_.width) * sizeof(float));
     parallel_team(static_cast<int>(parts()), [&](int thread, int team, auto&& barrier) {
       if (kernels_) {
         kernels_->enter(kernels, share(panels_.count(), thread, team), share(panels_.count(), thread + 1, team),
@@ -201,7 +226,7 @@ class Convolution final : public WinogradKernel {
         barrier();
       }
       for (std::int64_t part = thread; part < parts(); part += team) {
-        const std::int64_t tile_part = by_tiles_ ? part : 0, panel_part = by_tiles_ ? 0 : part;
+        const std::int64_t tile_part = part / panel_parts_, panel_part = part % panel_parts_;
         const std::int64_t end = share(tiles_.count(), tile_part + 1, tile_parts_);
         for (std::int64_t begin = share(tiles_.count(), tile_part, tile_parts_); begin < end; begin += block_)
           compute(x, kernels_ ? scratch : kernels, bias, y, begin, std::min(begin + block_, end), panel_part,
@@ -218,21 +243,10 @@ class Convolution final : public WinogradKernel {
   std::int64_t product_place() const { return apart(block_ * 2 * loops_.group, loops_); }
   std::int64_t part_floats() const { return places * (entered_place() + product_place()); }
 
-  void begin_with(const void* residual, float* y) const {
-    if (residual == y) return;
-    const auto* from = static_cast<const float*>(residual);
-    parallel_for(y_.samples * y_.channels * y_.height * y_.width, 1 << 14,
-                 [&](std::int64_t begin, std::int64_t end) { std::copy(from + begin, from + end, y + begin); });
-  }
-
   void compute(const float* x, const float* kernels, const float* bias, float* y, std::int64_t begin, std::int64_t end,
                std::int64_t panel_part, float* memory) const {
     float *entered = memory, *product = memory + places * entered_place();
-    for (std::int64_t channel = 0; channel < x_.channels; channel += loops_.group)
-      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
-        loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
-                     {entered + first * entered_row() + channel, entered_place(), entered_row()});
-      });
+    enter(x, begin, end, 0, x_.channels, {entered, entered_place(), entered_row()});
     for (std::int64_t panel = share(panels_.count(), panel_part, panel_parts_);
          panel < share(panels_.count(), panel_part + 1, panel_parts_); ++panel) {
       const int groups = panels_.groups(panel);
@@ -252,15 +266,9 @@ class Convolution final : public WinogradKernel {
     }
   }
 
-  const ConvolutionLoops& loops_;
-  Field x_, y_;
   std::optional<TransformedKernels> kernels_;  // none when they come transformed
-  std::int64_t top_, left_;
   Epilogue epilogue_;
   ConvolutionLoops::Bounds bounds_;
-  Grid tiles_;
-  Panels panels_;
-  bool by_tiles_ = true;  // shares of threads; else by panels
   std::int64_t tile_parts_ = 1, panel_parts_ = 1, block_ = 1;
 };
 
@@ -269,21 +277,15 @@ class Convolution final : public WinogradKernel {
 // Sums over all tiles, as many as there are transformed kernels. Part of the channels and filters are computed at a
 // time, so that their sums stay in the second cache while the tiles pass; the tiles are transformed again for each
 // part.
-class WeightsGradient final : public WinogradKernel {
+class WeightsGradient final : public TileKernel {
  public:
   WeightsGradient(const ConvolutionLoops& loops, const Field& x, const Field& y, const Kernels& kernels,
                   std::int64_t top, std::int64_t left, bool bias)
-      : loops_(loops),
-        x_(x),
-        y_(y),
+      : TileKernel(loops, x, y, top, left),
         kernels_(kernels),
-        top_(top),
-        left_(left),
         bias_(bias),
-        tiles_{y.samples, divided_up(y.height, 2), divided_up(y.width, 2)},
-        panels_{y.channels, loops.group},
-        channel_parts_(divided_up(x.channels, most_channels)),
-        filter_parts_(divided_up(y.channels, most_filters)) {
+        channel_parts_(divide_up(x.channels, most_channels)),
+        filter_parts_(divide_up(y.channels, most_filters)) {
     // Threads share the parts, which are made as many as come out even; when there are too few of them they share
     // tiles, and what each adds up is added in the end.
     const std::int64_t wanted = threads();
@@ -295,7 +297,7 @@ class WeightsGradient final : public WinogradKernel {
       workers_ = wanted;
       while (filter_parts_ < panels_.count() && (parts() < workers_ || parts() % workers_ != 0)) ++filter_parts_;
     }
-    block_ = block_of(divided_up(tiles_.count(), by_tiles_ ? workers_ : 1), places * (entered_row() + widest_filters()),
+    block_ = block_of(divide_up(tiles_.count(), by_tiles_ ? workers_ : 1), places * (entered_row() + widest_filters()),
                       loops);
   }
 
@@ -314,13 +316,14 @@ class WeightsGradient final : public WinogradKernel {
     parallel_team(static_cast<int>(workers_), [&](int thread, int team, auto&& barrier) {
       for (std::int64_t worker = thread; worker < workers_; worker += team) {
         float* own = memory + worker * worker_floats();
-        const std::int64_t first = by_tiles_ ? 0 : share(parts(), worker, workers_),
-                           last = by_tiles_ ? parts() : share(parts(), worker + 1, workers_);
-        for (std::int64_t part = first; part < last; ++part)
-          if (by_tiles_)
-            add_up(x, dy, share(tiles_.count(), worker, workers_), share(tiles_.count(), worker + 1, workers_), part,
-                   sums + worker * sum_floats(), bias_sums + worker * y_.channels, own);
-          else add_up(x, dy, 0, tiles_.count(), part, sums, bias_sums, own);
+        // Of some tiles all parts, into sums of its own, or of all tiles some parts.
+        const std::int64_t copy = by_tiles_ ? worker : 0;
+        const std::int64_t first_tile = by_tiles_ ? share(tiles_.count(), worker, workers_) : 0,
+                           last_tile = by_tiles_ ? share(tiles_.count(), worker + 1, workers_) : tiles_.count(),
+                           first_part = by_tiles_ ? 0 : share(parts(), worker, workers_),
+                           last_part = by_tiles_ ? parts() : share(parts(), worker + 1, workers_);
+        for (std::int64_t part = first_part; part < last_part; ++part)
+          add_up(x, dy, first_tile, last_tile, part, sums + copy * sum_floats(), bias_sums + copy * y_.channels, own);
       }
       barrier();
       for (std::int64_t panel = share(panels_.count(), thread, team); panel < share(panels_.count(), thread + 1, team);
@@ -343,8 +346,8 @@ class WeightsGradient final : public WinogradKernel {
   std::int64_t first_channel(std::int64_t part) const {
     return share(x_.channels / loops_.group, part, channel_parts_) * loops_.group;
   }
-  std::int64_t widest_channels() const { return divided_up(x_.channels / loops_.group, channel_parts_) * loops_.group; }
-  std::int64_t widest_filters() const { return divided_up(panels_.count(), filter_parts_) * 2 * loops_.group; }
+  std::int64_t widest_channels() const { return divide_up(x_.channels / loops_.group, channel_parts_) * loops_.group; }
+  std::int64_t widest_filters() const { return divide_up(panels_.count(), filter_parts_) * 2 * loops_.group; }
   std::int64_t entered_row() const { return apart(widest_channels(), loops_); }
   std::int64_t entered_place() const { return apart(block_ * entered_row(), loops_); }
   std::int64_t gradient_place() const { return apart(block_ * widest_filters(), loops_); }
@@ -367,21 +370,13 @@ class WeightsGradient final : public WinogradKernel {
     for (std::int64_t begin = first_tile; begin < last_tile; begin += block_) {
       const std::int64_t end = std::min(begin + block_, last_tile);
       float *entered = memory, *gradient = memory + places * entered_place();
-      enter(x, begin, end, channel_part, entered);
+      enter(x, begin, end, first_channel(channel_part), first_channel(channel_part + 1),
+            {entered, entered_place(), entered_row()});
       enter_gradient(dy, begin, end, first_panel, last_panel, gradient, of_bias);
       for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
         multiply(entered, gradient + (panels_.first(panel) - panels_.first(first_panel)) * block_, end - begin,
                  channel_part, panel, begin != first_tile, sums + sums_of(channel_part, panel));
     }
-  }
-
-  void enter(const float* x, std::int64_t begin, std::int64_t end, std::int64_t channel_part, float* to) const {
-    const std::int64_t origin = first_channel(channel_part);
-    for (std::int64_t channel = origin; channel < first_channel(channel_part + 1); channel += loops_.group)
-      tiles_.runs(begin, end, top_, left_, [&](std::int64_t first, std::int64_t sample, ConvolutionLoops::Run run) {
-        loops_.enter(x + x_.offset(sample, channel), x_.picture(), run,
-                     {to + first * entered_row() + channel - origin, entered_place(), entered_row()});
-      });
   }
 
   // Each place has (panel, tile, column).
@@ -423,13 +418,8 @@ class WeightsGradient final : public WinogradKernel {
     }
   }
 
-  const ConvolutionLoops& loops_;
-  Field x_, y_;
   Kernels kernels_;
-  std::int64_t top_, left_;
   bool bias_;
-  Grid tiles_;
-  Panels panels_;
   std::int64_t channel_parts_, filter_parts_;
   bool by_tiles_ = true;
   std::int64_t workers_ = 1, block_ = 1;
@@ -488,7 +478,7 @@ bool winograd_pays(const WinogradShape& shape, WinogradTask task) {
   const std::int64_t tile_cost = 10, start_cost = 1 << 22;
   const Dims x = shape.x.get_dims(), y = shape.y.get_dims();
   const std::int64_t kernels = x[1] * y[1];
-  const std::int64_t tiles = y[0] * divided_up(y[2], 2) * divided_up(y[3], 2);
+  const std::int64_t tiles = y[0] * divide_up(y[2], 2) * divide_up(y[3], 2);
   const std::int64_t direct = 9 * y[0] * y[2] * y[3] * kernels;
   return places * (tiles * (kernels + tile_cost * (x[1] + y[1])) + kernel_cost * kernels) + start_cost <
          direct + direct / 10;

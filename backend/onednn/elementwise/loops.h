@@ -58,8 +58,13 @@ struct Loops {
 // The loops for this machine's instruction set.
 const Loops& loops();
 
-// All that this machine can run, for tests.
 extern const Loops loops_baseline, loops_avx2, loops_avx512;
+// Of three things that are compiled like these, that which goes with `set`.
+template <class Compiled>
+const Compiled& beside(const Loops& set, const Compiled& baseline, const Compiled& avx2_set, const Compiled& avx512_set) {
+  return &set == &loops_avx512 ? avx512_set : &set == &loops_avx2 ? avx2_set : baseline;
+}
+// All that this machine can run, for tests.
 int runnable_loops(const Loops* (&list)[3]);
 // Those that a machine with these features can run, the best first.
 int runnable_loops(std::uint32_t features, const Loops* (&list)[3]);

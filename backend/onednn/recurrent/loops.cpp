@@ -6,10 +6,7 @@
 namespace nacre::onednn {
 
 const RecurrentLoops& recurrent_loops() {
-  const Loops* best = &loops();
-  return best == &loops_avx512 ? recurrent_loops_avx512
-         : best == &loops_avx2 ? recurrent_loops_avx2
-                               : recurrent_loops_baseline;
+  return beside(loops(), recurrent_loops_baseline, recurrent_loops_avx2, recurrent_loops_avx512);
 }
 
 NarrowProduct narrow_product() {

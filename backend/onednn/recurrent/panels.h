@@ -2,6 +2,7 @@
 // call to call, a reorder of the graph packs them once.
 #pragma once
 
+#include "backend/core/parallel.h"
 #include "backend/graph/ops/recurrent.h"
 #include "backend/onednn/engine.h"
 #include "backend/onednn/recurrent/loops.h"
@@ -34,7 +35,7 @@ class Panels {
   static constexpr std::int64_t vectors = 4;
   static std::int64_t lanes() { return recurrent_loops().lanes; }
   static std::int64_t panel() { return vectors * lanes(); }
-  std::int64_t count() const { return (all_units_ + units() - 1) / units(); }
+  std::int64_t count() const { return divide_up(all_units_, units()); }
   void pack_panel(const void* kernel, std::int64_t unit, float* to) const;
   void pack_transposed(const void* kernel, std::int64_t unit, float* to) const;
   void pack_pairs(const std::uint16_t* kernel, std::int64_t unit, std::uint16_t* to) const;

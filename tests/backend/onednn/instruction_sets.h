@@ -12,9 +12,8 @@ inline std::vector<const onednn::ConvolutionLoops*> convolution_instruction_sets
   const onednn::Loops* runnable[3];
   std::vector<const onednn::ConvolutionLoops*> result;
   for (int i = 0, count = onednn::runnable_loops(runnable); i < count; ++i)
-    result.push_back(runnable[i] == &onednn::loops_avx512 ? &onednn::convolution_avx512
-                     : runnable[i] == &onednn::loops_avx2 ? &onednn::convolution_avx2
-                                                          : &onednn::convolution_baseline);
+    result.push_back(&onednn::beside(*runnable[i], onednn::convolution_baseline, onednn::convolution_avx2,
+                                     onednn::convolution_avx512));
   return result;
 }
 

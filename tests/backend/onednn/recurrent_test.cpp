@@ -206,9 +206,9 @@ TEST(RecurrentLoops, ProductsAreThoseOfEachInstructionSet) {
   const onednn::Loops* runnable[3];
   const int count = onednn::runnable_loops(runnable);
   for (int set = 0; set < count; ++set) {
-    const onednn::RecurrentLoops& tested = runnable[set] == &onednn::loops_avx512 ? onednn::recurrent_loops_avx512
-                                           : runnable[set] == &onednn::loops_avx2 ? onednn::recurrent_loops_avx2
-                                                                                  : onednn::recurrent_loops_baseline;
+    const onednn::RecurrentLoops& tested =
+        onednn::beside(*runnable[set], onednn::recurrent_loops_baseline, onednn::recurrent_loops_avx2,
+                       onednn::recurrent_loops_avx512);
     expect_products<float>(tested.product, tested.lanes, 1, runnable[set]->name);
   }
   if (const onednn::NarrowProduct product = onednn::narrow_product())
