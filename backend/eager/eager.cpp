@@ -1,0 +1,312 @@
+#include "backend/eager/eager.h"
+
+#include <algorithm>
+#include <queue>
+#include <unordered_set>
+#include <utility>
+
+#include "backend/graph/ops/elementwise.h"
+
+namespace nacre::eager {
+
+namespace {
+
+constexpr std::size_t most_programs = 2048;
+
+Tensor filled(const Type& type, double value) {
+  Tensor tensor(type);
+  if (value != 0) visit(type.dtype, [&]<class T>(T*) { std::ranges::fill(tensor.writable<T>(), convert<T>(value)); });
+  return tensor;
+}
+
+}  // namespace
+
+// Where values came from. Records are numbered as they are made, so what one was computed from has smaller numbers.
+class Record {
+ public:
+  struct Link {
+    std::shared_ptr<Record> node;
+    int output = 0;
+  };
+
+  Record() : order(++last_order) {}
+  virtual ~Record() {
+    // One after the other: a chain of them may be longer than the stack is deep.
+    static thread_local std::vector<std::shared_ptr<Record>> waiting;
+    static thread_local bool emptying = false;
+    for (Link& link : links)
+      if (link.node && link.node.use_count() == 1) waiting.push_back(std::move(link.node));
+    if (emptying) return;
+    emptying = true;
+    while (!waiting.empty()) {
+      const std::shared_ptr<Record> next = std::move(waiting.back());
+      waiting.pop_back();
+    }
+    emptying = false;
+  }
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
+
+  // The gradients for links; present cotangents are of the outputs' types.
+  virtual std::vector<std::optional<Array>> pull(Eager&, std::span<const std::optional<Array>> cotangents) {
+    return {cotangents.begin(), cotangents.end()};
+  }
+
+  const std::uint64_t order;
+  std::size_t outputs = 1;
+  std::vector<Link> links;  // where gradients go on; nowhere: null
+
+ private:
+  static inline thread_local std::uint64_t last_order = 0;
+};
+
+namespace {
+
+class ProgramRecord final : public Record {
+ public:
+  // `all`: what derivative.forward gave.
+  ProgramRecord(std::shared_ptr<const Program::Derivative> derivative, const Arrays& inputs,
+                const std::vector<Tensor>& all, bool kept)
+      : derivative_(std::move(derivative)) {
+    for (const Program::Derivative::Operand& operand : derivative_->operands) {
+      if (operand.output) operands_.push_back({all[operand.index]});
+      else operands_.push_back(kept ? Array{inputs[operand.index].value} : inputs[operand.index]);
+    }
+    for (const std::size_t output : derivative_->cotangents) types_.push_back(all[output].type());
+    for (const VariableRef& variable : derivative_->backward->variables()) versions_.push_back(variable->version());
+  }
+
+  std::vector<std::optional<Array>> pull(Eager& eager, std::span<const std::optional<Array>> cotangents) override {
+    const std::vector<VariableRef>& variables = derivative_->backward->variables();
+    for (std::size_t i = 0; i < versions_.size(); ++i)
+      if (variables[i]->version() != versions_[i])
+        throw Error("'{}' has changed since the values were computed whose gradient is taken", variables[i]->path())
+            .hint("take the gradients before weights are assigned to")
+            .usage();
+    Arrays given;
+    for (std::size_t i = 0; i < types_.size(); ++i) {
+      const std::optional<Array>& cotangent = cotangents[derivative_->cotangents[i]];
+      given.push_back(cotangent ? *cotangent : Array{Tensor(types_[i])});
+    }
+    given.insert(given.end(), operands_.begin(), operands_.end());
+    std::vector<std::optional<Array>> slopes;
+    for (Array& slope : eager.run(derivative_->backward, std::move(given))) slopes.emplace_back(std::move(slope));
+    return slopes;
+  }
+
+ private:
+  std::shared_ptr<const Program::Derivative> derivative_;
+  Arrays operands_;
+  Types types_;  // of the outputs with cotangents
+  std::vector<std::uint64_t> versions_;
+};
+
+class OwnRecord final : public Record {
+ public:
+  explicit OwnRecord(OwnGradient pullback) : pullback_(std::move(pullback)) {}
+  std::vector<std::optional<Array>> pull(Eager&, std::span<const std::optional<Array>> cotangents) override {
+    return pullback_(cotangents);
+  }
+
+ private:
+  OwnGradient pullback_;
+};
+
+bool has_float64(const Graph& graph) {
+  for (const nacre::Node* node : graph.nodes())
+    for (const Type& type : node->types())
+      if (type.dtype == DType::float64) return true;
+  return false;
+}
+
+}  // namespace
+
+Eager::Eager(const Backend& backend)
+    : backend_(backend),
+      workspace_(std::make_shared<Workspace>(backend)),
+      reference_workspace_(std::make_shared<Workspace>(reference_backend())) {}
+
+// --- programs -----------------------------------------------------------------------------------------------------
+
+const std::shared_ptr<Program>* Eager::find(std::string_view key) {
+  const auto known = by_key_.find(key);
+  if (known == by_key_.end()) return nullptr;
+  if (known->second != entries_.begin()) entries_.splice(entries_.begin(), entries_, known->second);
+  return &known->second->program;
+}
+
+std::shared_ptr<Program> Eager::make(std::unique_ptr<Graph> graph) const {
+  const bool reference = has_float64(*graph);
+  return std::make_shared<Program>(std::move(graph), reference ? reference_backend() : backend_,
+                                   reference ? reference_workspace_ : workspace_);
+}
+
+const std::shared_ptr<Program>& Eager::remember(std::string_view key, std::unique_ptr<Graph> graph,
+                                                std::shared_ptr<const void> owner) {
+  entries_.push_front({std::string(key), make(std::move(graph)), std::move(owner)});
+  by_key_.emplace(entries_.front().key, entries_.begin());
+  ++made_;
+  if (entries_.size() > most_programs) {
+    by_key_.erase(entries_.back().key);
+    entries_.pop_back();
+  }
+  return entries_.front().program;
+}
+
+Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
+  std::vector<Tensor> tensors;
+  tensors.reserve(inputs.size());
+  for (const Array& input : inputs) tensors.push_back(input.value);
+  Arrays results;
+  const auto plain = [&](std::vector<Tensor> values) {
+    for (Tensor& value : values) results.push_back({std::move(value)});
+    return std::move(results);
+  };
+  if (!recording()) return plain(program->run(tensors));
+
+  std::vector<Record::Link> links;  // of all that gradients may be wanted of
+  std::vector<char> wanted;
+  bool any = false;
+  for (const Array& input : inputs) {
+    links.push_back({input.origin, input.output});
+    wanted.push_back(input.origin && is_floating(input.value.dtype()));
+  }
+  for (const VariableRef& variable : program->variables()) {
+    const auto watched = watched_.find(variable.get());
+    links.push_back({watched == watched_.end() ? nullptr : watched->second.leaf, 0});
+    wanted.push_back(links.back().node != nullptr);
+  }
+  for (const char one : wanted) any = any || one;
+  if (!any) return plain(program->run(tensors));
+
+  const bool keep = recordings_ == 1;
+  const auto derivative = program->derivative(wanted, keep);
+  if (derivative->results.empty()) return plain(program->run(tensors));
+  std::vector<Tensor> values = derivative->forward->run(tensors);
+  const auto node = std::make_shared<ProgramRecord>(derivative, inputs, values, keep);
+  node->outputs = program->graph().outputs().size();
+  for (const std::size_t result : derivative->results) node->links.push_back(std::move(links[result]));
+  for (std::size_t i = 0; i < node->outputs; ++i) {
+    const bool follows = is_floating(values[i].dtype());
+    results.push_back({std::move(values[i]), follows ? node : nullptr, static_cast<int>(i)});
+  }
+  return results;
+}
+
+// --- recording ----------------------------------------------------------------------------------------------------
+
+Eager::Recording::Recording(Eager& eager, std::vector<VariableRef> watched)
+    : eager_(eager), watched_(std::move(watched)) {
+  ++eager_.recordings_;
+  for (const VariableRef& variable : watched_) {
+    Watched& entry = eager_.watched_[variable.get()];
+    if (entry.recordings++ == 0) entry.variable = variable, entry.leaf = std::make_shared<Record>();
+  }
+}
+
+Eager::Recording::~Recording() {
+  --eager_.recordings_;
+  for (const VariableRef& variable : watched_) {
+    const auto entry = eager_.watched_.find(variable.get());
+    if (--entry->second.recordings == 0) eager_.watched_.erase(entry);
+  }
+}
+
+std::vector<Array> Eager::Recording::leaves() const {
+  std::vector<Array> leaves;
+  for (const VariableRef& variable : watched_)
+    leaves.push_back({Tensor(Type{variable->type().dtype, {}}), eager_.watched_.at(variable.get()).leaf});
+  return leaves;
+}
+
+Array Eager::watch(const Array& array) {
+  auto node = std::make_shared<Record>();
+  if (array.origin) node->links.push_back({array.origin, array.output});
+  return {array.value, std::move(node), 0, array.mask};
+}
+
+Arrays Eager::join(std::vector<Tensor> results, const Arrays& inputs, OwnGradient pullback) {
+  bool any = false;
+  for (const Array& input : inputs) any = any || input.origin;
+  Arrays arrays;
+  for (Tensor& result : results) arrays.push_back({std::move(result)});
+  if (!recording() || !any) return arrays;
+  const auto node = std::make_shared<OwnRecord>(std::move(pullback));
+  node->outputs = arrays.size();
+  for (const Array& input : inputs) node->links.push_back({input.origin, input.output});
+  for (std::size_t i = 0; i < arrays.size(); ++i) arrays[i].origin = node, arrays[i].output = static_cast<int>(i);
+  return arrays;
+}
+
+Array Eager::add(const Array& a, const Array& b) {
+  const std::string key = fmt::format("sum {}", a.value.type());
+  const auto& sum = program(key, [&] {
+    auto graph = std::make_unique<Graph>();
+    graph->output("out", graph->input("a", a.value.type()) + graph->input("b", b.value.type()));
+    return graph;
+  });
+  return run(sum, {a, b}).front();
+}
+
+std::vector<std::optional<Array>> Eager::gradients(std::span<const Array> outputs, std::span<const Array> cotangents,
+                                                   std::span<const Array> targets) {
+  // All nodes that the outputs came from, in the order in which they were made.
+  std::map<std::uint64_t, Record*> nodes;
+  std::vector<Record*> waiting;
+  const auto meet = [&](Record* node) {
+    if (node && nodes.emplace(node->order, node).second) waiting.push_back(node);
+  };
+  for (const Array& output : outputs) meet(output.origin.get());
+  while (!waiting.empty()) {
+    Record* const node = waiting.back();
+    waiting.pop_back();
+    for (const Record::Link& link : node->links) meet(link.node.get());
+  }
+  std::unordered_set<const Record*> needed;  // those that lead to a target
+  for (const Array& target : targets) needed.insert(target.origin.get());
+  for (const auto& [order, node] : nodes)
+    for (const Record::Link& link : node->links)
+      if (needed.contains(link.node.get())) needed.insert(node);
+
+  std::unordered_map<const Record*, std::vector<std::optional<Array>>> sums;
+  const auto give = [&](const Record* node, int output, const Array& slope) {
+    if (!node || !needed.contains(node)) return;
+    std::vector<std::optional<Array>>& of_node = sums[node];
+    of_node.resize(node->outputs);
+    std::optional<Array>& sum = of_node[static_cast<std::size_t>(output)];
+    sum = sum ? add(*sum, slope) : slope;
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Array& output = outputs[i];
+    if (!output.origin || !needed.contains(output.origin.get())) continue;
+    if (i >= cotangents.size()) {
+      give(output.origin.get(), output.output, {filled(output.value.type(), 1)});
+      continue;
+    }
+    if (cotangents[i].value.type() != output.value.type())
+      throw Error("the gradient of a result {} is {}", output.value.type(), cotangents[i].value.type()).usage();
+    give(output.origin.get(), output.output, cotangents[i]);
+  }
+  std::unordered_set<const Record*> asked;  // whose sums are wanted
+  for (const Array& target : targets) asked.insert(target.origin.get());
+  for (auto place = nodes.rbegin(); place != nodes.rend(); ++place) {
+    Record* const node = place->second;
+    const auto found = sums.find(node);
+    if (found == sums.end() || node->links.empty()) continue;
+    const std::vector<std::optional<Array>> cotangents_of_node =
+        asked.contains(node) ? found->second : std::move(found->second);
+    const auto slopes = node->pull(*this, cotangents_of_node);
+    ensure(slopes.size() == node->links.size(), "{} gradients for {} links", slopes.size(), node->links.size());
+    for (std::size_t i = 0; i < slopes.size(); ++i)
+      if (slopes[i]) give(node->links[i].node.get(), node->links[i].output, *slopes[i]);
+    if (!asked.contains(node)) sums.erase(node);
+  }
+  std::vector<std::optional<Array>> result;
+  for (const Array& target : targets) {
+    const auto sum = sums.find(target.origin.get());
+    result.push_back(sum == sums.end() ? std::nullopt : sum->second[static_cast<std::size_t>(target.output)]);
+  }
+  return result;
+}
+
+}  // namespace nacre::eager

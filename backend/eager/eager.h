@@ -1,0 +1,116 @@
+// Eager mode: programs run on tensors one after the other, and, where gradients are asked for, are remembered on the
+// way.
+//
+//   Eager eager(backend_for("cpu"));
+//   Array x = eager.watch({Tensor::scalar(3.0F)});
+//   Eager::Recording recording(eager);
+//   Array y = eager.run(square, {x}).front();
+//   eager.gradients({&y, 1}, {}, {&x, 1});  // of y with respect to x
+//
+// What was computed from what hangs on the arrays themselves and goes when nobody holds them any more.
+// Source: reverse accumulation, Griewank and Walther, "Evaluating Derivatives" (2008), chapter 3.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "backend/eager/program.h"
+
+namespace nacre::eager {
+
+class Record;
+
+// A tensor, and, while somebody records, what it was computed by. A value; cheap to copy.
+struct Array {
+  Tensor value;
+  std::shared_ptr<Record> origin{};     // null: no gradient goes further
+  int output = 0;                       // of the origin
+  std::shared_ptr<const Array> mask{};  // which of its elements count (bool); null: all
+};
+using Arrays = std::vector<Array>;
+
+// Gradients for cotangents of a function's results; both may be absent.
+using OwnGradient = std::function<std::vector<std::optional<Array>>(std::span<const std::optional<Array>> cotangents)>;
+
+// Used by one thread.
+class Eager {
+ public:
+  explicit Eager(const Backend& backend);
+
+  const Backend& backend() const { return backend_; }
+  const std::shared_ptr<Workspace>& workspace() const { return workspace_; }
+
+  // The program of that key, made by make() → std::unique_ptr<Graph> when it is not there. The least recently used are
+  // forgotten beyond a bound. `owner` is kept as long as the program: what an address in the key is of. Computes on the
+  // reference backend where the graph has float64, which no other one knows.
+  template <class Make>
+  const std::shared_ptr<Program>& program(std::string_view key, Make&& make,
+                                          std::shared_ptr<const void> owner = nullptr) {
+    if (const auto* known = find(key)) return *known;
+    return remember(key, make(), std::move(owner));
+  }
+  std::size_t programs_made() const { return made_; }
+  std::shared_ptr<Program> make(std::unique_ptr<Graph> graph) const;
+
+  // Runs the program, and remembers it where gradients may be asked for.
+  Arrays run(const std::shared_ptr<Program>& program, Arrays inputs);
+
+  // While one lives, runs are remembered, also those that read the given variables.
+  class Recording {
+   public:
+    explicit Recording(Eager& eager, std::vector<VariableRef> watched = {});
+    ~Recording();
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+    // By watched variable: what gradients() takes.
+    std::vector<Array> leaves() const;
+
+   private:
+    Eager& eager_;
+    std::vector<VariableRef> watched_;
+  };
+  bool recording() const { return recordings_ > 0; }
+
+  // The same values under a name of their own, with respect to which gradients can be taken.
+  Array watch(const Array& array);
+  // The same values, which gradients do not pass.
+  static Array stop(const Array& array) { return {array.value, nullptr, 0, array.mask}; }
+  // Results that were computed from inputs in some other way, with their gradients.
+  Arrays join(std::vector<Tensor> results, const Arrays& inputs, OwnGradient pullback);
+
+  // The gradients of Σᵢ ⟨cotangentᵢ, outputᵢ⟩ with respect to `targets`, which watch() or leaves() gave; absent where
+  // no output depends on one. Absent cotangents mean ones. They are remembered in turn where somebody records.
+  std::vector<std::optional<Array>> gradients(std::span<const Array> outputs, std::span<const Array> cotangents,
+                                              std::span<const Array> targets);
+
+ private:
+  struct Entry {
+    std::string key;
+    std::shared_ptr<Program> program;
+    std::shared_ptr<const void> owner;
+  };
+  struct Watched {
+    VariableRef variable;
+    std::shared_ptr<Record> leaf;
+    int recordings = 0;
+  };
+
+  const std::shared_ptr<Program>* find(std::string_view key);
+  const std::shared_ptr<Program>& remember(std::string_view key, std::unique_ptr<Graph> graph,
+                                           std::shared_ptr<const void> owner);
+  Array add(const Array& a, const Array& b);
+
+  const Backend& backend_;
+  std::shared_ptr<Workspace> workspace_, reference_workspace_;
+  std::list<Entry> entries_;  // most recent first
+  std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;
+  std::size_t made_ = 0;
+  int recordings_ = 0;
+  std::unordered_map<const Variable*, Watched> watched_;
+};
+
+}  // namespace nacre::eager
