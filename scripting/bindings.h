@@ -6,22 +6,36 @@
 #include "api/data/dataset.h"
 #include "api/experiment/experiment.h"
 #include "api/model.h"
-#include "scripting/state.h"
+#include "scripting/compute.h"
 
 namespace nacre::scripting {
 
 // The engine's state.
-class EngineState : public State {
+class EngineState : public ComputingState {
  public:
-  using State::State;
+  explicit EngineState(const Limits& limits) : ComputingState(limits), eager_(backend_for("cpu")) {}
   ~EngineState() override { close(); }  // finalisers of scripts may still make models
   static EngineState& of(const Call& call) { return static_cast<EngineState&>(call.state()); }
   // One handle for each model, so that it stays compiled however a script comes by it.
   std::shared_ptr<Model> model_of(const std::shared_ptr<FunctionalLayer>& layer);
   std::shared_ptr<Model> remember(Model model);
 
+  eager::Eager* eager() override { return &eager_; }
+  Draws next_draws() override { return {draws_.seed, draws_.step++}; }
+  void set_seed(std::int64_t seed) { draws_ = {seed, 0}; }
+  std::uint64_t seed() const { return static_cast<std::uint64_t>(draws_.seed); }
+  // "dense", then "dense_1", "dense_2", …, as Keras counts.
+  std::string unique_name(const std::string& name);
+  // What the last call of a layer on tensors has added to the loss.
+  const std::vector<Object>& losses_of(const Layer& layer) { return losses_[&layer]; }
+  void set_losses(const Layer& layer, std::vector<Object> losses);
+
  private:
   std::map<const Layer*, std::weak_ptr<Model>> models_;
+  eager::Eager eager_;
+  Draws draws_;
+  std::map<std::string, int> names_;
+  std::map<const Layer*, std::vector<Object>> losses_;
 };
 
 // A layer; a model too. Of what model:layer(NAME) and model.layers give, also where it stands.
@@ -35,9 +49,8 @@ struct LayerObject {
 Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_ptr<FunctionalLayer> place = {},
                     std::string name = "");
 Object model_object(const Call& call, Model model);
+Object weight_object(Weight weight);
 
-template <>
-const Class& class_of<Tensor>();
 template <>
 const Class& class_of<Symbol>();
 template <>
@@ -55,6 +68,15 @@ Out out(Tensor tensor);
 
 // --- arguments ----------------------------------------------------------------------------------------------------
 
+// A table of names, or nothing, as a config.
+Tree read_config_table(const Call& call, std::string_view class_name);
+std::optional<DType> read_dtype(const Call& call, int index);  // none: not given
+// Throws unless the machine has memory for it.
+void check_size(const Type& type);
+// A tensor, a weight, or a number, as an operand.
+Object read_tensor(const Call& call, int index, std::string_view wanted);
+// The trainable weights of a layer or model, a weight, or a list of weights.
+std::vector<Weight> read_weights(const Call& call, int index);
 Symbols read_symbols(const Call& call, int index, std::string_view wanted);  // one symbol or a list of them
 std::vector<Tensor> read_tensors(const Call& call, int index, std::string_view wanted);
 Shape read_shape(const Call& call, int index);
@@ -118,7 +140,11 @@ DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights);
 
 void open_tensors(lua_State* lua);
 void open_symbols(lua_State* lua);
+void open_weights(lua_State* lua);
 void open_layers(lua_State* lua);
+void open_classes(lua_State* lua);
+void open_autograd(lua_State* lua);
+void open_compile(lua_State* lua);
 void open_models(lua_State* lua);
 void open_data(lua_State* lua);
 // A table with this __index: a name of `names`, or an error with the nearest one.

@@ -72,7 +72,7 @@ Columns read_columns(const Call& call, int index) {
   } else {
     call.each_named(index, [&](const std::string& key, int value) {
       columns.names.push_back(key);
-      columns.tensors.push_back(*call.get<Tensor>(value, "a tensor"));
+      columns.tensors.push_back(call.get<eager::Array>(value, "a tensor")->value);
     });
   }
   if (columns.tensors.empty()) throw Error("got no tensors, wanted {}", wanted).usage();
@@ -87,7 +87,7 @@ GivenData read_data(const Call& call, int index) {
   }
   bool tensors = !call.is_named(index);
   if (!tensors)
-    call.each_named(index, [&](const std::string&, int value) { tensors = tensors || call.find<Tensor>(value); });
+    call.each_named(index, [&](const std::string&, int value) { tensors = tensors || call.find<eager::Array>(value); });
   if (tensors) data.columns = read_columns(call, index);
   else data.table = call.tree(index);
   return data;

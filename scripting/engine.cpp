@@ -38,9 +38,13 @@ int open(lua_State* lua) {
   push_namespace(lua, bound<refuse_name>);
   open_tensors(lua);
   open_symbols(lua);
+  open_weights(lua);
   open_layers(lua);
+  open_classes(lua);
   open_models(lua);
   open_data(lua);
+  open_autograd(lua);
+  open_compile(lua);
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "null");
   lua_setglobal(lua, "nacre");

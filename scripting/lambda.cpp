@@ -3,6 +3,7 @@
 #include <array>
 
 #include "layers/operations.h"
+#include "scripting/compute.h"
 #include "scripting/operations.h"
 
 extern "C" {
@@ -17,52 +18,6 @@ namespace {
 
 constexpr Limits trace_limits{
     .memory = 64 << 20, .steps = 10'000'000, .text = 16 << 10, .handed = 100'000, .handed_in_all = true};
-
-// The state of one trace.
-class Trace final : public State {
- public:
-  explicit Trace(Context& context) : State(trace_limits), context_(context) {}
-  Context& context() const { return context_; }
-
- private:
-  Context& context_;
-};
-
-// --- values in the graph ------------------------------------------------------------------------------------------
-
-Out shape(Call& call) { return call.self<Value>()->shape(); }
-Out dtype(Call& call) { return name_of(call.self<Value>()->dtype()); }
-
-Results apply(Call& call, std::string_view operation, const std::vector<Object>& operands, Tree arguments) {
-  Values inputs;
-  for (const Object& operand : operands) inputs.push_back(*std::static_pointer_cast<Value>(operand.value));
-  Results results;
-  Context& context = static_cast<const Trace&>(call.state()).context();
-  for (const Value& value : apply_operation(context, operation, std::move(inputs), std::move(arguments)))
-    results.emplace_back(make_object(value));
-  return results;
-}
-
-constexpr Member value_members[] = {{"shape", nullptr, shape}, {"dtype", nullptr, dtype}};
-
-}  // namespace
-
-template <>
-const Class& class_of<Value>() {
-  static const Class kind{.name = "tensor",
-                          .members = value_members,
-                          .metamethods = operators(),
-                          .text =
-                              [](const Object& object) {
-                                return fmt::format("tensor {}", std::static_pointer_cast<Value>(object.value)->type());
-                              },
-                          .other = operation_method,
-                          .other_names = operation_names,
-                          .apply = apply};
-  return kind;
-}
-
-namespace {
 
 // --- the function -------------------------------------------------------------------------------------------------
 
@@ -121,7 +76,7 @@ struct Chunk {
 
 int run(lua_State* lua) {
   const Chunk& chunk = *static_cast<const Chunk*>(lua_touserdata(lua, 1));
-  State::open_class(lua, class_of<Value>());
+  State::open_class(lua, class_of<Traced>());
   lua_settop(lua, 0);
 
   lua_newtable(lua);  // all that the function sees
@@ -155,16 +110,19 @@ int run(lua_State* lua) {
 }
 
 Values trace(Context& context, const std::string& source, const Values& inputs, const Tree& arguments) {
-  Trace state(context);
+  ComputingState state(trace_limits);
+  TraceScope scope(context);
+  const ComputingState::Tracing tracing(state, scope);
   Out::List given;
-  for (const Value& input : inputs) given.emplace_back(make_object(input));
+  for (const Value& input : inputs) given.emplace_back(state.traced(input));
   const std::string text = "return " + source;
   const Out in = given.size() == 1 ? given.front() : Out(std::move(given)), others(arguments);
   Chunk chunk{text, in, others};
   state.call(run, &chunk, 1);
   Values found;
-  const Tree returned = Call(state.lua()).tree(-1, [&](const Object& object) {
-    found.push_back(*std::static_pointer_cast<Value>(object.value));
+  const Call call(state.lua());
+  const Tree returned = call.tree(-1, [&](const Object& object) {
+    found.push_back(traced_value(call, object));
     return tensor_reference(found.size() - 1);
   });
   const bool tensors = referred_tensor(returned) ||

@@ -1,9 +1,7 @@
-// Layers, and the other classes of the registries: nacre.layers.NAME{…}, nacre.optimizers.NAME{…}, …
+// Layers: nacre.layers.NAME{…}, their members and calls.
 #include <algorithm>
-#include <mutex>
 
 #include "api/experiment/block.h"
-#include "api/experiment/kinds.h"
 #include "api/experiment/model_builder.h"
 #include "api/keras/file.h"
 #include "layers/arguments.h"
@@ -98,30 +96,145 @@ Out several_symbols(Call& call) {
 
 // --- calling ------------------------------------------------------------------------------------------------------
 
-// layer(x), layer{a, b}, layer(query, value, {use_causal_mask = true}): symbols by place, other arguments by name at
-// the end. A result for each output.
+// What a call gives: symbols, or tensors. Those by place, others by their names in a table at the end.
+struct LayerArguments {
+  std::vector<Object> places;
+  std::vector<std::pair<std::string, std::vector<Object>>> named;
+  Tree options;
+  bool symbols = false, tensors = false;
+
+  LayerArguments(const Call& call, const Layer& layer) {
+    for (int i = 2; i <= call.count(); ++i) {
+      if (i == 2 || !call.is_named(i)) {
+        for (Object& object : read(call, i)) places.push_back(std::move(object));
+        continue;
+      }
+      if (i != call.count()) throw Error("arguments by name stand at the end").usage();
+      call.each_named(i, [&](const std::string& key, int value) {
+        check_argument(layer, key);
+        if (call.is_table(value) || is_operand(call, value)) named.emplace_back(key, read(call, value));
+        else options.set(key, call.tree(value));
+      });
+    }
+    if (places.empty()) throw Error("{} was called without a symbol or tensor", layer.label()).usage();
+    if (symbols && tensors) throw Error("{} was called on symbols and tensors at once", layer.label()).usage();
+  }
+
+ private:
+  static bool is_operand(const Call& call, int index) {
+    const auto object = call.object(index);
+    return object && (object->kind == &class_of<Symbol>() || is_tensor(*object));
+  }
+  // One, or a list of them.
+  std::vector<Object> read(const Call& call, int index) {
+    constexpr std::string_view wanted = "a symbol or tensor, or a list of them";
+    std::vector<Object> objects;
+    const auto add = [&](int item) {
+      if (!is_operand(call, item)) throw call.unwanted(item, wanted);
+      objects.push_back(*call.object(item));
+      (is_tensor(objects.back()) ? tensors : symbols) = true;
+    };
+    if (!call.is_table(index)) add(index);
+    else call.each_item(index, add);
+    if (objects.empty()) throw Error("got a table without symbols or tensors").usage();
+    return objects;
+  }
+};
+
+Results record_call(const Call& call, const LayerObject& object, const LayerArguments& arguments) {
+  const auto symbols_among = [](const std::vector<Object>& objects) {
+    Symbols symbols;
+    for (const Object& one : objects) symbols.push_back(*std::static_pointer_cast<Symbol>(one.value));
+    return symbols;
+  };
+  std::map<std::string, Symbols> named;
+  for (const auto& [name, objects] : arguments.named) named[name] = symbols_among(objects);
+  return marked(call.place(), [&] {
+    return each_of(call_layer(object.layer, symbols_among(arguments.places), std::move(named), arguments.options));
+  });
+}
+
+// Makes the weights for these inputs.
+void build(const Call& call, Layer& layer, const LayerArguments& arguments) {
+  if (!layer.built()) {
+    // Names tell the random numbers of layers apart; a model gives its layers theirs.
+    if (layer.name().empty()) layer.rename(EngineState::of(call).unique_name(snake_case(layer.class_name())));
+    std::vector<Shape> shapes;
+    for (const Object& object : arguments.places) {
+      shapes.push_back(type_of_tensor(object).shape);
+      // A model is for batches of any size.
+      if (shapes.back().rank() > 0 && dynamic_cast<const FunctionalLayer*>(&layer)) shapes.back().set(0, unknown);
+    }
+    layer.ensure_built(shapes);
+  }
+}
+
+Results compute_call(const Call& call, const LayerObject& object, const LayerArguments& arguments) {
+  auto& state = EngineState::of(call);
+  Layer& layer = *object.layer;
+  build(call, layer, arguments);
+  const Tree* const training = arguments.options.find("training");
+  const bool surrounding = state.trace() && state.trace()->context().training();
+  std::vector<Object> penalties;
+  Computation work{.key = "layer ",
+                   .operands = arguments.places,
+                   .owner = object.layer,
+                   .traced = true,
+                   .random = true,
+                   .masked = true,
+                   .training = training && !training->is_null() ? training->as_bool() : surrounding,
+                   .penalties = &penalties};
+  append_state(work.key, layer);
+  work.key += arguments.options.text();
+  for (const auto& [name, objects] : arguments.named) {
+    work.key += fmt::format(" {} {}", name, objects.size());
+    work.operands.insert(work.operands.end(), objects.begin(), objects.end());
+  }
+  work.emit = [&](Context& context, const Values& values, const Values& masks) -> Computation::Result {
+    const auto count = static_cast<std::ptrdiff_t>(arguments.places.size());
+    CallArguments given{.inputs = Values(values.begin(), values.begin() + count),
+                        .masks = Values(masks.begin(), masks.begin() + count),
+                        .named = {},
+                        .options = arguments.options};
+    auto next = values.begin() + count;
+    for (const auto& [name, objects] : arguments.named) {
+      const auto end = next + static_cast<std::ptrdiff_t>(objects.size());
+      given.named[name] = Values(next, end);
+      next = end;
+    }
+    CallResult result = layer(context, std::move(given));
+    layer.initialize(state.seed());
+    if (state.trace()) state.trace()->note_layer(object.layer);
+    return {std::move(result.outputs), std::move(result.masks)};
+  };
+  Results results;
+  for (Object& result : marked(call.place(), [&] { return compute(call, std::move(work)); }))
+    results.emplace_back(std::move(result));
+  state.set_losses(layer, std::move(penalties));
+  return results;
+}
+
+// layer(x), layer{a, b}, layer(query, value, {use_causal_mask = true}). A result for each output: symbols of symbols,
+// which records the call for a model, tensors of tensors.
 Results call_layer_object(Call& call) {
   const auto object = self(call);
-  Symbols inputs;
-  std::map<std::string, Symbols> named;
-  Tree options;
-  for (int i = 2; i <= call.count(); ++i) {
-    if (i == 2 || !call.is_named(i)) {
-      for (Symbol& symbol : read_symbols(call, i, "a symbol or a list of symbols")) inputs.push_back(std::move(symbol));
-      continue;
-    }
-    if (i != call.count()) throw Error("arguments by name stand at the end").usage();
-    call.each_named(i, [&](const std::string& key, int value) {
-      check_argument(*object->layer, key);
-      if (call.is_table(value) || call.find<Symbol>(value))
-        named[key] = read_symbols(call, value, "a symbol or a list of symbols");
-      else options.set(key, call.tree(value));
-    });
-  }
-  if (inputs.empty()) throw Error("{} was called without a symbol", object->layer->label()).usage();
-  return marked(call.place(), [&] {
-    return each_of(call_layer(object->layer, std::move(inputs), std::move(named), std::move(options)));
-  });
+  const LayerArguments arguments(call, *object->layer);
+  return arguments.symbols ? record_call(call, *object, arguments) : compute_call(call, *object, arguments);
+}
+
+template <std::vector<Weight> (Layer::*weights_of)() const>
+Out weights(Call& call) {
+  const auto object = self(call);
+  Out::List list;
+  for (Weight& weight : (object->layer.get()->*weights_of)()) list.push_back(weight_object(std::move(weight)));
+  return list;
+}
+
+// Penalties of the last call on tensors.
+Out losses(Call& call) {
+  Out::List list;
+  for (const Object& loss : EngineState::of(call).losses_of(*self(call)->layer)) list.push_back(loss);
+  return list;
 }
 
 constexpr luaL_Reg layer_metamethods[] = {{"__call", bound<call_layer_object>}};
@@ -135,53 +248,16 @@ constexpr Member layer_members[] = {
     {"output", nullptr, symbol_of_call<true>},
     {"inputs", nullptr, several_symbols<false>},
     {"outputs", nullptr, several_symbols<true>},
+    {"weights", nullptr, weights<&Layer::weights>},
+    {"trainable_weights", nullptr, weights<&Layer::trainable_weights>},
+    {"non_trainable_weights", nullptr, weights<&Layer::non_trainable_weights>},
+    {"losses", nullptr, losses},
     {"set_trainable", bound<set_trainable_to>},
     {"count_params", bound<count_params>},
     {"get_config", bound<get_config>},
     {"get_weights", bound<get_weights>},
     {"set_weights", bound<set_weights>},
 };
-
-// --- objects of the other kinds -----------------------------------------------------------------------------------
-
-// A table of names, or nothing, as a config.
-Tree read_config_table(const Call& call, std::string_view class_name) {
-  if (call.count() > 1) throw Error("{} takes one table, got {} values", class_name, call.count()).usage();
-  if (!call.given(1)) return {};
-  if (!call.is_table(1)) throw call.unwanted(1, fmt::format("a table of names: {}{{…}}", class_name));
-  Tree config = call.tree(1);
-  if (config.is_sequence() && !config.items().empty())
-    throw call.unwanted(1, fmt::format("names: {}{{name = …}}", class_name));
-  return config.is_sequence() ? Tree() : config;
-}
-
-template <class Base>
-std::string text_of_class(const Object& object) {
-  const auto& held = *std::static_pointer_cast<std::shared_ptr<Base>>(object.value);
-  return fmt::format("{} {}", registry<Base>().kind(), write_object<Base>(*held, Style::yaml).text());
-}
-
-template <class Base>
-Out config_of_class(Call& call) {
-  return (*call.self<std::shared_ptr<Base>>())->config_tree(Style::full);
-}
-
-template <class Base>
-constexpr Member class_members[] = {{"get_config", bound<config_of_class<Base>>}};
-
-template <class Base>
-Out make_class(Call& call) {
-  const ClassInfo<Base>& info = registry<Base>().get(call.upvalue());
-  return make_object(
-      about(std::string(info.class_name), [&] { return info.make(read_config_table(call, info.class_name)); }));
-}
-
-template <class Base>
-Out index_classes(Call& call) {
-  const std::string wanted = call.text(2, fmt::format("the name of a class ({})", registry<Base>().kind()));
-  registry<Base>().get(wanted);  // or its error
-  return Out::Function{bound<make_class<Base>>, wanted};
-}
 
 // --- nacre.layers -------------------------------------------------------------------------------------------------
 
@@ -215,86 +291,7 @@ Out index_layers(Call& call) {
   return Out::Function{bound<make_layer>, wanted};
 }
 
-template <class Base>
-constexpr const char* namespace_of = nullptr;
-template <>
-constexpr const char* namespace_of<Activation> = "activations";
-template <>
-constexpr const char* namespace_of<Initializer> = "initializers";
-template <>
-constexpr const char* namespace_of<Regularizer> = "regularizers";
-template <>
-constexpr const char* namespace_of<WeightConstraint> = "constraints";
-template <>
-constexpr const char* namespace_of<Loss> = "losses";
-template <>
-constexpr const char* namespace_of<Metric> = "metrics";
-template <>
-constexpr const char* namespace_of<Optimizer> = "optimizers";
-template <>
-constexpr const char* namespace_of<LearningRateSchedule> = "schedules";
-template <>
-constexpr const char* namespace_of<Callback> = "callbacks";
-
-// The object that a tree stands for; see handed_object.
-template <class Base>
-std::shared_ptr<Base> handed(const Tree& config) {
-  const Object& object = Call::current().handed(config["number"].as_integer());
-  if constexpr (std::is_same_v<Base, Layer>) {
-    if (object.kind == &class_of<LayerObject>()) return std::static_pointer_cast<LayerObject>(object.value)->layer;
-  } else if constexpr (namespace_of<Base> != nullptr) {
-    if (object.kind == &class_of<std::shared_ptr<Base>>())
-      return *std::static_pointer_cast<std::shared_ptr<Base>>(object.value);
-  }
-  throw Error("got {}, wanted a {}", object.kind->text(object), registry<Base>().kind()).usage();
-}
-
 }  // namespace
-
-// Activations, optimizers and so on: what has a namespace and no binding of its own.
-template <class Base>
-const Class& class_of_kind() {
-  static const std::string noun(registry<Base>().kind());
-  static const Class kind{
-      .name = noun.c_str(), .members = class_members<Base>, .metamethods = {}, .text = text_of_class<Base>};
-  return kind;
-}
-template <>
-const Class& class_of<std::shared_ptr<Activation>>() {
-  return class_of_kind<Activation>();
-}
-template <>
-const Class& class_of<std::shared_ptr<Initializer>>() {
-  return class_of_kind<Initializer>();
-}
-template <>
-const Class& class_of<std::shared_ptr<Regularizer>>() {
-  return class_of_kind<Regularizer>();
-}
-template <>
-const Class& class_of<std::shared_ptr<WeightConstraint>>() {
-  return class_of_kind<WeightConstraint>();
-}
-template <>
-const Class& class_of<std::shared_ptr<Loss>>() {
-  return class_of_kind<Loss>();
-}
-template <>
-const Class& class_of<std::shared_ptr<Metric>>() {
-  return class_of_kind<Metric>();
-}
-template <>
-const Class& class_of<std::shared_ptr<Optimizer>>() {
-  return class_of_kind<Optimizer>();
-}
-template <>
-const Class& class_of<std::shared_ptr<LearningRateSchedule>>() {
-  return class_of_kind<LearningRateSchedule>();
-}
-template <>
-const Class& class_of<std::shared_ptr<Callback>>() {
-  return class_of_kind<Callback>();
-}
 
 template <>
 const Class& class_of<LayerObject>() {
@@ -324,27 +321,10 @@ Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_
   return make_object(std::move(object), bytes);
 }
 
-void register_handed_objects() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    each_kind([]<class Base>() {
-      ClassInfo<Base> info{.class_name = handed_object, .doc = "", .module = "", .fields = {}, .make = handed<Base>};
-      registry<Base>().extend(std::move(info));
-    });
-  });
-}
-
 void open_layers(lua_State* lua) {
   State::open_class(lua, class_of<LayerObject>());
   push_namespace(lua, bound<index_layers>);
   lua_setfield(lua, -2, "layers");
-  each_kind([&]<class Base>() {
-    if constexpr (namespace_of<Base> != nullptr) {
-      State::open_class(lua, class_of<std::shared_ptr<Base>>());
-      push_namespace(lua, bound<index_classes<Base>>);
-      lua_setfield(lua, -2, namespace_of<Base>);
-    }
-  });
 }
 
 }  // namespace nacre::scripting

@@ -436,6 +436,16 @@ std::shared_ptr<Model> EngineState::remember(Model model) {
   return handle;
 }
 
+std::string EngineState::unique_name(const std::string& name) {
+  const int count = names_[name]++;
+  return count == 0 ? name : fmt::format("{}_{}", name, count);
+}
+
+void EngineState::set_losses(const Layer& layer, std::vector<Object> losses) {
+  if (losses.empty()) losses_.erase(&layer);
+  else losses_[&layer] = std::move(losses);
+}
+
 std::shared_ptr<Model> EngineState::model_of(const std::shared_ptr<FunctionalLayer>& layer) {
   const auto found = models_.find(layer.get());
   if (found != models_.end())

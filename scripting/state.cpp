@@ -127,6 +127,23 @@ Out index_object(Call& call) {
   refuse_key(call, self, key);
 }
 
+// __index. Upvalues: functions by their keys that were found before; whether to keep those that are found.
+int index_or_kept(lua_State* lua) {
+  const bool text = lua_type(lua, 2) == LUA_TSTRING;
+  if (text) {
+    lua_pushvalue(lua, 2);
+    if (lua_rawget(lua, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    lua_settop(lua, 2);
+  }
+  const int count = bound<index_object>(lua);
+  if (text && count == 1 && lua_toboolean(lua, lua_upvalueindex(2)) && lua_iscfunction(lua, -1)) {
+    lua_pushvalue(lua, 2);
+    lua_pushvalue(lua, -2);
+    lua_rawset(lua, lua_upvalueindex(1));
+  }
+  return count;
+}
+
 void set_member(Call& call) {
   const Object self = any_self(call);
   const std::string key = call.text(2, "the name of a member");
@@ -163,6 +180,9 @@ Out::Out(Function function) : value_(std::move(function)) {}
 Out::Out(Elements elements) : value_(std::move(elements)) {}
 Out::Out(List items) : value_(std::move(items)) {}
 Out::Out(Named entries) : value_(std::move(entries)) {}
+Out::Out(Mixed table) : value_(std::make_shared<const Mixed>(std::move(table))) {}
+Out::Out(At place) : value_(place) {}
+Out::Out(KeptRef kept) : value_(std::move(kept)) {}
 
 Out::Out(const Shape& shape) {
   List sizes;
@@ -201,6 +221,20 @@ void State::push_object(lua_State* lua, const Object& object) {
   lua_gc(lua, LUA_GCSTEP, static_cast<int>(kibibytes));
 }
 
+// Of the table at the top.
+void State::set_items(lua_State* lua, const Out::List& items) {
+  lua_Integer index = 0;
+  for (const Out& item : items) push(lua, item), lua_rawseti(lua, -2, ++index);
+}
+
+void State::set_entries(lua_State* lua, const Out::Named& entries) {
+  for (const Out::Entry& entry : entries) {
+    lua_pushlstring(lua, entry.key.data(), entry.key.size());
+    push(lua, entry.value);
+    lua_rawset(lua, -3);
+  }
+}
+
 void State::push(lua_State* lua, const Out& out) {
   luaL_checkstack(lua, 6, "a value is nested too deep");
   const Out::Value& value = out.value();
@@ -217,18 +251,23 @@ void State::push(lua_State* lua, const Out& out) {
     push_elements(lua, elements->tensor, 0, index);
   } else if (const auto* items = std::get_if<Out::List>(&value)) {
     lua_createtable(lua, static_cast<int>(std::min<std::size_t>(items->size(), 1 << 20)), 0);
-    lua_Integer index = 0;
-    for (const Out& item : *items) push(lua, item), lua_rawseti(lua, -2, ++index);
+    set_items(lua, *items);
   } else if (const auto* entries = std::get_if<Out::Named>(&value)) {
     lua_newtable(lua);
-    for (const Out::Entry& entry : *entries) {
-      lua_pushlstring(lua, entry.key.data(), entry.key.size());
-      push(lua, entry.value);
-      lua_rawset(lua, -3);
-    }
+    set_entries(lua, *entries);
+  } else if (const auto* mixed = std::get_if<std::shared_ptr<const Out::Mixed>>(&value)) {
+    lua_newtable(lua);
+    set_items(lua, (*mixed)->items);
+    set_entries(lua, (*mixed)->entries);
+  } else if (const auto* kept = std::get_if<KeptRef>(&value)) {
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, (*kept)->reference());
   } else {
     lua_pushnil(lua);
   }
+}
+
+Kept::~Kept() {
+  if (state_->lua_) luaL_unref(state_->lua(), LUA_REGISTRYINDEX, reference_);
 }
 
 // --- State --------------------------------------------------------------------------------------------------------
@@ -337,8 +376,11 @@ int State::collect(lua_State* lua) {
 void State::open_class(lua_State* lua, const Class& kind) {
   luaL_checkstack(lua, 4, nullptr);
   lua_newtable(lua);
-  constexpr luaL_Reg common[] = {{"__index", bound<index_object>},
-                                 {"__newindex", bound<set_member>},
+  lua_newtable(lua);
+  lua_pushboolean(lua, kind.keeps_methods);
+  lua_pushcclosure(lua, index_or_kept, 2);
+  lua_setfield(lua, -2, "__index");
+  constexpr luaL_Reg common[] = {{"__newindex", bound<set_member>},
                                  {"__gc", collect},
                                  {"__tostring", bound<text_of_object>},
                                  {"__eq", bound<same_objects>}};
@@ -392,16 +434,19 @@ int State::explain(lua_State* lua) {
     lua_pushfstring(lua, "%s:%d: the script raised an error that is no text (%s)", debug.short_src, debug.currentline,
                     luaL_typename(lua, 1));
   }
-  of(lua).note_calls(lua);
+  State& state = of(lua);
+  const bool known = state.calls_noted_ && state.thrown_ && text_at(lua, -1) == state.thrown_->what();
+  if (!known) state.note_calls(lua);
+  state.calls_noted_ = known;
   return 1;
 }
 
-Error State::failure(int status, bool explained) {
-  const std::string text =
-      lua_type(lua(), -1) == LUA_TSTRING ? text_at(lua(), -1) : "an error while another was explained";
-  lua_pop(lua(), 1);
+Error State::failure(lua_State* lua, int status, bool explained) {
+  const std::string text = lua_type(lua, -1) == LUA_TSTRING ? text_at(lua, -1) : "an error while another was explained";
+  lua_pop(lua, 1);
   if (status == LUA_ERRMEM || text == no_memory) {
-    if (text_too_long_) return Error("a text grows too long").hint(fmt::format("it may have {} KiB", limits_.text >> 10));
+    if (text_too_long_)
+      return Error("a text grows too long").hint(fmt::format("it may have {} KiB", limits_.text >> 10));
     return Error("Lua needs too much memory").hint(fmt::format("it may use {} MiB", limits_.memory >> 20));
   }
   Error error = thrown_ && text == thrown_->what() ? *thrown_ : error_of(text);
@@ -419,7 +464,7 @@ void State::call(lua_CFunction function, void* argument, int results) {
   lua_pushlightuserdata(lua(), argument);
   const int status = lua_pcall(lua(), 1, results, handler);
   lua_remove(lua(), handler);
-  if (status != LUA_OK) throw failure(status, status == LUA_ERRRUN);
+  if (status != LUA_OK) throw failure(lua(), status, status == LUA_ERRRUN);
 }
 
 // A count of results; -1: the error lies on the stack.
@@ -480,7 +525,51 @@ int Call::push(const Results& results) const {
   shielded(lua_, count, [&](lua_State* inner) {
     for (const Out& result : results) State::push(inner, result);
   });
+  for (int i = 0; i < count; ++i)
+    if (const auto* place = std::get_if<Out::At>(&results[static_cast<std::size_t>(i)].value())) {
+      lua_pushvalue(lua_, place->index);
+      lua_replace(lua_, i - count - 1);
+    }
   return count;
+}
+
+KeptRef Call::keep(int index) const {
+  index = lua_absindex(lua_, index);
+  if (!lua_checkstack(lua_, 4)) throw LuaMemoryUsedUp();
+  lua_pushcfunction(lua_, [](lua_State* inner) {
+    lua_pushinteger(inner, luaL_ref(inner, LUA_REGISTRYINDEX));
+    return 1;
+  });
+  lua_pushvalue(lua_, index);
+  if (lua_pcall(lua_, 1, 1, 0) != LUA_OK) {
+    lua_pop(lua_, 1);
+    throw LuaMemoryUsedUp();
+  }
+  const auto reference = static_cast<int>(lua_tointeger(lua_, -1));
+  lua_pop(lua_, 1);
+  return std::make_shared<Kept>(state_, reference);
+}
+
+int Call::push_kept(const Kept& kept) const {
+  if (!lua_checkstack(lua_, 4)) throw LuaMemoryUsedUp();
+  lua_rawgeti(lua_, LUA_REGISTRYINDEX, kept.reference());
+  return lua_gettop(lua_);
+}
+
+int Call::invoke(const Out& function, const std::vector<Out>& arguments) const {
+  const auto count = static_cast<int>(arguments.size());
+  if (!lua_checkstack(lua_, count + 8)) throw LuaMemoryUsedUp();
+  lua_pushcfunction(lua_, State::explain);
+  const int handler = lua_gettop(lua_);
+  push({function});
+  push(arguments);
+  const int status = lua_pcall(lua_, count, LUA_MULTRET, handler);
+  lua_remove(lua_, handler);
+  if (status == LUA_OK) return handler;
+  Error error = state_.failure(lua_, status, false);
+  // Where it came up is known here; whoever reports it does not see that far.
+  state_.calls_noted_ = status == LUA_ERRRUN;
+  throw error;
 }
 
 std::string Call::upvalue() const { return text_at(lua_, lua_upvalueindex(1)); }

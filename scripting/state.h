@@ -59,8 +59,10 @@ struct Class {
   std::span<const luaL_Reg> metamethods;             // besides those that every class has
   std::string (*text)(const Object&);                // what tostring() gives
   bool (*same)(const void*, const void*) = nullptr;  // what == means; null: the same object
-  // What other keys give, or none of them; null: none.
+  // What other keys give, or none of them; null: none. A function is given for its key whatever the object, when
+  // `keeps_methods`: it is found without a call the next time.
   std::optional<Out> (*other)(Call&, std::string_view key) = nullptr;
+  bool keeps_methods = false;
   void (*other_names)(const Object&,
                       std::vector<std::string_view>&) = nullptr;  // adds what such keys may be, for hints
   // Of classes that operations (nacre.ops.NAME, +, -, …) take as operands: applies one.
@@ -76,12 +78,32 @@ Object make_object(T value, std::size_t bytes = 0) {
   return {&class_of<T>(), std::make_shared<T>(std::move(value)), bytes};
 }
 
+// A value of Lua that C++ keeps: a function, a table. It must not outlive its state, nor be part of what it holds:
+// Lua's garbage collector does not see through it.
+class Kept {
+ public:
+  Kept(State& state, int reference) : state_(&state), reference_(reference) {}
+  ~Kept();
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  int reference() const { return reference_; }  // in Lua's registry
+
+ private:
+  State* state_;
+  int reference_;
+};
+using KeptRef = std::shared_ptr<const Kept>;
+
 // A value on its way to Lua.
 class Out {
  public:
   struct Entry;
   using List = std::vector<Out>;
   using Named = std::vector<Entry>;
+  struct Mixed;  // a table with a list and names
+  struct At {    // what lies on the stack of the call, as one of its results
+    int index;
+  };
   struct Function {
     lua_CFunction function;
     std::string name{};  // its upvalue; "": it has none
@@ -89,8 +111,8 @@ class Out {
   struct Elements {  // a tensor as nested tables
     Tensor tensor;
   };
-  using Value =
-      std::variant<std::monostate, bool, std::int64_t, double, std::string, Object, Function, Elements, List, Named>;
+  using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, Object, Function, Elements, List,
+                             Named, At, KeptRef, std::shared_ptr<const Mixed>>;
 
   Out();
   Out(bool value);
@@ -106,6 +128,9 @@ class Out {
   Out(Elements elements);
   Out(List items);
   Out(Named entries);
+  Out(Mixed table);
+  Out(At place);
+  Out(KeptRef kept);
 
   const Value& value() const { return value_; }
 
@@ -115,6 +140,10 @@ class Out {
 struct Out::Entry {
   std::string key;
   Out value;
+};
+struct Out::Mixed {
+  List items;
+  Named entries;
 };
 
 // Does work for Lua; see bound. A count of results, or no return: it raised.
@@ -171,6 +200,7 @@ class State {
 
  private:
   friend class Call;
+  friend class Kept;
   friend int enter(lua_State* lua, Results (*work)(Call&));
   struct Closer {
     void operator()(lua_State* lua) const { lua_close(lua); }
@@ -182,11 +212,13 @@ class State {
   static int explain(lua_State* lua);
   static int collect(lua_State* lua);
   static void push_object(lua_State* lua, const Object& object);
+  static void set_items(lua_State* lua, const Out::List& items);
+  static void set_entries(lua_State* lua, const Out::Named& entries);
   static int attempt(lua_State* lua, Results (*work)(Call&)) noexcept;
   std::uint64_t adopt(const Object& object) noexcept;  // its number; 0: no memory
   void release(std::uint64_t number) noexcept;
   const Object* find(lua_State* lua, int index) const;  // null: no object
-  Error failure(int status, bool explained);
+  Error failure(lua_State* lua, int status, bool explained);
   void note_calls(lua_State* lua) noexcept;
 
   Limits limits_;
@@ -200,6 +232,7 @@ class State {
   std::uint64_t last_number_ = 0;
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
+  bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called
   std::unique_ptr<lua_State, Closer> lua_;  // closed first
 };
 
@@ -259,6 +292,14 @@ class Call {
                   bool with_list = false) const;
   // Calls visit(index of the value) for each item of a table's list.
   void each_item(int index, const std::function<void(int value)>& visit) const;
+
+  // Keeps the value for later calls.
+  KeptRef keep(int index) const;
+  // Calls a function of Lua. Its results lie on the stack, from the index that is returned up to lua_gettop(). Throws
+  // what it raised.
+  int invoke(const Out& function, const std::vector<Out>& arguments) const;
+  // The value that is kept, at the top of the stack.
+  int push_kept(const Kept& kept) const;
 
   // Whether tree() has left numbers for objects.
   bool has_handed() const { return !handed_.empty(); }

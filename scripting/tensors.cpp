@@ -6,6 +6,7 @@
 
 #include "formats/npy.h"
 #include "scripting/bindings.h"
+#include "scripting/operations.h"
 
 namespace nacre::scripting {
 
@@ -13,14 +14,6 @@ namespace {
 
 constexpr int most_axes = 32;
 constexpr std::int64_t most_shown = 64;  // elements in tostring()
-
-// Before anything is allocated: what a script asks for may be beyond any machine.
-void check_size(const Type& type) {
-  const auto machine =
-      static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGE_SIZE));
-  if (static_cast<std::uint64_t>(type.shape.elements()) > machine / size_of(type.dtype))
-    throw Error("a tensor {} is larger than this machine's memory ({} MiB)", type, machine >> 20).usage();
-}
 
 // --- from tables --------------------------------------------------------------------------------------------------
 
@@ -143,19 +136,9 @@ class TableReader {
   std::int64_t at_ = 0;
 };
 
-std::optional<DType> read_dtype(const Call& call, int index) {
-  if (!call.given(index)) return std::nullopt;
-  try {
-    return dtype_named(call.text(index, "the name of a dtype"));
-  } catch (Error& error) {
-    error.usage();
-    throw;
-  }
-}
-
 Out make_tensor(Call& call) {
   const std::optional<DType> dtype = read_dtype(call, 2);
-  if (const auto tensor = call.find<Tensor>(1)) return out(dtype ? tensor->cast(*dtype) : *tensor);
+  if (const auto array = call.find<eager::Array>(1)) return out(dtype ? array->value.cast(*dtype) : array->value);
   if (!call.given(1)) throw call.unwanted(1, "a table, a number or a text");
   return out(TableReader(call, dtype).read(1));
 }
@@ -173,21 +156,23 @@ Out make_filled(Call& call) {
 
 // --- members ------------------------------------------------------------------------------------------------------
 
-Out shape(Call& call) { return call.self<Tensor>()->shape(); }
-Out dtype(Call& call) { return name_of(call.self<Tensor>()->dtype()); }
-Out to_table(Call& call) { return Out::Elements{*call.self<Tensor>()}; }
+const Tensor& self(const Call& call) { return call.self<eager::Array>()->value; }
+
+Out shape(Call& call) { return self(call).shape(); }
+Out dtype(Call& call) { return name_of(self(call).dtype()); }
+Out to_table(Call& call) { return Out::Elements{self(call)}; }
 
 Out item(Call& call) {
-  const auto tensor = call.self<Tensor>();
-  if (tensor->size() != 1)
-    throw Error("got a tensor of {} elements, wanted one", tensor->size()).hint("tensor:totable() gives all").usage();
-  return Out::Elements{tensor->reshaped({})};
+  const Tensor tensor = self(call);
+  if (tensor.size() != 1)
+    throw Error("got a tensor of {} elements, wanted one", tensor.size()).hint("tensor:totable() gives all").usage();
+  return Out::Elements{tensor.reshaped({})};
 }
 
 Out length(Call& call) {
-  const auto tensor = call.self<Tensor>();
-  if (tensor->shape().rank() == 0) throw Error("a tensor without axes has no length").usage();
-  return tensor->shape()[0];
+  const Tensor tensor = self(call);
+  if (tensor.shape().rank() == 0) throw Error("a tensor without axes has no length").usage();
+  return tensor.shape()[0];
 }
 
 std::string element_text(const Tensor& tensor, std::int64_t index) {
@@ -208,7 +193,7 @@ std::string elements_text(const Tensor& tensor, int axis, std::int64_t& index) {
 }
 
 std::string text_of(const Object& object) {
-  const Tensor& tensor = *std::static_pointer_cast<Tensor>(object.value);
+  const Tensor& tensor = std::static_pointer_cast<eager::Array>(object.value)->value;
   std::string text = fmt::format("tensor {}", tensor.type());
   std::int64_t index = 0;
   if (tensor.size() <= most_shown) text += " " + elements_text(tensor, 0, index);
@@ -217,35 +202,72 @@ std::string text_of(const Object& object) {
 
 constexpr Member members[] = {
     {"shape", nullptr, shape}, {"dtype", nullptr, dtype}, {"item", bound<item>}, {"totable", bound<to_table>}};
-constexpr luaL_Reg metamethods[] = {{"__len", bound<length>}};
+// Arithmetic too.
+std::span<const luaL_Reg> metamethods() {
+  static const std::vector<luaL_Reg> all = [] {
+    std::vector<luaL_Reg> functions{{"__len", bound<length>}};
+    functions.insert(functions.end(), operators().begin(), operators().end());
+    return functions;
+  }();
+  return all;
+}
 
 // --- files --------------------------------------------------------------------------------------------------------
 
 Out load_npy(Call& call) { return out(read_npy(call.text(1, "the path of a file"))); }
 
-void save_npy(Call& call) { write_npy(call.text(1, "the path of a file"), *call.get<Tensor>(2, "a tensor")); }
+void save_npy(Call& call) {
+  write_npy(call.text(1, "the path of a file"), call.get<eager::Array>(2, "a tensor")->value);
+}
 
 }  // namespace
 
+// Before anything is allocated: what a script asks for may be beyond any machine.
+void check_size(const Type& type) {
+  const auto machine =
+      static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGE_SIZE));
+  if (static_cast<std::uint64_t>(type.shape.elements()) > machine / size_of(type.dtype))
+    throw Error("a tensor {} is larger than this machine's memory ({} MiB)", type, machine >> 20).usage();
+}
+
+std::optional<DType> read_dtype(const Call& call, int index) {
+  if (!call.given(index)) return std::nullopt;
+  try {
+    return dtype_named(call.text(index, "the name of a dtype"));
+  } catch (Error& error) {
+    error.usage();
+    throw;
+  }
+}
+
+Object read_tensor(const Call& call, int index, std::string_view wanted) {
+  if (auto object = call.object(index); object && is_tensor(*object)) return *std::move(object);
+  if (lua_type(call.lua(), index) != LUA_TNUMBER) throw call.unwanted(index, wanted);
+  return array_object({TableReader(call, {}).read(index)});
+}
+
 template <>
-const Class& class_of<Tensor>() {
-  static const Class kind{.name = "tensor", .members = members, .metamethods = metamethods, .text = text_of};
+const Class& class_of<eager::Array>() {
+  static const Class kind{.name = "tensor",
+                          .members = members,
+                          .metamethods = metamethods(),
+                          .text = text_of,
+                          .other = operation_method,
+                          .keeps_methods = true,
+                          .other_names = operation_names};
   return kind;
 }
 
-Out out(Tensor tensor) {
-  const std::size_t bytes = tensor.bytes();
-  return make_object(std::move(tensor), bytes);
-}
+Out out(Tensor tensor) { return array_object({std::move(tensor)}); }
 
 std::vector<Tensor> read_tensors(const Call& call, int index, std::string_view wanted) {
-  if (const auto tensor = call.find<Tensor>(index)) return {*tensor};
+  if (const auto array = call.find<eager::Array>(index)) return {array->value};
   if (!call.is_table(index)) throw call.unwanted(index, wanted);
   std::vector<Tensor> tensors;
   call.each_item(index, [&](int item) {
-    const auto tensor = call.find<Tensor>(item);
-    if (!tensor) throw call.unwanted(item, "a tensor").hint("nacre.tensor(table) makes one");
-    tensors.push_back(*tensor);
+    const auto array = call.find<eager::Array>(item);
+    if (!array) throw call.unwanted(item, "a tensor").hint("nacre.tensor(table) makes one");
+    tensors.push_back(array->value);
   });
   return tensors;
 }
@@ -258,7 +280,7 @@ Shape read_shape(const Call& call, int index) {
 }
 
 void open_tensors(lua_State* lua) {
-  State::open_class(lua, class_of<Tensor>());
+  State::open_class(lua, class_of<eager::Array>());
   constexpr luaL_Reg functions[] = {{"tensor", bound<make_tensor>},     {"zeros", bound<make_filled<false>>},
                                     {"ones", bound<make_filled<true>>}, {"load_npy", bound<load_npy>},
                                     {"save_npy", bound<save_npy>},      {nullptr, nullptr}};

@@ -219,6 +219,11 @@ std::vector<Array> Eager::Recording::leaves() const {
   return leaves;
 }
 
+Array Eager::read(const VariableRef& variable) const {
+  const auto watched = watched_.find(variable.get());
+  return {variable->value(), watched == watched_.end() ? nullptr : watched->second.leaf};
+}
+
 Array Eager::watch(const Array& array) {
   auto node = std::make_shared<Record>();
   if (array.origin) node->links.push_back({array.origin, array.output});

@@ -75,6 +75,8 @@ class Eager {
   };
   bool recording() const { return recordings_ > 0; }
 
+  // The variable's present value; gradients go on to it while it is watched.
+  Array read(const VariableRef& variable) const;
   // The same values under a name of their own, with respect to which gradients can be taken.
   Array watch(const Array& array);
   // The same values, which gradients do not pass.

@@ -377,7 +377,7 @@ TEST_F(Scripts, MistakesAreSaidWithLineAndNearestKey) {
             "s.lua:1: Input: unknown key 'dtyp'\n  hint: did you mean 'dtype'?");
   EXPECT_EQ(refusal("nacre.layers.Dense{units = 3}(nacre.Input{3}, {trainig = true})"),
             "s.lua:1: layer 'dense' (Dense): the call has no argument 'trainig'\n  hint: did you mean 'training'?");
-  EXPECT_EQ(refusal("nacre.layers.Dense{units = 3}(5)"), "s.lua:1: got a number, wanted a symbol or a list of symbols");
+  EXPECT_EQ(refusal("nacre.layers.Dense{units = 3}(5)"), "s.lua:1: got a number, wanted a symbol or tensor, or a list of them");
   EXPECT_EQ(refusal("nacre.layers.TimeDistributed{layer = nacre.tensor{1}}"),
             "s.lua:1: layer 'time_distributed' (TimeDistributed): 'layer': got tensor int32(1,) {1}, wanted a layer");
   const std::string model(base_model);

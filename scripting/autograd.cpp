@@ -1,0 +1,394 @@
+// Gradients of functions of Lua: nacre.grad, nacre.value_and_grad, nacre.vjp, nacre.stop_gradient, nacre.check_grad. At
+// once they follow what has been recorded; in a traced function they are more of its graph.
+#include <algorithm>
+#include <cmath>
+
+#include "backend/graph/ops/elementwise.h"
+#include "scripting/bindings.h"
+#include "scripting/traced_part.h"
+
+namespace nacre::scripting {
+
+namespace {
+
+// --- of what ------------------------------------------------------------------------------------------------------
+
+// What gradients are taken of: tensors in an argument, or weights. They come back in the same tables.
+struct Target {
+  int argument = 0;       // its place; 0: weights that are no argument
+  bool as_given = false;  // the argument is handed on as it is: a layer, for its weights
+  Structure structure;
+};
+
+Structure structure_of(const std::vector<Weight>& weights) {
+  Structure structure;
+  structure.is_table = true;
+  for (const Weight& weight : weights) structure.items.push_back({.tensor = weight_object(weight)});
+  return structure;
+}
+
+Target target_of_argument(const Call& call, int place, int index) {
+  if (const auto layer = call.find<LayerObject>(index))
+    return {place, true, structure_of(layer->layer->trainable_weights())};
+  Target target{place, false, Structure::read(call, index)};
+  std::size_t floating = 0;
+  target.structure.each([&](const Object& tensor) {
+    if (!is_floating(type_of_tensor(tensor).dtype))
+      throw Error("got {}, of which there is no gradient", tensor.kind->text(tensor))
+          .hint("wanted a tensor of real numbers: tensor:cast(\"float32\")")
+          .usage();
+    ++floating;
+  });
+  if (floating == 0) throw call.unwanted(index, fmt::format("a tensor, a layer or weights as argument {}", place));
+  return target;
+}
+
+// As the second argument of nacre.grad says: the numbers of arguments, or weights. nil: the first argument. `first` is
+// the index of the function's first argument.
+std::vector<Target> read_targets(const Call& call, int wanted, int first) {
+  const auto argument = [&](int index) {
+    const std::int64_t place = call.tree(index).as_integer();
+    if (place < 1 || first + place - 1 > call.count())
+      throw Error("got {} as the number of an argument, of which there are {}", place, call.count() - first + 1)
+          .usage();
+    return target_of_argument(call, static_cast<int>(place), first + static_cast<int>(place) - 1);
+  };
+  lua_State* const lua = call.lua();
+  if (lua_isnoneornil(lua, wanted)) {
+    if (call.count() < first) throw Error("the function that is differentiated was called without an argument").usage();
+    return {target_of_argument(call, 1, first)};
+  }
+  if (lua_type(lua, wanted) == LUA_TNUMBER) return {argument(wanted)};
+  bool numbers = call.is_table(wanted);
+  if (numbers) call.each_item(wanted, [&](int item) { numbers = numbers && lua_type(lua, item) == LUA_TNUMBER; });
+  if (numbers) {
+    std::vector<Target> targets;
+    call.each_item(wanted, [&](int item) { targets.push_back(argument(item)); });
+    return targets;
+  }
+  if (const auto weight = call.find<Weight>(wanted)) return {{0, true, {.tensor = weight_object(*weight)}}};
+  return {{0, true, structure_of(read_weights(call, wanted))}};
+}
+
+// --- derivatives --------------------------------------------------------------------------------------------------
+
+// A function that was called, and the gradients of its first result.
+class Derivative {
+ public:
+  virtual ~Derivative() = default;
+  // One for each target, for cotangents of the tensors in the first result; none: ones.
+  virtual std::vector<Object> gradients(const Call& call, const std::vector<Object>& cotangents) = 0;
+
+  Structure result;  // the first
+  std::vector<Target> targets;
+  Results others;  // further results, after `result`
+
+  // The gradients as the targets are.
+  Results gradients_as_targets(const Call& call, const std::vector<Object>& cotangents) {
+    const std::vector<Object> slopes = gradients(call, cotangents);
+    auto next = slopes.begin();
+    Results results;
+    for (const Target& target : targets)
+      results.push_back(target.structure.map([&](const Object&) { return Out(*next++); }));
+    return results;
+  }
+};
+
+// The arguments of the function, from index `first` on, those of targets opened by open(tensor).
+template <class Open>
+std::vector<Out> opened_arguments(const Call& call, int first, const std::vector<Target>& targets, const Open& open) {
+  std::vector<Out> arguments;
+  for (int i = first; i <= call.count(); ++i) arguments.emplace_back(Out::At{i});
+  for (const Target& target : targets) {
+    Out opened = target.structure.map([&](const Object& tensor) { return Out(open(tensor)); });
+    if (!target.as_given) arguments[static_cast<std::size_t>(target.argument) - 1] = std::move(opened);
+  }
+  return arguments;
+}
+
+}  // namespace
+
+template <>
+const Class& class_of<std::shared_ptr<Derivative>>();
+
+namespace {
+
+class EagerDerivative final : public Derivative {
+ public:
+  EagerDerivative(const Call& call, const Out& function, int first, std::vector<Target> wanted) {
+    targets = std::move(wanted);
+    auto& eager = *EngineState::of(call).eager();
+    std::vector<VariableRef> watched;
+    for (const Target& target : targets)
+      target.structure.each([&](const Object& tensor) {
+        if (tensor.kind == &class_of<Weight>())
+          watched.push_back(std::static_pointer_cast<Weight>(tensor.value)->variable);
+      });
+    const eager::Eager::Recording recording(eager, watched);
+    const std::vector<eager::Array> leaves = recording.leaves();
+    auto leaf = leaves.begin();
+    const std::vector<Out> arguments = opened_arguments(call, first, targets, [&](const Object& tensor) {
+      if (tensor.kind == &class_of<Weight>()) {
+        leaves_.push_back(*leaf++);
+        types_.push_back(type_of_tensor(tensor));
+        return tensor;
+      }
+      leaves_.push_back(eager.watch(array_of(call, tensor)));
+      types_.push_back(leaves_.back().value.type());
+      return array_object(leaves_.back());
+    });
+    const int results = call.invoke(function, arguments);
+    if (lua_gettop(call.lua()) < results) throw Error("the function that is differentiated gives nothing").usage();
+    result = Structure::read(call, results);
+    result.each([&](const Object& tensor) { outputs_.push_back(array_of(call, tensor)); });
+    for (int i = results + 1; i <= lua_gettop(call.lua()); ++i) others.emplace_back(Out::At{i});
+  }
+
+  std::vector<Object> gradients(const Call& call, const std::vector<Object>& cotangents) override {
+    auto& eager = *EngineState::of(call).eager();
+    std::vector<eager::Array> given;
+    for (const Object& cotangent : cotangents) given.push_back(array_of(call, cotangent));
+    std::vector<Object> slopes;
+    const auto found = eager.gradients(outputs_, given, leaves_);
+    for (std::size_t i = 0; i < found.size(); ++i)
+      slopes.push_back(array_object(found[i] ? *found[i] : eager::Array{Tensor(types_[i])}));
+    return slopes;
+  }
+
+ private:
+  std::vector<eager::Array> outputs_, leaves_;
+  Types types_;
+};
+
+class TracedDerivative final : public Derivative {
+ public:
+  TracedDerivative(const Call& call, const Out& function, int first, std::vector<Target> wanted)
+      : part_(EngineState::of(call)) {
+    targets = std::move(wanted);
+    const std::vector<Out> arguments =
+        opened_arguments(call, first, targets, [&](const Object& tensor) { return part_.open(call, tensor); });
+    const std::vector<Structure> results = part_.run(call, function, arguments);
+    if (results.empty()) throw Error("the function that is differentiated gives nothing").usage();
+    const std::vector<Object> objects = part_.close();
+    count_ = results.front().count();
+    auto next = objects.begin();
+    const auto take = [&](const Object&) { return Out(*next++); };
+    result = replaced(results.front(), objects);
+    next += static_cast<std::ptrdiff_t>(count_);
+    for (std::size_t i = 1; i < results.size(); ++i) others.push_back(results[i].map(take));
+  }
+
+  std::vector<Object> gradients(const Call& call, const std::vector<Object>& cotangents) override {
+    std::vector<std::optional<Object>> given(cotangents.begin(), cotangents.end());
+    if (given.empty()) {
+      result.each([&](const Object& tensor) {
+        Tensor ones(type_of_tensor(tensor));
+        visit(ones.dtype(), [&]<class T>(T*) { std::ranges::fill(ones.writable<T>(), convert<T>(1)); });
+        given.emplace_back(array_object({std::move(ones)}));
+      });
+    }
+    return part_.gradients(call, given);
+  }
+
+ private:
+  static Structure replaced(Structure structure, const std::vector<Object>& objects) {
+    std::size_t next = 0;
+    const auto replace = [&](const auto& self, Structure& at) -> void {
+      if (at.tensor) at.tensor = objects[next++];
+      for (Structure& item : at.items) self(self, item);
+      for (auto& [key, value] : at.entries) self(self, value);
+    };
+    replace(replace, structure);
+    return structure;
+  }
+
+  TracedPart part_;
+  std::size_t count_ = 0;
+};
+
+std::unique_ptr<Derivative> differentiate(const Call& call, const Out& function, int first,
+                                          std::vector<Target> targets) {
+  if (EngineState::of(call).trace())
+    return std::make_unique<TracedDerivative>(call, function, first, std::move(targets));
+  return std::make_unique<EagerDerivative>(call, function, first, std::move(targets));
+}
+
+// --- nacre.grad, nacre.value_and_grad -----------------------------------------------------------------------------
+
+// The function that nacre.grad gives: upvalues are the function and what it is differentiated by.
+template <bool with_value>
+Results call_gradient(Call& call) {
+  const KeptRef function = call.keep(lua_upvalueindex(1));
+  const auto derivative = differentiate(call, function, 1, read_targets(call, lua_upvalueindex(2), 1));
+  const Structure& result = derivative->result;
+  if (!result.tensor || type_of_tensor(*result.tensor).shape.elements() != 1)
+    throw Error("the function that is differentiated gives {}, wanted one number",
+                result.tensor ? result.tensor->kind->text(*result.tensor) : "no tensor")
+        .hint("sum or average it, or use nacre.vjp, which takes the gradients of the results")
+        .usage();
+  Results results;
+  if (with_value) results.emplace_back(*result.tensor);
+  for (Out& slope : derivative->gradients_as_targets(call, {})) results.push_back(std::move(slope));
+  for (Out& other : derivative->others) results.push_back(std::move(other));
+  return results;
+}
+
+void refuse_function(Call& call) { throw call.unwanted(1, "a function"); }
+
+template <bool with_value>
+int make_gradient(lua_State* lua) {
+  lua_settop(lua, 2);
+  if (!lua_isfunction(lua, 1) && luaL_getmetafield(lua, 1, "__call") == LUA_TNIL) return bound<refuse_function>(lua);
+  lua_settop(lua, 2);
+  lua_pushcclosure(lua, bound<call_gradient<with_value>>, 2);
+  return 1;
+}
+
+// --- nacre.vjp ----------------------------------------------------------------------------------------------------
+
+// back(dy)
+Results pull_back(Call& call) {
+  const auto derivative = *call.self<std::shared_ptr<Derivative>>();
+  std::vector<Object> cotangents;
+  if (call.given(2)) {
+    const Structure given = Structure::read(call, 2);
+    given.each([&](const Object& tensor) { cotangents.push_back(tensor); });
+    if (lua_type(call.lua(), 2) == LUA_TNUMBER) cotangents.push_back(read_tensor(call, 2, "a tensor"));
+    if (cotangents.size() != derivative->result.count())
+      throw Error("got {} gradients for {} results", cotangents.size(), derivative->result.count()).usage();
+  }
+  return derivative->gradients_as_targets(call, cotangents);
+}
+
+constexpr luaL_Reg pullback_metamethods[] = {{"__call", bound<pull_back>}};
+
+// nacre.vjp(f, x, …) → y, back, other results: back(dy) gives the gradients of ⟨dy, y⟩ with respect to each argument
+// that holds tensors, layers or weights.
+Results vjp(Call& call) {
+  if (call.count() < 2) throw Error("nacre.vjp takes a function and its arguments").usage();
+  std::vector<Target> targets;
+  for (int i = 2; i <= call.count(); ++i) {
+    const auto object = call.object(i);
+    if (!call.is_table(i) && !(object && (is_tensor(*object) || object->kind == &class_of<LayerObject>()))) continue;
+    if (object && is_tensor(*object) && !is_floating(type_of_tensor(*object).dtype)) continue;
+    targets.push_back(target_of_argument(call, i - 1, i));
+  }
+  if (targets.empty()) throw Error("got no argument that a gradient could be taken of").usage();
+  const KeptRef function = call.keep(1);
+  const std::shared_ptr<Derivative> derivative = differentiate(call, function, 2, std::move(targets));
+  Results results{derivative->result.map([](const Object& tensor) { return Out(tensor); }),
+                  Out(make_object(derivative))};
+  for (Out& other : derivative->others) results.push_back(std::move(other));
+  return results;
+}
+
+// --- the rest -----------------------------------------------------------------------------------------------------
+
+// nacre.stop_gradient(x)
+Out stop_gradient(Call& call) {
+  const Object object = read_tensor(call, 1, "a tensor");
+  auto& state = EngineState::of(call);
+  if (!state.trace()) return array_object(eager::Eager::stop(array_of(call, object)));
+  return state.traced(ops::stop_gradient(traced_value(call, object)));
+}
+
+struct CheckConfig {
+  double epsilon = 1e-3, tolerance = 1e-2;
+  static void describe(auto&& field) {
+    field("epsilon", &CheckConfig::epsilon, "by which numbers are moved", above(0));
+    field("tolerance", &CheckConfig::tolerance, "largest difference that passes, in parts of 1 or of the slope",
+          above(0));
+  }
+};
+
+// nacre.check_grad(f, x, …[, {epsilon = …, tolerance = …}]) → whether gradients agree with differences, the largest
+// difference: of the sum of f's first result, for each number of each tensor argument.
+Results check_grad(Call& call) {
+  const bool named =
+      call.count() > 2 && call.is_named(call.count()) && Structure::read(call, call.count()).count() == 0;
+  const auto config =
+      about("check_grad", [&] { return named ? read_options<CheckConfig>(call, call.count()) : CheckConfig(); });
+  const int last = call.count() - (named ? 1 : 0);
+  if (last < 2) throw Error("nacre.check_grad takes a function and its arguments").usage();
+  if (EngineState::of(call).trace()) throw Error("gradients are checked outside of traced functions").usage();
+  const KeptRef function = call.keep(1);
+  std::vector<Target> targets;
+  std::vector<Structure> arguments;
+  for (int i = 2; i <= last; ++i) {
+    arguments.push_back(Structure::read(call, i));
+    bool floating = arguments.back().count() > 0;
+    arguments.back().each(
+        [&](const Object& tensor) { floating = floating && is_floating(type_of_tensor(tensor).dtype); });
+    if (floating) targets.push_back(target_of_argument(call, i - 1, i));
+  }
+  if (targets.empty()) throw Error("got no argument that a gradient could be taken of").usage();
+
+  lua_State* const lua = call.lua();
+  const int top = lua_gettop(lua);
+  const auto sum_at = [&](int index) {
+    double sum = 0;
+    Structure::read(call, index).each([&](const Object& tensor) {
+      const Tensor value = array_of(call, tensor).value;
+      for (std::int64_t i = 0; i < value.size(); ++i) sum += value.at(i);
+    });
+    return sum;
+  };
+  EagerDerivative derivative(call, function, 2, targets);
+  const std::vector<Object> slopes = derivative.gradients(call, {});
+  lua_settop(lua, top);
+
+  double largest = 0;
+  std::size_t number = 0;  // of the tensor among all targets
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    std::vector<Object> tensors;
+    targets[t].structure.each([&](const Object& tensor) { tensors.push_back(tensor); });
+    for (std::size_t k = 0; k < tensors.size(); ++k, ++number) {
+      const Tensor start = array_of(call, tensors[k]).value, slope = array_of(call, slopes[number]).value;
+      for (std::int64_t i = 0; i < start.size(); ++i) {
+        const auto moved = [&](double distance) {
+          Tensor values = start.cast(DType::float64);
+          values.writable<double>()[static_cast<std::size_t>(i)] += distance;
+          const Object other = array_object({values.cast(start.dtype())});
+          std::vector<Out> given;
+          std::size_t place = 0;
+          for (std::size_t a = 0; a < arguments.size(); ++a) {
+            const bool here = targets[t].argument == static_cast<int>(a) + 1;
+            place = 0;
+            given.push_back(
+                arguments[a].map([&](const Object& tensor) { return Out(here && place++ == k ? other : tensor); }));
+          }
+          const int results = call.invoke(function, given);
+          const double sum = sum_at(results);
+          lua_settop(lua, top);
+          return sum;
+        };
+        const double difference = (moved(config.epsilon) - moved(-config.epsilon)) / (2 * config.epsilon);
+        const double expected = slope.at(i),
+                     apart = std::abs(difference - expected) / std::max(1.0, std::abs(expected));
+        largest = std::isnan(apart) ? apart : std::max(largest, apart);
+      }
+    }
+  }
+  return {Out(largest <= config.tolerance), Out(largest)};
+}
+
+}  // namespace
+
+template <>
+const Class& class_of<std::shared_ptr<Derivative>>() {
+  static const Class kind{
+      .name = "pullback", .members = {}, .metamethods = pullback_metamethods, .text = [](const Object&) {
+        return std::string("pullback");
+      }};
+  return kind;
+}
+
+void open_autograd(lua_State* lua) {
+  State::open_class(lua, class_of<std::shared_ptr<Derivative>>());
+  constexpr luaL_Reg functions[] = {
+      {"grad", make_gradient<false>},          {"value_and_grad", make_gradient<true>}, {"vjp", bound<vjp>},
+      {"stop_gradient", bound<stop_gradient>}, {"check_grad", bound<check_grad>},       {nullptr, nullptr}};
+  luaL_setfuncs(lua, functions, 0);
+}
+
+}  // namespace nacre::scripting

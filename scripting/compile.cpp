@@ -1,0 +1,143 @@
+// nacre.compile(f): what f computes as one graph. f runs once for each kind of arguments; what it does with tensors is
+// recorded, and runs from then on as one compiled step.
+#include <algorithm>
+
+#include "scripting/bindings.h"
+#include "scripting/structure.h"
+
+namespace nacre::scripting {
+
+namespace {
+
+constexpr std::size_t most_traces = 64;  // of one function
+
+// A function for arguments of certain types.
+struct Trace {
+  std::string key;
+  std::shared_ptr<eager::Program> program;
+  std::vector<Structure> results;  // as the function gave them; their tensors are the program's outputs
+  std::string layers_state;        // of the layers it calls, as they were
+  std::vector<std::shared_ptr<Layer>> layers;
+
+  bool fresh() const {
+    std::string state;
+    for (const auto& layer : layers) append_state(state, *layer);
+    return state == layers_state;
+  }
+};
+
+struct Compiled {
+  std::vector<Trace> traces;  // most recent last
+};
+
+}  // namespace
+
+template <>
+const Class& class_of<Compiled>();
+
+namespace {
+
+Trace trace(const Call& call, std::string key, const std::vector<Structure>& arguments) {
+  auto& state = EngineState::of(call);
+  auto graph = std::make_unique<Graph>();
+  std::vector<Value> inputs;
+  for (const Structure& argument : arguments)
+    argument.each([&](const Object& tensor) {
+      inputs.push_back(graph->input(fmt::format("x{}", inputs.size()), type_of_tensor(tensor)));
+    });
+  const Type whole{DType::int64, {}};
+  const Value seed = graph->input("seed", whole), step = graph->input("step", whole);
+  Context context(*graph, false, seed, step);
+  TraceScope scope(context);
+  Trace result{.key = std::move(key), .program = {}, .results = {}, .layers_state = {}, .layers = {}};
+  {
+    const ComputingState::Tracing tracing(state, scope);
+    std::vector<Out> given;
+    auto next = inputs.begin();
+    for (const Structure& argument : arguments)
+      given.push_back(argument.map([&](const Object&) { return Out(state.traced(*next++)); }));
+    const KeptRef function = call.keep(lua_upvalueindex(1));
+    const int first = call.invoke(function, given);
+    for (int i = first; i <= lua_gettop(call.lua()); ++i) result.results.push_back(Structure::read(call, i));
+    for (const Structure& one : result.results)
+      one.each([&](const Object& tensor) {
+        graph->output(fmt::format("y{}", graph->outputs().size()), traced_value(call, tensor));
+      });
+  }
+  result.layers = scope.layers();
+  for (const auto& layer : result.layers) append_state(result.layers_state, *layer);
+  result.program = state.eager()->make(std::move(graph));
+  return result;
+}
+
+// The function that nacre.compile gives: upvalues are the function and what is known of it.
+Results call_compiled(Call& call) {
+  auto& state = EngineState::of(call);
+  if (state.trace()) {  // a part of the graph that is being made
+    const KeptRef function = call.keep(lua_upvalueindex(1));
+    std::vector<Out> given;
+    for (int i = 1; i <= call.count(); ++i) given.emplace_back(Out::At{i});
+    Results results;
+    for (int i = call.invoke(function, given); i <= lua_gettop(call.lua()); ++i) results.emplace_back(Out::At{i});
+    return results;
+  }
+  const auto compiled = call.find<Compiled>(lua_upvalueindex(2));
+  ensure(compiled != nullptr, "a compiled function has lost its traces");
+  std::vector<Structure> arguments;
+  std::string key;
+  eager::Arrays inputs;
+  for (int i = 1; i <= call.count(); ++i) {
+    arguments.push_back(Structure::read(call, i));
+    arguments.back().append_to(key);
+    key += ';';
+    arguments.back().each([&](const Object& tensor) { inputs.push_back(array_of(call, tensor)); });
+  }
+  std::vector<Trace>& traces = compiled->traces;
+  auto found = std::ranges::find(traces, key, &Trace::key);
+  if (found != traces.end() && !found->fresh()) traces.erase(found), found = traces.end();
+  if (found == traces.end()) {
+    if (traces.size() == most_traces) traces.erase(traces.begin());
+    traces.push_back(trace(call, std::move(key), arguments));
+    found = traces.end() - 1;
+  }
+  const ComputingState::Draws draws = state.next_draws();
+  inputs.push_back({Tensor::scalar(draws.seed)});
+  inputs.push_back({Tensor::scalar(draws.step)});
+  const eager::Arrays outputs = state.eager()->run(found->program, std::move(inputs));
+  auto next = outputs.begin();
+  Results results;
+  for (const Structure& result : found->results)
+    results.push_back(result.map([&](const Object&) { return Out(array_object(*next++)); }));
+  return results;
+}
+
+Out new_compiled(Call&) { return make_object(Compiled()); }
+void refuse_function(Call& call) { throw call.unwanted(1, "a function"); }
+
+int compile(lua_State* lua) {
+  lua_settop(lua, 1);
+  if (!lua_isfunction(lua, 1)) return bound<refuse_function>(lua);
+  lua_pushcfunction(lua, bound<new_compiled>);
+  lua_call(lua, 0, 1);
+  lua_pushcclosure(lua, bound<call_compiled>, 2);
+  return 1;
+}
+
+}  // namespace
+
+template <>
+const Class& class_of<Compiled>() {
+  static const Class kind{.name = "compiled function", .members = {}, .metamethods = {}, .text = [](const Object&) {
+                            return std::string("compiled function");
+                          }};
+  return kind;
+}
+
+void open_compile(lua_State* lua) {
+  State::open_class(lua, class_of<Compiled>());
+  State::open_class(lua, class_of<Traced>());
+  lua_pushcfunction(lua, compile);
+  lua_setfield(lua, -2, "compile");
+}
+
+}  // namespace nacre::scripting

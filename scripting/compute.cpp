@@ -1,0 +1,283 @@
+#include "scripting/compute.h"
+
+#include <algorithm>
+
+#include "layers/operations.h"
+#include "scripting/operations.h"
+
+namespace nacre::scripting {
+
+// --- traces -------------------------------------------------------------------------------------------------------
+
+Value TraceScope::import(Value value) {
+  if (&value.graph() == &graph()) return value;
+  if (!outer_)
+    throw Error("got a tensor of another trace")
+        .hint("what a traced function computes is known to it alone; return it instead of keeping it")
+        .usage();
+  const Value outside = outer_->import(value);
+  for (const auto& [input, known] : imported_)
+    if (known == outside) return input;
+  const Value input = graph().input(fmt::format("outer {}", imported_.size()), outside.type());
+  imported_.emplace_back(input, outside);
+  return input;
+}
+
+void TraceScope::note_layer(const std::shared_ptr<Layer>& layer) {
+  if (outer_) return outer_->note_layer(layer);
+  if (std::ranges::find(layers_, layer) == layers_.end()) layers_.push_back(layer);
+}
+
+void TraceScope::note_optimizer(const std::shared_ptr<const void>& optimizer) {
+  if (outer_) return outer_->note_optimizer(optimizer);
+  if (std::ranges::find(optimizers_, optimizer) != optimizers_.end())
+    throw Error("an optimizer is applied twice in one traced function")
+        .hint("apply it once for all weights, or trace a function for each step")
+        .usage();
+  optimizers_.push_back(optimizer);
+}
+
+ComputingState::Tracing::Tracing(ComputingState& state, TraceScope& scope, std::shared_ptr<bool> running)
+    : state_(state),
+      before_(std::exchange(state.trace_, &scope)),
+      running_before_(std::exchange(state.running_, running)),
+      running_(std::move(running)) {}
+
+ComputingState::Tracing::~Tracing() {
+  *running_ = false;
+  state_.trace_ = before_;
+  state_.running_ = running_before_;
+}
+
+Object ComputingState::traced(Value value, Value mask) const { return make_object(Traced{value, mask, running_}); }
+
+namespace {
+
+const Traced& running(const std::shared_ptr<void>& object) {
+  const auto& traced = *std::static_pointer_cast<Traced>(object);
+  if (!*traced.running)
+    throw Error("got a tensor of a trace that has ended")
+        .hint("what a traced function computes is known to it alone; return it instead of keeping it")
+        .usage();
+  return traced;
+}
+
+Out shape(Call& call) { return running(call.self<Traced>()).value.shape(); }
+Out dtype(Call& call) { return name_of(running(call.self<Traced>()).value.dtype()); }
+
+// What needs the numbers.
+void refuse_numbers(Call&) {
+  throw Error("a function that is being traced has no numbers yet: they come when it runs")
+      .hint("nacre.cond and nacre.while_loop decide by them; without nacre.compile the function runs as it is")
+      .usage();
+}
+
+Results apply(Call& call, std::string_view operation, const std::vector<Object>& operands, Tree arguments) {
+  Values inputs;
+  for (const Object& operand : operands) inputs.push_back(traced_value(call, operand));
+  TraceScope& scope = *ComputingState::of(call).trace();
+  Results results;
+  for (const Value& value : apply_operation(scope.context(), operation, std::move(inputs), std::move(arguments)))
+    results.emplace_back(ComputingState::of(call).traced(value));
+  return results;
+}
+
+constexpr Member members[] = {{"shape", nullptr, shape},
+                              {"dtype", nullptr, dtype},
+                              {"item", bound<refuse_numbers>},
+                              {"totable", bound<refuse_numbers>}};
+
+}  // namespace
+
+template <>
+const Class& class_of<Traced>() {
+  static const Class kind{.name = "tensor",
+                          .members = members,
+                          .metamethods = operators(),
+                          .text =
+                              [](const Object& object) {
+                                const auto& traced = *std::static_pointer_cast<Traced>(object.value);
+                                return *traced.running ? fmt::format("tensor {}", traced.value.type())
+                                                       : "tensor of a trace that has ended";
+                              },
+                          .other = operation_method,
+                          .keeps_methods = true,
+                          .other_names = operation_names,
+                          .apply = apply};
+  return kind;
+}
+
+// --- operands -----------------------------------------------------------------------------------------------------
+
+bool is_tensor(const Object& object) {
+  return object.kind == &class_of<eager::Array>() || object.kind == &class_of<Traced>() ||
+         object.kind == &class_of<Weight>();
+}
+
+Type type_of_tensor(const Object& object) {
+  if (object.kind == &class_of<Traced>()) return running(object.value).value.type();
+  if (object.kind == &class_of<Weight>()) return std::static_pointer_cast<Weight>(object.value)->variable->type();
+  return std::static_pointer_cast<eager::Array>(object.value)->value.type();
+}
+
+Value traced_value(const Call& call, const Object& object) {
+  TraceScope& scope = *ComputingState::of(call).trace();
+  if (object.kind == &class_of<Traced>()) return scope.import(running(object.value).value);
+  if (object.kind == &class_of<Weight>())
+    return scope.graph().latest(std::static_pointer_cast<Weight>(object.value)->variable);
+  return scope.graph().constant(std::static_pointer_cast<eager::Array>(object.value)->value);
+}
+
+Value traced_mask(const Call& call, const Object& object) {
+  TraceScope& scope = *ComputingState::of(call).trace();
+  if (object.kind == &class_of<Traced>()) {
+    const Value mask = running(object.value).mask;
+    return mask ? scope.import(mask) : Value();
+  }
+  if (object.kind != &class_of<eager::Array>()) return {};
+  const auto& mask = std::static_pointer_cast<eager::Array>(object.value)->mask;
+  return mask ? scope.graph().constant(mask->value) : Value();
+}
+
+eager::Array array_of(const Call& call, const Object& object) {
+  if (object.kind == &class_of<eager::Array>()) return *std::static_pointer_cast<eager::Array>(object.value);
+  if (object.kind == &class_of<Weight>())
+    return ComputingState::of(call).eager()->read(std::static_pointer_cast<Weight>(object.value)->variable);
+  throw Error("got {}, whose numbers are not known while it is traced", object.kind->text(object)).usage();
+}
+
+Object array_object(eager::Array array) {
+  const std::size_t bytes = array.value.bytes();
+  return make_object(std::move(array), bytes);
+}
+
+void append_state(std::string& key, const Layer& layer) {
+  const void* const address = &layer;
+  key.append(reinterpret_cast<const char*>(&address), sizeof address);
+  const int revision = layer.revision();
+  key.append(reinterpret_cast<const char*>(&revision), sizeof revision);
+  key += layer.trainable() ? 't' : 'f';
+  for (const auto& inner : layer.sublayers()) append_state(key, *inner);
+}
+
+// --- work ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::vector<Object> trace(const Call& call, const Computation& work) {
+  auto& state = ComputingState::of(call);
+  Context& context = state.trace()->context();
+  Values values, masks;
+  for (const Object& operand : work.operands) {
+    values.push_back(traced_value(call, operand));
+    masks.push_back(work.masked ? traced_mask(call, operand) : Value());
+  }
+  const bool training = context.training();
+  const std::size_t before = context.losses().size();
+  context.set_training(work.training);
+  const Computation::Result result = work.emit(context, values, masks);
+  context.set_training(training);
+  if (work.penalties)
+    for (std::size_t i = before; i < context.losses().size(); ++i)
+      work.penalties->push_back(state.traced(context.losses()[i]));
+  std::vector<Object> objects;
+  for (std::size_t i = 0; i < result.values.size(); ++i)
+    objects.push_back(state.traced(result.values[i], result.masks.empty() ? Value() : result.masks[i]));
+  return objects;
+}
+
+void append(std::string& key, const Type& type) {
+  key += static_cast<char>('A' + static_cast<int>(type.dtype));
+  key += static_cast<char>(type.shape.rank());
+  for (const std::int64_t size : type.shape) key.append(reinterpret_cast<const char*>(&size), sizeof size);
+}
+
+// An operand at once: an array, or a weight, which the graph reads where it lies.
+struct AtOnce {
+  const eager::Array* array = nullptr;
+  VariableRef variable{};
+
+  explicit AtOnce(const Object& object) {
+    if (object.kind == &class_of<Weight>()) variable = std::static_pointer_cast<Weight>(object.value)->variable;
+    else array = std::static_pointer_cast<eager::Array>(object.value).get();
+  }
+  const eager::Array* mask(bool masked) const { return masked && array ? array->mask.get() : nullptr; }
+};
+
+// The graph: inputs are the arrays, the masks that there are, then seed and step. Outputs are the results, then the
+// penalties, then masks, "mask 3" of the result 3.
+std::unique_ptr<Graph> graph_of(const Computation& work, std::span<const AtOnce> operands) {
+  auto graph = std::make_unique<Graph>();
+  Values values, masks;
+  for (const AtOnce& operand : operands)
+    values.push_back(operand.array ? graph->input(fmt::format("x{}", values.size()), operand.array->value.type())
+                                   : graph->variable(operand.variable));
+  for (const AtOnce& operand : operands) {
+    const eager::Array* const mask = operand.mask(work.masked);
+    masks.push_back(mask ? graph->input(fmt::format("mask {}", masks.size()), mask->value.type()) : Value());
+  }
+  const Type whole{DType::int64, {}};
+  const Value seed = work.random ? graph->input("seed", whole) : Value(),
+              step = work.random ? graph->input("step", whole) : Value();
+  Context context(*graph, work.training, seed, step);
+  const Computation::Result result = work.emit(context, values, masks);
+  for (std::size_t i = 0; i < result.values.size(); ++i) graph->output(fmt::format("y{}", i), result.values[i]);
+  for (const Value loss : context.losses()) graph->output(fmt::format("loss {}", graph->outputs().size()), loss);
+  for (std::size_t i = 0; i < result.masks.size(); ++i)
+    if (result.masks[i]) graph->output(fmt::format("mask {}", i), result.masks[i]);
+  return graph;
+}
+
+}  // namespace
+
+std::vector<Object> compute(const Call& call, Computation work) {
+  auto& state = ComputingState::of(call);
+  bool traced = work.traced && state.trace();
+  for (const Object& operand : work.operands) traced = traced || operand.kind == &class_of<Traced>();
+  if (traced) {
+    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    return trace(call, work);
+  }
+  eager::Eager& eager = *state.eager();
+  std::string key = std::move(work.key);
+  key += work.training ? " t" : " i";
+  std::vector<AtOnce> operands;
+  eager::Arrays inputs;
+  for (const Object& object : work.operands) {
+    const AtOnce& operand = operands.emplace_back(object);
+    if (operand.array) {
+      append(key, operand.array->value.type());
+      inputs.push_back(*operand.array);
+    } else {
+      const void* const address = operand.variable.get();
+      (key += 'V').append(reinterpret_cast<const char*>(&address), sizeof address);
+    }
+  }
+  for (const AtOnce& operand : operands)
+    if (const eager::Array* const mask = operand.mask(work.masked)) {
+      append(key, mask->value.type());
+      inputs.push_back(*mask);
+    } else {
+      key += '-';
+    }
+  const std::shared_ptr<eager::Program> program = eager.program(
+      key, [&] { return graph_of(work, operands); }, work.owner);
+  if (work.random) {
+    const ComputingState::Draws draws = state.next_draws();
+    inputs.push_back({Tensor::scalar(draws.seed)});
+    inputs.push_back({Tensor::scalar(draws.step)});
+  }
+  eager::Arrays results = eager.run(program, std::move(inputs));
+  const std::vector<Graph::NamedValue>& outputs = program->graph().outputs();
+  for (std::size_t i = outputs.size(); i-- > 0 && outputs[i].name.front() == 'm';)
+    results[static_cast<std::size_t>(std::stoul(outputs[i].name.substr(5)))].mask =
+        std::make_shared<const eager::Array>(std::move(results[i]));
+  std::vector<Object> objects;
+  for (std::size_t i = 0; i < outputs.size() && outputs[i].name.front() != 'm'; ++i) {
+    std::vector<Object>& kind = outputs[i].name.front() == 'y' ? objects : *work.penalties;
+    kind.push_back(array_object(std::move(results[i])));
+  }
+  return objects;
+}
+
+}  // namespace nacre::scripting

@@ -1,0 +1,77 @@
+#include "scripting/structure.h"
+
+#include <algorithm>
+
+namespace nacre::scripting {
+
+namespace {
+
+constexpr int deepest = 32;
+
+Structure read_at(const Call& call, int index, int depth) {
+  Structure structure;
+  if (auto object = call.object(index)) {
+    if (!is_tensor(*object)) throw call.unwanted(index, "a tensor, a table of tensors, a number or a text");
+    structure.tensor = *std::move(object);
+    return structure;
+  }
+  if (!call.is_table(index)) {
+    structure.constant = call.tree(index);
+    return structure;
+  }
+  if (depth > deepest) throw Error("a table is nested too deep").hint("does it hold itself?").usage();
+  structure.is_table = true;
+  call.each_item(index, [&](int item) { structure.items.push_back(read_at(call, item, depth + 1)); });
+  call.each_named(
+      index,
+      [&](const std::string& key, int value) { structure.entries.emplace_back(key, read_at(call, value, depth + 1)); },
+      true);
+  std::ranges::sort(structure.entries, {}, [](const auto& entry) -> const std::string& { return entry.first; });
+  return structure;
+}
+
+}  // namespace
+
+Structure Structure::read(const Call& call, int index) { return read_at(call, index, 0); }
+
+void Structure::each(const std::function<void(const Object&)>& visit) const {
+  if (tensor) visit(*tensor);
+  for (const Structure& item : items) item.each(visit);
+  for (const auto& [key, value] : entries) value.each(visit);
+}
+
+std::size_t Structure::count() const {
+  std::size_t tensors = 0;
+  each([&](const Object&) { ++tensors; });
+  return tensors;
+}
+
+Out Structure::map(const std::function<Out(const Object&)>& value_for) const {
+  if (tensor) return value_for(*tensor);
+  if (!is_table) return constant;
+  Out::List list;
+  for (const Structure& item : items) list.push_back(item.map(value_for));
+  if (entries.empty()) return list;
+  Out::Named named;
+  for (const auto& [key, value] : entries) named.push_back({key, value.map(value_for)});
+  return Out::Mixed{std::move(list), std::move(named)};
+}
+
+void Structure::append_to(std::string& key) const {
+  if (tensor) {
+    key += type_of_tensor(*tensor).text();
+  } else if (!is_table) {
+    key += constant.text();
+  } else {
+    key += '{';
+    for (const Structure& item : items) item.append_to(key), key += ',';
+    for (const auto& [name, value] : entries) {
+      key += Tree(name).text() + '=';
+      value.append_to(key);
+      key += ',';
+    }
+    key += '}';
+  }
+}
+
+}  // namespace nacre::scripting

@@ -1,0 +1,40 @@
+// A function within a traced function, in a graph of its own: gradients are taken of it there, and it becomes a part of
+// the graph around it.
+#pragma once
+
+#include "scripting/structure.h"
+
+namespace nacre::scripting {
+
+class TracedPart {
+ public:
+  explicit TracedPart(ComputingState& state);  // within its present trace
+
+  // A new name for an operand, with respect to which gradients may be taken: its place among all of them. Weights are
+  // themselves.
+  Object open(const Call& call, const Object& operand);
+  // Calls the function in this part's graph; where its results lie, see Call::invoke. Then they are read.
+  std::vector<Structure> run(const Call& call, const Out& function, const std::vector<Out>& arguments);
+  // The results in the graph around, for their tensors in order. Updates of variables are made there.
+  std::vector<Object> close();
+  // The gradients of Σ ⟨cotangent, result⟩ with respect to what was opened, zeros where nothing depends on it. The
+  // cotangents are for the first results; null: there is none.
+  std::vector<Object> gradients(const Call& call, const std::vector<std::optional<Object>>& cotangents) const;
+
+ private:
+  // Copies `graph`, whose inputs are this one's and the cotangents, into the graph around.
+  Values place(const Graph& graph, const Values& wanted, const Values& cotangents) const;
+
+  ComputingState& state_;
+  TraceScope& outer_;
+  std::shared_ptr<const bool> outer_running_;
+  Graph graph_;
+  Context context_;
+  TraceScope scope_;
+  std::shared_ptr<bool> running_ = std::make_shared<bool>(true);
+  std::vector<Object> opened_;                            // as they are outside
+  std::vector<std::pair<std::string, Value>> inputs_;     // by names of inputs: outer values
+  std::vector<std::pair<VariableRef, Value>> variables_;  // as the part found them
+};
+
+}  // namespace nacre::scripting

@@ -1,0 +1,126 @@
+// Weights: layer.weights, nacre.Variable(value).
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/shape.h"
+#include "scripting/bindings.h"
+#include "scripting/operations.h"
+
+namespace nacre::scripting {
+
+namespace {
+
+std::shared_ptr<Weight> self(const Call& call) { return call.self<Weight>(); }
+
+Out name(Call& call) { return self(call)->variable->path(); }
+Out shape(Call& call) { return self(call)->variable->shape(); }
+Out dtype(Call& call) { return name_of(self(call)->variable->type().dtype); }
+Out trainable(Call& call) { return self(call)->variable->trainable(); }
+
+// As a tensor.
+Out value(Call& call) {
+  const Object object = *call.object(1);
+  auto& state = EngineState::of(call);
+  return state.trace() ? state.traced(traced_value(call, object)) : array_object(array_of(call, object));
+}
+
+// --- changing -----------------------------------------------------------------------------------------------------
+
+enum class Change : std::uint8_t { set, add, subtract };
+
+// weight:assign(value), weight:assign_add(value), weight:assign_sub(value)
+template <Change change>
+void assign(Call& call) {
+  const VariableRef variable = self(call)->variable;
+  Computation work{
+      .key = fmt::format("assign {} {}", static_cast<int>(change), static_cast<const void*>(variable.get())),
+      .operands = {read_tensor(call, 2, "a tensor or a number")},
+      .owner = variable,
+      .traced = true};
+  work.emit = [&](Context& context, const Values& values, const Values&) -> Computation::Result {
+    const Value before = context.graph().latest(variable), given = ops::cast(values[0], variable->type().dtype);
+    if (broadcast(given.shape(), variable->shape()) != variable->shape())
+      throw Error("'{}' is {}, got {}", variable->path(), variable->type(), values[0].type()).usage();
+    const Value whole = ops::broadcast_to(given, variable->shape());
+    context.graph().update(variable, change == Change::set   ? whole
+                                     : change == Change::add ? before + whole
+                                                             : before - whole);
+    return {};
+  };
+  compute(call, std::move(work));
+}
+
+constexpr Member members[] = {{"name", nullptr, name},
+                              {"shape", nullptr, shape},
+                              {"dtype", nullptr, dtype},
+                              {"trainable", nullptr, trainable},
+                              {"value", nullptr, value},
+                              {"assign", bound<assign<Change::set>>},
+                              {"assign_add", bound<assign<Change::add>>},
+                              {"assign_sub", bound<assign<Change::subtract>>}};
+
+struct VariableConfig {
+  std::string name = "variable";
+  bool trainable = true;
+  static void describe(auto&& field) {
+    field("name", &VariableConfig::name, "for messages");
+    field("trainable", &VariableConfig::trainable, "whether optimizers may change it");
+  }
+};
+
+// nacre.Variable(tensor[, {name = …, trainable = …}])
+Out make_variable(Call& call) {
+  const eager::Array initial = array_of(call, read_tensor(call, 1, "a tensor or a number"));
+  const auto config = about("Variable", [&] { return read_options<VariableConfig>(call, 2); });
+  const auto variable = std::make_shared<Variable>(config.name, initial.value.type(), config.trainable);
+  variable->assign(initial.value);
+  return weight_object({.variable = variable, .initializer = {}, .regularizer = {}, .constraint = {}});
+}
+
+}  // namespace
+
+template <>
+const Class& class_of<Weight>() {
+  static const Class kind{.name = "weight",
+                          .members = members,
+                          .metamethods = operators(),
+                          .text =
+                              [](const Object& object) {
+                                const Variable& variable = *std::static_pointer_cast<Weight>(object.value)->variable;
+                                return fmt::format("weight '{}' {}", variable.path(), variable.type());
+                              },
+                          .same =
+                              [](const void* a, const void* b) {
+                                return static_cast<const Weight*>(a)->variable ==
+                                       static_cast<const Weight*>(b)->variable;
+                              },
+                          .other = operation_method,
+                          .keeps_methods = true,
+                          .other_names = operation_names};
+  return kind;
+}
+
+Object weight_object(Weight weight) { return make_object(std::move(weight)); }
+
+std::vector<Weight> read_weights(const Call& call, int index) {
+  constexpr std::string_view wanted = "a layer, a model or a list of weights";
+  const auto layer = [&](int at) { return call.find<LayerObject>(at); };
+  if (const auto object = layer(index)) return object->layer->trainable_weights();
+  if (const auto weight = call.find<Weight>(index)) return {*weight};
+  if (!call.is_table(index)) throw call.unwanted(index, wanted);
+  std::vector<Weight> weights;
+  call.each_item(index, [&](int item) {
+    if (const auto object = layer(item)) {
+      for (Weight& weight : object->layer->trainable_weights()) weights.push_back(std::move(weight));
+    } else {
+      weights.push_back(*call.get<Weight>(item, wanted));
+    }
+  });
+  return weights;
+}
+
+void open_weights(lua_State* lua) {
+  State::open_class(lua, class_of<Weight>());
+  lua_pushcfunction(lua, bound<make_variable>);
+  lua_setfield(lua, -2, "Variable");
+}
+
+}  // namespace nacre::scripting
