@@ -383,12 +383,17 @@ const Class& class_of<std::shared_ptr<Derivative>>() {
   return kind;
 }
 
+std::span<const Function> autograd_functions() {
+  static constexpr Function functions[] = {
+      {"grad", make_gradient<false>},          {"value_and_grad", make_gradient<true>}, {"vjp", bound<vjp>},
+      {"stop_gradient", bound<stop_gradient>}, {"check_grad", bound<check_grad>},
+  };
+  return functions;
+}
+
 void open_autograd(lua_State* lua) {
   State::open_class(lua, class_of<std::shared_ptr<Derivative>>());
-  constexpr luaL_Reg functions[] = {
-      {"grad", make_gradient<false>},          {"value_and_grad", make_gradient<true>}, {"vjp", bound<vjp>},
-      {"stop_gradient", bound<stop_gradient>}, {"check_grad", bound<check_grad>},       {nullptr, nullptr}};
-  luaL_setfuncs(lua, functions, 0);
+  State::set_functions(lua, autograd_functions());
 }
 
 }  // namespace nacre::scripting

@@ -147,6 +147,13 @@ void open_autograd(lua_State* lua);
 void open_compile(lua_State* lua);
 void open_models(lua_State* lua);
 void open_data(lua_State* lua);
+// The functions of the table nacre by file, for the reference.
+std::span<const Function> tensor_functions();
+std::span<const Function> symbol_functions();
+std::span<const Function> weight_functions();
+std::span<const Function> model_functions();
+std::span<const Function> autograd_functions();
+std::span<const Function> compile_functions();
 // A table with this __index: a name of `names`, or an error with the nearest one.
 void push_namespace(lua_State* lua, lua_CFunction index);
 

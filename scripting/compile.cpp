@@ -133,11 +133,15 @@ const Class& class_of<Compiled>() {
   return kind;
 }
 
+std::span<const Function> compile_functions() {
+  static constexpr Function functions[] = {{"compile", compile}};
+  return functions;
+}
+
 void open_compile(lua_State* lua) {
   State::open_class(lua, class_of<Compiled>());
   State::open_class(lua, class_of<Traced>());
-  lua_pushcfunction(lua, compile);
-  lua_setfield(lua, -2, "compile");
+  State::set_functions(lua, compile_functions());
 }
 
 }  // namespace nacre::scripting

@@ -464,13 +464,16 @@ Object model_object(const Call& call, Model model) {
   return make_object(std::move(object), bytes);
 }
 
-void open_models(lua_State* lua) {
-  constexpr luaL_Reg functions[] = {{"Sequential", bound<make_sequential>},
-                                    {"Model", bound<make_model>},
-                                    {"load", bound<load>},
-                                    {"from_yaml", bound<from_yaml>},
-                                    {nullptr, nullptr}};
-  luaL_setfuncs(lua, functions, 0);
+std::span<const Function> model_functions() {
+  static constexpr Function functions[] = {
+      {"Sequential", bound<make_sequential>},
+      {"Model", bound<make_model>},
+      {"load", bound<load>},
+      {"from_yaml", bound<from_yaml>},
+  };
+  return functions;
 }
+
+void open_models(lua_State* lua) { State::set_functions(lua, model_functions()); }
 
 }  // namespace nacre::scripting

@@ -373,6 +373,13 @@ int State::collect(lua_State* lua) {
   return 0;
 }
 
+void State::set_functions(lua_State* lua, std::span<const Function> functions) {
+  for (const Function& function : functions) {
+    lua_pushcfunction(lua, function.function);
+    lua_setfield(lua, -2, function.name);
+  }
+}
+
 void State::open_class(lua_State* lua, const Class& kind) {
   luaL_checkstack(lua, 4, nullptr);
   lua_newtable(lua);

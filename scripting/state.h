@@ -44,12 +44,27 @@ struct Object {
   std::size_t bytes = 0;  // of memory that it keeps, for the pace of the garbage collector
 };
 
+// What the reference says of a function, method or property.
+struct Entry {
+  const char* usage = "";    // "tensor:reshape(shape)"
+  const char* doc = "";      // one or two sentences
+  const char* example = "";  // a script that runs; its checks are assert(…)
+};
+
 // What is found under a key of an object: a method, or a property.
 struct Member {
   const char* name;
   lua_CFunction method = nullptr;
   Out (*get)(Call&) = nullptr;   // the object is argument 1
   void (*set)(Call&) = nullptr;  // the new value is argument 3; null: it cannot be set
+  Entry entry{};
+};
+
+// A function of a table, nacre's or one in it.
+struct Function {
+  const char* name;
+  lua_CFunction function;
+  Entry entry{};
 };
 
 // A kind of objects; one constant for each.
@@ -187,6 +202,8 @@ class State {
   // stack. Throws Error: what was thrown within, or what Lua says, with the lines of the script on the way.
   void call(lua_CFunction function, void* argument, int results);
 
+  // Puts functions into the table at the top; raises.
+  static void set_functions(lua_State* lua, std::span<const Function> functions);
   // Makes the metatable of a class; raises.
   static void open_class(lua_State* lua, const Class& kind);
   // Pushes a value; raises, and holds nothing.

@@ -71,12 +71,16 @@ Symbols read_symbols(const Call& call, int index, std::string_view wanted) {
   return symbols;
 }
 
+std::span<const Function> symbol_functions() {
+  static constexpr Function functions[] = {{"Input", bound<make_input>}};
+  return functions;
+}
+
 void open_symbols(lua_State* lua) {
   State::open_class(lua, class_of<Symbol>());
   push_operations(lua);
   lua_setfield(lua, -2, "ops");
-  lua_pushcfunction(lua, bound<make_input>);
-  lua_setfield(lua, -2, "Input");
+  State::set_functions(lua, symbol_functions());
 }
 
 }  // namespace nacre::scripting

@@ -279,12 +279,17 @@ Shape read_shape(const Call& call, int index) {
   return shape;
 }
 
+std::span<const Function> tensor_functions() {
+  static constexpr Function functions[] = {
+      {"tensor", bound<make_tensor>}, {"zeros", bound<make_filled<false>>}, {"ones", bound<make_filled<true>>},
+      {"load_npy", bound<load_npy>},  {"save_npy", bound<save_npy>},
+  };
+  return functions;
+}
+
 void open_tensors(lua_State* lua) {
   State::open_class(lua, class_of<eager::Array>());
-  constexpr luaL_Reg functions[] = {{"tensor", bound<make_tensor>},     {"zeros", bound<make_filled<false>>},
-                                    {"ones", bound<make_filled<true>>}, {"load_npy", bound<load_npy>},
-                                    {"save_npy", bound<save_npy>},      {nullptr, nullptr}};
-  luaL_setfuncs(lua, functions, 0);
+  State::set_functions(lua, tensor_functions());
 }
 
 }  // namespace nacre::scripting

@@ -117,10 +117,14 @@ std::vector<Weight> read_weights(const Call& call, int index) {
   return weights;
 }
 
+std::span<const Function> weight_functions() {
+  static constexpr Function functions[] = {{"Variable", bound<make_variable>}};
+  return functions;
+}
+
 void open_weights(lua_State* lua) {
   State::open_class(lua, class_of<Weight>());
-  lua_pushcfunction(lua, bound<make_variable>);
-  lua_setfield(lua, -2, "Variable");
+  State::set_functions(lua, weight_functions());
 }
 
 }  // namespace nacre::scripting
