@@ -152,6 +152,7 @@ std::span<const Function> tensor_functions();
 std::span<const Function> symbol_functions();
 std::span<const Function> weight_functions();
 std::span<const Function> model_functions();
+std::span<const Function> data_functions();
 std::span<const Function> autograd_functions();
 std::span<const Function> compile_functions();
 // A table with this __index: a name of `names`, or an error with the nearest one.

@@ -1,4 +1,7 @@
-// Data: nacre.data.NAME{…} opens a source of YAML's `data:`; tensors and tables as data sets.
+// Data: nacre.data.NAME{…} opens a source of YAML's `data:`; tensors and tables as data sets; walks over them.
+#include <algorithm>
+
+#include "api/data/loader.h"
 #include "scripting/bindings.h"
 
 namespace nacre::scripting {
@@ -31,7 +34,265 @@ Results read(Call& call) {
   return {tensors_of(batch.inputs), tensors_of(batch.targets), tensors_of(batch.weights)};
 }
 
-constexpr Member members[] = {{"read", bound<read>}};
+// --- batches ------------------------------------------------------------------------------------------------------
+
+struct BatchesConfig {
+  std::int64_t batch_size = 32, epoch = 0, seed = 0;
+  bool shuffle = false, drop_remainder = false;
+  static void describe(auto&& field) {
+    field("batch_size", &BatchesConfig::batch_size, "samples a batch", at_least(1));
+    field("shuffle", &BatchesConfig::shuffle, "a new order of the samples for each epoch and seed");
+    field("epoch", &BatchesConfig::epoch, "which order: that of fit's epoch of this number", at_least(0));
+    field("seed", &BatchesConfig::seed, "of the order", at_least(0));
+    field("drop_remainder", &BatchesConfig::drop_remainder, "leaves out the last, smaller batch");
+  }
+};
+
+// One walk over a data set.
+struct Batches {
+  DatasetRef dataset;
+  Loader loader;
+};
+
+}  // namespace
+
+template <>
+const Class& class_of<Batches>();
+
+namespace {
+
+// The tensor, or a list where there are several.
+Out one_or_list(const std::vector<Tensor>& tensors) {
+  return tensors.size() == 1 ? out(tensors.front()) : tensors_of(tensors);
+}
+
+// The next batch: inputs, targets, weights, as far as there are any.
+Results next_batch(Call& call) {
+  Batches& batches = *call.self<Batches>();
+  const Batch* const batch = batches.loader.next();
+  if (!batch) return {Out()};
+  Results results{one_or_list(batch->inputs)};
+  if (!batch->targets.empty()) results.push_back(one_or_list(batch->targets));
+  if (!batch->weights.empty()) results.push_back(one_or_list(batch->weights));
+  return results;
+}
+
+Out count_batches(Call& call) { return call.self<Batches>()->loader.batches(); }
+
+// for x, y in dataset:batches{batch_size = 128, shuffle = true} do … end
+Out batches(Call& call) {
+  const DatasetRef set = *call.self<DatasetRef>();
+  const auto config = about("batches", [&] { return read_options<BatchesConfig>(call, 2); });
+  auto walk = std::make_shared<Batches>(set, Loader(set, {.batch_size = config.batch_size,
+                                                          .shuffle = config.shuffle,
+                                                          .drop_remainder = config.drop_remainder,
+                                                          .seed = static_cast<std::uint64_t>(config.seed)}));
+  walk->loader.start(config.epoch);
+  return Object{&class_of<Batches>(), walk};
+}
+
+constexpr luaL_Reg batches_metamethods[] = {{"__call", bound<next_batch>}, {"__len", bound<count_batches>}};
+
+// --- changed data sets --------------------------------------------------------------------------------------------
+
+// What a function of Lua gives for inputs and targets: tensors, or lists of them.
+struct Mapped {
+  std::vector<Tensor> inputs, targets;
+};
+
+// Samples as a function of Lua makes them. It runs in the script's own state, so on its thread alone.
+class MappedDataset final : public ChangedDataset {
+ public:
+  MappedDataset(DatasetRef raw, KeptRef function, bool batched)
+      : ChangedDataset(std::move(raw)), function_(std::move(function)), batched_(batched) {
+    if (raw_->size() == 0) throw Error("the data set is empty").usage();
+    Batch batch;
+    const std::int64_t first = 0;
+    raw_->read({&first, 1}, batch);
+    const Mapped sample = map(batch, 0, 1);
+    describe(sample.inputs, raw_->inputs(), inputs_);
+    describe(sample.targets, raw_->targets(), targets_);
+  }
+
+  std::string description() const override { return raw_->description() + ", mapped"; }
+  bool bound_to_thread() const override { return true; }
+
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read(indices, batch);
+    const auto size = static_cast<std::int64_t>(indices.size());
+    if (batched_) {
+      Mapped all = map(batch, 0, size);
+      check(all.inputs, inputs_, size), check(all.targets, targets_, size);
+      batch.inputs = std::move(all.inputs), batch.targets = std::move(all.targets);
+      return;
+    }
+    std::vector<Tensor> inputs, targets;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const Mapped sample = map(batch, i, i + 1);
+      put(sample.inputs, inputs_, i, size, inputs);
+      put(sample.targets, targets_, i, size, targets);
+    }
+    batch.inputs = std::move(inputs), batch.targets = std::move(targets);
+  }
+
+ private:
+  // What the function makes of some samples; of one, without the axis of samples, unless it takes batches.
+  Mapped map(const Batch& batch, std::int64_t first, std::int64_t last) const {
+    const Call& call = Call::current();
+    const auto part = [&](const std::vector<Tensor>& tensors) {
+      std::vector<Tensor> parts;
+      for (const Tensor& tensor : tensors) {
+        Tensor rows = tensor.rows(first, last);
+        parts.push_back(batched_ ? std::move(rows) : rows.reshaped(tensor.shape().from(1)));
+      }
+      return one_or_list(parts);
+    };
+    const int top = lua_gettop(call.lua());
+    std::vector<Out> given{part(batch.inputs)};
+    if (!batch.targets.empty()) given.push_back(part(batch.targets));
+    const int results = call.invoke(function_, given);
+    const int count = lua_gettop(call.lua()) - results + 1;
+    if (count < 1 || count > 2)
+      throw Error("the function of 'map' gives {} values, wanted inputs and perhaps targets", count).usage();
+    constexpr std::string_view wanted = "tensors from the function of 'map'";
+    Mapped mapped{read_tensors(call, results, wanted), {}};
+    if (count == 2) mapped.targets = read_tensors(call, results + 1, wanted);
+    lua_settop(call.lua(), top);
+    return mapped;
+  }
+
+  void describe(const std::vector<Tensor>& sample, const std::vector<Column>& before,
+                std::vector<Column>& columns) const {
+    columns.clear();
+    for (std::size_t i = 0; i < sample.size(); ++i) {
+      const Shape& shape = sample[i].shape();
+      columns.push_back({before.size() == sample.size() ? before[i].name : "",
+                         {sample[i].dtype(), batched_ ? shape.from(1) : shape}});
+    }
+  }
+
+  void check(const std::vector<Tensor>& tensors, const std::vector<Column>& columns, std::int64_t size) const {
+    if (tensors.size() != columns.size())
+      throw Error("the function of 'map' gives {} tensors, and {} for the first sample", tensors.size(), columns.size())
+          .usage();
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      if (tensors[i].type() != Type{columns[i].type.dtype, Shape{size} + columns[i].type.shape})
+        throw Error("the function of 'map' gives {}, and {} for the first sample", tensors[i].type(), columns[i].type)
+            .usage();
+  }
+
+  void put(const std::vector<Tensor>& sample, const std::vector<Column>& columns, std::int64_t at, std::int64_t size,
+           std::vector<Tensor>& all) const {
+    std::vector<Tensor> rows;
+    for (const Tensor& tensor : sample) rows.push_back(tensor.reshaped(Shape{1} + tensor.shape()));
+    check(rows, columns, 1);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (at == 0) all.push_back(Tensor(columns[i].type.dtype, Shape{size} + columns[i].type.shape));
+      copy_elements(rows[i], 0, rows[i].size(), all[i], at * rows[i].size());
+    }
+  }
+
+  KeptRef function_;
+  bool batched_;
+};
+
+struct MapConfig {
+  bool batched = false;
+  static void describe(auto&& field) {
+    field("batched", &MapConfig::batched, "the function takes and gives whole batches, with their first axis");
+  }
+};
+
+// dataset:map(function(x, y) return x, y end[, {batched = true}])
+Out map(Call& call) {
+  const DatasetRef set = *call.self<DatasetRef>();
+  if (!lua_isfunction(call.lua(), 2)) throw call.unwanted(2, "a function");
+  const auto config = about("map", [&] { return read_options<MapConfig>(call, 3); });
+  return make_object(DatasetRef(std::make_shared<MappedDataset>(set, call.keep(2), config.batched)));
+}
+
+// dataset:filter(function(x, y) return … end): asks for every sample at once.
+Out filter(Call& call) {
+  const DatasetRef set = *call.self<DatasetRef>();
+  if (!lua_isfunction(call.lua(), 2)) throw call.unwanted(2, "a function");
+  const KeptRef function = call.keep(2);
+  const int top = lua_gettop(call.lua());
+  std::vector<std::int64_t> kept;
+  Batch batch;
+  for (std::int64_t index = 0; index < set->size(); ++index) {
+    set->read({&index, 1}, batch);
+    const auto sample = [](const std::vector<Tensor>& tensors) {
+      std::vector<Tensor> parts;
+      for (const Tensor& tensor : tensors) parts.push_back(tensor.reshaped(tensor.shape().from(1)));
+      return one_or_list(parts);
+    };
+    std::vector<Out> given{sample(batch.inputs)};
+    if (!batch.targets.empty()) given.push_back(sample(batch.targets));
+    const int result = call.invoke(function, given);
+    const auto array = call.find<eager::Array>(result);
+    if (array ? array->value.item() != 0 : lua_toboolean(call.lua(), result) != 0) kept.push_back(index);
+    lua_settop(call.lua(), top);
+  }
+  return make_object(subset(set, std::move(kept)));
+}
+
+// Samples from first to last, counted from 1.
+DatasetRef range_of(const DatasetRef& set, std::int64_t first, std::int64_t last) {
+  std::vector<std::int64_t> indices;
+  for (std::int64_t index = first - 1; index < last; ++index) indices.push_back(index);
+  return subset(set, std::move(indices));
+}
+
+std::int64_t count_of(const Call& call, int index) {
+  const std::int64_t count = call.tree(index).as_integer();
+  if (count < 0) throw call.unwanted(index, "a number of samples");
+  return count;
+}
+
+Out take(Call& call) {
+  const DatasetRef set = *call.self<DatasetRef>();
+  return make_object(range_of(set, 1, std::min(count_of(call, 2), set->size())));
+}
+
+Out skip(Call& call) {
+  const DatasetRef set = *call.self<DatasetRef>();
+  return make_object(range_of(set, std::min(count_of(call, 2), set->size()) + 1, set->size()));
+}
+
+// dataset:split(0.2) → the first samples, and the last fifth.
+Results split(Call& call) {
+  const Split parts = split_validation(*call.self<DatasetRef>(), call.tree(2).as_number());
+  return {make_object(parts.train), make_object(parts.validation)};
+}
+
+// nacre.dataset{x = …, y = …, sample_weight = …}
+struct ArraysConfig {
+  Tree x, y, sample_weight;
+  static void describe(auto&& field) {
+    field("x", &ArraysConfig::x, "inputs: a tensor, a list of tensors or tensors by name", required());
+    field("y", &ArraysConfig::y, "targets, likewise");
+    field("sample_weight", &ArraysConfig::sample_weight, "how much each sample counts");
+  }
+};
+Out make_dataset(Call& call) {
+  if (!call.is_named(1)) throw call.unwanted(1, "a table: nacre.dataset{x = …, y = …}");
+  Tree names = Tree::mapping().at(call.place());
+  Columns x, y, weights;
+  about("dataset", [&] {
+    call.each_named(1, [&](const std::string& key, int value) {
+      names.set(key, true);
+      if (key == "x") x = read_columns(call, value);
+      if (key == "y") y = read_columns(call, value);
+      if (key == "sample_weight") weights = read_columns(call, value);
+    });
+    read_config<ArraysConfig>(names);
+  });
+  return make_object(array_dataset_of(std::move(x), std::move(y), std::move(weights)));
+}
+
+constexpr Member members[] = {{"read", bound<read>},     {"batches", bound<batches>}, {"map", bound<map>},
+                              {"filter", bound<filter>}, {"take", bound<take>},       {"skip", bound<skip>},
+                              {"split", bound<split>}};
 constexpr luaL_Reg metamethods[] = {{"__len", bound<length>}};
 
 Out open_source(Call& call) {
@@ -61,6 +322,16 @@ bool is_data_config(const Tree& table) {
 template <>
 const Class& class_of<DatasetRef>() {
   static const Class kind{.name = "data set", .members = members, .metamethods = metamethods, .text = text_of};
+  return kind;
+}
+
+template <>
+const Class& class_of<Batches>() {
+  static const Class kind{
+      .name = "batches", .members = {}, .metamethods = batches_metamethods, .text = [](const Object& object) {
+        const Batches& batches = *std::static_pointer_cast<Batches>(object.value);
+        return fmt::format("{} batches of {}", batches.loader.batches(), batches.dataset->description());
+      }};
   return kind;
 }
 
@@ -116,7 +387,14 @@ DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights) {
                         .description = ""});
 }
 
+std::span<const Function> data_functions() {
+  static constexpr Function functions[] = {{"dataset", bound<make_dataset>}};
+  return functions;
+}
+
 void open_data(lua_State* lua) {
+  State::open_class(lua, class_of<Batches>());
+  State::set_functions(lua, data_functions());
   State::open_class(lua, class_of<DatasetRef>());
   push_namespace(lua, bound<index_sources>);
   lua_setfield(lua, -2, "data");

@@ -35,8 +35,9 @@ class GivenArguments {
   }
 
   const std::vector<Object>& objects() const { return objects_; }
-  // Whether they are all arrays or weights, and such that the call can be told from others.
-  bool at_once() const { return plain_ && arrays_; }
+  // Whether they are all arrays or weights, and such that the call can be told from others. While a function is traced,
+  // weights are read when it runs.
+  bool at_once(bool tracing) const { return plain_ && arrays_ && !(tracing && (weights_ || objects_.empty())); }
   // Beside the types of the operands.
   std::string_view key() const { return key_; }
   // The argument that is a number and stands for an operand; 0: none.
@@ -62,7 +63,8 @@ class GivenArguments {
       case LUA_TTABLE: meet_table(lua_absindex(lua_, index), depth); break;
       default:
         if (auto object = call_.object(index)) {
-          arrays_ = arrays_ && (object->kind == &class_of<eager::Array>() || object->kind == &class_of<Weight>());
+          weights_ = weights_ || object->kind == &class_of<Weight>();
+          arrays_ = arrays_ && is_tensor(*object) && object->kind != &class_of<Traced>();
           objects_.push_back(*std::move(object));
           key_ += 'T';
         } else {
@@ -105,7 +107,7 @@ class GivenArguments {
   std::string key_;
   std::string_view operation_;
   std::vector<Object> objects_;
-  bool plain_ = true, arrays_ = true;
+  bool plain_ = true, arrays_ = true, weights_ = false;
   int number_ = 0;
 };
 
@@ -171,8 +173,7 @@ Results compute_at_once(const Call& call, std::string_view name, const GivenArgu
 Results operate(Call& call, std::string_view name) {
   auto& state = ComputingState::of(call);
   const GivenArguments given(call, name);
-  if (state.eager() && given.at_once() && !(given.objects().empty() && state.trace()))
-    return compute_at_once(call, name, given);
+  if (state.eager() && given.at_once(state.trace() != nullptr)) return compute_at_once(call, name, given);
 
   std::vector<Object> operands;
   const Class* kind = nullptr;

@@ -37,8 +37,10 @@ void assign(Call& call) {
       .traced = true};
   work.emit = [&](Context& context, const Values& values, const Values&) -> Computation::Result {
     const Value before = context.graph().latest(variable), given = ops::cast(values[0], variable->type().dtype);
-    if (broadcast(given.shape(), variable->shape()) != variable->shape())
-      throw Error("'{}' is {}, got {}", variable->path(), variable->type(), values[0].type()).usage();
+    const Shape &to = variable->shape(), &from = given.shape();
+    bool fits = from.rank() <= to.rank();
+    for (int axis = 1; fits && axis <= from.rank(); ++axis) fits = from[-axis] == 1 || from[-axis] == to[-axis];
+    if (!fits) throw Error("'{}' is {}, got {}", variable->path(), variable->type(), values[0].type()).usage();
     const Value whole = ops::broadcast_to(given, variable->shape());
     context.graph().update(variable, change == Change::set   ? whole
                                      : change == Change::add ? before + whole

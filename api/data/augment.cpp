@@ -13,24 +13,10 @@ namespace nacre {
 
 namespace {
 
-// A data set that gives another's samples in another form.
-class Changed : public Dataset {
- public:
-  explicit Changed(DatasetRef raw) : raw_(std::move(raw)), inputs_(raw_->inputs()), targets_(raw_->targets()) {}
-  std::int64_t size() const override { return raw_->size(); }
-  const std::vector<Column>& inputs() const override { return inputs_; }
-  const std::vector<Column>& targets() const override { return targets_; }
-  bool weighted() const override { return raw_->weighted(); }
-
- protected:
-  DatasetRef raw_;
-  std::vector<Column> inputs_, targets_;
-};
-
-class Augmented final : public Changed {
+class Augmented final : public ChangedDataset {
  public:
   Augmented(DatasetRef raw, std::vector<Ref<Layer>> layers, std::uint64_t seed)
-      : Changed(std::move(raw)), layers_(std::move(layers)), seed_(seed) {
+      : ChangedDataset(std::move(raw)), layers_(std::move(layers)), seed_(seed) {
     mixes_ = std::any_of(layers_.begin(), layers_.end(), [](const Ref<Layer>& layer) { return mixes_labels(*layer); });
     if (inputs_.size() != 1 || inputs_[0].type.shape.rank() != 3)
       throw Error("samples have {}, wanted one input, a picture (height, width, channels)",
@@ -92,9 +78,9 @@ class Augmented final : public Changed {
   mutable std::map<std::pair<std::int64_t, int>, std::unique_ptr<Executable>> programs_;
 };
 
-class OneHot final : public Changed {
+class OneHot final : public ChangedDataset {
  public:
-  OneHot(DatasetRef raw, std::int64_t classes) : Changed(std::move(raw)), classes_(classes) {
+  OneHot(DatasetRef raw, std::int64_t classes) : ChangedDataset(std::move(raw)), classes_(classes) {
     for (Column& target : targets_) {
       const Shape& shape = target.type.shape;
       if (is_floating(target.type.dtype) || !(shape.rank() == 0 || (shape.rank() == 1 && shape[0] == 1)))

@@ -94,6 +94,7 @@ class Subset final : public Dataset {
   const std::vector<Column>& inputs() const override { return whole_->inputs(); }
   const std::vector<Column>& targets() const override { return whole_->targets(); }
   bool weighted() const override { return whole_->weighted(); }
+  bool bound_to_thread() const override { return whole_->bound_to_thread(); }
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     std::vector<std::int64_t> mapped(indices.size());
     for (std::size_t i = 0; i < indices.size(); ++i) mapped[i] = indices_[static_cast<std::size_t>(indices[i])];

@@ -26,7 +26,7 @@ struct Column {
   Type type;
 };
 
-// Immutable, and usable from several threads.
+// Immutable, and usable from several threads unless it is bound to one.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -34,12 +34,29 @@ class Dataset {
   virtual const std::vector<Column>& inputs() const = 0;
   virtual const std::vector<Column>& targets() const = 0;
   virtual bool weighted() const { return false; }
+  // Whether read() runs on the thread alone that uses the data set: loaders do not read ahead then.
+  virtual bool bound_to_thread() const { return false; }
   // Fills `batch` with the samples of these indices, reusing its memory where types fit.
   virtual void read(std::span<const std::int64_t> indices, Batch& batch) const = 0;
   // One line for the user: "digits: 60000 samples, 28×28×1 uint8 → int32".
   virtual std::string description() const = 0;
 };
 using DatasetRef = std::shared_ptr<const Dataset>;
+
+// Gives another's samples in another form.
+class ChangedDataset : public Dataset {
+ public:
+  explicit ChangedDataset(DatasetRef raw) : raw_(std::move(raw)), inputs_(raw_->inputs()), targets_(raw_->targets()) {}
+  std::int64_t size() const override { return raw_->size(); }
+  const std::vector<Column>& inputs() const override { return inputs_; }
+  const std::vector<Column>& targets() const override { return targets_; }
+  bool weighted() const override { return raw_->weighted(); }
+  bool bound_to_thread() const override { return raw_->bound_to_thread(); }
+
+ protected:
+  DatasetRef raw_;
+  std::vector<Column> inputs_, targets_;
+};
 
 // Arrays in memory; all have the same first axis. Those of float64 become float32, as in Keras.
 struct Arrays {

@@ -17,6 +17,7 @@ namespace nacre {
 struct Loader::Implementation {
   Implementation(DatasetRef data, LoaderOptions chosen) : dataset(std::move(data)), options(std::move(chosen)) {
     need(options.batch_size >= 1, "a batch size of {}, wanted at least 1", options.batch_size);
+    if (dataset->bound_to_thread()) options.prefetch = 0;
     if (options.prefetch > 0) reader = std::thread([this] { read_ahead(); });
   }
   ~Implementation() {

@@ -10,9 +10,9 @@ namespace {
 
 bool is_text(const Column& column) { return column.type.dtype == DType::string; }
 
-class Normalized final : public Dataset {
+class Normalized final : public ChangedDataset {
  public:
-  Normalized(DatasetRef raw, NormalizeConfig config) : raw_(std::move(raw)), config_(std::move(config)), inputs_(raw_->inputs()) {
+  Normalized(DatasetRef raw, NormalizeConfig config) : ChangedDataset(std::move(raw)), config_(std::move(config)) {
     for (Column& column : inputs_) {
       if (is_text(column)) continue;
       const std::int64_t last = column.type.shape.rank() ? column.type.shape[-1] : 1;
@@ -23,10 +23,6 @@ class Normalized final : public Dataset {
     }
   }
 
-  std::int64_t size() const override { return raw_->size(); }
-  const std::vector<Column>& inputs() const override { return inputs_; }
-  const std::vector<Column>& targets() const override { return raw_->targets(); }
-  bool weighted() const override { return raw_->weighted(); }
   std::string description() const override { return raw_->description() + ", normalised"; }
 
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
@@ -50,9 +46,7 @@ class Normalized final : public Dataset {
     return values.empty() ? otherwise : values[values.size() == 1 ? 0 : index];
   }
 
-  DatasetRef raw_;
   NormalizeConfig config_;
-  std::vector<Column> inputs_;
 };
 
 void check_one_way(const NormalizeConfig& config) {

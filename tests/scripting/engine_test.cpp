@@ -10,37 +10,13 @@
 #include "formats/npy.h"
 #include "layers/symbolic_ops.h"
 #include "tests/api/base_model.h"
+#include "tests/scripting/scripts.h"
 #include "tests/support/paths.h"
 
 namespace nacre {
 namespace {
 
-class Scripts : public testing::Test {
- protected:
-  Tree run(const std::string& source) { return engine_.run(source, "s.lua"); }
-  std::string text(const std::string& source) { return whole(run(source)); }
-  static std::string whole(const Tree& tree) {  // Tree::text() shortens
-    if (!tree.is_sequence()) return tree.text();
-    std::string all;
-    for (const Tree& item : tree.items()) all += (all.empty() ? "" : ", ") + whole(item);
-    return "[" + all + "]";
-  }
-  std::string refusal(const std::string& source) {
-    return test::message_of([&] { run(source); });
-  }
-  Error error(const std::string& source) {
-    try {
-      run(source);
-    } catch (const Error& caught) {
-      return caught;
-    }
-    return Error("none");
-  }
-  std::string path(const char* name) const { return (folder_ / name).string(); }
-
-  test::TemporaryFolder folder_;
-  Engine engine_;
-};
+using test::Scripts;
 
 // --- tensors ------------------------------------------------------------------------------------------------------
 
@@ -368,8 +344,9 @@ TEST_F(Scripts, MistakesAreSaidWithLineAndNearestKey) {
   EXPECT_EQ(refusal("nacre.layers.Dens{units = 3}"), "s.lua:1: unknown layer 'Dens'\n  hint: did you mean 'Dense'?");
   EXPECT_EQ(refusal("nacre.Sequental{}"), "s.lua:1: nacre has no 'Sequental'\n  hint: did you mean 'Sequential'?");
   EXPECT_EQ(refusal("nacre.layers.Dense(3)"), "s.lua:1: got a number, wanted a table of names: Dense{…}");
-  EXPECT_NE(refusal("nacre.ops.unique(1)").find("operation keras.ops.Unique has results whose size depends on the values"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal("nacre.ops.unique(1)").find("operation keras.ops.Unique has results whose size depends on the values"),
+      std::string::npos);
   EXPECT_EQ(refusal("nacre.ops.rellu(1)"), "s.lua:1: there is no operation 'rellu'\n  hint: did you mean 'relu'?");
   EXPECT_EQ(refusal("nacre.optimizers.Adam{learning_rat = 1}"),
             "s.lua:1: Adam: unknown key 'learning_rat'\n  hint: did you mean 'learning_rate'?");
@@ -377,7 +354,8 @@ TEST_F(Scripts, MistakesAreSaidWithLineAndNearestKey) {
             "s.lua:1: Input: unknown key 'dtyp'\n  hint: did you mean 'dtype'?");
   EXPECT_EQ(refusal("nacre.layers.Dense{units = 3}(nacre.Input{3}, {trainig = true})"),
             "s.lua:1: layer 'dense' (Dense): the call has no argument 'trainig'\n  hint: did you mean 'training'?");
-  EXPECT_EQ(refusal("nacre.layers.Dense{units = 3}(5)"), "s.lua:1: got a number, wanted a symbol or tensor, or a list of them");
+  EXPECT_EQ(refusal("nacre.layers.Dense{units = 3}(5)"),
+            "s.lua:1: got a number, wanted a symbol or tensor, or a list of them");
   EXPECT_EQ(refusal("nacre.layers.TimeDistributed{layer = nacre.tensor{1}}"),
             "s.lua:1: layer 'time_distributed' (TimeDistributed): 'layer': got tensor int32(1,) {1}, wanted a layer");
   const std::string model(base_model);
@@ -493,11 +471,13 @@ TEST_F(Scripts, MetatablesMayBeTamperedWith) {
 TEST_F(Scripts, MetamethodsRefuseWhatIsNoTensor) {
   const std::string prelude = "local t, x = nacre.tensor{1.5}, nacre.Input{3}\nlocal tensor = debug.getmetatable(t)\n";
   for (const char* call : {"__index", "__newindex", "__tostring", "__eq", "__len"})
-    EXPECT_EQ(text(prelude + fmt::format("local f, results = tensor.{}, {{}} for _, arguments in ipairs{{{{}}, {{1}}, {{nil, nil, nil}}, "
-                                         "{{{{}}, {{}}}}, {{io.stdout, t}}, {{1, t}}}} do local done, result = "
-                                         "pcall(f, table.unpack(arguments)) results[#results + 1] = done and result end "
-                                         "results[#results + 1] = t:item() return results",
-                                         call)),
+    EXPECT_EQ(text(prelude +
+                   fmt::format(
+                       "local f, results = tensor.{}, {{}} for _, arguments in ipairs{{{{}}, {{1}}, {{nil, nil, nil}}, "
+                       "{{{{}}, {{}}}}, {{io.stdout, t}}, {{1, t}}}} do local done, result = "
+                       "pcall(f, table.unpack(arguments)) results[#results + 1] = done and result end "
+                       "results[#results + 1] = t:item() return results",
+                       call)),
               "[false, false, false, false, false, false, 1.5]")
         << call;
 }

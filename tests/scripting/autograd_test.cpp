@@ -1,0 +1,285 @@
+// Layers, losses, metrics and optimizers on tensors, gradients of functions, and functions that are compiled.
+#include "tests/scripting/scripts.h"
+
+namespace nacre {
+namespace {
+
+class Autograd : public test::Scripts {
+ protected:
+  // Runs a function of the script at once and compiled: `body` defines f and x, and both give the same.
+  void both_ways(const std::string& body) {
+    SCOPED_TRACE(body);
+    const std::string ends = " return (nacre.ops.max(nacre.ops.abs(a - b)):item())";
+    EXPECT_LE(run(body + " local a, b = f(x), nacre.compile(f)(x)" + ends).as_number(), 1e-5);
+  }
+};
+
+// --- at once ------------------------------------------------------------------------------------------------------
+
+TEST_F(Autograd, NumbersBesideTensorsTakeTheirDtype) {
+  EXPECT_EQ(text("local i, f = nacre.tensor{3}, nacre.tensor({2}, 'float16') return {(i + 1).dtype, (i + 0.5).dtype, "
+                 "(i / 2).dtype, "
+                 "(f * 3).dtype, (2 - f).dtype, (nacre.tensor{true} + 1).dtype, (10 - i):item(), (i // 2):item(), (i % "
+                 "2):item(), "
+                 "(2 ^ i):item(), (-i):item()}"),
+            "['int32', 'float32', 'float32', 'float16', 'float16', 'int32', 7, 1, 1, 8, -3]");
+}
+
+TEST_F(Autograd, ShapesThatDoNotFitAreSaidWithTheirLine) {
+  EXPECT_NE(refusal("\nreturn nacre.ones{2, 2} + nacre.ones{3}").find("s.lua:2: "), std::string::npos);
+  EXPECT_NE(
+      refusal("return nacre.ones{2, 2} + nacre.ones{3}").find("shapes (2, 2) and (3,) cannot be broadcast together"),
+      std::string::npos);
+}
+
+TEST_F(Autograd, LayersBuildThemselvesOnTensors) {
+  EXPECT_EQ(text("local a, b = nacre.layers.Dense{units = 3}, nacre.layers.Dense{units = 3} local x = nacre.ones{2, 4} "
+                 "return {a(x).shape, a.name, b(x).shape, b.name, #a.weights, a.weights[1].name, a.weights[1].shape, "
+                 "nacre.ops.all(nacre.ops.equal(a(x), b(x))):item()}"),
+            "[[2, 3], 'dense', [2, 3], 'dense_1', 2, 'dense/kernel', [4, 3], false]");
+  EXPECT_EQ(text("local m = nacre.Sequential{nacre.layers.Flatten(), nacre.layers.Dense{units = 2}} "
+                 "return {m(nacre.ones{3, 2, 2}).shape, m(nacre.ones{5, 2, 2}).shape, #m.weights}"),
+            "[[3, 2], [5, 2], 2]");
+}
+
+TEST_F(Autograd, TrainingIsAnArgument) {
+  EXPECT_EQ(
+      text("local drop, x = nacre.layers.Dropout{rate = 0.5}, nacre.ones{1000} local y = drop(x, {training = true}) "
+           "local again = drop(x, {training = true}) local kept = y:sum():item() / 2 "
+           "return {drop(x):sum():item(), kept > 400 and kept < 600, nacre.ops.all(nacre.ops.equal(y, again)):item()}"),
+      "[1000, true, false]");
+  EXPECT_EQ(
+      text("local norm = nacre.layers.BatchNormalization{momentum = 0.5} local x = nacre.tensor{{1.0}, {3.0}} "
+           "norm(x, {training = true}) return {norm.weights[3].value:totable(), norm.weights[4].value:totable()}"),
+      "[[1], [1]]");
+}
+
+TEST_F(Autograd, MasksTravel) {
+  EXPECT_EQ(text("local e = nacre.layers.Embedding{input_dim = 5, output_dim = 2, mask_zero = true} "
+                 "local pool = nacre.layers.GlobalAveragePooling1D() local x = nacre.tensor{{1, 2, 0, 0}} "
+                 "local a, b = pool(e(x)), pool(e(nacre.tensor{{1, 2}})) "
+                 "return nacre.ops.max(nacre.ops.abs(a - b)):item() < 1e-6"),
+            "true");
+}
+
+TEST_F(Autograd, PenaltiesAreTheLayersLosses) {
+  EXPECT_EQ(text("local d = nacre.layers.Dense{units = 1, use_bias = false, kernel_initializer = 'ones', "
+                 "kernel_regularizer = nacre.regularizers.L2{l2 = 0.5}} d(nacre.ones{1, 4}) "
+                 "return {#d.losses, d.losses[1]:item()}"),
+            "[1, 2]");
+}
+
+TEST_F(Autograd, LossesMetricsAndTheRestTakeTensors) {
+  EXPECT_EQ(
+      text("local y, p = nacre.tensor{{1.0}, {0.0}}, nacre.tensor{{0.5}, {0.5}} "
+           "local m = nacre.metrics.MeanSquaredError() m:update_state(y, p) m:update_state(y, y) "
+           "local mean = nacre.metrics.Mean() mean:update_state(nacre.tensor{1.0, 3.0}) local before = mean:result() "
+           "mean:reset_state() mean:update_state(5) "
+           "return {nacre.losses.MeanSquaredError()(y, p):item(), nacre.losses.MeanSquaredError()(y, p, "
+           "nacre.tensor{1.0, 0.0}):item(), "
+           "m:result(), before, mean:result(), nacre.activations.relu()(nacre.tensor{-1.0, 2.0}):totable(), "
+           "nacre.schedules.ExponentialDecay{initial_learning_rate = 1, decay_steps = 1, decay_rate = 0.5}(2):item(), "
+           "nacre.initializers.Ones()({2, 3}).shape, nacre.regularizers.L1{l1 = 1}(nacre.tensor{-2.0}):item()}"),
+      "[0.25, 0.125, 0.125, 2, 5, [0, 2], 0.25, [2, 3], 2]");
+}
+
+TEST_F(Autograd, WeightsChange) {
+  EXPECT_EQ(
+      text("local w = nacre.Variable(nacre.tensor{1.0, 2.0}, {name = 'w'}) local before = w.value w:assign_add(1) "
+           "w:assign_sub(nacre.tensor{0.5, 0.5}) local sum = (w * 2):sum():item() w:assign(7) "
+           "return {before:totable(), sum, w.value:totable(), w.name, w.trainable, tostring(w)}"),
+      "[[1, 2], 8, [7, 7], 'w', true, 'weight 'w' float32(2,)']");
+  EXPECT_NE(
+      refusal("nacre.Variable(nacre.ones{2}):assign(nacre.ones{3})").find("'variable' is float32(2,), got float32(3,)"),
+      std::string::npos);
+}
+
+// --- gradients ----------------------------------------------------------------------------------------------------
+
+TEST_F(Autograd, GradientsOfTensorsTablesAndWeights) {
+  EXPECT_EQ(text("return nacre.grad(function(x) return (x * x):sum() end)(nacre.tensor{1.0, 2.0}):totable()"),
+            "[2, 4]");
+  EXPECT_EQ(text("local g = nacre.grad(function(p) return (p.a * p.b[1]):sum() end){a = nacre.tensor(3.0), b = "
+                 "{nacre.tensor(5.0)}} "
+                 "return {g.a:item(), g.b[1]:item()}"),
+            "[5, 3]");
+  EXPECT_EQ(
+      text("local a, b = nacre.grad(function(x, y) return x * y end, {1, 2})(nacre.tensor(3.0), nacre.tensor(5.0)) "
+           "return {a:item(), b:item()}"),
+      "[5, 3]");
+  EXPECT_EQ(text("local d = nacre.layers.Dense{units = 1, kernel_initializer = 'ones'} local x = nacre.tensor{{1.0, "
+                 "2.0}} d(x) "
+                 "local g = nacre.grad(function(d) return d(x):sum() end)(d) local h = nacre.grad(function() return "
+                 "d(x):sum() end, d)() "
+                 "local k = nacre.grad(function() return d(x):sum() end, d.weights[1])() "
+                 "return {#g, g[1]:totable(), g[2]:totable(), h[1]:totable(), k:totable()}"),
+            "[2, [[1], [2]], [1], [[1], [2]], [[1], [2]]]");
+  EXPECT_EQ(text("local v, g, extra = nacre.value_and_grad(function(x) return x * x, 'more' end)(nacre.tensor(3.0)) "
+                 "return {v:item(), g:item(), extra}"),
+            "[9, 6, 'more']");
+}
+
+TEST_F(Autograd, GradientsGoThroughControlFlow) {
+  EXPECT_EQ(text("local f = function(x) local y = x for i = 1, 3 do if y:item() > 2 then y = y * y else y = y * 3 end "
+                 "end return y end "
+                 "return {nacre.grad(f)(nacre.tensor(1.0)):item(), nacre.grad(f)(nacre.tensor(4.0)):item()}"),
+            "[324, 131072]");
+}
+
+TEST_F(Autograd, GradientsHaveGradients) {
+  EXPECT_EQ(
+      text("local function cube(x) return x * x * x end local x = nacre.tensor(2.0) local first = nacre.grad(cube) "
+           "return {first(x):item(), nacre.grad(first)(x):item(), nacre.grad(nacre.grad(first))(x):item()}"),
+      "[12, 12, 6]");
+  // A penalty on a gradient, as Wasserstein GANs have.
+  EXPECT_EQ(text("local w = nacre.Variable(nacre.tensor(3.0)) local x = nacre.tensor(2.0) "
+                 "local g = nacre.grad(function() local slope = nacre.grad(function(z) return w * z * z end)(x) return "
+                 "slope * slope end, w)() "
+                 "return g:item()"),
+            "96");
+}
+
+TEST_F(Autograd, VjpStopAndCheck) {
+  EXPECT_EQ(text("local y, back = nacre.vjp(function(x) return x * x end, nacre.tensor{1.0, 2.0}) "
+                 "return {y:totable(), back(nacre.tensor{1.0, 10.0}):totable()}"),
+            "[[1, 4], [2, 40]]");
+  EXPECT_EQ(text("return nacre.grad(function(x) return x * nacre.stop_gradient(x) end)(nacre.tensor(3.0)):item()"),
+            "3");
+  EXPECT_EQ(text("return {(nacre.check_grad(function(x) return nacre.ops.sin(x) end, nacre.tensor{0.5, 1.5})), "
+                 "(nacre.check_grad(function(x) return nacre.stop_gradient(x) * x end, nacre.tensor{0.5, 1.5}))}"),
+            "[true, false]");
+}
+
+TEST_F(Autograd, MistakesAreSaid) {
+  EXPECT_NE(refusal("nacre.grad(function(x) return x end)(nacre.ones{2})").find("wanted one number"),
+            std::string::npos);
+  EXPECT_NE(refusal("nacre.grad(function(x) return x end)(nacre.tensor{1})").find("of which there is no gradient"),
+            std::string::npos);
+  EXPECT_NE(refusal("nacre.grad(3)").find("s.lua:1: got a number, wanted a function"), std::string::npos);
+  EXPECT_NE(refusal("nacre.grad(function(x) error('own') end)(nacre.ones{})").find("s.lua:1: own"), std::string::npos);
+  EXPECT_EQ(
+      text(
+          "local ok, message = pcall(nacre.grad(function(x) error(nil) end), nacre.ones{}) return {ok, type(message)}"),
+      "[false, 'string']");
+  EXPECT_NE(
+      refusal("local w = nacre.Variable(nacre.tensor(2.0)) local y, back = nacre.vjp(function(w) return w * w end, w) "
+              "w:assign(3) back()")
+          .find("has changed since the values were computed"),
+      std::string::npos);
+  // What fails within a recording leaves none behind.
+  EXPECT_EQ(text("pcall(nacre.grad(function(x) error('own') end), nacre.ones{}) return nacre.grad(function(x) return x "
+                 "* x end)(nacre.tensor(3.0)):item()"),
+            "6");
+}
+
+// --- compiled -----------------------------------------------------------------------------------------------------
+
+TEST_F(Autograd, CompiledFunctionsAgree) {
+  both_ways(
+      "local x = nacre.tensor{{1.0, -2.0}, {0.5, 3.0}} local function f(x) return nacre.ops.tanh(x):matmul(x) + 2 * x "
+      "end");
+  both_ways(
+      "local x = nacre.tensor{{1.0, -2.0}} local d = nacre.layers.Dense{units = 3, activation = 'gelu'} local f = "
+      "function(x) return d(x) end");
+  both_ways("local x = nacre.tensor{1.0, -2.0} local f = nacre.grad(function(x) return (x * x * x):sum() end)");
+  both_ways("local x = nacre.tensor(1.5) local f = nacre.grad(nacre.grad(function(x) return x * x * x * x end))");
+  both_ways(
+      "local x = nacre.tensor{1.5, 2} local f = function(x) local y, back = nacre.vjp(function(z) return z * z * x "
+      "end, x) return back(y) end");
+  both_ways(
+      "local x = nacre.tensor{1.5, 2} local c = nacre.tensor{3.0, 4.0} local f = function(x) return "
+      "nacre.grad(function(z) return (z * x * c):sum() end)(x) * c end");
+  both_ways(
+      "local x = nacre.tensor{1.5, 2} local w = nacre.Variable(nacre.tensor{3.0, 4.0}) "
+      "local f = function(x) return nacre.grad(function() return (w * w * x):sum() end, w)() end");
+}
+
+TEST_F(Autograd, CompiledFunctionsTakeAndGiveTables) {
+  EXPECT_EQ(
+      text("local f = nacre.compile(function(p, n, name) return {sum = p.a + p.b, list = {p.a * n}}, name, n + 1 end) "
+           "local r, name, n = f({a = nacre.tensor(2.0), b = nacre.tensor(3.0)}, 4, 'x') "
+           "return {r.sum:item(), r.list[1]:item(), name, n}"),
+      "[5, 8, 'x', 5]");
+}
+
+TEST_F(Autograd, ACompiledStepTrainsAsAnEagerOne) {
+  const std::string source =
+      "local function train(compiled) "
+      "  local d = nacre.layers.Dense{units = 2, kernel_initializer = 'ones', name = 'd' .. tostring(compiled)} "
+      "  local opt, loss = nacre.optimizers.Adam{learning_rate = 0.1}, nacre.losses.MeanSquaredError() "
+      "  local x, y = nacre.tensor{{1.0, 2.0}, {3.0, 4.0}}, nacre.tensor{{0.0, 1.0}, {1.0, 0.0}} d(x) "
+      "  local function step(x, y) local l, g = nacre.value_and_grad(function() return loss(y, d(x)) end, d)() "
+      "opt:apply(g, d) return l end "
+      "  if compiled then step = nacre.compile(step) end local losses = {} "
+      "  for i = 1, 5 do losses[i] = step(x, y):item() end losses[6] = opt.iterations return losses end "
+      "local a, b = train(false), train(true) local apart = 0 for i = 1, 6 do apart = math.max(apart, math.abs(a[i] - "
+      "b[i])) end "
+      "return {apart < 1e-5, a[5] < a[1], a[6]}";
+  EXPECT_EQ(text(source), "[true, true, 5]");
+}
+
+TEST_F(Autograd, CompiledRandomnessIsNewEachTime) {
+  EXPECT_EQ(text("local drop = nacre.layers.Dropout{rate = 0.5} local f = nacre.compile(function(x) return drop(x, "
+                 "{training = true}) end) "
+                 "local x = nacre.ones{1000} return nacre.ops.all(nacre.ops.equal(f(x), f(x))):item()"),
+            "false");
+}
+
+TEST_F(Autograd, CompiledFunctionsFollowWhatIsFrozen) {
+  EXPECT_EQ(text("local n = nacre.layers.BatchNormalization() local x = nacre.tensor{{1.0}, {3.0}} "
+                 "local f = nacre.compile(function(x) return n(x, {training = true}) end) local a = f(x) n.trainable = "
+                 "false local b = f(x) "
+                 "return nacre.ops.all(nacre.ops.equal(a, b)):item()"),
+            "false");
+}
+
+TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {
+  EXPECT_NE(refusal("local f = nacre.compile(function(x)\nif x:sum():item() > 0 then return x end return -x end) "
+                    "f(nacre.ones{2})")
+                .find("s.lua:2: a function that is being traced has no numbers yet"),
+            std::string::npos);
+  EXPECT_NE(
+      refusal(
+          "local kept local f = nacre.compile(function(x) kept = x * 2 return x end) f(nacre.ones{2}) return kept + 1")
+          .find("a tensor of a trace that has ended"),
+      std::string::npos);
+  EXPECT_NE(refusal("local kept local f = nacre.compile(function(x) nacre.grad(function(z) kept = z * 2 return z:sum() "
+                    "end)(x) return kept end) "
+                    "f(nacre.ones{2})")
+                .find("a tensor of a trace that has ended"),
+            std::string::npos);
+  EXPECT_NE(refusal("local o, w = nacre.optimizers.SGD(), nacre.Variable(nacre.ones{}) "
+                    "nacre.compile(function(x) o:apply({x}, {w}) o:apply({x}, {w}) end)(nacre.ones{})")
+                .find("applied twice"),
+            std::string::npos);
+}
+
+// --- data ---------------------------------------------------------------------------------------------------------
+
+TEST_F(Autograd, DataSetsAreWalkedAndChanged) {
+  EXPECT_EQ(text("local d = nacre.dataset{x = nacre.tensor{1, 2, 3, 4, 5}, y = nacre.tensor{10, 20, 30, 40, 50}} local "
+                 "all = {} "
+                 "for x, y in d:batches{batch_size = 2} do all[#all + 1] = {x:totable(), y:totable()} end return all"),
+            "[[[1, 2], [10, 20]], [[3, 4], [30, 40]], [[5], [50]]]");
+  EXPECT_EQ(
+      text(
+          "local d = nacre.dataset{x = nacre.tensor{1, 2, 3, 4}} local m = d:map(function(x) return x * 2, x + 0.5 "
+          "end) "
+          "local f = d:filter(function(x) return x:item() % 2 == 0 end) "
+          "local b = d:map(function(x) return x:reshape({-1, 1}) end, {batched = true}) local x, y = m:batches()() "
+          "return {x:totable(), y:totable(), #f, f:batches()():totable(), b:batches()().shape, #d:take(3), #d:skip(3), "
+          "d:take(3):skip(1):batches()():totable()}"),
+      "[[2, 4, 6, 8], [1.5, 2.5, 3.5, 4.5], 2, [2, 4], [4, 1], 3, 1, [2, 3]]");
+  EXPECT_EQ(text("local d = nacre.dataset{x = nacre.ones{8, 2}, y = nacre.ones{8, 1}}:map(function(x, y) return x * "
+                 "0.5, y end) "
+                 "local m = nacre.Sequential{nacre.layers.Dense{units = 1}} m:compile{loss = 'mse'} "
+                 "return #m:fit{data = d, epochs = 2, verbose = false}.loss"),
+            "2");
+  EXPECT_NE(refusal("nacre.dataset{x = nacre.tensor{1, 2}}:map(function(x)\nerror('own') end)").find("s.lua:2: own"),
+            std::string::npos);
+  EXPECT_NE(refusal("nacre.dataset{x = nacre.tensor{1, 2}}:batches{batchsize = 2}").find("did you mean 'batch_size'"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace nacre
