@@ -126,6 +126,7 @@ class TransformerEncoderLayer final : public TransformerBlock<TransformerEncoder
   std::vector<std::string_view> argument_names() const override { return {"inputs", "padding_mask", "attention_mask"}; }
   // The attention inside takes them off its query, which is the input itself unless that is normalised first.
   bool removes_masks() const override { return !config_.normalize_first; }
+  std::vector<std::string_view> keyword_names() const override { return {"return_attention_scores"}; }
   std::vector<LayerPointer> sublayers() const override {
     if (!attention_) return {};
     return {attention_,        around_.norm,  around_.dropout, feedforward_.norm,

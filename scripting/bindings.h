@@ -151,6 +151,7 @@ void open_data(lua_State* lua);
 std::span<const Function> tensor_functions();
 std::span<const Function> symbol_functions();
 std::span<const Function> weight_functions();
+std::span<const Function> layer_functions();
 std::span<const Function> model_functions();
 std::span<const Function> data_functions();
 std::span<const Function> autograd_functions();

@@ -65,6 +65,11 @@ const Traced& running(const std::shared_ptr<void>& object) {
 Out shape(Call& call) { return running(call.self<Traced>()).value.shape(); }
 Out dtype(Call& call) { return name_of(running(call.self<Traced>()).value.dtype()); }
 
+Out mask(Call& call) {
+  const Value found = running(call.self<Traced>()).mask;
+  return found ? Out(ComputingState::of(call).traced(found)) : Out();
+}
+
 // What needs the numbers.
 void refuse_numbers(Call&) {
   throw Error("a function that is being traced has no numbers yet: they come when it runs")
@@ -84,6 +89,7 @@ Results apply(Call& call, std::string_view operation, const std::vector<Object>&
 
 constexpr Member members[] = {{"shape", nullptr, shape},
                               {"dtype", nullptr, dtype},
+                              {"mask", nullptr, mask},
                               {"item", bound<refuse_numbers>},
                               {"totable", bound<refuse_numbers>}};
 

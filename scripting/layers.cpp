@@ -4,6 +4,7 @@
 #include "api/experiment/block.h"
 #include "api/experiment/model_builder.h"
 #include "api/keras/file.h"
+#include "formats/json.h"
 #include "layers/arguments.h"
 #include "scripting/bindings.h"
 
@@ -105,6 +106,7 @@ struct LayerArguments {
 
   LayerArguments(const Call& call, const Layer& layer) {
     for (int i = 2; i <= call.count(); ++i) {
+      if (i > 2 && !call.given(i)) continue;
       if (i == 2 || !call.is_named(i)) {
         for (Object& object : read(call, i)) places.push_back(std::move(object));
         continue;
@@ -239,6 +241,9 @@ Out losses(Call& call) {
 
 constexpr luaL_Reg layer_metamethods[] = {{"__call", bound<call_layer_object>}};
 
+// To zeros: of recurrent layers that are stateful, and the like.
+void reset_states(Call& call) { self(call)->layer->reset_states(); }
+
 constexpr Member layer_members[] = {
     {"name", nullptr, name},
     {"class_name", nullptr, class_name},
@@ -252,6 +257,7 @@ constexpr Member layer_members[] = {
     {"trainable_weights", nullptr, weights<&Layer::trainable_weights>},
     {"non_trainable_weights", nullptr, weights<&Layer::non_trainable_weights>},
     {"losses", nullptr, losses},
+    {"reset_states", bound<reset_states>},
     {"set_trainable", bound<set_trainable_to>},
     {"count_params", bound<count_params>},
     {"get_config", bound<get_config>},
@@ -283,6 +289,13 @@ Out make_layer(Call& call) {
     if (call.has_handed()) refuse_objects(layer->config_tree(Style::full));
     return layer_object(call, std::move(layer));
   });
+}
+
+// nacre.deserialize{class_name = "Dense", config = {units = 3}}: a layer as Keras's JSON spells it, as a table or a text.
+Out deserialize(Call& call) {
+  Tree spelling = call.tree(1);
+  if (spelling.is_string()) spelling = marked(call.place(), [&] { return parse_json(spelling.as_string()); });
+  return about("deserialize", [&] { return layer_object(call, read_object<Layer>(spelling)); });
 }
 
 Out index_layers(Call& call) {
@@ -321,8 +334,14 @@ Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_
   return make_object(std::move(object), bytes);
 }
 
+std::span<const Function> layer_functions() {
+  static constexpr Function functions[] = {{"deserialize", bound<deserialize>}};
+  return functions;
+}
+
 void open_layers(lua_State* lua) {
   State::open_class(lua, class_of<LayerObject>());
+  State::set_functions(lua, layer_functions());
   push_namespace(lua, bound<index_layers>);
   lua_setfield(lua, -2, "layers");
 }

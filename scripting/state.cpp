@@ -666,6 +666,11 @@ Tree Call::tree_at(int index, const ObjectReader& objects, const Mark& mark, int
                                         [](const Tree::Entry& a, const Tree::Entry& b) { return a.key == b.key; });
   if (twice != entries.end())
     throw Error("got a table with the number {} and a text '{}' as keys", twice->key, twice->key).usage();
+  // {class_name = "Zeros", config = {}}: Lua has one spelling for an empty list and for no names.
+  const auto config = std::ranges::find(entries, "config", &Tree::Entry::key);
+  if (config != entries.end() && config->value.is_sequence() && config->value.items().empty() &&
+      std::ranges::find(entries, "class_name", &Tree::Entry::key) != entries.end())
+    config->value = Tree::mapping().at(mark);
   return Tree(std::move(entries)).at(mark);
 }
 

@@ -160,6 +160,16 @@ const Tensor& self(const Call& call) { return call.self<eager::Array>()->value; 
 
 Out shape(Call& call) { return self(call).shape(); }
 Out dtype(Call& call) { return name_of(self(call).dtype()); }
+// Which elements count, as a layer said; nil: all.
+Out mask(Call& call) {
+  const auto array = call.self<eager::Array>();
+  return array->mask ? Out(array_object(*array->mask)) : Out();
+}
+// tensor.mask = other: what layers will be told; nil: nothing.
+void set_mask(Call& call) {
+  const auto array = call.self<eager::Array>();
+  array->mask = call.given(3) ? call.get<eager::Array>(3, "a tensor of booleans") : nullptr;
+}
 Out to_table(Call& call) { return Out::Elements{self(call)}; }
 
 Out item(Call& call) {
@@ -200,8 +210,11 @@ std::string text_of(const Object& object) {
   return text;
 }
 
-constexpr Member members[] = {
-    {"shape", nullptr, shape}, {"dtype", nullptr, dtype}, {"item", bound<item>}, {"totable", bound<to_table>}};
+constexpr Member members[] = {{"shape", nullptr, shape},
+                              {"dtype", nullptr, dtype},
+                              {"mask", nullptr, mask, set_mask},
+                              {"item", bound<item>},
+                              {"totable", bound<to_table>}};
 // Arithmetic too.
 std::span<const luaL_Reg> metamethods() {
   static const std::vector<luaL_Reg> all = [] {

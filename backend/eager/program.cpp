@@ -26,10 +26,13 @@ class Partition {
  public:
   // The first `count` nodes of the graph are the run. `keep`: see Program::derivative.
   Partition(const Graph& joint, std::size_t count, bool keep) : nodes_(joint.nodes()), later_(nodes_.size()) {
-    std::vector<char> fixed(count);  // depends on no input
+    std::vector<char> given(count), fixed(count);  // comes from outside of the run; depends on variables alone
     for (std::size_t id = 0; id < count; ++id) {
       const Node& node = *nodes_[id];
-      fixed[id] = !node.is(op::input);
+      // A variable that the run updates is another one afterwards.
+      given[id] =
+          node.is(op::input) || (node.is(op::variable) && joint.is_updated(node.attrs<VariableAttrs>().variable));
+      fixed[id] = !given[id];
       for (Value in : node.inputs()) fixed[id] = fixed[id] && fixed[static_cast<std::size_t>(in.node().id())];
     }
     std::fill(later_.begin() + static_cast<std::ptrdiff_t>(count), later_.end(), 1);
@@ -43,7 +46,7 @@ class Partition {
       for (Value in : node.inputs()) {
         const auto from = static_cast<std::size_t>(in.node().id());
         wanted_[from] = 1;
-        if (from < count && !in.is(op::input) && (!keep || fixed[from] || is_private(in) || in.is(op::reshape)))
+        if (from < count && !given[from] && (!keep || fixed[from] || is_private(in) || in.is(op::reshape)))
           later_[from] = 1;
       }
     }
