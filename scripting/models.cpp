@@ -348,6 +348,12 @@ Results fit(Call& call) {
   return {Out(std::move(series)), history.stopped.empty() ? Out() : Out(history.stopped)};
 }
 
+Out logs_of(const Logs& logs) {
+  Out::Named numbers;
+  for (const auto& [name, value] : logs) numbers.push_back({name, value});
+  return numbers;
+}
+
 struct EvaluateConfig {
   std::int64_t batch_size = 32;
   std::optional<std::int64_t> steps;
@@ -368,9 +374,7 @@ Out evaluate(Call& call) {
   const Logs logs = model.evaluate(
       set, {.batch_size = config.batch_size, .steps = config.steps.value_or(0), .stop = call.state().limits().stop});
   refuse_interrupted(call);
-  Out::Named numbers;
-  for (const auto& [name, value] : logs) numbers.push_back({name, value});
-  return numbers;
+  return logs_of(logs);
 }
 
 struct PredictConfig {
@@ -392,8 +396,56 @@ Results predict(Call& call) {
   return results;
 }
 
+// --- single batches -----------------------------------------------------------------------------------------------
+
+// {x, y, sample_weight} by place or by name as one batch.
+Batch read_batch(const Call& call, Arguments& arguments) {
+  if (!arguments.x.columns.tensors.empty()) {
+    Batch batch;
+    batch.inputs = std::move(arguments.x.columns.tensors);
+    batch.targets = std::move(arguments.y.tensors);
+    batch.weights = std::move(arguments.weights.tensors);
+    batch.size = batch.inputs.front().shape().rank() == 0 ? 1 : batch.inputs.front().shape()[0];
+    return batch;
+  }
+  throw call.unwanted(2, "a batch as tensors");
+}
+
+// model:train_on_batch(x, y[, sample_weight]): one step; loss and metrics by their names, which gather until
+// reset_metrics().
+Out train_on_batch(Call& call) {
+  Arguments arguments(call, {"x", "y", "sample_weight"});
+  return logs_of(model_of(call).train_on_batch(read_batch(call, arguments)));
+}
+
+Out test_on_batch(Call& call) {
+  Arguments arguments(call, {"x", "y", "sample_weight"});
+  return logs_of(model_of(call).test_on_batch(read_batch(call, arguments)));
+}
+
+Results predict_on_batch(Call& call) {
+  Arguments arguments(call, {"x"});
+  Results results;
+  for (Tensor& output : model_of(call).predict_on_batch(read_batch(call, arguments)))
+    results.push_back(out(std::move(output)));
+  return results;
+}
+
+void reset_metrics(Call& call) { model_of(call).trainer().reset_metrics(); }
+
+// Of a compiled model; nil: it is not.
+Out optimizer(Call& call) {
+  const auto& options = model_of(call).trainer().options();
+  return options ? Out(make_object(options->optimizer.share())) : Out();
+}
+
 constexpr Member members[] = {
     {"layers", nullptr, layers},
+    {"optimizer", nullptr, optimizer},
+    {"train_on_batch", bound<train_on_batch>},
+    {"test_on_batch", bound<test_on_batch>},
+    {"predict_on_batch", bound<predict_on_batch>},
+    {"reset_metrics", bound<reset_metrics>},
     {"layer", bound<layer>},
     {"summary", bound<summary>},
     {"add", bound<add>},

@@ -254,6 +254,17 @@ TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {
             std::string::npos);
 }
 
+TEST_F(Autograd, ModelsTakeSingleBatches) {
+  EXPECT_EQ(
+      text(
+          "local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1, kernel_initializer = 'ones'}} "
+          "m:compile{optimizer = nacre.optimizers.SGD{learning_rate = 0.5}, loss = 'mse', metrics = {'mae'}} "
+          "local x, y = nacre.ones{4, 2}, nacre.ones{4, 1} local before = m:test_on_batch(x, y).loss m:reset_metrics() "
+          "local first = m:train_on_batch(x, y).loss m.optimizer.learning_rate = 0.25 "
+          "return {before, first, m.optimizer.learning_rate, m:predict_on_batch(x).shape, m.optimizer.iterations}"),
+      "[1, 1, 0.25, [4, 1], 1]");
+}
+
 // --- data ---------------------------------------------------------------------------------------------------------
 
 TEST_F(Autograd, DataSetsAreWalkedAndChanged) {
