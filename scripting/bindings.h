@@ -27,15 +27,19 @@ class EngineState : public ComputingState {
   // "dense", then "dense_1", "dense_2", …, as Keras counts.
   std::string unique_name(const std::string& name);
   // What the last call of a layer on tensors has added to the loss.
-  const std::vector<Object>& losses_of(const Layer& layer) { return losses_[&layer]; }
-  void set_losses(const Layer& layer, std::vector<Object> losses);
+  std::vector<Object> losses_of(const Layer& layer) const;
+  void set_losses(const std::shared_ptr<Layer>& layer, std::vector<Object> losses);
 
  private:
   std::map<const Layer*, std::weak_ptr<Model>> models_;
   eager::Eager eager_;
   Draws draws_;
   std::map<std::string, int> names_;
-  std::map<const Layer*, std::vector<Object>> losses_;
+  struct Losses {
+    std::weak_ptr<Layer> layer;
+    std::vector<Object> values;
+  };
+  std::map<const Layer*, Losses> losses_;
 };
 
 // A layer; a model too. Of what model:layer(NAME) and model.layers give, also where it stands.

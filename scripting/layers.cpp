@@ -212,7 +212,7 @@ Results compute_call(const Call& call, const LayerObject& object, const LayerArg
   Results results;
   for (Object& result : marked(call.place(), [&] { return compute(call, std::move(work)); }))
     results.emplace_back(std::move(result));
-  state.set_losses(layer, std::move(penalties));
+  state.set_losses(object.layer, std::move(penalties));
   return results;
 }
 

@@ -493,9 +493,18 @@ std::string EngineState::unique_name(const std::string& name) {
   return count == 0 ? name : fmt::format("{}_{}", name, count);
 }
 
-void EngineState::set_losses(const Layer& layer, std::vector<Object> losses) {
-  if (losses.empty()) losses_.erase(&layer);
-  else losses_[&layer] = std::move(losses);
+std::vector<Object> EngineState::losses_of(const Layer& layer) const {
+  const auto found = losses_.find(&layer);
+  return found == losses_.end() || found->second.layer.expired() ? std::vector<Object>() : found->second.values;
+}
+
+void EngineState::set_losses(const std::shared_ptr<Layer>& layer, std::vector<Object> losses) {
+  if (losses.empty()) {
+    losses_.erase(layer.get());
+    return;
+  }
+  std::erase_if(losses_, [](const auto& entry) { return entry.second.layer.expired(); });
+  losses_[layer.get()] = {layer, std::move(losses)};
 }
 
 std::shared_ptr<Model> EngineState::model_of(const std::shared_ptr<FunctionalLayer>& layer) {

@@ -184,11 +184,7 @@ Out::Out(Mixed table) : value_(std::make_shared<const Mixed>(std::move(table))) 
 Out::Out(At place) : value_(place) {}
 Out::Out(KeptRef kept) : value_(std::move(kept)) {}
 
-Out::Out(const Shape& shape) {
-  List sizes;
-  for (std::int64_t size : shape) sizes.emplace_back(size);
-  value_ = std::move(sizes);
-}
+Out::Out(const Shape& shape) : value_(shape) {}
 
 Out::Out(const Tree& tree) {
   if (tree.is_null()) return;
@@ -219,6 +215,62 @@ void State::push_object(lua_State* lua, const Object& object) {
   const std::size_t kibibytes = std::min<std::size_t>(state.unreported_ >> 10, 1 << 20);
   state.unreported_ = 0;
   lua_gc(lua, LUA_GCSTEP, static_cast<int>(kibibytes));
+}
+
+namespace {
+
+// "(2, None)" of a list of sizes; whatever it holds by now.
+int text_of_sizes(lua_State* lua) {
+  luaL_checktype(lua, 1, LUA_TTABLE);
+  const auto count = static_cast<lua_Integer>(lua_rawlen(lua, 1));
+  luaL_Buffer buffer;
+  luaL_buffinit(lua, &buffer);
+  luaL_addchar(&buffer, '(');
+  for (lua_Integer i = 1; i <= count; ++i) {
+    if (i > 1) luaL_addstring(&buffer, ", ");
+    lua_rawgeti(lua, 1, i);
+    if (lua_isinteger(lua, -1) && lua_tointeger(lua, -1) == unknown) {
+      lua_pop(lua, 1);
+      lua_pushliteral(lua, "None");
+    } else {
+      luaL_tolstring(lua, -1, nullptr);
+      lua_remove(lua, -2);
+    }
+    luaL_addvalue(&buffer);
+  }
+  luaL_addstring(&buffer, count == 1 ? ",)" : ")");
+  luaL_pushresult(&buffer);
+  return 1;
+}
+
+int same_sizes(lua_State* lua) {
+  bool same = lua_istable(lua, 1) && lua_istable(lua, 2) && lua_rawlen(lua, 1) == lua_rawlen(lua, 2);
+  for (lua_Integer i = same ? static_cast<lua_Integer>(lua_rawlen(lua, 1)) : 0; same && i >= 1; --i) {
+    lua_rawgeti(lua, 1, i);
+    lua_rawgeti(lua, 2, i);
+    same = lua_rawequal(lua, -1, -2) != 0;
+    lua_pop(lua, 2);
+  }
+  lua_pushboolean(lua, same);
+  return 1;
+}
+
+}  // namespace
+
+// A list that is shown as shapes are.
+void State::push_shape(lua_State* lua, const Shape& shape) {
+  lua_createtable(lua, shape.rank(), 0);
+  lua_Integer index = 0;
+  for (const std::int64_t size : shape) lua_pushinteger(lua, size), lua_rawseti(lua, -2, ++index);
+  if (luaL_newmetatable(lua, "shape")) {
+    lua_pushcfunction(lua, text_of_sizes);
+    lua_setfield(lua, -2, "__tostring");
+    lua_pushcfunction(lua, same_sizes);
+    lua_setfield(lua, -2, "__eq");
+    lua_pushboolean(lua, 0);
+    lua_setfield(lua, -2, "__metatable");
+  }
+  lua_setmetatable(lua, -2);
 }
 
 // Of the table at the top.
@@ -259,6 +311,8 @@ void State::push(lua_State* lua, const Out& out) {
     lua_newtable(lua);
     set_items(lua, (*mixed)->items);
     set_entries(lua, (*mixed)->entries);
+  } else if (const Shape* shape = std::get_if<Shape>(&value)) {
+    push_shape(lua, *shape);
   } else if (const auto* kept = std::get_if<KeptRef>(&value)) {
     lua_rawgeti(lua, LUA_REGISTRYINDEX, (*kept)->reference());
   } else {

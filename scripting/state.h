@@ -127,7 +127,7 @@ class Out {
     Tensor tensor;
   };
   using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, Object, Function, Elements, List,
-                             Named, At, KeptRef, std::shared_ptr<const Mixed>>;
+                             Named, At, KeptRef, std::shared_ptr<const Mixed>, Shape>;
 
   Out();
   Out(bool value);
@@ -229,6 +229,7 @@ class State {
   static int explain(lua_State* lua);
   static int collect(lua_State* lua);
   static void push_object(lua_State* lua, const Object& object);
+  static void push_shape(lua_State* lua, const Shape& shape);
   static void set_items(lua_State* lua, const Out::List& items);
   static void set_entries(lua_State* lua, const Out::Named& entries);
   static int attempt(lua_State* lua, Results (*work)(Call&)) noexcept;

@@ -32,6 +32,13 @@ TEST_F(Autograd, ShapesThatDoNotFitAreSaidWithTheirLine) {
       std::string::npos);
 }
 
+TEST_F(Autograd, ShapesAreShownAndCompared) {
+  EXPECT_EQ(text("local s = nacre.ones{2, 3}.shape return {tostring(s), #s, s[2], s == nacre.zeros{2, 3}.shape, "
+                 "s == nacre.zeros{3}.shape, tostring(nacre.Input{4}.shape), tostring(nacre.ones{3}.shape), "
+                 "tostring(nacre.ones{}.shape)}"),
+            "['(2, 3)', 2, 3, true, false, '(None, 4)', '(3,)', '()']");
+}
+
 TEST_F(Autograd, LayersBuildThemselvesOnTensors) {
   EXPECT_EQ(text("local a, b = nacre.layers.Dense{units = 3}, nacre.layers.Dense{units = 3} local x = nacre.ones{2, 4} "
                  "return {a(x).shape, a.name, b(x).shape, b.name, #a.weights, a.weights[1].name, a.weights[1].shape, "
