@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "backend/core/memory.h"
 #include "backend/graph/ops/elementwise.h"
 
 namespace nacre::eager {
@@ -128,11 +129,22 @@ Eager::Eager(const Backend& backend)
 
 // --- programs -----------------------------------------------------------------------------------------------------
 
-const std::shared_ptr<Program>* Eager::find(std::string_view key) {
+std::shared_ptr<Program> Eager::find(std::string_view key) {
   const auto known = by_key_.find(key);
   if (known == by_key_.end()) return nullptr;
-  if (known->second != entries_.begin()) entries_.splice(entries_.begin(), entries_, known->second);
-  return &known->second->program;
+  const Entries::iterator entry = known->second;
+  if (entry->stale()) {
+    forget(entry);
+    return nullptr;
+  }
+  if (entry != entries_.begin()) entries_.splice(entries_.begin(), entries_, entry);
+  return entry->program;
+}
+
+Eager::Entries::iterator Eager::forget(Entries::iterator entry) {
+  by_key_.erase(entry->key);
+  bytes_ -= entry->bytes;
+  return entries_.erase(entry);
 }
 
 std::shared_ptr<Program> Eager::make(std::unique_ptr<Graph> graph) const {
@@ -141,15 +153,19 @@ std::shared_ptr<Program> Eager::make(std::unique_ptr<Graph> graph) const {
                                    reference ? reference_workspace_ : workspace_);
 }
 
-const std::shared_ptr<Program>& Eager::remember(std::string_view key, std::unique_ptr<Graph> graph,
-                                                std::shared_ptr<const void> owner) {
-  entries_.push_front({std::string(key), make(std::move(graph)), std::move(owner)});
+std::shared_ptr<Program> Eager::remember(std::string_view key, std::unique_ptr<Graph> graph,
+                                         const std::shared_ptr<const void>& owner) {
+  for (auto entry = entries_.begin(); entry != entries_.end();)
+    entry = entry->stale() ? forget(entry) : std::next(entry);
+  std::size_t bytes = 0;
+  for (const auto& [variable, value] : graph->variables()) bytes += variable->type().bytes();
+  static const std::size_t most_bytes = machine_memory() / 4;
+  while (!entries_.empty() && (entries_.size() >= most_programs || bytes_ + bytes > most_bytes))
+    forget(std::prev(entries_.end()));
+  entries_.push_front({std::string(key), make(std::move(graph)), owner, owner != nullptr, bytes});
   by_key_.emplace(entries_.front().key, entries_.begin());
+  bytes_ += bytes;
   ++made_;
-  if (entries_.size() > most_programs) {
-    by_key_.erase(entries_.back().key);
-    entries_.pop_back();
-  }
   return entries_.front().program;
 }
 
@@ -245,7 +261,7 @@ Arrays Eager::join(std::vector<Tensor> results, const Arrays& inputs, OwnGradien
 
 Array Eager::add(const Array& a, const Array& b) {
   const std::string key = fmt::format("sum {}", a.value.type());
-  const auto& sum = program(key, [&] {
+  const std::shared_ptr<Program> sum = program(key, [&] {
     auto graph = std::make_unique<Graph>();
     graph->output("out", graph->input("a", a.value.type()) + graph->input("b", b.value.type()));
     return graph;

@@ -48,10 +48,10 @@ class Eager {
   // forgotten beyond a bound. `owner` is kept as long as the program: what an address in the key is of. Computes on the
   // reference backend where the graph has float64, which no other one knows.
   template <class Make>
-  const std::shared_ptr<Program>& program(std::string_view key, Make&& make,
-                                          std::shared_ptr<const void> owner = nullptr) {
-    if (const auto* known = find(key)) return *known;
-    return remember(key, make(), std::move(owner));
+  std::shared_ptr<Program> program(std::string_view key, Make&& make,
+                                   const std::shared_ptr<const void>& owner = nullptr) {
+    if (auto known = find(key)) return known;
+    return remember(key, make(), owner);
   }
   std::size_t programs_made() const { return made_; }
   std::shared_ptr<Program> make(std::unique_ptr<Graph> graph) const;
@@ -93,24 +93,29 @@ class Eager {
   struct Entry {
     std::string key;
     std::shared_ptr<Program> program;
-    std::shared_ptr<const void> owner;
+    std::weak_ptr<const void> owner;
+    bool owned = false;
+    std::size_t bytes = 0;  // of variables, which it keeps alive
+    bool stale() const { return owned && owner.expired(); }
   };
+  using Entries = std::list<Entry>;
   struct Watched {
     VariableRef variable;
     std::shared_ptr<Record> leaf;
     int recordings = 0;
   };
 
-  const std::shared_ptr<Program>* find(std::string_view key);
-  const std::shared_ptr<Program>& remember(std::string_view key, std::unique_ptr<Graph> graph,
-                                           std::shared_ptr<const void> owner);
+  std::shared_ptr<Program> find(std::string_view key);
+  std::shared_ptr<Program> remember(std::string_view key, std::unique_ptr<Graph> graph,
+                                    const std::shared_ptr<const void>& owner);
+  Entries::iterator forget(Entries::iterator entry);
   Array add(const Array& a, const Array& b);
 
   const Backend& backend_;
   std::shared_ptr<Workspace> workspace_, reference_workspace_;
-  std::list<Entry> entries_;  // most recent first
-  std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;
-  std::size_t made_ = 0;
+  Entries entries_;  // most recent first
+  std::unordered_map<std::string_view, Entries::iterator> by_key_;
+  std::size_t made_ = 0, bytes_ = 0;
   int recordings_ = 0;
   std::unordered_map<const Variable*, Watched> watched_;
 };

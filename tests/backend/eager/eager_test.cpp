@@ -241,6 +241,30 @@ TEST(Eager, LongChainsEndInOrder) {
   EXPECT_FLOAT_EQ(static_cast<float>(first(eager.gradients({&y, 1}, {}, {&x, 1}))), 1);
 }
 
+TEST(Eager, ProgramsGoWithTheirOwner) {
+  Eager eager(backend_for("cpu"));
+  auto owner = std::make_shared<int>(1);
+  const auto weight = std::make_shared<Variable>("weight", scalar_type, true);
+  const auto make = [&] {
+    return eager.program(
+        "of the owner",
+        [&] {
+          auto graph = std::make_unique<Graph>();
+          graph->output("y", graph->variable(weight) + 1.0);
+          return graph;
+        },
+        owner);
+  };
+  make(), make();
+  EXPECT_EQ(eager.programs_made(), 1U);
+  owner = std::make_shared<int>(2);
+  make();
+  EXPECT_EQ(eager.programs_made(), 2U);
+  owner.reset();
+  eager.program("another", [] { return std::make_unique<Graph>(); });
+  EXPECT_EQ(weight.use_count(), 1);
+}
+
 TEST(Eager, ProgramsAreKeptAndBounded) {
   Eager eager(backend_for("cpu"));
   const auto make = [&](int size) {
