@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 namespace nacre::scripting {
 
@@ -398,26 +399,41 @@ void State::warn(void* user, const char* message, int continued) {
 
 std::uint64_t State::adopt(const Object& object) noexcept {
   try {
-    objects_.emplace(++last_number_, object);
+    if (free_.empty()) {
+      if (objects_.size() == std::numeric_limits<std::uint32_t>::max()) return 0;
+      objects_.emplace_back();
+      free_.reserve(objects_.capacity());  // release() has room
+      free_.push_back(static_cast<std::uint32_t>(objects_.size() - 1));
+    }
+    const std::uint32_t at = free_.back();
+    free_.pop_back();
+    Place& place = objects_[at];
+    place.object = object;
+    place.taken = true;
+    ++place.visits;
     held_ += object.bytes;
-    return last_number_;
+    return std::uint64_t{place.visits} << 32 | at;
   } catch (const std::bad_alloc&) {
     return 0;
   }
 }
 
 void State::release(std::uint64_t number) noexcept {
-  const auto found = objects_.find(number);
-  if (found == objects_.end()) return;
-  const Object last = std::move(found->second);  // outlives the entry: what it ends may look here
+  const auto at = static_cast<std::uint32_t>(number);
+  Place& place = objects_[at];
+  const Object last = std::move(place.object);  // outlives the entry: what it ends may look here
+  place.taken = false;
   held_ -= last.bytes;
-  objects_.erase(found);
+  free_.push_back(at);
 }
 
 const Object* State::find(lua_State* lua, int index) const {
   if (lua_type(lua, index) != LUA_TUSERDATA || lua_rawlen(lua, index) != sizeof(std::uint64_t)) return nullptr;
-  const auto found = objects_.find(*static_cast<const std::uint64_t*>(lua_touserdata(lua, index)));
-  return found == objects_.end() ? nullptr : &found->second;
+  const std::uint64_t number = *static_cast<const std::uint64_t*>(lua_touserdata(lua, index));
+  const auto at = static_cast<std::uint32_t>(number);
+  if (at >= objects_.size()) return nullptr;
+  const Place& place = objects_[at];
+  return place.taken && place.visits == number >> 32 ? &place.object : nullptr;
 }
 
 // __gc, which a script may call too, with anything.

@@ -16,7 +16,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -235,7 +234,7 @@ class State {
   static int attempt(lua_State* lua, Results (*work)(Call&)) noexcept;
   std::uint64_t adopt(const Object& object) noexcept;  // its number; 0: no memory
   void release(std::uint64_t number) noexcept;
-  const Object* find(lua_State* lua, int index) const;  // null: no object
+  const Object* find(lua_State* lua, int index) const;  // null: no object; valid until something is adopted
   Error failure(lua_State* lua, int status, bool explained);
   void note_calls(lua_State* lua) noexcept;
 
@@ -246,8 +245,14 @@ class State {
   bool text_too_long_ = false;
   int handed_ = 0;
   bool warnings_ = true, warning_ = false;  // whether they are shown; whether one is being written
-  std::unordered_map<std::uint64_t, Object> objects_;
-  std::uint64_t last_number_ = 0;
+  // By their numbers: the lower half is the place, the upper one counts who has been there, so that no number comes twice.
+  struct Place {
+    Object object;
+    std::uint32_t visits = 0;
+    bool taken = false;
+  };
+  std::vector<Place> objects_;
+  std::vector<std::uint32_t> free_;  // places
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
   bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called

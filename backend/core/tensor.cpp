@@ -9,6 +9,16 @@ namespace nacre {
 
 std::shared_ptr<std::byte[]> allocate_bytes(std::size_t bytes) {
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  // Small ones come and go by the million in eager mode: the system is slow to give, and to take back, memory that it has
+  // aligned.
+  constexpr std::size_t small = 1024;
+  if (rounded <= small) {
+    auto* const whole = static_cast<std::byte*>(::operator new[](rounded + buffer_alignment));
+    void* start = whole;
+    std::size_t space = rounded + buffer_alignment;
+    return {static_cast<std::byte*>(std::align(buffer_alignment, rounded, start, space)),
+            [whole](std::byte*) { ::operator delete[](whole); }};
+  }
   auto* memory = static_cast<std::byte*>(::operator new[](rounded, std::align_val_t(buffer_alignment), std::nothrow));
   if (!memory) throw Error("out of memory: {} MiB wanted", rounded >> 20);
   return {memory, [](std::byte* p) { ::operator delete[](p, std::align_val_t(buffer_alignment)); }};
@@ -18,7 +28,8 @@ namespace {
 
 // Memory for the elements of a tensor; texts are constructed in it, and destroyed with it.
 std::shared_ptr<std::byte[]> allocate_elements(const Type& type) {
-  want_memory(type.bytes(), type.text());
+  constexpr std::size_t certain = 1 << 20;  // there is as much
+  if (type.bytes() > certain) want_memory(type.bytes(), type.text());
   std::shared_ptr<std::byte[]> memory = allocate_bytes(type.bytes());
   if (type.dtype != DType::string) return memory;
   const auto count = static_cast<std::size_t>(type.shape.elements());
