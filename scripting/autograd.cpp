@@ -15,22 +15,30 @@ namespace {
 
 // What gradients are taken of: tensors in an argument, or weights. They come back in the same tables.
 struct Target {
-  int argument = 0;       // its place; 0: weights that are no argument
-  bool as_given = false;  // the argument is handed on as it is: a layer, for its weights
-  Structure structure;
+  int argument = 0;  // its place; 0: weights that are no argument
+  int weights = 0;   // index of what has the weights, which the function gets as it is; 0: tensors
+  Structure structure{};
 };
 
-Structure structure_of(const std::vector<Weight>& weights) {
+// A layer has its weights from its first call on, which may be in the function.
+Structure structure_of_weights(const Call& call, int index) {
+  if (const auto weight = call.find<Weight>(index)) return {.tensor = weight_object(*weight)};
   Structure structure;
   structure.is_table = true;
-  for (const Weight& weight : weights) structure.items.push_back({.tensor = weight_object(weight)});
+  for (const Weight& weight : read_weights(call, index)) structure.items.push_back({.tensor = weight_object(weight)});
   return structure;
 }
 
+bool is_built(const Call& call, int index) {
+  if (const auto layer = call.find<LayerObject>(index)) return layer->layer->built();
+  bool built = true;
+  if (call.is_table(index)) call.each_item(index, [&](int item) { built = built && is_built(call, item); });
+  return built;
+}
+
 Target target_of_argument(const Call& call, int place, int index) {
-  if (const auto layer = call.find<LayerObject>(index))
-    return {place, true, structure_of(layer->layer->trainable_weights())};
-  Target target{place, false, Structure::read(call, index)};
+  if (call.find<LayerObject>(index)) return {place, index};
+  Target target{.argument = place, .structure = Structure::read(call, index)};
   std::size_t floating = 0;
   target.structure.each([&](const Object& tensor) {
     if (!is_floating(type_of_tensor(tensor).dtype))
@@ -66,8 +74,8 @@ std::vector<Target> read_targets(const Call& call, int wanted, int first) {
     call.each_item(wanted, [&](int item) { targets.push_back(argument(item)); });
     return targets;
   }
-  if (const auto weight = call.find<Weight>(wanted)) return {{0, true, {.tensor = weight_object(*weight)}}};
-  return {{0, true, structure_of(read_weights(call, wanted))}};
+  structure_of_weights(call, wanted);  // or its error
+  return {{0, wanted}};
 }
 
 // --- derivatives --------------------------------------------------------------------------------------------------
@@ -76,7 +84,7 @@ std::vector<Target> read_targets(const Call& call, int wanted, int first) {
 class Derivative {
  public:
   virtual ~Derivative() = default;
-  // One for each target, for cotangents of the tensors in the first result; none: ones.
+  // For cotangents of the tensors in the first result; none: ones. Those of tensors, then those of weights.
   virtual std::vector<Object> gradients(const Call& call, const std::vector<Object>& cotangents) = 0;
 
   Structure result;  // the first
@@ -87,22 +95,24 @@ class Derivative {
   Results gradients_as_targets(const Call& call, const std::vector<Object>& cotangents) {
     const std::vector<Object> slopes = gradients(call, cotangents);
     auto next = slopes.begin();
-    Results results;
-    for (const Target& target : targets)
-      results.push_back(target.structure.map([&](const Object&) { return Out(*next++); }));
+    Results results(targets.size());
+    for (const bool weights : {false, true})
+      for (std::size_t i = 0; i < targets.size(); ++i)
+        if ((targets[i].weights != 0) == weights)
+          results[i] = targets[i].structure.map([&](const Object&) { return Out(*next++); });
     return results;
   }
 };
 
-// The arguments of the function, from index `first` on, those of targets opened by open(tensor).
+// The arguments of the function, from index `first` on, those of targets that are tensors opened by open(tensor).
 template <class Open>
 std::vector<Out> opened_arguments(const Call& call, int first, const std::vector<Target>& targets, const Open& open) {
   std::vector<Out> arguments;
   for (int i = first; i <= call.count(); ++i) arguments.emplace_back(Out::At{i});
-  for (const Target& target : targets) {
-    Out opened = target.structure.map([&](const Object& tensor) { return Out(open(tensor)); });
-    if (!target.as_given) arguments[static_cast<std::size_t>(target.argument) - 1] = std::move(opened);
-  }
+  for (const Target& target : targets)
+    if (!target.weights)
+      arguments[static_cast<std::size_t>(target.argument) - 1] =
+          target.structure.map([&](const Object& tensor) { return Out(open(tensor)); });
   return arguments;
 }
 
@@ -119,18 +129,18 @@ class EagerDerivative final : public Derivative {
     targets = std::move(wanted);
     auto& eager = *EngineState::of(call).eager();
     std::vector<VariableRef> watched;
-    for (const Target& target : targets)
-      target.structure.each([&](const Object& tensor) {
-        if (tensor.kind == &class_of<Weight>())
-          watched.push_back(std::static_pointer_cast<Weight>(tensor.value)->variable);
+    bool built = true;
+    for (const Target& target : targets) {
+      if (target.weights) built = built && is_built(call, target.weights);
+      const Structure given = target.weights ? structure_of_weights(call, target.weights) : target.structure;
+      given.each([&](const Object& tensor) {
+        if (is_weight(tensor)) watched.push_back(variable_of(tensor));
       });
-    const eager::Eager::Recording recording(eager, watched);
-    const std::vector<eager::Array> leaves = recording.leaves();
-    auto leaf = leaves.begin();
+    }
+    eager::Eager::Recording recording(eager, watched, !built);
     const std::vector<Out> arguments = opened_arguments(call, first, targets, [&](const Object& tensor) {
-      if (tensor.kind == &class_of<Weight>()) {
-        leaves_.push_back(*leaf++);
-        types_.push_back(type_of_tensor(tensor));
+      if (is_weight(tensor)) {
+        add_leaf(recording, tensor);
         return tensor;
       }
       leaves_.push_back(eager.watch(array_of(call, tensor)));
@@ -142,6 +152,11 @@ class EagerDerivative final : public Derivative {
     result = Structure::read(call, results);
     result.each([&](const Object& tensor) { outputs_.push_back(array_of(call, tensor)); });
     for (int i = results + 1; i <= lua_gettop(call.lua()); ++i) others.emplace_back(Out::At{i});
+    for (Target& target : targets) {
+      if (!target.weights) continue;
+      target.structure = structure_of_weights(call, target.weights);
+      target.structure.each([&](const Object& weight) { add_leaf(recording, weight); });
+    }
   }
 
   std::vector<Object> gradients(const Call& call, const std::vector<Object>& cotangents) override {
@@ -156,6 +171,15 @@ class EagerDerivative final : public Derivative {
   }
 
  private:
+  static bool is_weight(const Object& tensor) { return tensor.kind == &class_of<Weight>(); }
+  static VariableRef variable_of(const Object& weight) {
+    return std::static_pointer_cast<Weight>(weight.value)->variable;
+  }
+  void add_leaf(eager::Eager::Recording& recording, const Object& weight) {
+    leaves_.push_back(recording.leaf(variable_of(weight)));
+    types_.push_back(type_of_tensor(weight));
+  }
+
   std::vector<eager::Array> outputs_, leaves_;
   Types types_;
 };
@@ -169,6 +193,11 @@ class TracedDerivative final : public Derivative {
         opened_arguments(call, first, targets, [&](const Object& tensor) { return part_.open(call, tensor); });
     const std::vector<Structure> results = part_.run(call, function, arguments);
     if (results.empty()) throw Error("the function that is differentiated gives nothing").usage();
+    for (Target& target : targets) {
+      if (!target.weights) continue;
+      target.structure = structure_of_weights(call, target.weights);
+      target.structure.each([&](const Object& weight) { part_.open(call, weight); });
+    }
     const std::vector<Object> objects = part_.close();
     count_ = results.front().count();
     auto next = objects.begin();

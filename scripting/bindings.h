@@ -160,6 +160,7 @@ std::span<const Function> model_functions();
 std::span<const Function> data_functions();
 std::span<const Function> autograd_functions();
 std::span<const Function> compile_functions();
+std::span<const Function> engine_functions();
 // A table with this __index: a name of `names`, or an error with the nearest one.
 void push_namespace(lua_State* lua, lua_CFunction index);
 

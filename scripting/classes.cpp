@@ -70,6 +70,10 @@ Results call_on_one(Call& call) {
 // initializer({3, 4}[, "float32"])
 Out make_initial(Call& call) {
   const auto object = self<Initializer>(call);
+  if (EngineState::of(call).trace())
+    throw Error("an initializer draws once, but a function that is being traced would have the same numbers each time")
+        .hint("draw outside of the function, and hand it the tensor")
+        .usage();
   const Type type{read_dtype(call, 3).value_or(DType::float32), read_shape(call, 2)};
   check_size(type);
   const ComputingState::Draws draws = EngineState::of(call).next_draws();

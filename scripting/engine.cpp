@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 #include "formats/file.h"
@@ -32,6 +33,9 @@ void refuse_name(Call& call) {
   throw Error("nacre has no '{}'", name).hint(suggestion(name, {names.begin(), names.end()})).usage();
 }
 
+// nacre.clock()
+Out clock(Call&) { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 int open(lua_State* lua) {
   lua_settop(lua, 0);
   luaL_openlibs(lua);
@@ -45,6 +49,7 @@ int open(lua_State* lua) {
   open_data(lua);
   open_autograd(lua);
   open_compile(lua);
+  State::set_functions(lua, engine_functions());
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "null");
   lua_setglobal(lua, "nacre");
@@ -91,6 +96,15 @@ std::string standard_input() {
 }
 
 }  // namespace
+
+std::span<const Function> engine_functions() {
+  static constexpr Function functions[] = {
+      {"clock",
+       bound<clock>,
+       {"nacre.clock()", "Seconds, of which differences tell how long something took. os.clock() adds up all threads.",
+        "local start = nacre.clock()\nassert(nacre.clock() >= start)"}}};
+  return functions;
+}
 
 void push_namespace(lua_State* lua, lua_CFunction index) {
   lua_newtable(lua);

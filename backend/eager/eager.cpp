@@ -188,8 +188,7 @@ Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
     wanted.push_back(input.origin && is_floating(input.value.dtype()));
   }
   for (const VariableRef& variable : program->variables()) {
-    const auto watched = watched_.find(variable.get());
-    links.push_back({watched == watched_.end() ? nullptr : watched->second.leaf, 0});
+    links.push_back({leaf_of(variable), 0});
     wanted.push_back(links.back().node != nullptr);
   }
   for (const char one : wanted) any = any || one;
@@ -211,34 +210,46 @@ Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
 
 // --- recording ----------------------------------------------------------------------------------------------------
 
-Eager::Recording::Recording(Eager& eager, std::vector<VariableRef> watched)
-    : eager_(eager), watched_(std::move(watched)) {
+Eager::Recording::Recording(Eager& eager, const std::vector<VariableRef>& watched, bool all)
+    : eager_(eager), before_(eager.watching_all_) {
   ++eager_.recordings_;
-  for (const VariableRef& variable : watched_) {
-    Watched& entry = eager_.watched_[variable.get()];
-    if (entry.recordings++ == 0) entry.variable = variable, entry.leaf = std::make_shared<Record>();
+  for (const VariableRef& variable : watched) {
+    eager_.leaf_of(variable);  // recordings around that watch all know it too
+    watch(variable);
   }
+  if (all) eager_.watching_all_ = this;
 }
 
 Eager::Recording::~Recording() {
   --eager_.recordings_;
+  eager_.watching_all_ = before_;
   for (const VariableRef& variable : watched_) {
     const auto entry = eager_.watched_.find(variable.get());
     if (--entry->second.recordings == 0) eager_.watched_.erase(entry);
   }
 }
 
-std::vector<Array> Eager::Recording::leaves() const {
-  std::vector<Array> leaves;
-  for (const VariableRef& variable : watched_)
-    leaves.push_back({Tensor(Type{variable->type().dtype, {}}), eager_.watched_.at(variable.get()).leaf});
-  return leaves;
+void Eager::Recording::watch(const VariableRef& variable) {
+  watched_.push_back(variable);
+  Watched& entry = eager_.watched_[variable.get()];
+  if (entry.recordings++ == 0) entry.variable = variable, entry.leaf = std::make_shared<Record>();
 }
 
-Array Eager::read(const VariableRef& variable) const {
-  const auto watched = watched_.find(variable.get());
-  return {variable->value(), watched == watched_.end() ? nullptr : watched->second.leaf};
+Array Eager::Recording::leaf(const VariableRef& variable) {
+  if (!eager_.watched_.contains(variable.get())) watch(variable);
+  return {Tensor(Type{variable->type().dtype, {}}), eager_.watched_.at(variable.get()).leaf};
 }
+
+std::shared_ptr<Record> Eager::leaf_of(const VariableRef& variable) {
+  auto watched = watched_.find(variable.get());
+  if (watched == watched_.end() && watching_all_ && variable->trainable()) {
+    for (Recording* all = watching_all_; all; all = all->before_) all->watch(variable);
+    watched = watched_.find(variable.get());
+  }
+  return watched == watched_.end() ? nullptr : watched->second.leaf;
+}
+
+Array Eager::read(const VariableRef& variable) { return {variable->value(), leaf_of(variable)}; }
 
 Array Eager::watch(const Array& array) {
   auto node = std::make_shared<Record>();

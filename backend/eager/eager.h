@@ -62,21 +62,26 @@ class Eager {
   // While one lives, runs are remembered, also those that read the given variables.
   class Recording {
    public:
-    explicit Recording(Eager& eager, std::vector<VariableRef> watched = {});
+    // `all`: those that read any trainable variable, for what is made on the way.
+    explicit Recording(Eager& eager, const std::vector<VariableRef>& watched = {}, bool all = false);
     ~Recording();
     Recording(const Recording&) = delete;
     Recording& operator=(const Recording&) = delete;
-    // By watched variable: what gradients() takes.
-    std::vector<Array> leaves() const;
+    // Of a variable: what gradients() takes.
+    Array leaf(const VariableRef& variable);
 
    private:
+    friend Eager;
+    void watch(const VariableRef& variable);
+
     Eager& eager_;
     std::vector<VariableRef> watched_;
+    Recording* before_;  // the recording around that watches all
   };
   bool recording() const { return recordings_ > 0; }
 
   // The variable's present value; gradients go on to it while it is watched.
-  Array read(const VariableRef& variable) const;
+  Array read(const VariableRef& variable);
   // The same values under a name of their own, with respect to which gradients can be taken.
   Array watch(const Array& array);
   // The same values, which gradients do not pass.
@@ -84,7 +89,7 @@ class Eager {
   // Results that were computed from inputs in some other way, with their gradients.
   Arrays join(std::vector<Tensor> results, const Arrays& inputs, OwnGradient pullback);
 
-  // The gradients of Σᵢ ⟨cotangentᵢ, outputᵢ⟩ with respect to `targets`, which watch() or leaves() gave; absent where
+  // The gradients of Σᵢ ⟨cotangentᵢ, outputᵢ⟩ with respect to `targets`, which watch() or leaf() gave; absent where
   // no output depends on one. Absent cotangents mean ones. They are remembered in turn where somebody records.
   std::vector<std::optional<Array>> gradients(std::span<const Array> outputs, std::span<const Array> cotangents,
                                               std::span<const Array> targets);
@@ -110,6 +115,7 @@ class Eager {
                                     const std::shared_ptr<const void>& owner);
   Entries::iterator forget(Entries::iterator entry);
   Array add(const Array& a, const Array& b);
+  std::shared_ptr<Record> leaf_of(const VariableRef& variable);  // null: nobody watches it
 
   const Backend& backend_;
   std::shared_ptr<Workspace> workspace_, reference_workspace_;
@@ -117,6 +123,7 @@ class Eager {
   std::unordered_map<std::string_view, Entries::iterator> by_key_;
   std::size_t made_ = 0, bytes_ = 0;
   int recordings_ = 0;
+  Recording* watching_all_ = nullptr;
   std::unordered_map<const Variable*, Watched> watched_;
 };
 

@@ -126,6 +126,25 @@ TEST_F(Autograd, GradientsOfTensorsTablesAndWeights) {
             "[9, 6, 'more']");
 }
 
+TEST_F(Autograd, LayersMayMakeTheirWeightsInTheFunction) {
+  const std::string source =
+      "local function train(wrap) "
+      "  local a, b = nacre.layers.Dense{units = 3, name = 'a'}, nacre.layers.Dense{units = 1, name = 'b'} "
+      "  local opt, x, list = nacre.optimizers.SGD{learning_rate = 0.1}, nacre.ones{2, 4}, {a, b} local counts = {} "
+      "  local step = wrap(function(x) local l, g = nacre.value_and_grad(function() return b(a(x)):sum() end, list)() "
+      "    counts[#counts + 1] = #g opt:apply(g, list) return l end) "
+      "  return {step(x):item(), step(x):item(), counts[1], #a.weights} end "
+      "local one, two = train(function(f) return f end), train(nacre.compile) "
+      "return {math.abs(one[1] - two[1]) < 1e-5, math.abs(one[2] - two[2]) < 1e-5, one[2] < one[1], one[3], two[3], "
+      "one[4]}";
+  EXPECT_EQ(text(source), "[true, true, true, 4, 4, 2]");
+  // Tensors beside layers, in any order.
+  EXPECT_EQ(text("local d = nacre.layers.Dense{units = 1, kernel_initializer = 'ones'} "
+                 "local g, dx = nacre.grad(function(d, x) return d(x):sum() end, {1, 2})(d, nacre.tensor{{1.0, 2.0}}) "
+                 "return {#g, g[1]:totable(), dx:totable()}"),
+            "[2, [[1], [2]], [[1, 1]]]");
+}
+
 TEST_F(Autograd, GradientsGoThroughControlFlow) {
   EXPECT_EQ(text("local f = function(x) local y = x for i = 1, 3 do if y:item() > 2 then y = y * y else y = y * 3 end "
                  "end return y end "
@@ -254,6 +273,9 @@ TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {
                     "end)(x) return kept end) "
                     "f(nacre.ones{2})")
                 .find("a tensor of a trace that has ended"),
+            std::string::npos);
+  EXPECT_NE(refusal("nacre.compile(function() return nacre.initializers.RandomNormal()({2}) end)()")
+                .find("the same numbers each time"),
             std::string::npos);
   EXPECT_NE(refusal("local o, w = nacre.optimizers.SGD(), nacre.Variable(nacre.ones{}) "
                     "nacre.compile(function(x) o:apply({x}, {w}) o:apply({x}, {w}) end)(nacre.ones{})")

@@ -211,13 +211,36 @@ TEST(Eager, WatchedVariables) {
   Array y;
   std::vector<Array> leaves;
   {
-    const Eager::Recording recording(eager, {weight});
-    leaves = recording.leaves();
+    Eager::Recording recording(eager, {weight});
+    leaves = {recording.leaf(weight)};
     y = eager.run(graph_program, {{Tensor::scalar(3.0F)}}).front();
   }
   EXPECT_FLOAT_EQ(static_cast<float>(first(eager.gradients({&y, 1}, {}, leaves))), 24);
   weight->assign(Tensor::scalar(5.0F));
   EXPECT_THROW(eager.gradients({&y, 1}, {}, leaves), Error);
+}
+
+TEST(Eager, ARecordingMayWatchWhatItDoesNotKnowYet) {
+  Eager eager(backend_for("cpu"));
+  const auto made_inside = std::make_shared<Variable>("weight", scalar_type, true),
+             constant = std::make_shared<Variable>("constant", scalar_type, false);
+  made_inside->assign(Tensor::scalar(4.0F)), constant->assign(Tensor::scalar(10.0F));
+  const auto product = program_of(eager, {scalar_type}, [&](const Values& x) {
+    return x[0] * x[0].graph().variable(made_inside) * x[0].graph().variable(constant);
+  });
+  const auto slope = [&](const Array& y, Array leaf) {
+    return static_cast<float>(first(eager.gradients({&y, 1}, {}, {&leaf, 1})));
+  };
+  Eager::Recording outer(eager, {}, true);
+  Array y;
+  {
+    // Both know what is read within both.
+    Eager::Recording inner(eager, {made_inside});
+    y = eager.run(product, {{Tensor::scalar(3.0F)}}).front();
+    EXPECT_FLOAT_EQ(slope(y, inner.leaf(made_inside)), 30);
+  }
+  EXPECT_FLOAT_EQ(slope(y, outer.leaf(made_inside)), 30);
+  EXPECT_FALSE(eager.gradients({&y, 1}, {}, std::vector<Array>{outer.leaf(constant)}).front());
 }
 
 TEST(Eager, OwnGradients) {
