@@ -1,5 +1,5 @@
 -- Reads what a layer inside of a trained model sees, and lets a new model learn from it.
---   nacre lua tutorials/submodel.lua
+--   nacre lua tutorials/lua/04_submodel.lua
 
 -- A model that somebody has trained and saved.
 local model = nacre.Sequential{
