@@ -97,7 +97,7 @@ Results call_loss(Call& call) {
   work.emit = [&](Context&, const Values& values, const Values& masks) -> Computation::Result {
     return {{(*loss)(values[0], values[1], values.size() > 2 ? values[2] : Value(), masks[1])}};
   };
-  return about(fmt::format("loss '{}'", loss->name()), [&] { return results_of(compute(call, std::move(work))); });
+  return results_of(compute(call, std::move(work)));
 }
 
 // --- metrics ------------------------------------------------------------------------------------------------------
@@ -261,7 +261,11 @@ std::shared_ptr<Base> handed(const Tree& config) {
 }  // namespace
 
 Tree read_config_table(const Call& call, std::string_view class_name) {
-  if (call.count() > 1) throw Error("{} takes one table, got {} values", class_name, call.count()).usage();
+  if (call.object(1))
+    throw call.unwanted(1, fmt::format("a table of names: {}{{…}}", class_name))
+        .hint(fmt::format("what it makes can be called: {}()(…)", class_name));
+  if (call.count() > 1)
+    throw Error("got {} values, wanted one table of names: {}{{…}}", call.count(), class_name).usage();
   if (!call.given(1)) return {};
   if (!call.is_table(1)) throw call.unwanted(1, fmt::format("a table of names: {}{{…}}", class_name));
   Tree config = call.tree(1);

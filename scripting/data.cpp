@@ -298,8 +298,7 @@ constexpr luaL_Reg metamethods[] = {{"__len", bound<length>}};
 Out open_source(Call& call) {
   const ClassInfo<Source>& info = registry<Source>().get(call.upvalue());
   const std::string name(info.class_name);
-  if (!call.is_named(1)) throw call.unwanted(1, fmt::format("a table of names: nacre.data.{}{{…}}", name));
-  const auto source = about(name, [&] { return info.make(call.tree(1)); });
+  const auto source = about(name, [&] { return info.make(read_config_table(call, name)); });
   return make_object(source->open(""));
 }
 

@@ -181,6 +181,9 @@ TEST_F(Autograd, MistakesAreSaid) {
             std::string::npos);
   EXPECT_NE(refusal("nacre.grad(function(x) return x end)(nacre.tensor{1})").find("of which there is no gradient"),
             std::string::npos);
+  EXPECT_NE(refusal("nacre.losses.MeanSquaredError(nacre.ones{2}, nacre.ones{2})")
+                .find("what it makes can be called: MeanSquaredError()(…)"),
+            std::string::npos);
   EXPECT_NE(refusal("nacre.grad(3)").find("s.lua:1: got a number, wanted a function"), std::string::npos);
   EXPECT_NE(refusal("nacre.grad(function(x) error('own') end)(nacre.ones{})").find("s.lua:1: own"), std::string::npos);
   EXPECT_EQ(
@@ -315,6 +318,7 @@ TEST_F(Autograd, DataSetsAreWalkedAndChanged) {
                  "local m = nacre.Sequential{nacre.layers.Dense{units = 1}} m:compile{loss = 'mse'} "
                  "return #m:fit{data = d, epochs = 2, verbose = false}.loss"),
             "2");
+  EXPECT_EQ(text("return #nacre.data.digits()"), "10000");
   EXPECT_NE(refusal("nacre.dataset{x = nacre.tensor{1, 2}}:map(function(x)\nerror('own') end)").find("s.lua:2: own"),
             std::string::npos);
   EXPECT_NE(refusal("nacre.dataset{x = nacre.tensor{1, 2}}:batches{batchsize = 2}").find("did you mean 'batch_size'"),
