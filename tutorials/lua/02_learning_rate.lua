@@ -1,4 +1,4 @@
--- Finds a learning rate: within one epoch it grows from far too small to far too large, and the loss tells where to stop.
+-- Finds a learning rate: within one epoch it grows from far too small to far too large, and the loss tells which.
 --   nacre lua tutorials/lua/02_learning_rate.lua [OPTIMIZER [SAMPLES]]      (Adam, SGD, RMSprop, Lion, …)
 -- Source: L. Smith, Cyclical learning rates for training neural networks, 2017.
 

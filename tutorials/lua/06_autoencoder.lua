@@ -1,4 +1,4 @@
--- A variational autoencoder: pictures become points of a small space, near its origin, and points become pictures again.
+-- A variational autoencoder: pictures become points of a small space near its origin, and points become pictures again.
 --   nacre lua tutorials/lua/06_autoencoder.lua [EPOCHS [SAMPLES]]      (50 20000 for clear pictures)
 -- Source: D. Kingma, M. Welling, Auto-encoding variational Bayes, 2013.
 
