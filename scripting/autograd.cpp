@@ -264,9 +264,10 @@ constexpr Function pullback_metamethods[] = {
     {"__call",
      bound<pull_back>,
      {.usage = "back([dy])",
-      .doc = "What nacre.vjp gives: the gradients of Σ dy · y, one result for each argument of f that holds tensors, in "
-             "the same tables. dy has the tables and shapes of y; without it all of dy is 1. It may be called more than "
-             "once.",
+      .doc =
+          "What nacre.vjp gives: the gradients of Σ dy · y, one result for each argument of f that holds tensors, in "
+          "the same tables. dy has the tables and shapes of y; without it all of dy is 1. It may be called more than "
+          "once.",
       .example = R"(
         local y, back = nacre.vjp(function(a, b) return a * b end, nacre.tensor{1.0, 2.0}, nacre.tensor{3.0, 4.0})
         local da, db = back(nacre.tensor{1.0, 10.0})
@@ -404,11 +405,12 @@ std::span<const Function> autograd_functions() {
       {"grad",
        make_gradient<false>,
        {.usage = "nacre.grad(f[, of])",
-        .doc = "A function that takes f's arguments and gives the gradient of f's first result, which is one number, and "
-               "then f's other results. `of` says of what it is taken: an argument by its number (default 1) or several, "
-               "a layer, a model, a weight, or a list of weights; gradients come in the same tables, and each `of` that "
-               "is an argument gives a result of its own. It goes through loops and branches of Lua, and may be taken "
-               "again.",
+        .doc =
+            "A function that takes f's arguments and gives the gradient of f's first result, which is one number, and "
+            "then f's other results. `of` says of what it is taken: an argument by its number (default 1) or several, "
+            "a layer, a model, a weight, or a list of weights; gradients come in the same tables, and each `of` that "
+            "is an argument gives a result of its own. It goes through loops and branches of Lua, and may be taken "
+            "again.",
         .example = R"(
           local function f(x) return (x ^ 3):sum() end
           local x = nacre.tensor{1.0, 2.0}
@@ -442,9 +444,10 @@ std::span<const Function> autograd_functions() {
       {"vjp",
        bound<vjp>,
        {.usage = "nacre.vjp(f, x, …)",
-        .doc = "Calls f(x, …), which may give tensors of any shape, or tables of them, and gives its first result, a "
-               "function back([dy]) for the gradients of all arguments that hold tensors, and f's other results. A layer "
-               "or model among the arguments stands for its trainable weights.",
+        .doc =
+            "Calls f(x, …), which may give tensors of any shape, or tables of them, and gives its first result, a "
+            "function back([dy]) for the gradients of all arguments that hold tensors, and f's other results. A layer "
+            "or model among the arguments stands for its trainable weights.",
         .example = R"(
           local y, back = nacre.vjp(function(x) return x * x end, nacre.tensor{1.0, 2.0})
           assert(y:totable()[2] == 4)
@@ -452,12 +455,10 @@ std::span<const Function> autograd_functions() {
         )"}},
       {"stop_gradient",
        bound<stop_gradient>,
-       {.usage = "nacre.stop_gradient(x)",
-        .doc = "x, which gradients take for a constant.",
-        .example = R"(
-          local function f(x) return x * nacre.stop_gradient(x) end
-          assert(nacre.grad(f)(nacre.tensor(3.0)):item() == 3)
-        )"}},
+       {.usage = "nacre.stop_gradient(x)", .doc = "x, which gradients take for a constant.", .example = R"(
+         local function f(x) return x * nacre.stop_gradient(x) end
+         assert(nacre.grad(f)(nacre.tensor(3.0)):item() == 3)
+       )"}},
       {"check_grad",
        bound<check_grad>,
        {.usage = "nacre.check_grad(f, x, …[, options])",

@@ -188,17 +188,18 @@ Out iterations(Call& call) { return self<Optimizer>(call)->iterations(); }
 // --- the classes --------------------------------------------------------------------------------------------------
 
 template <class Base>
-constexpr Member get_config{.name = "get_config",
-                            .method = bound<config_of_class<Base>>,
-                            .entry = {.usage = "object:get_config()",
-                                      .doc = "The values of its keys, as a table: the table that makes the same object.",
-                                      .example = R"(
-                                        local adam = nacre.optimizers.Adam{learning_rate = 0.5}
-                                        local config = adam:get_config()
-                                        assert(config.learning_rate == 0.5 and config.beta_1 == 0.9)
-                                        local again = nacre.optimizers.Adam(config)
-                                        assert(again.learning_rate == 0.5)
-                                      )"}};
+constexpr Member get_config{
+    .name = "get_config",
+    .method = bound<config_of_class<Base>>,
+    .entry = {.usage = "object:get_config()",
+              .doc = "The values of its keys, as a table: the table that makes the same object.",
+              .example = R"(
+                local adam = nacre.optimizers.Adam{learning_rate = 0.5}
+                local config = adam:get_config()
+                assert(config.learning_rate == 0.5 and config.beta_1 == 0.9)
+                local again = nacre.optimizers.Adam(config)
+                assert(again.learning_rate == 0.5)
+              )"}};
 
 template <class Base>
 constexpr Member class_members[] = {get_config<Base>};
@@ -207,12 +208,10 @@ constexpr Member class_members<Metric>[] = {
     get_config<Metric>,
     {.name = "name",
      .get = name_of_metric,
-     .entry = {.usage = "metric.name",
-               .doc = "What its numbers are called in logs.",
-               .example = R"(
-                 assert(nacre.metrics.MeanSquaredError().name == "mean_squared_error")
-                 assert(nacre.metrics.Mean{name = "loss"}.name == "loss")
-               )"}},
+     .entry = {.usage = "metric.name", .doc = "What its numbers are called in logs.", .example = R"(
+       assert(nacre.metrics.MeanSquaredError().name == "mean_squared_error")
+       assert(nacre.metrics.Mean{name = "loss"}.name == "loss")
+     )"}},
     {.name = "update_state",
      .method = bound<update_metric>,
      .entry = {.usage = "metric:update_state(y_true, y_pred[, sample_weight])",
@@ -229,15 +228,16 @@ constexpr Member class_members<Metric>[] = {
                )"}},
     {.name = "result",
      .method = bound<result_of_metric>,
-     .entry = {.usage = "metric:result()",
-               .doc = "What it measures of all that was counted since the last reset: a number, or a tensor where there are "
-                      "several.",
-               .example = R"(
-                 local mse = nacre.metrics.MeanSquaredError()
-                 mse:update_state(nacre.tensor{{1.0}}, nacre.tensor{{3.0}})
-                 mse:update_state(nacre.tensor{{1.0}}, nacre.tensor{{1.0}})
-                 assert(mse:result() == 2)
-               )"}},
+     .entry =
+         {.usage = "metric:result()",
+          .doc = "What it measures of all that was counted since the last reset: a number, or a tensor where there are "
+                 "several.",
+          .example = R"(
+            local mse = nacre.metrics.MeanSquaredError()
+            mse:update_state(nacre.tensor{{1.0}}, nacre.tensor{{3.0}})
+            mse:update_state(nacre.tensor{{1.0}}, nacre.tensor{{1.0}})
+            assert(mse:result() == 2)
+          )"}},
     {.name = "reset_state",
      .method = bound<reset_metric>,
      .entry = {.usage = "metric:reset_state()",
@@ -283,8 +283,9 @@ constexpr Member class_members<Optimizer>[] = {
      .get = learning_rate,
      .set = set_learning_rate,
      .entry = {.usage = "optimizer.learning_rate",
-               .doc = "The learning rate of the next step: of a schedule what it says for that step. It may be set, also "
-                      "between the steps of a compiled function.",
+               .doc =
+                   "The learning rate of the next step: of a schedule what it says for that step. It may be set, also "
+                   "between the steps of a compiled function.",
                .example = R"(
                  local optimizer = nacre.optimizers.SGD{learning_rate = 0.5}
                  optimizer.learning_rate = optimizer.learning_rate / 2
@@ -292,13 +293,11 @@ constexpr Member class_members<Optimizer>[] = {
                )"}},
     {.name = "iterations",
      .get = iterations,
-     .entry = {.usage = "optimizer.iterations",
-               .doc = "How many steps it has made.",
-               .example = R"(
-                 local optimizer, w = nacre.optimizers.Adam(), nacre.Variable(1.0)
-                 optimizer:apply({nacre.tensor(0.5)}, {w})
-                 assert(optimizer.iterations == 1)
-               )"}},
+     .entry = {.usage = "optimizer.iterations", .doc = "How many steps it has made.", .example = R"(
+       local optimizer, w = nacre.optimizers.Adam(), nacre.Variable(1.0)
+       optimizer:apply({nacre.tensor(0.5)}, {w})
+       assert(optimizer.iterations == 1)
+     )"}},
 };
 
 // object(x), of the kinds that compute one value of another.
@@ -311,16 +310,19 @@ constexpr Entry call_entry<Activation>{
     .example = R"(
       local relu = nacre.activations.relu()
       assert(relu(nacre.tensor{-1.0, 2.0}):sum():item() == 2)
-    )"};
+    )",
+};
 template <>
 constexpr Entry call_entry<Regularizer>{
     .usage = "regularizer(weight)",
-    .doc = "The penalty on a weight or tensor, as a tensor of one number: what it adds to the loss. Layers that have "
-           "regularizers list theirs in `losses`.",
+    .doc =
+        "The penalty on a weight or tensor, as a tensor of one number: what it adds to the loss. Layers that have "
+        "regularizers list theirs in `losses`.",
     .example = R"(
       local l2 = nacre.regularizers.L2{l2 = 0.1}
       assert(math.abs(l2(nacre.tensor{1.0, 3.0}):item() - 1) < 1e-6)
-    )"};
+    )",
+};
 template <>
 constexpr Entry call_entry<WeightConstraint>{
     .usage = "constraint(weight)",
@@ -328,7 +330,8 @@ constexpr Entry call_entry<WeightConstraint>{
     .example = R"(
       local positive = nacre.constraints.NonNeg()
       assert(positive(nacre.tensor{-1.0, 2.0}):totable()[1] == 0)
-    )"};
+    )",
+};
 template <>
 constexpr Entry call_entry<LearningRateSchedule>{
     .usage = "schedule(step)",
@@ -338,7 +341,8 @@ constexpr Entry call_entry<LearningRateSchedule>{
       assert(decay(20):item() == 0.25)
       local optimizer = nacre.optimizers.SGD{learning_rate = decay}
       assert(optimizer.learning_rate == 1)
-    )"};
+    )",
+};
 
 template <class Base>
 std::span<const Function> class_metamethods() {
@@ -361,8 +365,9 @@ std::span<const Function> class_metamethods() {
         {"__call",
          bound<make_initial>,
          {.usage = "initializer(shape[, dtype])",
-          .doc = "A tensor of that shape with initial numbers, float32 unless another dtype is named; each call draws new "
-                 "ones.",
+          .doc =
+              "A tensor of that shape with initial numbers, float32 unless another dtype is named; each call draws new "
+              "ones.",
           .example = R"(
             local normal = nacre.initializers.RandomNormal{stddev = 0.1}
             local kernel = normal{64, 64}

@@ -95,8 +95,9 @@ constexpr Function batches_metamethods[] = {
     {"__call",
      bound<next_batch>,
      {.usage = "batches()",
-      .doc = "The next batch: inputs, targets and sample weights, as far as there are any, each a tensor or, where there are "
-             "several, a list of tensors, with the samples along the first axis; nil at the end. `for` calls it.",
+      .doc = "The next batch: inputs, targets and sample weights, as far as there are any, each a tensor or, where "
+             "there are several, a list of tensors, with the samples along the first axis; nil at the end. `for` calls "
+             "it.",
       .example = R"(
         local set = nacre.dataset{x = nacre.tensor{1, 2, 3}, y = nacre.tensor{10, 20, 30}}
         local next_batch = set:batches{batch_size = 2}
@@ -104,15 +105,11 @@ constexpr Function batches_metamethods[] = {
         assert(x:sum():item() == 3 and y:sum():item() == 30)
         assert(next_batch():item() == 3 and next_batch() == nil)
       )"}},
-    {"__len",
-     bound<count_batches>,
-     {.usage = "#batches",
-      .doc = "How many batches a whole walk has.",
-      .example = R"(
-        local set = nacre.data.digits{count = 20}
-        assert(#set:batches{batch_size = 8} == 3)
-        assert(#set:batches{batch_size = 8, drop_remainder = true} == 2)
-      )"}},
+    {"__len", bound<count_batches>, {.usage = "#batches", .doc = "How many batches a whole walk has.", .example = R"(
+      local set = nacre.data.digits{count = 20}
+      assert(#set:batches{batch_size = 8} == 3)
+      assert(#set:batches{batch_size = 8, drop_remainder = true} == 2)
+    )"}},
 };
 
 // --- changed data sets --------------------------------------------------------------------------------------------
@@ -315,19 +312,22 @@ Out make_dataset(Call& call) {
 constexpr Member members[] = {
     {.name = "read",
      .method = bound<read>,
-     .entry = {.usage = "dataset:read([first[, last]])",
-               .doc = "The samples from first to last, counted from 1, by default all: a list of tensors for the inputs, one "
-                      "for the targets and one for the sample weights, the samples along their first axis.",
-               .example = R"(
-                 local inputs, targets = nacre.data.digits{count = 20}:read(1, 5)
-                 local pictures, digits = inputs[1], targets[1]
-                 assert(pictures.shape[1] == 5 and pictures.shape[2] == 28 and digits:max():item() <= 9)
-               )"}},
+     .entry =
+         {.usage = "dataset:read([first[, last]])",
+          .doc =
+              "The samples from first to last, counted from 1, by default all: a list of tensors for the inputs, one "
+              "for the targets and one for the sample weights, the samples along their first axis.",
+          .example = R"(
+            local inputs, targets = nacre.data.digits{count = 20}:read(1, 5)
+            local pictures, digits = inputs[1], targets[1]
+            assert(pictures.shape[1] == 5 and pictures.shape[2] == 28 and digits:max():item() <= 9)
+          )"}},
     {.name = "batches",
      .method = bound<batches>,
      .entry = {.usage = "dataset:batches([options])",
-               .doc = "A walk over its batches, for a training loop. With `shuffle` the order is that of fit: another one "
-                      "for each epoch, and the same for the same seed.",
+               .doc =
+                   "A walk over its batches, for a training loop. With `shuffle` the order is that of fit: another one "
+                   "for each epoch, and the same for the same seed.",
                .example = R"(
                  local set = nacre.data.digits{count = 50}
                  local samples = 0
@@ -341,30 +341,33 @@ constexpr Member members[] = {
                .keys = {fields_of<BatchesConfig>}}},
     {.name = "map",
      .method = bound<map>,
-     .entry = {.usage = "dataset:map(f[, options])",
-               .doc = "The data set of what f(x, y) gives for each sample whenever it is read: inputs and perhaps targets, "
-                      "tensors or lists of tensors, whose shapes and dtypes are always those for the first sample. With "
-                      "`batched` f takes and gives whole batches, which is faster.",
-               .example = R"(
-                 local set = nacre.dataset{x = nacre.tensor{1, 2, 3}, y = nacre.tensor{0, 1, 0}}
-                 local halves = set:map(function(x, y) return x / 2, y end)
-                 assert(halves:read()[1]:totable()[3] == 1.5)
-                 local noisy = set:map(function(x, y)
-                   return x + nacre.initializers.RandomNormal()(x.shape), y
-                 end, {batched = true})
-                 assert(#noisy == 3)
-               )",
-               .keys = {fields_of<MapConfig>}}},
+     .entry =
+         {.usage = "dataset:map(f[, options])",
+          .doc = "The data set of what f(x, y) gives for each sample whenever it is read: inputs and perhaps targets, "
+                 "tensors or lists of tensors, whose shapes and dtypes are always those for the first sample. With "
+                 "`batched` f takes and gives whole batches, which is faster.",
+          .example = R"(
+            local set = nacre.dataset{x = nacre.tensor{1, 2, 3}, y = nacre.tensor{0, 1, 0}}
+            local halves = set:map(function(x, y) return x / 2, y end)
+            assert(halves:read()[1]:totable()[3] == 1.5)
+            local noisy = set:map(function(x, y)
+              return x + nacre.initializers.RandomNormal()(x.shape), y
+            end, {batched = true})
+            assert(#noisy == 3)
+          )",
+          .keys = {fields_of<MapConfig>}}},
     {.name = "filter",
      .method = bound<filter>,
-     .entry = {.usage = "dataset:filter(f)",
-               .doc = "The data set of the samples for which f(x, y) gives true, or a tensor of one number that is not 0. All "
-                      "samples are looked at once, now.",
-               .example = R"(
-                 local set = nacre.data.digits{count = 100}
-                 local ones = set:filter(function(x, y) return y:item() == 1 end)
-                 assert(#ones > 0 and #ones < #set)
-               )"}},
+     .entry =
+         {.usage = "dataset:filter(f)",
+          .doc =
+              "The data set of the samples for which f(x, y) gives true, or a tensor of one number that is not 0. All "
+              "samples are looked at once, now.",
+          .example = R"(
+            local set = nacre.data.digits{count = 100}
+            local ones = set:filter(function(x, y) return y:item() == 1 end)
+            assert(#ones > 0 and #ones < #set)
+          )"}},
     {.name = "take",
      .method = bound<take>,
      .entry = {.usage = "dataset:take(count)",
@@ -374,30 +377,25 @@ constexpr Member members[] = {
                )"}},
     {.name = "skip",
      .method = bound<skip>,
-     .entry = {.usage = "dataset:skip(count)",
-               .doc = "The data set without its first samples.",
-               .example = R"(
-                 local set = nacre.dataset{x = nacre.tensor{1, 2, 3}}
-                 assert(set:skip(2):read()[1]:item() == 3)
-               )"}},
+     .entry = {.usage = "dataset:skip(count)", .doc = "The data set without its first samples.", .example = R"(
+       local set = nacre.dataset{x = nacre.tensor{1, 2, 3}}
+       assert(set:skip(2):read()[1]:item() == 3)
+     )"}},
     {.name = "split",
      .method = bound<split>,
      .entry = {.usage = "dataset:split(share)",
-               .doc = "Two data sets: all but the last samples, and the last ones, which are that share of all, as fit's "
-                      "validation_split takes them.",
+               .doc =
+                   "Two data sets: all but the last samples, and the last ones, which are that share of all, as fit's "
+                   "validation_split takes them.",
                .example = R"(
                  local train, validation = nacre.data.digits{count = 50}:split(0.2)
                  assert(#train == 40 and #validation == 10)
                )"}},
 };
 constexpr Function metamethods[] = {
-    {"__len",
-     bound<length>,
-     {.usage = "#dataset",
-      .doc = "How many samples it has.",
-      .example = R"(
-        assert(#nacre.data.digits{count = 50} == 50)
-      )"}},
+    {"__len", bound<length>, {.usage = "#dataset", .doc = "How many samples it has.", .example = R"(
+      assert(#nacre.data.digits{count = 50} == 50)
+    )"}},
 };
 
 Out open_source(Call& call) {

@@ -243,10 +243,11 @@ constexpr Function layer_metamethods[] = {
     {"__call",
      bound<call_layer_object>,
      {.usage = "layer(x, …[, options])",
-      .doc = "Calls a layer or model: on tensors it computes at once, or in the graph of the function that is compiled; on "
-             "symbols it records the call for nacre.Model. Several inputs stand side by side or in a list, arguments of "
-             "the class by their names in a table at the end: training = true, mask, initial_state, …; each output is a "
-             "result. The first call makes the weights for the sizes of its inputs.",
+      .doc =
+          "Calls a layer or model: on tensors it computes at once, or in the graph of the function that is compiled; "
+          "on symbols it records the call for nacre.Model. Several inputs stand side by side or in a list, arguments "
+          "of the class by their names in a table at the end: training = true, mask, initial_state, …; each output is "
+          "a result. The first call makes the weights for the sizes of its inputs.",
       .example = R"(
         local layers = nacre.layers
         local x = nacre.ones{2, 5, 4}
@@ -277,24 +278,23 @@ constexpr Member layer_members[] = {
                )"}},
     {.name = "class_name",
      .get = class_name,
-     .entry = {.usage = "layer.class_name",
-               .doc = "The name of its class, as in nacre.layers.",
-               .example = R"(
-                 assert(nacre.layers.Conv2D{filters = 1, kernel_size = 3}.class_name == "Conv2D")
-               )"}},
+     .entry = {.usage = "layer.class_name", .doc = "The name of its class, as in nacre.layers.", .example = R"(
+       assert(nacre.layers.Conv2D{filters = 1, kernel_size = 3}.class_name == "Conv2D")
+     )"}},
     {.name = "trainable",
      .get = trainable,
      .set = set_trainable,
-     .entry = {.usage = "layer.trainable",
-               .doc = "Whether training changes its weights. Set it to false and it is frozen with the layers in it, and "
-                      "its BatchNormalization keeps to its statistics; a compiled model follows when it is compiled again, "
-                      "a compiled function at its next call.",
-               .example = R"(
-                 local dense = nacre.layers.Dense{units = 2}
-                 dense(nacre.ones{1, 3})
-                 dense.trainable = false
-                 assert(#dense.trainable_weights == 0 and #dense.weights == 2)
-               )"}},
+     .entry =
+         {.usage = "layer.trainable",
+          .doc = "Whether training changes its weights. Set it to false and it is frozen with the layers in it, and "
+                 "its BatchNormalization keeps to its statistics; a compiled model follows when it is compiled again, "
+                 "a compiled function at its next call.",
+          .example = R"(
+            local dense = nacre.layers.Dense{units = 2}
+            dense(nacre.ones{1, 3})
+            dense.trainable = false
+            assert(#dense.trainable_weights == 0 and #dense.weights == 2)
+          )"}},
     {.name = "built",
      .get = built,
      .entry = {.usage = "layer.built",
@@ -308,46 +308,51 @@ constexpr Member layer_members[] = {
     {.name = "input",
      .get = symbol_of_call<false>,
      .entry = {.usage = "layer.input",
-               .doc = "The symbol that it is called on in the model that it was taken from; of a model its first input. "
-                      "Of a layer that is called several times, inputs(number) tells them apart.",
+               .doc =
+                   "The symbol that it is called on in the model that it was taken from; of a model its first input. "
+                   "Of a layer that is called several times, inputs(number) tells them apart.",
                .example = R"(
                  local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2, name = "head"}}
                  assert(model:layer("head").input == model.inputs[1])
                )"}},
     {.name = "output",
      .get = symbol_of_call<true>,
-     .entry = {.usage = "layer.output",
-               .doc = "The symbol that its call gives in the model that it was taken from, where another model may end; of "
-                      "a model its first output.",
-               .example = R"(
-                 local layers = nacre.layers
-                 local model = nacre.Sequential{nacre.Input{4}, layers.Dense{units = 3, name = "features"},
-                                                layers.Dense{units = 1}}
-                 local inner = nacre.Model{inputs = model.inputs, outputs = model:layer("features").output}
-                 assert(inner:predict(nacre.ones{2, 4}).shape[2] == 3)
-               )"}},
+     .entry =
+         {.usage = "layer.output",
+          .doc = "The symbol that its call gives in the model that it was taken from, where another model may end; of "
+                 "a model its first output.",
+          .example = R"(
+            local layers = nacre.layers
+            local model = nacre.Sequential{nacre.Input{4}, layers.Dense{units = 3, name = "features"},
+                                           layers.Dense{units = 1}}
+            local inner = nacre.Model{inputs = model.inputs, outputs = model:layer("features").output}
+            assert(inner:predict(nacre.ones{2, 4}).shape[2] == 3)
+          )"}},
     {.name = "inputs",
      .get = several_symbols<false>,
-     .entry = {.usage = "layer:inputs([number])",
-               .doc = "The symbols that it is called on in the model that it was taken from, as a list. The number says in "
-                      "which of several calls, counted from 0 as in messages. Of a model it is the list itself: "
-                      "model.inputs.",
-               .example = R"(
-                 local x, y = nacre.Input{4}, nacre.Input{4}
-                 local model = nacre.Model{inputs = {x, y}, outputs = nacre.layers.Add{name = "sum"}{x, y}}
-                 assert(#model.inputs == 2)
-                 assert(model:layer("sum"):inputs()[2] == y)
-               )"}},
+     .entry =
+         {.usage = "layer:inputs([number])",
+          .doc = "The symbols that it is called on in the model that it was taken from, as a list. The number says in "
+                 "which of several calls, counted from 0 as in messages. Of a model it is the list itself: "
+                 "model.inputs.",
+          .example = R"(
+            local x, y = nacre.Input{4}, nacre.Input{4}
+            local model = nacre.Model{inputs = {x, y}, outputs = nacre.layers.Add{name = "sum"}{x, y}}
+            assert(#model.inputs == 2)
+            assert(model:layer("sum"):inputs()[2] == y)
+          )"}},
     {.name = "outputs",
      .get = several_symbols<true>,
-     .entry = {.usage = "layer:outputs([number])",
-               .doc = "The symbols that its call gives in the model that it was taken from, as a list; the number is that of "
-                      "the call, counted from 0. Of a model it is the list itself: model.outputs.",
-               .example = R"(
-                 local x, shared = nacre.Input{4}, nacre.layers.Dense{units = 4, name = "shared"}
-                 local model = nacre.Model{inputs = x, outputs = shared(shared(x))}
-                 assert(model:layer("shared"):outputs(1)[1] == model.outputs[1])
-               )"}},
+     .entry =
+         {.usage = "layer:outputs([number])",
+          .doc =
+              "The symbols that its call gives in the model that it was taken from, as a list; the number is that of "
+              "the call, counted from 0. Of a model it is the list itself: model.outputs.",
+          .example = R"(
+            local x, shared = nacre.Input{4}, nacre.layers.Dense{units = 4, name = "shared"}
+            local model = nacre.Model{inputs = x, outputs = shared(shared(x))}
+            assert(model:layer("shared"):outputs(1)[1] == model.outputs[1])
+          )"}},
     {.name = "weights",
      .get = weights<&Layer::weights>,
      .entry = {.usage = "layer.weights",
@@ -378,8 +383,9 @@ constexpr Member layer_members[] = {
     {.name = "losses",
      .get = losses,
      .entry = {.usage = "layer.losses",
-               .doc = "What its last call on tensors adds to the loss, by regularizers and the like: a list of tensors of "
-                      "one number, for custom training loops. fit adds them by itself.",
+               .doc =
+                   "What its last call on tensors adds to the loss, by regularizers and the like: a list of tensors of "
+                   "one number, for custom training loops. fit adds them by itself.",
                .example = R"(
                  local dense = nacre.layers.Dense{units = 1, kernel_initializer = "ones",
                                                   kernel_regularizer = nacre.regularizers.L2{l2 = 0.5}}
@@ -399,26 +405,23 @@ constexpr Member layer_members[] = {
                )"}},
     {.name = "set_trainable",
      .method = bound<set_trainable_to>,
-     .entry = {.usage = "layer:set_trainable(trainable)",
-               .doc = "Sets layer.trainable.",
-               .example = R"(
-                 local dense = nacre.layers.Dense{units = 2}
-                 dense:set_trainable(false)
-                 assert(not dense.trainable)
-               )"}},
+     .entry = {.usage = "layer:set_trainable(trainable)", .doc = "Sets layer.trainable.", .example = R"(
+       local dense = nacre.layers.Dense{units = 2}
+       dense:set_trainable(false)
+       assert(not dense.trainable)
+     )"}},
     {.name = "count_params",
      .method = bound<count_params>,
-     .entry = {.usage = "layer:count_params()",
-               .doc = "How many numbers its weights have.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
-                 assert(model:count_params() == 4 * 2 + 2)
-               )"}},
+     .entry = {.usage = "layer:count_params()", .doc = "How many numbers its weights have.", .example = R"(
+       local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+       assert(model:count_params() == 4 * 2 + 2)
+     )"}},
     {.name = "get_config",
      .method = bound<get_config>,
      .entry = {.usage = "layer:get_config()",
-               .doc = "The values of its keys, as a table, layers in it included: what Keras's get_config gives, and what "
-                      "its class takes.",
+               .doc =
+                   "The values of its keys, as a table, layers in it included: what Keras's get_config gives, and what "
+                   "its class takes.",
                .example = R"(
                  local config = nacre.layers.Dense{units = 3, activation = "relu"}:get_config()
                  assert(config.units == 3 and config.use_bias)
@@ -470,7 +473,8 @@ Out make_layer(Call& call) {
   });
 }
 
-// nacre.deserialize{class_name = "Dense", config = {units = 3}}: a layer as Keras's JSON spells it, as a table or a text.
+// nacre.deserialize{class_name = "Dense", config = {units = 3}}: a layer as Keras's JSON spells it, as a table or a
+// text.
 Out deserialize(Call& call) {
   Tree spelling = call.tree(1);
   if (spelling.is_string()) spelling = marked(call.place(), [&] { return parse_json(spelling.as_string()); });

@@ -474,8 +474,9 @@ constexpr Member members[] = {
     {.name = "layer",
      .method = bound<layer>,
      .entry = {.usage = "model:layer(name)",
-               .doc = "The layer of that name, which knows where it stands: its `input` and `output` are symbols of the "
-                      "model. \"outer/inner\" is a layer of a model within the model.",
+               .doc =
+                   "The layer of that name, which knows where it stands: its `input` and `output` are symbols of the "
+                   "model. \"outer/inner\" is a layer of a model within the model.",
                .example = R"(
                  local base = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3, name = "features"}}
                  local head = nacre.layers.Dense{units = 1}(base:layer("features").output)
@@ -502,12 +503,10 @@ constexpr Member members[] = {
                )"}},
     {.name = "pop",
      .method = bound<pop>,
-     .entry = {.usage = "model:pop()",
-               .doc = "Takes the last layer off a Sequential and gives it.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3}, nacre.layers.Softmax()}
-                 assert(model:pop().class_name == "Softmax" and #model.layers == 1)
-               )"}},
+     .entry = {.usage = "model:pop()", .doc = "Takes the last layer off a Sequential and gives it.", .example = R"(
+       local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3}, nacre.layers.Softmax()}
+       assert(model:pop().class_name == "Softmax" and #model.layers == 1)
+     )"}},
     {.name = "build",
      .method = bound<build>,
      .entry = {.usage = "model:build(shape)",
@@ -520,33 +519,37 @@ constexpr Member members[] = {
                )"}},
     {.name = "initialize",
      .method = bound<initialize>,
-     .entry = {.usage = "model:initialize([seed])",
-               .doc = "Gives its weights initial numbers, those of the seed (default 0) for each of them, unless they have "
-                      "numbers already: fit, predict and the like do so, this chooses the seed.",
-               .example = R"(
-                 local function first(seed)
-                   local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
-                   model:initialize(seed)
-                   return model:get_weights()[1]:sum():item()
-                 end
-                 assert(first(1) == first(1) and first(1) ~= first(2))
-               )"}},
+     .entry =
+         {.usage = "model:initialize([seed])",
+          .doc = "Gives its weights initial numbers, those of the seed (default 0) for each of them, unless they have "
+                 "numbers already: fit, predict and the like do so, this chooses the seed.",
+          .example = R"(
+            local function first(seed)
+              local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+              model:initialize(seed)
+              return model:get_weights()[1]:sum():item()
+            end
+            assert(first(1) == first(1) and first(1) ~= first(2))
+          )"}},
     {.name = "set_device",
      .method = bound<set_device>,
-     .entry = {.usage = "model:set_device(name)",
-               .doc = "Where fit, evaluate and predict compute: \"cpu\" (the default), \"gpu\", or \"reference\", plain loops "
-                      "that also know float64.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}:with_dtype("float64")
-                 model:set_device("reference")
-                 assert(model:predict(nacre.ones{1, 4}).dtype == "float64")
-               )"}},
+     .entry =
+         {.usage = "model:set_device(name)",
+          .doc =
+              "Where fit, evaluate and predict compute: \"cpu\" (the default), \"gpu\", or \"reference\", plain loops "
+              "that also know float64.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}:with_dtype("float64")
+            model:set_device("reference")
+            assert(model:predict(nacre.ones{1, 4}).dtype == "float64")
+          )"}},
     {.name = "with_dtype",
      .method = bound<with_dtype>,
      .entry = {.usage = "model:with_dtype(policy)",
-               .doc = "The same model with other numbers: its layers under a dtype policy of Keras's, such as "
-                      "\"mixed_bfloat16\", which computes in bfloat16 and keeps weights in float32. It has copies of the "
-                      "weights, and is not compiled.",
+               .doc =
+                   "The same model with other numbers: its layers under a dtype policy of Keras's, such as "
+                   "\"mixed_bfloat16\", which computes in bfloat16 and keeps weights in float32. It has copies of the "
+                   "weights, and is not compiled.",
                .example = R"(
                  local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
                  local half = model:with_dtype("mixed_bfloat16")
@@ -556,8 +559,9 @@ constexpr Member members[] = {
     {.name = "compile",
      .method = bound<compile>,
      .entry = {.usage = "model:compile{loss = …, …}",
-               .doc = "Says how it learns, and what is measured: names, tables of YAML's or objects, a list or names by "
-                      "output where there are several outputs.",
+               .doc =
+                   "Says how it learns, and what is measured: names, tables of YAML's or objects, a list or names by "
+                   "output where there are several outputs.",
                .example = R"(
                  local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3, activation = "softmax"}}
                  model:compile{optimizer = nacre.optimizers.Adam{learning_rate = 0.01},
@@ -569,14 +573,16 @@ constexpr Member members[] = {
     {.name = "fit",
      .method = bound<fit>,
      .entry = {.usage = "model:fit(x[, y][, options])",
-               .doc = "Trains a compiled model on tensors x and y or on `data`, and gives for each of its numbers a list "
-                      "with a value for every epoch, {loss = {…}, accuracy = {…}, val_loss = {…}}, and why training ended "
-                      "early, if it did. Everything may also stand by its name: model:fit{data = …, epochs = 3}.",
+               .doc =
+                   "Trains a compiled model on tensors x and y or on `data`, and gives for each of its numbers a list "
+                   "with a value for every epoch, {loss = {…}, accuracy = {…}, val_loss = {…}}, and why training ended "
+                   "early, if it did. Everything may also stand by its name: model:fit{data = …, epochs = 3}.",
                .example = R"(
                  local model = nacre.Sequential{nacre.Input{28, 28, 1}, nacre.layers.Flatten(),
                                                 nacre.layers.Dense{units = 10, activation = "softmax"}}
                  model:compile{optimizer = "adam", loss = "sparse_categorical_crossentropy", metrics = {"accuracy"}}
-                 local history = model:fit{data = {digits = {count = 200}}, epochs = 2, validation_split = 0.1, verbose = false}
+                 local data = {digits = {count = 200}}
+                 local history = model:fit{data = data, epochs = 2, validation_split = 0.1, verbose = false}
                  assert(#history.loss == 2 and history.val_accuracy)
 
                  local stop = nacre.callbacks.EarlyStopping{monitor = "loss", mode = "max", patience = 1}
@@ -589,43 +595,47 @@ constexpr Member members[] = {
                .keys = {fields_of<DataKeys>, fields_of<FitConfig>, fields_of<FitExtras>}}},
     {.name = "evaluate",
      .method = bound<evaluate>,
-     .entry = {.usage = "model:evaluate(x[, y][, options])",
-               .doc = "The loss and the metrics of a compiled model, by their names. It takes tensors or `data` as fit does.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
-                 model:compile{loss = "mse", metrics = {"mae"}}
-                 local logs = model:evaluate(nacre.zeros{4, 2}, nacre.ones{4, 1}, {batch_size = 2})
-                 assert(logs.loss == 1 and logs.mae == 1)
-               )",
-               .keys = {fields_of<EvaluateConfig>}}},
+     .entry =
+         {.usage = "model:evaluate(x[, y][, options])",
+          .doc =
+              "The loss and the metrics of a compiled model, by their names. It takes tensors or `data` as fit does.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+            model:compile{loss = "mse", metrics = {"mae"}}
+            local logs = model:evaluate(nacre.zeros{4, 2}, nacre.ones{4, 1}, {batch_size = 2})
+            assert(logs.loss == 1 and logs.mae == 1)
+          )",
+          .keys = {fields_of<EvaluateConfig>}}},
     {.name = "predict",
      .method = bound<predict>,
-     .entry = {.usage = "model:predict(x[, options])",
-               .doc = "What it makes of tensors, of a data set or of `data`, in batches: a tensor for each output, with the "
-                      "samples along the first axis.",
-               .example = R"(
-                 local x = nacre.Input{2}
-                 local model = nacre.Model{inputs = x, outputs = {2 * x, x:sum(-1)}}
-                 local doubled, sum = model:predict(nacre.tensor{{1.0, 2.0}, {3.0, 4.0}})
-                 assert(doubled:totable()[2][1] == 6 and sum:totable()[2] == 7)
-               )",
-               .keys = {fields_of<PredictConfig>}}},
+     .entry =
+         {.usage = "model:predict(x[, options])",
+          .doc = "What it makes of tensors, of a data set or of `data`, in batches: a tensor for each output, with the "
+                 "samples along the first axis.",
+          .example = R"(
+            local x = nacre.Input{2}
+            local model = nacre.Model{inputs = x, outputs = {2 * x, x:sum(-1)}}
+            local doubled, sum = model:predict(nacre.tensor{{1.0, 2.0}, {3.0, 4.0}})
+            assert(doubled:totable()[2][1] == 6 and sum:totable()[2] == 7)
+          )",
+          .keys = {fields_of<PredictConfig>}}},
     {.name = "train_on_batch",
      .method = bound<train_on_batch>,
-     .entry = {.usage = "model:train_on_batch(x[, y[, sample_weight]])",
-               .doc = "One step of training on a batch as it is, and the loss and the metrics by their names, each over all "
-                      "batches since the last reset_metrics.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{1}, nacre.layers.Dense{units = 1}}
-                 model:compile{optimizer = "sgd", loss = "mse"}
-                 local x, losses = nacre.tensor{{0.0}, {1.0}, {2.0}}, {}
-                 for step = 1, 50 do
-                   model:reset_metrics()
-                   losses[step] = model:train_on_batch(x, 2 * x).loss
-                 end
-                 assert(losses[50] < losses[1] and model.optimizer.iterations == 50)
-               )",
-               .keys = {fields_of<BatchKeys>}}},
+     .entry =
+         {.usage = "model:train_on_batch(x[, y[, sample_weight]])",
+          .doc = "One step of training on a batch as it is, and the loss and the metrics by their names, each over all "
+                 "batches since the last reset_metrics.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{1}, nacre.layers.Dense{units = 1}}
+            model:compile{optimizer = "sgd", loss = "mse"}
+            local x, losses = nacre.tensor{{0.0}, {1.0}, {2.0}}, {}
+            for step = 1, 50 do
+              model:reset_metrics()
+              losses[step] = model:train_on_batch(x, 2 * x).loss
+            end
+            assert(losses[50] < losses[1] and model.optimizer.iterations == 50)
+          )",
+          .keys = {fields_of<BatchKeys>}}},
     {.name = "test_on_batch",
      .method = bound<test_on_batch>,
      .entry = {.usage = "model:test_on_batch(x[, y[, sample_weight]])",
@@ -649,27 +659,29 @@ constexpr Member members[] = {
                .keys = {fields_of<BatchKeys>}}},
     {.name = "reset_metrics",
      .method = bound<reset_metrics>,
-     .entry = {.usage = "model:reset_metrics()",
-               .doc = "Lets the loss and the metrics of train_on_batch and test_on_batch begin anew: at the beginning of an "
-                      "epoch.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
-                 model:compile{loss = "mse"}
-                 model:test_on_batch(nacre.zeros{4, 2}, nacre.ones{4, 1})
-                 model:reset_metrics()
-                 assert(model:test_on_batch(nacre.zeros{4, 2}, nacre.zeros{4, 1}).loss == 0)
-               )"}},
+     .entry =
+         {.usage = "model:reset_metrics()",
+          .doc = "Lets the loss and the metrics of train_on_batch and test_on_batch begin anew: at the beginning of an "
+                 "epoch.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+            model:compile{loss = "mse"}
+            model:test_on_batch(nacre.zeros{4, 2}, nacre.ones{4, 1})
+            model:reset_metrics()
+            assert(model:test_on_batch(nacre.zeros{4, 2}, nacre.zeros{4, 1}).loss == 0)
+          )"}},
     {.name = "save",
      .method = bound<save>,
-     .entry = {.usage = "model:save(path)",
-               .doc = "Writes the whole model, with the optimizer's state when it is compiled, as a file that Keras opens: "
-                      "\".keras\" or \".h5\".",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
-                 model:save("model.keras")
-                 local x, again = nacre.ones{1, 4}, nacre.load("model.keras")
-                 assert(nacre.ops.all(nacre.ops.equal(again:predict(x), model:predict(x))):item())
-               )"}},
+     .entry =
+         {.usage = "model:save(path)",
+          .doc = "Writes the whole model, with the optimizer's state when it is compiled, as a file that Keras opens: "
+                 "\".keras\" or \".h5\".",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+            model:save("model.keras")
+            local x, again = nacre.ones{1, 4}, nacre.load("model.keras")
+            assert(nacre.ops.all(nacre.ops.equal(again:predict(x), model:predict(x))):item())
+          )"}},
     {.name = "save_weights",
      .method = bound<save_weights>,
      .entry = {.usage = "model:save_weights(path)",
@@ -766,8 +778,8 @@ std::span<const Function> model_functions() {
       {"Sequential",
        bound<make_sequential>,
        {.usage = "nacre.Sequential{layer, …}",
-        .doc = "A model of layers one after the other. nacre.Input at the beginning gives the sizes of a sample, else they "
-               "are those of the first data; keys of all layers, such as `name`, stand among them.",
+        .doc = "A model of layers one after the other. nacre.Input at the beginning gives the sizes of a sample, else "
+               "they are those of the first data; keys of all layers, such as `name`, stand among them.",
         .example = R"(
           local layers = nacre.layers
           local model = nacre.Sequential{
@@ -782,8 +794,9 @@ std::span<const Function> model_functions() {
       {"Model",
        bound<make_model>,
        {.usage = "nacre.Model{inputs = …, outputs = …}",
-        .doc = "A model of all that lies between inputs and outputs, which are symbols or lists of them: layers called on "
-               "what nacre.Input gives, or inner inputs and outputs of another model, whose weights it shares.",
+        .doc =
+            "A model of all that lies between inputs and outputs, which are symbols or lists of them: layers called on "
+            "what nacre.Input gives, or inner inputs and outputs of another model, whose weights it shares.",
         .example = R"(
           local layers = nacre.layers
           local picture, age = nacre.Input{8, 8, 1, name = "picture"}, nacre.Input{1, name = "age"}
@@ -796,8 +809,8 @@ std::span<const Function> model_functions() {
       {"load",
        bound<load>,
        {.usage = "nacre.load(path[, options])",
-        .doc = "A model of a file of nacre's or Keras's: \".keras\", \".h5\", or an architecture in \".json\" or \".yaml\". It is "
-               "compiled when the file says how.",
+        .doc = "A model of a file of nacre's or Keras's: \".keras\", \".h5\", or an architecture in \".json\" or "
+               "\".yaml\". It is compiled when the file says how.",
         .example = R"(
           local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
           model:compile{loss = "mse"}

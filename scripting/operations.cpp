@@ -264,8 +264,8 @@ constexpr Function metamethods[] = {
     {"__add",
      bound<binary<&add>>,
      {.usage = "a + b",
-      .doc = "The sum, as nacre.ops.add. One of the two may be a number, which has the other's dtype, or float32 when it is "
-             "no whole number beside whole ones; shapes broadcast.",
+      .doc = "The sum, as nacre.ops.add. One of the two may be a number, which has the other's dtype, or float32 when "
+             "it is no whole number beside whole ones; shapes broadcast.",
       .example = R"(
         local sum = nacre.tensor{{1, 2}, {3, 4}} + nacre.tensor{10, 20}
         assert(sum:totable()[2][1] == 13 and sum.dtype == "int32")
@@ -273,12 +273,10 @@ constexpr Function metamethods[] = {
       )"}},
     {"__sub",
      bound<binary<&subtract>>,
-     {.usage = "a - b",
-      .doc = "The difference, as nacre.ops.subtract.",
-      .example = R"(
-        local x = nacre.tensor{1.0, 3.0}
-        assert((x - x:mean()):totable()[1] == -1)
-      )"}},
+     {.usage = "a - b", .doc = "The difference, as nacre.ops.subtract.", .example = R"(
+       local x = nacre.tensor{1.0, 3.0}
+       assert((x - x:mean()):totable()[1] == -1)
+     )"}},
     {"__mul",
      bound<binary<&multiply>>,
      {.usage = "a * b",
@@ -298,37 +296,26 @@ constexpr Function metamethods[] = {
       )"}},
     {"__idiv",
      bound<binary<&whole>>,
-     {.usage = "a // b",
-      .doc = "The quotient rounded down, as nacre.ops.floor_divide.",
-      .example = R"(
-        assert((nacre.tensor{-7, 7} // 2):totable()[1] == -4)
-      )"}},
+     {.usage = "a // b", .doc = "The quotient rounded down, as nacre.ops.floor_divide.", .example = R"(
+       assert((nacre.tensor{-7, 7} // 2):totable()[1] == -4)
+     )"}},
     {"__mod",
      bound<binary<&rest>>,
-     {.usage = "a % b",
-      .doc = "What is left of a // b, with the sign of b, as nacre.ops.mod.",
-      .example = R"(
-        assert((nacre.tensor{-7, 7} % 3):totable()[1] == 2)
-      )"}},
-    {"__pow",
-     bound<binary<&power>>,
-     {.usage = "a ^ b",
-      .doc = "The power, as nacre.ops.power.",
-      .example = R"(
-        assert((nacre.tensor{1.0, 2.0, 3.0} ^ 2):sum():item() == 14)
-      )"}},
-    {"__unm",
-     negate,
-     {.usage = "-a",
-      .doc = "The negative, as nacre.ops.negative.",
-      .example = R"(
-        assert((-nacre.tensor{1, -2}):totable()[2] == 2)
-      )"}},
+     {.usage = "a % b", .doc = "What is left of a // b, with the sign of b, as nacre.ops.mod.", .example = R"(
+       assert((nacre.tensor{-7, 7} % 3):totable()[1] == 2)
+     )"}},
+    {"__pow", bound<binary<&power>>, {.usage = "a ^ b", .doc = "The power, as nacre.ops.power.", .example = R"(
+      assert((nacre.tensor{1.0, 2.0, 3.0} ^ 2):sum():item() == 14)
+    )"}},
+    {"__unm", negate, {.usage = "-a", .doc = "The negative, as nacre.ops.negative.", .example = R"(
+      assert((-nacre.tensor{1, -2}):totable()[2] == 2)
+    )"}},
     {"__lt",
      bound<refuse_comparison>,
      {.usage = "a < b",
-      .doc = "Refused, as a > b is, for Lua makes true or false of it: nacre.ops.less, greater, equal, not_equal and the "
-             "like compare element by element.",
+      .doc =
+          "Refused, as a > b is, for Lua makes true or false of it: nacre.ops.less, greater, equal, not_equal and the "
+          "like compare element by element.",
       .example = R"(
         local a, b = nacre.tensor{1, 5}, nacre.tensor{3, 3}
         assert(not pcall(function() return a < b end))

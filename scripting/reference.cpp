@@ -6,6 +6,7 @@
 #include "api/inspect/reference.h"
 #include "layers/operations.h"
 #include "scripting/bindings.h"
+#include "scripting/operation_examples.h"
 #include "scripting/operations.h"
 
 namespace nacre {
@@ -48,8 +49,10 @@ struct Section {
 
 constexpr Entry ops{
     .usage = "nacre.ops.NAME(x, …)",
-    .doc = "Every operation of Keras's on tensors, weights and symbols, with Keras's arguments by their places, or by their "
-           "names in a table at the end. Axes count from 0, or from the last as -1. Each is a method too: x:NAME(…).",
+    .doc =
+        "Every operation of Keras's on tensors, weights and symbols, with Keras's arguments by their places, or by "
+        "their names in a table at the end. Axes count from 0, or from the last as -1. Each is a method too: "
+        "x:NAME(…).",
     .example = R"(
       local x = nacre.tensor{{1.0, 2.0}, {3.0, 4.0}}
       assert(nacre.ops.sum(x, 1):totable()[2] == 7)
@@ -57,20 +60,24 @@ constexpr Entry ops{
       assert(nacre.ops.concatenate({x, x}, 0).shape[1] == 4)
       assert(nacre.ops.einsum("ij,kj->ik", x, x):totable()[1][2] == 11)
       assert(nacre.ops.relu(nacre.Input{4}).shape[2] == 4)
-    )"};
+    )",
+};
 constexpr Entry layers{
     .usage = "nacre.layers.NAME{key = value, …}",
-    .doc = "A layer, with the keys of Keras's class: [all layers](layers.md). Values are numbers, texts, lists, or objects "
-           "and names of other classes.",
+    .doc =
+        "A layer, with the keys of Keras's class: [all layers](layers.md). Values are numbers, texts, lists, or "
+        "objects and names of other classes.",
     .example = R"(
       local conv = nacre.layers.Conv2D{filters = 4, kernel_size = {3, 3}, padding = "same", activation = "relu",
                                        kernel_regularizer = nacre.regularizers.L2{l2 = 1e-4}}
       assert(conv(nacre.ones{1, 8, 8, 3}).shape[4] == 4)
-    )"};
+    )",
+};
 constexpr Entry data{
     .usage = "nacre.data.NAME{key = value, …}",
-    .doc = "A data set of a source that YAML's `data:` knows: [all data sources](data_sources.md). Paths are relative to "
-           "the current folder.",
+    .doc =
+        "A data set of a source that YAML's `data:` knows: [all data sources](data_sources.md). Paths are relative to "
+        "the current folder.",
     .example = R"(
       local file = assert(io.open("points.csv", "w"))
       file:write("x,y,label\n", "0.5,1.5,0\n", "2.5,3.5,1\n")
@@ -78,7 +85,8 @@ constexpr Entry data{
       local points = nacre.data.csv{file = "points.csv", target = "label"}
       assert(#points == 2)
       assert(#nacre.data.digits{count = 10} == 10)
-    )"};
+    )",
+};
 constexpr Entry activations{
     .usage = "nacre.activations.NAME{key = value, …}",
     .doc = "An activation: [all activations](activations.md).",
@@ -86,22 +94,26 @@ constexpr Entry activations{
       local leaky = nacre.activations.LeakyReLU{negative_slope = 0.5}
       assert(leaky(nacre.tensor(-2.0)):item() == -1)
       local dense = nacre.layers.Dense{units = 3, activation = leaky}
-    )"};
+    )",
+};
 constexpr Entry initializers{
     .usage = "nacre.initializers.NAME{key = value, …}",
     .doc = "How weights begin: [all initializers](initializers.md).",
     .example = R"(
       local dense = nacre.layers.Dense{units = 2, kernel_initializer = nacre.initializers.Constant{value = 0.5}}
       assert(dense(nacre.ones{1, 4}):totable()[1][1] == 2)
-    )"};
+    )",
+};
 constexpr Entry regularizers{
     .usage = "nacre.regularizers.NAME{key = value, …}",
     .doc = "A penalty on weights: [all regularizers](regularizers.md).",
     .example = R"(
-      local dense = nacre.layers.Dense{units = 2, kernel_regularizer = nacre.regularizers.L1L2{l1 = 0.01, l2 = 0.01}}
+      local penalty = nacre.regularizers.L1L2{l1 = 0.01, l2 = 0.01}
+      local dense = nacre.layers.Dense{units = 2, kernel_regularizer = penalty}
       dense(nacre.ones{1, 4})
       assert(#dense.losses == 1)
-    )"};
+    )",
+};
 constexpr Entry constraints{
     .usage = "nacre.constraints.NAME{key = value, …}",
     .doc = "What weights are held to after each update: [all constraints](constraints.md).",
@@ -111,7 +123,8 @@ constexpr Entry constraints{
       local optimizer = nacre.optimizers.SGD{learning_rate = 100}
       optimizer:apply(nacre.grad(function() return dense(nacre.ones{1, 2}):sum() end, dense)(), dense)
       assert(dense.weights[1].value:min():item() == 0)
-    )"};
+    )",
+};
 constexpr Entry losses{
     .usage = "nacre.losses.NAME{key = value, …}",
     .doc = "What training makes small: [all losses](losses.md).",
@@ -119,7 +132,8 @@ constexpr Entry losses{
       local loss = nacre.losses.SparseCategoricalCrossentropy{from_logits = true}
       local logits = nacre.tensor{{0.0, 0.0}}
       assert(math.abs(loss(nacre.tensor{1}, logits):item() - math.log(2)) < 1e-5)
-    )"};
+    )",
+};
 constexpr Entry metrics{
     .usage = "nacre.metrics.NAME{key = value, …}",
     .doc = "A measure over many batches: [all metrics](metrics.md).",
@@ -127,7 +141,8 @@ constexpr Entry metrics{
       local top = nacre.metrics.SparseTopKCategoricalAccuracy{k = 2}
       top:update_state(nacre.tensor{2, 0}, nacre.tensor{{0.1, 0.6, 0.3}, {0.1, 0.6, 0.3}})
       assert(top:result() == 0.5)
-    )"};
+    )",
+};
 constexpr Entry optimizers{
     .usage = "nacre.optimizers.NAME{key = value, …}",
     .doc = "How gradients change weights: [all optimizers](optimizers.md).",
@@ -138,7 +153,8 @@ constexpr Entry optimizers{
         optimizer:apply({slope}, {x})
       end
       assert(math.abs(x.value:item() - 2) < 0.1)
-    )"};
+    )",
+};
 constexpr Entry schedules{
     .usage = "nacre.schedules.NAME{key = value, …}",
     .doc = "A learning rate that changes with the steps: [all learning rate schedules](learning_rate_schedules.md).",
@@ -146,7 +162,8 @@ constexpr Entry schedules{
       local decay = nacre.schedules.CosineDecay{initial_learning_rate = 0.1, decay_steps = 100}
       assert(decay(100):item() == 0)
       local adam = nacre.optimizers.Adam{learning_rate = decay}
-    )"};
+    )",
+};
 constexpr Entry callbacks{
     .usage = "nacre.callbacks.NAME{key = value, …}",
     .doc = "What happens beside model:fit: [all callbacks](callbacks.md).",
@@ -156,17 +173,20 @@ constexpr Entry callbacks{
       model:fit(nacre.ones{8, 2}, nacre.zeros{8, 1}, {epochs = 2, verbose = false, callbacks = {
         nacre.callbacks.CSVLogger{filename = "log.csv"}}})
       assert(io.open("log.csv"))
-    )"};
+    )",
+};
 constexpr Entry null{
     .usage = "nacre.null",
-    .doc = "YAML's and Python's nothing, where nil cannot stand: in a list, and as the value of a key whose default is "
-           "something else.",
+    .doc =
+        "YAML's and Python's nothing, where nil cannot stand: in a list, and as the value of a key whose default is "
+        "something else.",
     .example = R"(
       local words = nacre.Input{shape = {nacre.null, 8}}       -- of any length
       assert(words.shape[2] == -1)
       local dense = nacre.layers.Dense{units = 1, bias_initializer = nacre.null}
       assert(nacre.optimizers.SGD{clipnorm = nacre.null}:get_config().clipnorm == nil)
-    )"};
+    )",
+};
 
 // --- the page -----------------------------------------------------------------------------------------------------
 
@@ -189,13 +209,15 @@ std::vector<Section> sections() {
   std::vector<Section> all;
   const auto section = [&](const char* title, const char* text) -> Section& { return all.emplace_back(title, text); };
 
-  section("Tensors",
-          "A tensor is a block of numbers, booleans or texts with a shape and a dtype. Arithmetic computes at once; beside "
-          "a tensor a number of Lua has its dtype. Its memory lies outside of Lua's and is given back with it.")
+  section(
+      "Tensors",
+      "A tensor is a block of numbers, booleans or texts with a shape and a dtype. Arithmetic computes at once; beside "
+      "a tensor a number of Lua has its dtype. Its memory lies outside of Lua's and is given back with it.")
       .functions("nacre", tensor_functions())
       .objects(class_of<eager::Array>());
   section("Operations", "").add("nacre.ops", ops).lists_operations = true;
-  section("Gradients", "Gradients are taken of functions of Lua: while one runs, what it does with tensors is recorded.")
+  section("Gradients",
+          "Gradients are taken of functions of Lua: while one runs, what it does with tensors is recorded.")
       .functions("nacre", autograd_functions())
       .objects(pullback_class());
   section("Compiled functions", "").functions("nacre", compile_functions());
@@ -224,7 +246,8 @@ std::vector<Section> sections() {
       .objects(class_of<std::shared_ptr<WeightConstraint>>())
       .add("nacre.null", null);
   section("Losses, metrics, optimizers, callbacks",
-          "What model:compile and model:fit are given, by name, as a table of YAML's or as an object. In a training loop of "
+          "What model:compile and model:fit are given, by name, as a table of YAML's or as an object. In a training "
+          "loop of "
           "one's own the objects are called.")
       .add("nacre.losses", losses)
       .objects(class_of<std::shared_ptr<Loss>>())
@@ -244,9 +267,8 @@ std::vector<Section> sections() {
 
   std::set<std::string> told;
   for (Section& one : all)
-    std::erase_if(one.entries, [&](const Named& named) {
-      return *named.entry.usage && !told.insert(named.entry.usage).second;
-    });
+    std::erase_if(one.entries,
+                  [&](const Named& named) { return *named.entry.usage && !told.insert(named.entry.usage).second; });
   return all;
 }
 
@@ -289,11 +311,18 @@ std::string call_of(std::string_view operation) {
 }
 
 std::string operations_table() {
-  std::string text = "\n| nacre.ops. | |\n|---|---|\n";
+  std::string text =
+      "\nIn the examples, `ops` is nacre.ops and `tensor` nacre.tensor; results are written as tables.\n\n"
+      "| nacre.ops. | what it gives | example |\n|---|---|---|\n";
+  const auto code = [](std::string_view call) { return table_cell(fmt::format("`{}`", call)); };
   for (const ClassInfo<Layer>& info : operation_layers()) {
     const std::string_view name = info.aliases.back().substr(4), other = operation_alias(name);
-    text += fmt::format("| `{}` | {}{} |\n", table_cell(call_of(name)), table_cell(std::string(info.doc)),
+    text += fmt::format("| {} | {}{} |", code(call_of(name)), table_cell(std::string(info.doc)),
                         other.empty() ? "" : fmt::format("; also `{}`", other));
+    const auto example = std::ranges::find(operation_examples(), name, &OperationExample::operation);
+    if (example != operation_examples().end())
+      text += fmt::format(" {}: {} |", code(example->call), code(example->result));
+    text += '\n';
   }
   return text;
 }
@@ -302,7 +331,8 @@ std::string operations_table() {
 std::string anchor_of(std::string_view heading) {
   std::string anchor;
   for (const char letter : heading)
-    if (letter != ',') anchor += letter == ' ' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+    if (letter != ',')
+      anchor += letter == ' ' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
   return anchor;
 }
 
@@ -323,8 +353,8 @@ std::string lua_reference() {
   register_models();
   std::string contents, text;
   for (const scripting::Section& section : scripting::sections()) {
-    contents += fmt::format("{}[{}](#{})", contents.empty() ? "\n" : " · ", section.title,
-                            scripting::anchor_of(section.title));
+    contents +=
+        fmt::format("{}[{}](#{})", contents.empty() ? "\n" : " · ", section.title, scripting::anchor_of(section.title));
     text += fmt::format("\n## {}\n", section.title);
     if (*section.text) text += fmt::format("\n{}\n", section.text);
     for (const scripting::Named& named : section.entries) text += scripting::text_of(named);

@@ -46,9 +46,10 @@ struct Object {
 
 // What the reference says of a function, method or property.
 struct Entry {
-  const char* usage = "";    // "tensor:reshape(shape)"
-  const char* doc = "";      // one to three sentences
-  const char* example = "";  // a script that runs; its checks are assert(…). What all its lines are indented by is not shown
+  const char* usage = "";  // "tensor:reshape(shape)"
+  const char* doc = "";    // one to three sentences
+  const char* example =
+      "";  // a script that runs; its checks are assert(…). What all its lines are indented by is not shown
   using Keys = const FieldTable& (*)();  // fields_of<Config>
   std::array<Keys, 3> keys{};            // of the table of names that it takes; null: no more
 };

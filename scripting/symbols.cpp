@@ -29,13 +29,11 @@ constexpr Member members[] = {
                )"}},
     {.name = "dtype",
      .get = dtype,
-     .entry = {.usage = "symbol.dtype",
-               .doc = "The dtype of what will be there, such as \"float32\".",
-               .example = R"(
-                 local tokens = nacre.Input{shape = {16}, dtype = "int32"}
-                 assert(tokens.dtype == "int32")
-                 assert(nacre.layers.Embedding{input_dim = 9, output_dim = 2}(tokens).dtype == "float32")
-               )"}},
+     .entry = {.usage = "symbol.dtype", .doc = "The dtype of what will be there, such as \"float32\".", .example = R"(
+       local tokens = nacre.Input{shape = {16}, dtype = "int32"}
+       assert(tokens.dtype == "int32")
+       assert(nacre.layers.Embedding{input_dim = 9, output_dim = 2}(tokens).dtype == "float32")
+     )"}},
 };
 
 // nacre.Input{28, 28, 1}, nacre.Input{shape = {28, 28, 1}, dtype = "uint8"}
@@ -95,9 +93,10 @@ std::span<const Function> symbol_functions() {
       {"Input",
        bound<make_input>,
        {.usage = "nacre.Input{size, …}",
-        .doc = "A symbol that stands for a model's input: the sizes of one sample, without the batch axis, as a list or as "
-               "`shape`, with nacre.null where a size is open. Layers, operations and arithmetic on symbols give symbols, "
-               "and nacre.Model makes a model of them.",
+        .doc =
+            "A symbol that stands for a model's input: the sizes of one sample, without the batch axis, as a list or "
+            "as `shape`, with nacre.null where a size is open. Layers, operations and arithmetic on symbols give "
+            "symbols, and nacre.Model makes a model of them.",
         .example = R"(
           local x = nacre.Input{4}
           local y = nacre.layers.Dense{units = 4, activation = "relu"}(x) + x

@@ -53,35 +53,30 @@ void assign(Call& call) {
 constexpr Member members[] = {
     {.name = "name",
      .get = name,
-     .entry = {.usage = "weight.name",
-               .doc = "Its name, after that of its layer: \"dense/kernel\".",
-               .example = R"(
-                 local dense = nacre.layers.Dense{units = 2, name = "fc"}
-                 dense(nacre.ones{1, 3})
-                 assert(dense.weights[1].name == "fc/kernel")
-               )"}},
+     .entry = {.usage = "weight.name", .doc = "Its name, after that of its layer: \"dense/kernel\".", .example = R"(
+       local dense = nacre.layers.Dense{units = 2, name = "fc"}
+       dense(nacre.ones{1, 3})
+       assert(dense.weights[1].name == "fc/kernel")
+     )"}},
     {.name = "shape",
      .get = shape,
-     .entry = {.usage = "weight.shape",
-               .doc = "The sizes of its axes, as a list.",
-               .example = R"(
-                 local dense = nacre.layers.Dense{units = 2}
-                 dense(nacre.ones{1, 3})
-                 local kernel = dense.weights[1]
-                 assert(#kernel.shape == 2 and kernel.shape[1] == 3 and kernel.shape[2] == 2)
-               )"}},
+     .entry = {.usage = "weight.shape", .doc = "The sizes of its axes, as a list.", .example = R"(
+       local dense = nacre.layers.Dense{units = 2}
+       dense(nacre.ones{1, 3})
+       local kernel = dense.weights[1]
+       assert(#kernel.shape == 2 and kernel.shape[1] == 3 and kernel.shape[2] == 2)
+     )"}},
     {.name = "dtype",
      .get = dtype,
-     .entry = {.usage = "weight.dtype",
-               .doc = "The dtype of its numbers, such as \"float32\".",
-               .example = R"(
-                 assert(nacre.Variable(nacre.zeros({2}, "float64")).dtype == "float64")
-               )"}},
+     .entry = {.usage = "weight.dtype", .doc = "The dtype of its numbers, such as \"float32\".", .example = R"(
+       assert(nacre.Variable(nacre.zeros({2}, "float64")).dtype == "float64")
+     )"}},
     {.name = "trainable",
      .get = trainable,
      .entry = {.usage = "weight.trainable",
-               .doc = "Whether it is one that training changes, which statistics such as those of BatchNormalization are "
-                      "not. Whether its layer is frozen is the layer's `trainable`.",
+               .doc =
+                   "Whether it is one that training changes, which statistics such as those of BatchNormalization are "
+                   "not. Whether its layer is frozen is the layer's `trainable`.",
                .example = R"(
                  local norm = nacre.layers.BatchNormalization()
                  norm(nacre.ones{2, 3})
@@ -101,8 +96,9 @@ constexpr Member members[] = {
     {.name = "assign",
      .method = bound<assign<Change::set>>,
      .entry = {.usage = "weight:assign(value)",
-               .doc = "Sets its numbers to those of a tensor, cast to its dtype, or to one number. The shape of a value "
-                      "may be one that broadcasts to the weight's.",
+               .doc =
+                   "Sets its numbers to those of a tensor, cast to its dtype, or to one number. The shape of a value "
+                   "may be one that broadcasts to the weight's.",
                .example = R"(
                  local w = nacre.Variable(nacre.tensor{1.0, 2.0})
                  w:assign(nacre.tensor{3.0, 4.0})
@@ -112,13 +108,11 @@ constexpr Member members[] = {
                )"}},
     {.name = "assign_add",
      .method = bound<assign<Change::add>>,
-     .entry = {.usage = "weight:assign_add(value)",
-               .doc = "Adds a tensor or a number to its numbers.",
-               .example = R"(
-                 local w = nacre.Variable(nacre.tensor{1.0, 2.0})
-                 w:assign_add(1)
-                 assert(w.value:totable()[2] == 3)
-               )"}},
+     .entry = {.usage = "weight:assign_add(value)", .doc = "Adds a tensor or a number to its numbers.", .example = R"(
+       local w = nacre.Variable(nacre.tensor{1.0, 2.0})
+       w:assign_add(1)
+       assert(w.value:totable()[2] == 3)
+     )"}},
     {.name = "assign_sub",
      .method = bound<assign<Change::subtract>>,
      .entry = {.usage = "weight:assign_sub(value)",
@@ -196,8 +190,9 @@ std::span<const Function> weight_functions() {
       {"Variable",
        bound<make_variable>,
        {.usage = "nacre.Variable(value[, options])",
-        .doc = "A weight of one's own, with the shape and dtype of the tensor or number that it begins with. It computes "
-               "like a tensor, gradients are taken of it, and optimizers change it.",
+        .doc =
+            "A weight of one's own, with the shape and dtype of the tensor or number that it begins with. It computes "
+            "like a tensor, gradients are taken of it, and optimizers change it.",
         .example = R"(
           local w = nacre.Variable(nacre.zeros{2}, {name = "scale"})
           local optimizer = nacre.optimizers.SGD{learning_rate = 0.5}

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "formats/file.h"
+#include "layers/operations.h"
+#include "scripting/operation_examples.h"
 #include "tests/scripting/scripts.h"
 
 namespace nacre {
@@ -17,7 +19,8 @@ namespace {
 TEST(LuaReference, CommittedPageIsWhatTheProgramSays) {
   const std::filesystem::path page = std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials/reference/lua.md";
   ASSERT_TRUE(std::filesystem::exists(page)) << page << " is missing; run: nacre reference tutorials/reference";
-  EXPECT_TRUE(read_file(page) == lua_reference()) << page << " is out of date; run: nacre reference tutorials/reference";
+  EXPECT_TRUE(read_file(page) == lua_reference())
+      << page << " is out of date; run: nacre reference tutorials/reference";
 }
 
 TEST(LuaReference, EveryEntryIsWhole) {
@@ -67,6 +70,35 @@ TEST_F(LuaReferenceOfAnEngine, EverythingThatNacreHoldsIsInTheReference) {
   }
 }
 
+// Each of nacre.ops has an example, and gives what it says.
+TEST_F(LuaReferenceOfAnEngine, OperationsGiveWhatTheirExamplesSay) {
+  run(R"(
+    function close(a, b)
+      if type(a) == "number" and type(b) == "number" then
+        return a == b or (a ~= a and b ~= b) or math.abs(a - b) <= 1e-3 * math.max(math.abs(b), 1e-3)
+      end
+      if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+      for i = 1, math.max(#a, #b) do if not close(a[i], b[i]) then return false end end
+      return true
+    end
+    function tables(...)
+      local all = table.pack(...)
+      for i, tensor in ipairs(all) do all[i] = tensor:totable() end
+      return all
+    end)");
+  std::vector<std::string> operations, examples;
+  for (const ClassInfo<Layer>& info : operation_layers()) operations.emplace_back(info.aliases.back().substr(4));
+  for (const scripting::OperationExample& example : scripting::operation_examples()) {
+    examples.emplace_back(example.operation);
+    const std::string script =
+        fmt::format("local ops, tensor, nan = nacre.ops, nacre.tensor, 0 / 0 return close(tables({}), {{{}}})",
+                    example.call, example.result);
+    EXPECT_NE(example.call.find(example.operation), std::string_view::npos) << example.call;
+    EXPECT_EQ(test::message_of([&] { EXPECT_EQ(run(script), Tree(true)) << example.call; }), "") << example.call;
+  }
+  EXPECT_EQ(examples, operations);
+}
+
 class LuaExamples : public testing::TestWithParam<LuaEntry> {
  protected:
   void SetUp() override { std::filesystem::current_path(folder_.path()); }
@@ -78,7 +110,8 @@ class LuaExamples : public testing::TestWithParam<LuaEntry> {
 
 TEST_P(LuaExamples, Run) {
   const LuaEntry& entry = GetParam();
-  const bool shows = entry.example.find(":summary(") != std::string::npos || entry.example.find("print(") != std::string::npos;
+  const bool shows =
+      entry.example.find(":summary(") != std::string::npos || entry.example.find("print(") != std::string::npos;
   testing::internal::CaptureStdout();
   const std::string message = test::message_of([&] { Engine().run(entry.example, "example.lua"); });
   const std::string printed = testing::internal::GetCapturedStdout();
@@ -88,7 +121,8 @@ TEST_P(LuaExamples, Run) {
 
 std::string test_name(const testing::TestParamInfo<LuaEntry>& info) {
   std::string name = info.param.name;
-  std::ranges::replace_if(name, [](char letter) { return !std::isalnum(static_cast<unsigned char>(letter)); }, '_');
+  std::ranges::replace_if(
+      name, [](char letter) { return !std::isalnum(static_cast<unsigned char>(letter)); }, '_');
   return name;
 }
 
