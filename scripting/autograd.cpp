@@ -11,6 +11,11 @@ namespace nacre::scripting {
 
 namespace {
 
+// Whether it may be a function; what it is turns out when it is called.
+bool may_be_called(const Call& call, int index) {
+  return lua_isfunction(call.lua(), index) || call.is_table(index) || call.object(index);
+}
+
 // --- of what ------------------------------------------------------------------------------------------------------
 
 // What gradients are taken of: tensors in an argument, or weights. They come back in the same tables.
@@ -281,6 +286,7 @@ constexpr Function pullback_metamethods[] = {
 // that holds tensors, layers or weights.
 Results vjp(Call& call) {
   if (call.count() < 2) throw Error("nacre.vjp takes a function and its arguments").usage();
+  if (!may_be_called(call, 1)) throw call.unwanted(1, "a function");
   std::vector<Target> targets;
   for (int i = 2; i <= call.count(); ++i) {
     const auto object = call.object(i);
@@ -325,6 +331,7 @@ Results check_grad(Call& call) {
       about("check_grad", [&] { return named ? read_options<CheckConfig>(call, call.count()) : CheckConfig(); });
   const int last = call.count() - (named ? 1 : 0);
   if (last < 2) throw Error("nacre.check_grad takes a function and its arguments").usage();
+  if (!may_be_called(call, 1)) throw call.unwanted(1, "a function");
   if (EngineState::of(call).trace()) throw Error("gradients are checked outside of traced functions").usage();
   const KeptRef function = call.keep(1);
   std::vector<Target> targets;

@@ -71,6 +71,8 @@ Results call_on_one(Call& call) {
 Out make_initial(Call& call) {
   const auto object = self<Initializer>(call);
   const Type type{read_dtype(call, 3).value_or(DType::float32), read_shape(call, 2)};
+  for (const std::int64_t size : type.shape)
+    if (size < 0) throw Error("got the shape {}, wanted sizes of at least 0", type.shape).usage();
   check_size(type);
   const ComputingState::Draws draws = EngineState::of(call).next_draws();
   return out((*object)(
@@ -148,8 +150,8 @@ void apply_gradients(Call& call) {
   else add(2);
   if (work.operands.size() != weights.size())
     throw Error("got {} gradients for {} weights", work.operands.size(), weights.size()).usage();
+  optimizer->build(variables);
   about(fmt::format("optimizer '{}'", optimizer->name()), [&] {
-    optimizer->build(variables);
     if (TraceScope* const trace = EngineState::of(call).trace()) trace->note_optimizer(optimizer);
     work.traced = true;
     work.emit = [&](Context& context, const Values& values, const Values&) -> Computation::Result {

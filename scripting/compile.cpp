@@ -116,7 +116,8 @@ void refuse_function(Call& call) { throw call.unwanted(1, "a function"); }
 
 int compile(lua_State* lua) {
   lua_settop(lua, 1);
-  if (!lua_isfunction(lua, 1)) return bound<refuse_function>(lua);
+  if (!lua_isfunction(lua, 1) && luaL_getmetafield(lua, 1, "__call") == LUA_TNIL) return bound<refuse_function>(lua);
+  lua_settop(lua, 1);
   lua_pushcfunction(lua, bound<new_compiled>);
   lua_call(lua, 0, 1);
   lua_pushcclosure(lua, bound<call_compiled>, 2);

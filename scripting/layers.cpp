@@ -287,8 +287,8 @@ constexpr Member layer_members[] = {
      .entry =
          {.usage = "layer.trainable",
           .doc = "Whether training changes its weights. Set it to false and it is frozen with the layers in it, and "
-                 "its BatchNormalization keeps to its statistics; a compiled model follows when it is compiled again, "
-                 "a compiled function at its next call.",
+                 "its BatchNormalization keeps to its statistics; a compiled model is to be compiled again then, a "
+                 "compiled function follows by itself.",
           .example = R"(
             local dense = nacre.layers.Dense{units = 2}
             dense(nacre.ones{1, 3})

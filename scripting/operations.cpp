@@ -159,7 +159,7 @@ Tree keras_arguments(const Call& call, std::string_view name, const Call::Object
 
   Tree given = Tree::mapping(), all = Tree::sequence();
   const auto set = [&](const std::string& key, Tree value) {
-    if (given.find(key)) throw Error("{}: got '{}' twice", name, key).usage();
+    if (given.find(key)) throw Error("{}: got '{}' twice", name, key).hint(takes).usage();
     if (referred_tensor(value) && std::ranges::find(signature, key, &OperationArgument::name) == signature.end())
       throw Error("{}: got a tensor as '{}'", name, key).hint(takes).usage();
     given.set(key, std::move(value));
@@ -170,7 +170,7 @@ Tree keras_arguments(const Call& call, std::string_view name, const Call::Object
     if (argument.is_mapping() && !referred_tensor(argument)) {
       if (i != call.count()) throw Error("arguments by name stand at the end").usage();
       for (Tree::Entry& entry : argument.entries()) set(entry.key, std::move(entry.value));
-    } else if (place >= spread) {
+    } else if (place >= spread && spread < places.size()) {
       all.push(std::move(argument));
     } else {
       if (place >= places.size())
@@ -374,7 +374,8 @@ std::vector<std::string> operation_places(std::string_view operation) {
   if (keras != std::end(function_places)) std::ranges::for_each(keras->places, add);
   for (const OperationArgument& argument : *operation_arguments(alias))
     if (argument.kind != OperationArgument::Kind::keywords) add(argument.name);
-  for (const Field& field : *registry<Layer>().get(alias).fields.back()) add(field.key);
+  for (const Field& field : *registry<Layer>().get(alias).fields.back())
+    if (field.key != "name") add(field.key);
   return places;
 }
 

@@ -300,7 +300,6 @@ std::string call_of(std::string_view operation) {
   const FieldTable& fields = *registry<Layer>().get(alias).fields.back();
   std::string places;
   for (const std::string& place : operation_places(operation)) {
-    if (place == "name") continue;
     places += (places.empty() ? "" : ", ") + place;
     const auto field = std::ranges::find(fields, place, &Field::key);
     if (field != fields.end() && !field->constraint.required) places += " = " + field->default_value.text();

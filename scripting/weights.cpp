@@ -137,6 +137,7 @@ struct VariableConfig {
 // nacre.Variable(tensor[, {name = …, trainable = …}])
 Out make_variable(Call& call) {
   const eager::Array initial = array_of(call, read_tensor(call, 1, "a tensor or a number"));
+  if (initial.value.dtype() == DType::string) throw call.unwanted(1, "numbers");
   const auto config = about("Variable", [&] { return read_options<VariableConfig>(call, 2); });
   const auto variable = std::make_shared<Variable>(config.name, initial.value.type(), config.trainable);
   variable->assign(initial.value);

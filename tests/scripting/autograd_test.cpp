@@ -162,7 +162,8 @@ TEST_F(Autograd, MistakesAreSaid) {
             std::string::npos);
   EXPECT_NE(refusal("nacre.grad(function(x) return x end)(nacre.tensor{1})").find("of which there is no gradient"),
             std::string::npos);
-  EXPECT_NE(refusal("nacre.grad(3)").find("s.lua:1: got a number, wanted a function"), std::string::npos);
+  for (const char* call : {"grad(3)", "vjp(3, nacre.ones{})", "check_grad(3, nacre.ones{})", "compile(3)"})
+    EXPECT_EQ(refusal(fmt::format("nacre.{}", call)), "s.lua:1: got a number, wanted a function");
   EXPECT_NE(refusal("nacre.grad(function(x) error('own') end)(nacre.ones{})").find("s.lua:1: own"), std::string::npos);
   EXPECT_EQ(
       text(

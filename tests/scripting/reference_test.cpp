@@ -99,6 +99,25 @@ TEST_F(LuaReferenceOfAnEngine, OperationsGiveWhatTheirExamplesSay) {
   EXPECT_EQ(examples, operations);
 }
 
+TEST(LuaReadme, ItsScriptsRun) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  const test::TemporaryFolder folder;
+  std::filesystem::current_path(folder.path());
+  const std::string readme = read_file(std::filesystem::path(NACRE_SOURCE_DIR) / "README.md"), fence = "```lua\n";
+  int scripts = 0;
+  for (std::size_t at = 0; (at = readme.find(fence, at)) != std::string::npos; at += fence.size(), ++scripts) {
+    std::string script = readme.substr(at + fence.size(), readme.find("```", at + fence.size()) - at - fence.size());
+    if (const std::size_t count = script.find("60000"); count != std::string::npos) script.replace(count, 5, "100");
+    testing::internal::CaptureStdout();
+    const std::string message = test::message_of([&] { Engine().run(script, "readme.lua"); });
+    const std::string printed = testing::internal::GetCapturedStdout();
+    EXPECT_EQ(message, "") << script;
+    EXPECT_NE(printed, "");
+  }
+  EXPECT_EQ(scripts, 2);
+  std::filesystem::current_path(before);
+}
+
 class LuaExamples : public testing::TestWithParam<LuaEntry> {
  protected:
   void SetUp() override { std::filesystem::current_path(folder_.path()); }
