@@ -10,6 +10,7 @@
 #include "formats/file.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
+#include "scripting/reference.h"
 
 namespace nacre::cli {
 
@@ -30,6 +31,7 @@ int schema() {
 int reference(const std::filesystem::path& folder) {
   make_folder(folder);
   for (const auto& [file, text] : reference_pages()) write_file_atomically(folder / file, text);
+  write_file_atomically(folder / "lua.md", lua_reference());
   return 0;
 }
 

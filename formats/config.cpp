@@ -102,7 +102,10 @@ ObjectSpelling object_spelling(const Tree& tree, std::string_view kind) {
     }
     if (tree.entries().size() == 1) {
       const Tree::Entry& entry = tree.entries().front();
-      if (entry.value.is_null() || entry.value.is_mapping()) return {entry.key, entry.value, entry.mark};
+      // Lua writes no keys like an empty list.
+      const bool no_keys = entry.value.is_null() || (entry.value.is_sequence() && entry.value.items().empty());
+      if (no_keys) return {entry.key, Tree(), entry.mark};
+      if (entry.value.is_mapping()) return {entry.key, entry.value, entry.mark};
     }
   }
   throw Error("wanted {} {}, got {}", std::string_view("aeiou").find(kind.front()) == std::string_view::npos ? "a" : "an", kind, tree.text())

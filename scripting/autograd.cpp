@@ -11,6 +11,11 @@ namespace nacre::scripting {
 
 namespace {
 
+// Whether it may be a function; what it is turns out when it is called.
+bool may_be_called(const Call& call, int index) {
+  return lua_isfunction(call.lua(), index) || call.is_table(index) || call.object(index);
+}
+
 // --- of what ------------------------------------------------------------------------------------------------------
 
 // What gradients are taken of: tensors in an argument, or weights. They come back in the same tables.
@@ -289,12 +294,28 @@ Results pull_back(Call& call) {
   return derivative->gradients_as_targets(call, cotangents);
 }
 
-constexpr luaL_Reg pullback_metamethods[] = {{"__call", bound<pull_back>}};
+constexpr Function pullback_metamethods[] = {
+    {"__call",
+     bound<pull_back>,
+     {.usage = "back([dy])",
+      .doc =
+          "What nacre.vjp gives: the gradients of Σ dy · y, one result for each argument of f that holds tensors, in "
+          "the same tables. dy has the tables and shapes of y; without it all of dy is 1. It may be called more than "
+          "once.",
+      .example = R"(
+        local y, back = nacre.vjp(function(a, b) return a * b end, nacre.tensor{1.0, 2.0}, nacre.tensor{3.0, 4.0})
+        local da, db = back(nacre.tensor{1.0, 10.0})
+        assert(da:totable()[2] == 40 and db:totable()[2] == 20)
+        local ones = back()
+        assert(ones:totable()[2] == 4)
+      )"}},
+};
 
 // nacre.vjp(f, x, …) → y, back, other results: back(dy) gives the gradients of ⟨dy, y⟩ with respect to each argument
 // that holds tensors, layers or weights.
 Results vjp(Call& call) {
   if (call.count() < 2) throw Error("nacre.vjp takes a function and its arguments").usage();
+  if (!may_be_called(call, 1)) throw call.unwanted(1, "a function");
   std::vector<Target> targets;
   for (int i = 2; i <= call.count(); ++i) {
     const auto object = call.object(i);
@@ -339,6 +360,7 @@ Results check_grad(Call& call) {
       about("check_grad", [&] { return named ? read_options<CheckConfig>(call, call.count()) : CheckConfig(); });
   const int last = call.count() - (named ? 1 : 0);
   if (last < 2) throw Error("nacre.check_grad takes a function and its arguments").usage();
+  if (!may_be_called(call, 1)) throw call.unwanted(1, "a function");
   if (EngineState::of(call).trace()) throw Error("gradients are checked outside of traced functions").usage();
   const KeptRef function = call.keep(1);
   std::vector<Target> targets;
@@ -412,10 +434,80 @@ const Class& class_of<std::shared_ptr<Derivative>>() {
   return kind;
 }
 
+const Class& pullback_class() { return class_of<std::shared_ptr<Derivative>>(); }
+
 std::span<const Function> autograd_functions() {
   static constexpr Function functions[] = {
-      {"grad", make_gradient<false>},          {"value_and_grad", make_gradient<true>}, {"vjp", bound<vjp>},
-      {"stop_gradient", bound<stop_gradient>}, {"check_grad", bound<check_grad>},
+      {"grad",
+       make_gradient<false>,
+       {.usage = "nacre.grad(f[, of])",
+        .doc =
+            "A function that takes f's arguments and gives the gradient of f's first result, which is one number, and "
+            "then f's other results. `of` says of what it is taken: an argument by its number (default 1) or several, "
+            "a layer, a model, a weight, or a list of weights; gradients come in the same tables, and each `of` that "
+            "is an argument gives a result of its own. It goes through loops and branches of Lua, and may be taken "
+            "again.",
+        .example = R"(
+          local function f(x) return (x ^ 3):sum() end
+          local x = nacre.tensor{1.0, 2.0}
+          assert(nacre.grad(f)(x):totable()[2] == 12)                 -- 3 x²
+          local function slope(x) return nacre.grad(f)(x):sum() end
+          assert(nacre.grad(slope)(x):totable()[2] == 12)             -- 6 x
+
+          local dense, inputs = nacre.layers.Dense{units = 1}, nacre.ones{4, 3}
+          dense(inputs)                                               -- makes its weights
+          local gradients = nacre.grad(function() return dense(inputs):mean() end, dense)()
+          assert(#gradients == #dense.trainable_weights and gradients[1]:sum():item() == 3)
+        )"}},
+      {"value_and_grad",
+       make_gradient<true>,
+       {.usage = "nacre.value_and_grad(f[, of])",
+        .doc = "As nacre.grad, but the function gives f's first result ahead of the gradients: what a training loop "
+               "wants.",
+        .example = R"(
+          local dense, mse = nacre.layers.Dense{units = 1}, nacre.losses.MeanSquaredError()
+          local optimizer = nacre.optimizers.SGD{learning_rate = 0.1}
+          local x, y = nacre.tensor{{0.0}, {1.0}}, nacre.tensor{{1.0}, {3.0}}
+          dense(x)
+          local losses = {}
+          for step = 1, 20 do
+            local loss, gradients = nacre.value_and_grad(function() return mse(y, dense(x)) end, dense)()
+            optimizer:apply(gradients, dense)
+            losses[step] = loss:item()
+          end
+          assert(losses[20] < losses[1])
+        )"}},
+      {"vjp",
+       bound<vjp>,
+       {.usage = "nacre.vjp(f, x, …)",
+        .doc =
+            "Calls f(x, …), which may give tensors of any shape, or tables of them, and gives its first result, a "
+            "function back([dy]) for the gradients of all arguments that hold tensors, and f's other results. A layer "
+            "or model among the arguments stands for its trainable weights.",
+        .example = R"(
+          local y, back = nacre.vjp(function(x) return x * x end, nacre.tensor{1.0, 2.0})
+          assert(y:totable()[2] == 4)
+          assert(back(nacre.tensor{1.0, 10.0}):totable()[2] == 40)    -- dy · 2 x
+        )"}},
+      {"stop_gradient",
+       bound<stop_gradient>,
+       {.usage = "nacre.stop_gradient(x)", .doc = "x, which gradients take for a constant.", .example = R"(
+         local function f(x) return x * nacre.stop_gradient(x) end
+         assert(nacre.grad(f)(nacre.tensor(3.0)):item() == 3)
+       )"}},
+      {"check_grad",
+       bound<check_grad>,
+       {.usage = "nacre.check_grad(f, x, …[, options])",
+        .doc = "Compares the gradients of the sum of f's first result with differences of it, for each number in the "
+               "floating tensors among the arguments: whether they agree, and the largest difference, as a part of the "
+               "slope, or of 1 where the slope is smaller.",
+        .example = R"(
+          local x = nacre.tensor{0.5, 1.5}
+          local agree, difference = nacre.check_grad(function(x) return nacre.ops.sin(x) end, x)
+          assert(agree and difference < 0.01)
+          assert(not nacre.check_grad(function(x) return x * nacre.stop_gradient(x) end, x, {tolerance = 0.1}))
+        )",
+        .keys = {fields_of<CheckConfig>}}},
   };
   return functions;
 }

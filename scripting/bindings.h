@@ -61,8 +61,29 @@ template <>
 const Class& class_of<LayerObject>();
 template <>
 const Class& class_of<DatasetRef>();
+template <>
+const Class& class_of<std::shared_ptr<Activation>>();
+template <>
+const Class& class_of<std::shared_ptr<Initializer>>();
+template <>
+const Class& class_of<std::shared_ptr<Regularizer>>();
+template <>
+const Class& class_of<std::shared_ptr<WeightConstraint>>();
+template <>
+const Class& class_of<std::shared_ptr<Loss>>();
+template <>
+const Class& class_of<std::shared_ptr<Metric>>();
+template <>
+const Class& class_of<std::shared_ptr<Optimizer>>();
+template <>
+const Class& class_of<std::shared_ptr<LearningRateSchedule>>();
+template <>
+const Class& class_of<std::shared_ptr<Callback>>();
+const Class& pullback_class();  // what nacre.vjp gives beside its result
+const Class& batches_class();   // what dataset:batches gives
 
 // What a layer that is a model has besides, for Class::other.
+std::span<const Member> model_members();
 std::optional<Out> model_member(Call& call, std::string_view key);
 void model_member_names(const Object& object, std::vector<std::string_view>& names);
 

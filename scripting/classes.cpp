@@ -75,6 +75,8 @@ Out make_initial(Call& call) {
         .hint("draw outside of the function, and hand it the tensor")
         .usage();
   const Type type{read_dtype(call, 3).value_or(DType::float32), read_shape(call, 2)};
+  for (const std::int64_t size : type.shape)
+    if (size < 0) throw Error("got the shape {}, wanted sizes of at least 0", type.shape).usage();
   check_size(type);
   const ComputingState::Draws draws = EngineState::of(call).next_draws();
   return out((*object)(
@@ -152,8 +154,8 @@ void apply_gradients(Call& call) {
   else add(2);
   if (work.operands.size() != weights.size())
     throw Error("got {} gradients for {} weights", work.operands.size(), weights.size()).usage();
+  optimizer->build(variables);
   about(fmt::format("optimizer '{}'", optimizer->name()), [&] {
-    optimizer->build(variables);
     if (TraceScope* const trace = EngineState::of(call).trace()) trace->note_optimizer(optimizer);
     work.traced = true;
     work.emit = [&](Context& context, const Values& values, const Values&) -> Computation::Result {
@@ -192,32 +194,197 @@ Out iterations(Call& call) { return self<Optimizer>(call)->iterations(); }
 // --- the classes --------------------------------------------------------------------------------------------------
 
 template <class Base>
-constexpr Member class_members[] = {{"get_config", bound<config_of_class<Base>>}};
-template <>
-constexpr Member class_members<Metric>[] = {{"get_config", bound<config_of_class<Metric>>},
-                                            {"name", nullptr, name_of_metric},
-                                            {"update_state", bound<update_metric>},
-                                            {"result", bound<result_of_metric>},
-                                            {"reset_state", bound<reset_metric>}};
-template <>
-constexpr Member class_members<Optimizer>[] = {{"get_config", bound<config_of_class<Optimizer>>},
-                                               {"apply", bound<apply_gradients>},
-                                               {"scale_loss", bound<scale_loss>},
-                                               {"learning_rate", nullptr, learning_rate, set_learning_rate},
-                                               {"iterations", nullptr, iterations}};
+constexpr Member get_config{
+    .name = "get_config",
+    .method = bound<config_of_class<Base>>,
+    .entry = {.usage = "object:get_config()",
+              .doc = "The values of its keys, as a table: the table that makes the same object.",
+              .example = R"(
+                local adam = nacre.optimizers.Adam{learning_rate = 0.5}
+                local config = adam:get_config()
+                assert(config.learning_rate == 0.5 and config.beta_1 == 0.9)
+                local again = nacre.optimizers.Adam(config)
+                assert(again.learning_rate == 0.5)
+              )"}};
 
 template <class Base>
-std::span<const luaL_Reg> class_metamethods() {
+constexpr Member class_members[] = {get_config<Base>};
+template <>
+constexpr Member class_members<Metric>[] = {
+    get_config<Metric>,
+    {.name = "name",
+     .get = name_of_metric,
+     .entry = {.usage = "metric.name", .doc = "What its numbers are called in logs.", .example = R"(
+       assert(nacre.metrics.MeanSquaredError().name == "mean_squared_error")
+       assert(nacre.metrics.Mean{name = "loss"}.name == "loss")
+     )"}},
+    {.name = "update_state",
+     .method = bound<update_metric>,
+     .entry = {.usage = "metric:update_state(y_true, y_pred[, sample_weight])",
+               .doc = "Counts a batch of targets and predictions, both with the batch axis first, also from within a "
+                      "compiled function. Mean and Sum take values alone.",
+               .example = R"(
+                 local accuracy = nacre.metrics.SparseCategoricalAccuracy()
+                 accuracy:update_state(nacre.tensor{0, 1}, nacre.tensor{{0.9, 0.1}, {0.8, 0.2}})
+                 assert(accuracy:result() == 0.5)
+                 local mean = nacre.metrics.Mean()
+                 mean:update_state(nacre.tensor{1.0, 3.0})
+                 mean:update_state(5)
+                 assert(mean:result() == 3)
+               )"}},
+    {.name = "result",
+     .method = bound<result_of_metric>,
+     .entry =
+         {.usage = "metric:result()",
+          .doc = "What it measures of all that was counted since the last reset: a number, or a tensor where there are "
+                 "several.",
+          .example = R"(
+            local mse = nacre.metrics.MeanSquaredError()
+            mse:update_state(nacre.tensor{{1.0}}, nacre.tensor{{3.0}})
+            mse:update_state(nacre.tensor{{1.0}}, nacre.tensor{{1.0}})
+            assert(mse:result() == 2)
+          )"}},
+    {.name = "reset_state",
+     .method = bound<reset_metric>,
+     .entry = {.usage = "metric:reset_state()",
+               .doc = "Forgets what was counted: at the beginning of an epoch.",
+               .example = R"(
+                 local sum = nacre.metrics.Sum()
+                 sum:update_state(3)
+                 sum:reset_state()
+                 sum:update_state(4)
+                 assert(sum:result() == 4)
+               )"}},
+};
+template <>
+constexpr Member class_members<Optimizer>[] = {
+    get_config<Optimizer>,
+    {.name = "apply",
+     .method = bound<apply_gradients>,
+     .entry = {.usage = "optimizer:apply(gradients, weights)",
+               .doc = "One step: changes weights by their gradients, in the order of both, and counts an iteration. "
+                      "Weights are a list, or a layer or model for its trainable ones, as nacre.grad gives their "
+                      "gradients; their constraints are applied. An optimizer keeps to the weights of its first step.",
+               .example = R"(
+                 local w = nacre.Variable(nacre.tensor{1.0, 2.0})
+                 local optimizer = nacre.optimizers.SGD{learning_rate = 0.1}
+                 local gradient = nacre.grad(function() return (w * w):sum() end, w)()
+                 optimizer:apply({gradient}, {w})
+                 assert(math.abs(w.value:totable()[2] - 1.6) < 1e-6)
+               )"}},
+    {.name = "scale_loss",
+     .method = bound<scale_loss>,
+     .entry = {.usage = "optimizer:scale_loss(loss)",
+               .doc = "The loss, multiplied by what the optimizer divides gradients by (loss_scale_factor, "
+                      "LossScaleOptimizer): take gradients of it where numbers are float16. Of others it is the loss.",
+               .example = R"(
+                 local optimizer = nacre.optimizers.SGD{learning_rate = 1, loss_scale_factor = 8}
+                 local w = nacre.Variable(1.0)
+                 assert(optimizer:scale_loss(nacre.tensor(2.0)):item() == 16)
+                 local gradient = nacre.grad(function() return optimizer:scale_loss(w * 0.25) end, w)()
+                 optimizer:apply({gradient}, {w})
+                 assert(w.value:item() == 0.75)
+               )"}},
+    {.name = "learning_rate",
+     .get = learning_rate,
+     .set = set_learning_rate,
+     .entry = {.usage = "optimizer.learning_rate",
+               .doc =
+                   "The learning rate of the next step: of a schedule what it says for that step. It may be set, also "
+                   "between the steps of a compiled function.",
+               .example = R"(
+                 local optimizer = nacre.optimizers.SGD{learning_rate = 0.5}
+                 optimizer.learning_rate = optimizer.learning_rate / 2
+                 assert(optimizer.learning_rate == 0.25)
+               )"}},
+    {.name = "iterations",
+     .get = iterations,
+     .entry = {.usage = "optimizer.iterations", .doc = "How many steps it has made.", .example = R"(
+       local optimizer, w = nacre.optimizers.Adam(), nacre.Variable(1.0)
+       optimizer:apply({nacre.tensor(0.5)}, {w})
+       assert(optimizer.iterations == 1)
+     )"}},
+};
+
+// object(x), of the kinds that compute one value of another.
+template <class Base>
+constexpr Entry call_entry{};
+template <>
+constexpr Entry call_entry<Activation>{
+    .usage = "activation(x)",
+    .doc = "The activation of a tensor, of the same shape.",
+    .example = R"(
+      local relu = nacre.activations.relu()
+      assert(relu(nacre.tensor{-1.0, 2.0}):sum():item() == 2)
+    )",
+};
+template <>
+constexpr Entry call_entry<Regularizer>{
+    .usage = "regularizer(weight)",
+    .doc =
+        "The penalty on a weight or tensor, as a tensor of one number: what it adds to the loss. Layers that have "
+        "regularizers list theirs in `losses`.",
+    .example = R"(
+      local l2 = nacre.regularizers.L2{l2 = 0.1}
+      assert(math.abs(l2(nacre.tensor{1.0, 3.0}):item() - 1) < 1e-6)
+    )",
+};
+template <>
+constexpr Entry call_entry<WeightConstraint>{
+    .usage = "constraint(weight)",
+    .doc = "What the constraint makes of a weight's numbers, of the same shape.",
+    .example = R"(
+      local positive = nacre.constraints.NonNeg()
+      assert(positive(nacre.tensor{-1.0, 2.0}):totable()[1] == 0)
+    )",
+};
+template <>
+constexpr Entry call_entry<LearningRateSchedule>{
+    .usage = "schedule(step)",
+    .doc = "The learning rate of a step, counted from 0, as a tensor of one number.",
+    .example = R"(
+      local decay = nacre.schedules.ExponentialDecay{initial_learning_rate = 1, decay_steps = 10, decay_rate = 0.5}
+      assert(decay(20):item() == 0.25)
+      local optimizer = nacre.optimizers.SGD{learning_rate = decay}
+      assert(optimizer.learning_rate == 1)
+    )",
+};
+
+template <class Base>
+std::span<const Function> class_metamethods() {
   if constexpr (std::is_same_v<Base, Loss>) {
-    static constexpr luaL_Reg functions[] = {{"__call", bound<call_loss>}};
+    static constexpr Function functions[] = {
+        {"__call",
+         bound<call_loss>,
+         {.usage = "loss(y_true, y_pred[, sample_weight])",
+          .doc = "The loss of a batch, as a tensor of one number unless `reduction` is \"none\". Samples lie along the "
+                 "first axis; sample_weight has a number for each.",
+          .example = R"(
+            local mse = nacre.losses.MeanSquaredError()
+            local y_true, y_pred = nacre.tensor{{1.0}, {0.0}}, nacre.tensor{{0.5}, {0.5}}
+            assert(mse(y_true, y_pred):item() == 0.25)
+            assert(mse(y_true, y_pred, nacre.tensor{1.0, 0.0}):item() == 0.125)
+          )"}}};
     return functions;
   } else if constexpr (std::is_same_v<Base, Initializer>) {
-    static constexpr luaL_Reg functions[] = {{"__call", bound<make_initial>}};
+    static constexpr Function functions[] = {
+        {"__call",
+         bound<make_initial>,
+         {.usage = "initializer(shape[, dtype])",
+          .doc =
+              "A tensor of that shape with initial numbers, float32 unless another dtype is named; each call draws new "
+              "ones.",
+          .example = R"(
+            local normal = nacre.initializers.RandomNormal{stddev = 0.1}
+            local kernel = normal{64, 64}
+            assert(kernel.shape[2] == 64 and math.abs(kernel:std():item() - 0.1) < 0.01)
+            assert(nacre.initializers.Ones()({2, 3}, "float64"):sum():item() == 6)
+          )"}}};
     return functions;
   } else if constexpr (requires(const Base& object, Value value) {
                          { object(value) } -> std::same_as<Value>;
                        }) {
-    static constexpr luaL_Reg functions[] = {{"__call", bound<call_on_one<Base>>}};
+    static constexpr Function functions[] = {{"__call", bound<call_on_one<Base>>, call_entry<Base>}};
     return functions;
   } else {
     return {};

@@ -116,7 +116,8 @@ void refuse_function(Call& call) { throw call.unwanted(1, "a function"); }
 
 int compile(lua_State* lua) {
   lua_settop(lua, 1);
-  if (!lua_isfunction(lua, 1)) return bound<refuse_function>(lua);
+  if (!lua_isfunction(lua, 1) && luaL_getmetafield(lua, 1, "__call") == LUA_TNIL) return bound<refuse_function>(lua);
+  lua_settop(lua, 1);
   lua_pushcfunction(lua, bound<new_compiled>);
   lua_call(lua, 0, 1);
   lua_pushcclosure(lua, bound<call_compiled>, 2);
@@ -134,7 +135,32 @@ const Class& class_of<Compiled>() {
 }
 
 std::span<const Function> compile_functions() {
-  static constexpr Function functions[] = {{"compile", compile}};
+  static constexpr Function functions[] = {
+      {"compile",
+       compile,
+       {.usage = "nacre.compile(f)",
+        .doc =
+            "A function that gives what f gives, as one compiled graph. f runs once for each kind of arguments, told "
+            "apart by the shapes and dtypes of tensors and by the values of all else, and what it does with tensors is "
+            "recorded: later calls run that, updates of weights and new random numbers included, and none of f's Lua. "
+            "What needs a tensor's numbers meanwhile, such as item() or a branch, is refused with its line.",
+        .example = R"(
+          local dense, mse = nacre.layers.Dense{units = 1}, nacre.losses.MeanSquaredError()
+          local optimizer = nacre.optimizers.Adam{learning_rate = 0.1}
+          local x, y = nacre.ones{8, 3}, nacre.zeros{8, 1}
+          dense(x)
+          local runs = 0
+          local step = nacre.compile(function(x, y)
+            runs = runs + 1
+            local loss, gradients = nacre.value_and_grad(function() return mse(y, dense(x)) end, dense)()
+            optimizer:apply(gradients, dense)
+            return loss
+          end)
+          local first = step(x, y):item()
+          for _ = 1, 50 do step(x, y) end
+          assert(step(x, y):item() < first and runs == 1)
+        )"}},
+  };
   return functions;
 }
 

@@ -91,7 +91,26 @@ Out batches(Call& call) {
   return Object{&class_of<Batches>(), walk};
 }
 
-constexpr luaL_Reg batches_metamethods[] = {{"__call", bound<next_batch>}, {"__len", bound<count_batches>}};
+constexpr Function batches_metamethods[] = {
+    {"__call",
+     bound<next_batch>,
+     {.usage = "batches()",
+      .doc = "The next batch: inputs, targets and sample weights, as far as there are any, each a tensor or, where "
+             "there are several, a list of tensors, with the samples along the first axis; nil at the end. `for` calls "
+             "it.",
+      .example = R"(
+        local set = nacre.dataset{x = nacre.tensor{1, 2, 3}, y = nacre.tensor{10, 20, 30}}
+        local next_batch = set:batches{batch_size = 2}
+        local x, y = next_batch()
+        assert(x:sum():item() == 3 and y:sum():item() == 30)
+        assert(next_batch():item() == 3 and next_batch() == nil)
+      )"}},
+    {"__len", bound<count_batches>, {.usage = "#batches", .doc = "How many batches a whole walk has.", .example = R"(
+      local set = nacre.data.digits{count = 20}
+      assert(#set:batches{batch_size = 8} == 3)
+      assert(#set:batches{batch_size = 8, drop_remainder = true} == 2)
+    )"}},
+};
 
 // --- changed data sets --------------------------------------------------------------------------------------------
 
@@ -290,10 +309,94 @@ Out make_dataset(Call& call) {
   return make_object(array_dataset_of(std::move(x), std::move(y), std::move(weights)));
 }
 
-constexpr Member members[] = {{"read", bound<read>},     {"batches", bound<batches>}, {"map", bound<map>},
-                              {"filter", bound<filter>}, {"take", bound<take>},       {"skip", bound<skip>},
-                              {"split", bound<split>}};
-constexpr luaL_Reg metamethods[] = {{"__len", bound<length>}};
+constexpr Member members[] = {
+    {.name = "read",
+     .method = bound<read>,
+     .entry =
+         {.usage = "dataset:read([first[, last]])",
+          .doc =
+              "The samples from first to last, counted from 1, by default all: a list of tensors for the inputs, one "
+              "for the targets and one for the sample weights, the samples along their first axis.",
+          .example = R"(
+            local inputs, targets = nacre.data.digits{count = 20}:read(1, 5)
+            local pictures, digits = inputs[1], targets[1]
+            assert(pictures.shape[1] == 5 and pictures.shape[2] == 28 and digits:max():item() <= 9)
+          )"}},
+    {.name = "batches",
+     .method = bound<batches>,
+     .entry = {.usage = "dataset:batches([options])",
+               .doc =
+                   "A walk over its batches, for a training loop. With `shuffle` the order is that of fit: another one "
+                   "for each epoch, and the same for the same seed.",
+               .example = R"(
+                 local set = nacre.data.digits{count = 50}
+                 local samples = 0
+                 for epoch = 0, 1 do
+                   for x, y in set:batches{batch_size = 16, shuffle = true, epoch = epoch} do
+                     samples = samples + #x
+                   end
+                 end
+                 assert(samples == 100)
+               )",
+               .keys = {fields_of<BatchesConfig>}}},
+    {.name = "map",
+     .method = bound<map>,
+     .entry =
+         {.usage = "dataset:map(f[, options])",
+          .doc = "The data set of what f(x, y) gives for each sample whenever it is read: inputs and perhaps targets, "
+                 "tensors or lists of tensors, whose shapes and dtypes are always those for the first sample. With "
+                 "`batched` f takes and gives whole batches, which is faster.",
+          .example = R"(
+            local set = nacre.dataset{x = nacre.tensor{1, 2, 3}, y = nacre.tensor{0, 1, 0}}
+            local halves = set:map(function(x, y) return x / 2, y end)
+            assert(halves:read()[1]:totable()[3] == 1.5)
+            local noisy = set:map(function(x, y)
+              return x + nacre.initializers.RandomNormal()(x.shape), y
+            end, {batched = true})
+            assert(#noisy == 3)
+          )",
+          .keys = {fields_of<MapConfig>}}},
+    {.name = "filter",
+     .method = bound<filter>,
+     .entry =
+         {.usage = "dataset:filter(f)",
+          .doc =
+              "The data set of the samples for which f(x, y) gives true, or a tensor of one number that is not 0. All "
+              "samples are looked at once, now.",
+          .example = R"(
+            local set = nacre.data.digits{count = 100}
+            local ones = set:filter(function(x, y) return y:item() == 1 end)
+            assert(#ones > 0 and #ones < #set)
+          )"}},
+    {.name = "take",
+     .method = bound<take>,
+     .entry = {.usage = "dataset:take(count)",
+               .doc = "The data set of its first samples, so many or all.",
+               .example = R"(
+                 assert(#nacre.data.digits{count = 50}:take(10) == 10)
+               )"}},
+    {.name = "skip",
+     .method = bound<skip>,
+     .entry = {.usage = "dataset:skip(count)", .doc = "The data set without its first samples.", .example = R"(
+       local set = nacre.dataset{x = nacre.tensor{1, 2, 3}}
+       assert(set:skip(2):read()[1]:item() == 3)
+     )"}},
+    {.name = "split",
+     .method = bound<split>,
+     .entry = {.usage = "dataset:split(share)",
+               .doc =
+                   "Two data sets: all but the last samples, and the last ones, which are that share of all, as fit's "
+                   "validation_split takes them.",
+               .example = R"(
+                 local train, validation = nacre.data.digits{count = 50}:split(0.2)
+                 assert(#train == 40 and #validation == 10)
+               )"}},
+};
+constexpr Function metamethods[] = {
+    {"__len", bound<length>, {.usage = "#dataset", .doc = "How many samples it has.", .example = R"(
+      assert(#nacre.data.digits{count = 50} == 50)
+    )"}},
+};
 
 Out open_source(Call& call) {
   const ClassInfo<Source>& info = registry<Source>().get(call.upvalue());
@@ -333,6 +436,8 @@ const Class& class_of<Batches>() {
       }};
   return kind;
 }
+
+const Class& batches_class() { return class_of<Batches>(); }
 
 Columns read_columns(const Call& call, int index) {
   constexpr std::string_view wanted = "a tensor, a list of tensors, or tensors by name";
@@ -387,7 +492,20 @@ DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights) {
 }
 
 std::span<const Function> data_functions() {
-  static constexpr Function functions[] = {{"dataset", bound<make_dataset>}};
+  static constexpr Function functions[] = {
+      {"dataset",
+       bound<make_dataset>,
+       {.usage = "nacre.dataset{x = …[, y = …][, sample_weight = …]}",
+        .doc = "A data set of tensors with the samples along their first axis.",
+        .example = R"(
+          local set = nacre.dataset{x = nacre.tensor{{0.0}, {1.0}, {2.0}}, y = nacre.tensor{{1.0}, {3.0}, {5.0}}}
+          local model = nacre.Sequential{nacre.Input{1}, nacre.layers.Dense{units = 1}}
+          model:compile{loss = "mse"}
+          local history = model:fit{data = set, epochs = 2, verbose = false}
+          assert(#set == 3 and #history.loss == 2)
+        )",
+        .keys = {fields_of<ArraysConfig>}}},
+  };
   return functions;
 }
 

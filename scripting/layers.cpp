@@ -239,30 +239,212 @@ Out losses(Call& call) {
   return list;
 }
 
-constexpr luaL_Reg layer_metamethods[] = {{"__call", bound<call_layer_object>}};
+constexpr Function layer_metamethods[] = {
+    {"__call",
+     bound<call_layer_object>,
+     {.usage = "layer(x, …[, options])",
+      .doc =
+          "Calls a layer or model: on tensors it computes at once, or in the graph of the function that is compiled; "
+          "on symbols it records the call for nacre.Model. Several inputs stand side by side or in a list, arguments "
+          "of the class by their names in a table at the end: training = true, mask, initial_state, …; each output is "
+          "a result. The first call makes the weights for the sizes of its inputs.",
+      .example = R"(
+        local layers = nacre.layers
+        local x = nacre.ones{2, 5, 4}
+        local output, h, c = layers.LSTM{units = 3, return_state = true}(x)
+        assert(output.shape[2] == 3 and c.shape[2] == 3)
+        local mixed = layers.MultiHeadAttention{num_heads = 2, key_dim = 2}(x, x, {use_causal_mask = true})
+        assert(mixed.shape[3] == 4)
+        local drop = layers.Dropout{rate = 0.5}
+        assert(drop(x):sum():item() == 40 and drop(x, {training = true}):min():item() == 0)
+        assert(layers.Add(){x, x}:max():item() == 2)
+        assert(layers.Dense{units = 2}(nacre.Input{4}).shape[1] == -1)      -- a symbol of a symbol
+      )"}},
+};
 
 // To zeros: of recurrent layers that are stateful, and the like.
 void reset_states(Call& call) { self(call)->layer->reset_states(); }
 
 constexpr Member layer_members[] = {
-    {"name", nullptr, name},
-    {"class_name", nullptr, class_name},
-    {"trainable", nullptr, trainable, set_trainable},
-    {"built", nullptr, built},
-    {"input", nullptr, symbol_of_call<false>},
-    {"output", nullptr, symbol_of_call<true>},
-    {"inputs", nullptr, several_symbols<false>},
-    {"outputs", nullptr, several_symbols<true>},
-    {"weights", nullptr, weights<&Layer::weights>},
-    {"trainable_weights", nullptr, weights<&Layer::trainable_weights>},
-    {"non_trainable_weights", nullptr, weights<&Layer::non_trainable_weights>},
-    {"losses", nullptr, losses},
-    {"reset_states", bound<reset_states>},
-    {"set_trainable", bound<set_trainable_to>},
-    {"count_params", bound<count_params>},
-    {"get_config", bound<get_config>},
-    {"get_weights", bound<get_weights>},
-    {"set_weights", bound<set_weights>},
+    {.name = "name",
+     .get = name,
+     .entry = {.usage = "layer.name",
+               .doc = "Its name: the one that it was given, else that of its class, with a number where a model or the "
+                      "script has several.",
+               .example = R"(
+                 assert(nacre.layers.Dense{units = 1, name = "head"}.name == "head")
+                 local stack = nacre.Sequential{nacre.layers.Dense{units = 1}, nacre.layers.Dense{units = 1}}
+                 assert(stack.layers[1].name == "dense" and stack.layers[2].name == "dense_1")
+               )"}},
+    {.name = "class_name",
+     .get = class_name,
+     .entry = {.usage = "layer.class_name", .doc = "The name of its class, as in nacre.layers.", .example = R"(
+       assert(nacre.layers.Conv2D{filters = 1, kernel_size = 3}.class_name == "Conv2D")
+     )"}},
+    {.name = "trainable",
+     .get = trainable,
+     .set = set_trainable,
+     .entry =
+         {.usage = "layer.trainable",
+          .doc = "Whether training changes its weights. Set it to false and it is frozen with the layers in it, and "
+                 "its BatchNormalization keeps to its statistics; a compiled model is to be compiled again then, a "
+                 "compiled function follows by itself.",
+          .example = R"(
+            local dense = nacre.layers.Dense{units = 2}
+            dense(nacre.ones{1, 3})
+            dense.trainable = false
+            assert(#dense.trainable_weights == 0 and #dense.weights == 2)
+          )"}},
+    {.name = "built",
+     .get = built,
+     .entry = {.usage = "layer.built",
+               .doc = "Whether it has its weights, which are made when the sizes of its inputs are known.",
+               .example = R"(
+                 local dense = nacre.layers.Dense{units = 2}
+                 assert(not dense.built)
+                 dense(nacre.ones{1, 3})
+                 assert(dense.built)
+               )"}},
+    {.name = "input",
+     .get = symbol_of_call<false>,
+     .entry = {.usage = "layer.input",
+               .doc =
+                   "The symbol that it is called on in the model that it was taken from; of a model its first input. "
+                   "Of a layer that is called several times, inputs(number) tells them apart.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2, name = "head"}}
+                 assert(model:layer("head").input == model.inputs[1])
+               )"}},
+    {.name = "output",
+     .get = symbol_of_call<true>,
+     .entry =
+         {.usage = "layer.output",
+          .doc = "The symbol that its call gives in the model that it was taken from, where another model may end; of "
+                 "a model its first output.",
+          .example = R"(
+            local layers = nacre.layers
+            local model = nacre.Sequential{nacre.Input{4}, layers.Dense{units = 3, name = "features"},
+                                           layers.Dense{units = 1}}
+            local inner = nacre.Model{inputs = model.inputs, outputs = model:layer("features").output}
+            assert(inner:predict(nacre.ones{2, 4}).shape[2] == 3)
+          )"}},
+    {.name = "inputs",
+     .get = several_symbols<false>,
+     .entry =
+         {.usage = "layer:inputs([number])",
+          .doc = "The symbols that it is called on in the model that it was taken from, as a list. The number says in "
+                 "which of several calls, counted from 0 as in messages. Of a model it is the list itself: "
+                 "model.inputs.",
+          .example = R"(
+            local x, y = nacre.Input{4}, nacre.Input{4}
+            local model = nacre.Model{inputs = {x, y}, outputs = nacre.layers.Add{name = "sum"}{x, y}}
+            assert(#model.inputs == 2)
+            assert(model:layer("sum"):inputs()[2] == y)
+          )"}},
+    {.name = "outputs",
+     .get = several_symbols<true>,
+     .entry =
+         {.usage = "layer:outputs([number])",
+          .doc =
+              "The symbols that its call gives in the model that it was taken from, as a list; the number is that of "
+              "the call, counted from 0. Of a model it is the list itself: model.outputs.",
+          .example = R"(
+            local x, shared = nacre.Input{4}, nacre.layers.Dense{units = 4, name = "shared"}
+            local model = nacre.Model{inputs = x, outputs = shared(shared(x))}
+            assert(model:layer("shared"):outputs(1)[1] == model.outputs[1])
+          )"}},
+    {.name = "weights",
+     .get = weights<&Layer::weights>,
+     .entry = {.usage = "layer.weights",
+               .doc = "All its weights in Keras's order, with those of the layers in it, as a list.",
+               .example = R"(
+                 local norm = nacre.layers.BatchNormalization()
+                 norm(nacre.ones{2, 3})
+                 assert(#norm.weights == 4 and norm.weights[1].shape[1] == 3)
+               )"}},
+    {.name = "trainable_weights",
+     .get = weights<&Layer::trainable_weights>,
+     .entry = {.usage = "layer.trainable_weights",
+               .doc = "The weights that training changes; none of a frozen layer.",
+               .example = R"(
+                 local norm = nacre.layers.BatchNormalization()
+                 norm(nacre.ones{2, 3})
+                 assert(#norm.trainable_weights == 2)     -- gamma, beta
+               )"}},
+    {.name = "non_trainable_weights",
+     .get = weights<&Layer::non_trainable_weights>,
+     .entry = {.usage = "layer.non_trainable_weights",
+               .doc = "The weights that training leaves alone: statistics, and all of a frozen layer.",
+               .example = R"(
+                 local norm = nacre.layers.BatchNormalization()
+                 norm(nacre.ones{2, 3})
+                 assert(#norm.non_trainable_weights == 2)     -- moving_mean, moving_variance
+               )"}},
+    {.name = "losses",
+     .get = losses,
+     .entry = {.usage = "layer.losses",
+               .doc =
+                   "What its last call on tensors adds to the loss, by regularizers and the like: a list of tensors of "
+                   "one number, for custom training loops. fit adds them by itself.",
+               .example = R"(
+                 local dense = nacre.layers.Dense{units = 1, kernel_initializer = "ones",
+                                                  kernel_regularizer = nacre.regularizers.L2{l2 = 0.5}}
+                 dense(nacre.ones{1, 4})
+                 assert(dense.losses[1]:item() == 2)
+               )"}},
+    {.name = "reset_states",
+     .method = bound<reset_states>,
+     .entry = {.usage = "layer:reset_states()",
+               .doc = "Sets the states of recurrent layers that are stateful to zeros: a new sequence begins.",
+               .example = R"(
+                 local rnn, x = nacre.layers.GRU{units = 2, stateful = true}, nacre.ones{1, 3, 2}
+                 local first = rnn(x)
+                 assert(nacre.ops.any(nacre.ops.not_equal(rnn(x), first)):item())
+                 rnn:reset_states()
+                 assert(nacre.ops.all(nacre.ops.equal(rnn(x), first)):item())
+               )"}},
+    {.name = "set_trainable",
+     .method = bound<set_trainable_to>,
+     .entry = {.usage = "layer:set_trainable(trainable)", .doc = "Sets layer.trainable.", .example = R"(
+       local dense = nacre.layers.Dense{units = 2}
+       dense:set_trainable(false)
+       assert(not dense.trainable)
+     )"}},
+    {.name = "count_params",
+     .method = bound<count_params>,
+     .entry = {.usage = "layer:count_params()", .doc = "How many numbers its weights have.", .example = R"(
+       local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+       assert(model:count_params() == 4 * 2 + 2)
+     )"}},
+    {.name = "get_config",
+     .method = bound<get_config>,
+     .entry = {.usage = "layer:get_config()",
+               .doc =
+                   "The values of its keys, as a table, layers in it included: what Keras's get_config gives, and what "
+                   "its class takes.",
+               .example = R"(
+                 local config = nacre.layers.Dense{units = 3, activation = "relu"}:get_config()
+                 assert(config.units == 3 and config.use_bias)
+                 assert(nacre.layers.Dense(config):get_config().units == 3)
+               )"}},
+    {.name = "get_weights",
+     .method = bound<get_weights>,
+     .entry = {.usage = "layer:get_weights()",
+               .doc = "Copies of the numbers of all its weights, in the order of layer.weights, as a list of tensors.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+                 local kernel, bias = table.unpack(model:get_weights())
+                 assert(kernel.shape[1] == 4 and bias:sum():item() == 0)
+               )"}},
+    {.name = "set_weights",
+     .method = bound<set_weights>,
+     .entry = {.usage = "layer:set_weights(tensors)",
+               .doc = "Sets all its weights, in the order of layer.weights, to a list of tensors of their shapes.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+                 model:set_weights{nacre.tensor{{2.0}, {3.0}}, nacre.tensor{1.0}}
+                 assert(model:predict(nacre.ones{1, 2}):item() == 6)
+               )"}},
 };
 
 // --- nacre.layers -------------------------------------------------------------------------------------------------
@@ -291,7 +473,8 @@ Out make_layer(Call& call) {
   });
 }
 
-// nacre.deserialize{class_name = "Dense", config = {units = 3}}: a layer as Keras's JSON spells it, as a table or a text.
+// nacre.deserialize{class_name = "Dense", config = {units = 3}}: a layer as Keras's JSON spells it, as a table or a
+// text.
 Out deserialize(Call& call) {
   Tree spelling = call.tree(1);
   if (spelling.is_string()) spelling = marked(call.place(), [&] { return parse_json(spelling.as_string()); });
@@ -335,7 +518,19 @@ Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_
 }
 
 std::span<const Function> layer_functions() {
-  static constexpr Function functions[] = {{"deserialize", bound<deserialize>}};
+  static constexpr Function functions[] = {
+      {"deserialize",
+       bound<deserialize>,
+       {.usage = "nacre.deserialize(spelling)",
+        .doc = "A layer or model as Keras's files spell it: a table with class_name and config, or its JSON as a text. "
+               "Weights get their initial numbers.",
+        .example = R"(
+          local dense = nacre.deserialize{class_name = "Dense", config = {units = 3, activation = "relu"}}
+          assert(dense(nacre.ones{1, 2}).shape[2] == 3)
+          local same = nacre.deserialize('{"class_name": "Dense", "config": {"units": 3}}')
+          assert(same:get_config().units == 3)
+        )"}},
+  };
   return functions;
 }
 

@@ -398,8 +398,18 @@ Results predict(Call& call) {
 
 // --- single batches -----------------------------------------------------------------------------------------------
 
+struct BatchKeys {
+  Tree x, y, sample_weight;
+  static void describe(auto&& field) {
+    field("x", &BatchKeys::x, "inputs: a tensor, a list of tensors or tensors by name");
+    field("y", &BatchKeys::y, "targets, likewise");
+    field("sample_weight", &BatchKeys::sample_weight, "how much each sample counts");
+  }
+};
+
 // {x, y, sample_weight} by place or by name as one batch.
 Batch read_batch(const Call& call, Arguments& arguments) {
+  read_config<BatchKeys>(arguments.config);  // of which arguments has taken its own: others are refused
   if (!arguments.x.columns.tensors.empty()) {
     Batch batch;
     batch.inputs = std::move(arguments.x.columns.tensors);
@@ -440,30 +450,268 @@ Out optimizer(Call& call) {
 }
 
 constexpr Member members[] = {
-    {"layers", nullptr, layers},
-    {"optimizer", nullptr, optimizer},
-    {"train_on_batch", bound<train_on_batch>},
-    {"test_on_batch", bound<test_on_batch>},
-    {"predict_on_batch", bound<predict_on_batch>},
-    {"reset_metrics", bound<reset_metrics>},
-    {"layer", bound<layer>},
-    {"summary", bound<summary>},
-    {"add", bound<add>},
-    {"pop", bound<pop>},
-    {"build", bound<build>},
-    {"initialize", bound<initialize>},
-    {"set_device", bound<set_device>},
-    {"with_dtype", bound<with_dtype>},
-    {"compile", bound<compile>},
-    {"fit", bound<fit>},
-    {"evaluate", bound<evaluate>},
-    {"predict", bound<predict>},
-    {"save", bound<save>},
-    {"save_weights", bound<save_weights>},
-    {"load_weights", bound<load_weights>},
+    {.name = "layers",
+     .get = layers,
+     .entry = {.usage = "model.layers",
+               .doc = "Its layers in order, as a list; a Sequential's without its input.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}, nacre.layers.Softmax()}
+                 local names = {}
+                 for i, layer in ipairs(model.layers) do names[i] = layer.name end
+                 assert(table.concat(names, " ") == "dense softmax")
+               )"}},
+    {.name = "optimizer",
+     .get = optimizer,
+     .entry = {.usage = "model.optimizer",
+               .doc = "The optimizer that it was compiled with; nil when it was not compiled.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+                 assert(model.optimizer == nil)
+                 model:compile{optimizer = {Adam = {learning_rate = 0.5}}, loss = "mse"}
+                 model.optimizer.learning_rate = 0.25
+                 assert(model.optimizer.learning_rate == 0.25)
+               )"}},
+    {.name = "layer",
+     .method = bound<layer>,
+     .entry = {.usage = "model:layer(name)",
+               .doc =
+                   "The layer of that name, which knows where it stands: its `input` and `output` are symbols of the "
+                   "model. \"outer/inner\" is a layer of a model within the model.",
+               .example = R"(
+                 local base = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3, name = "features"}}
+                 local head = nacre.layers.Dense{units = 1}(base:layer("features").output)
+                 base.trainable = false
+                 local model = nacre.Model{inputs = base.inputs, outputs = head}
+                 assert(#model.trainable_weights == 2 and #model.weights == 4)
+               )"}},
+    {.name = "summary",
+     .method = bound<summary>,
+     .entry = {.usage = "model:summary()",
+               .doc = "Prints its layers with their shapes and numbers of parameters, and the memory of its weights.",
+               .example = R"(
+                 nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}:summary()
+               )"}},
+    {.name = "add",
+     .method = bound<add>,
+     .entry = {.usage = "model:add(layer)",
+               .doc = "Puts a layer on top of a Sequential, or gives it its nacre.Input.",
+               .example = R"(
+                 local model = nacre.Sequential()
+                 model:add(nacre.Input{4})
+                 for _ = 1, 3 do model:add(nacre.layers.Dense{units = 4, activation = "relu"}) end
+                 assert(#model.layers == 3)
+               )"}},
+    {.name = "pop",
+     .method = bound<pop>,
+     .entry = {.usage = "model:pop()", .doc = "Takes the last layer off a Sequential and gives it.", .example = R"(
+       local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3}, nacre.layers.Softmax()}
+       assert(model:pop().class_name == "Softmax" and #model.layers == 1)
+     )"}},
+    {.name = "build",
+     .method = bound<build>,
+     .entry = {.usage = "model:build(shape)",
+               .doc = "Makes the weights of a Sequential without nacre.Input, for inputs of that shape, the batch axis "
+                      "first: nacre.null or -1 where a size is open.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.layers.Dense{units = 2}}
+                 model:build{nacre.null, 4}
+                 assert(model:count_params() == 10)
+               )"}},
+    {.name = "initialize",
+     .method = bound<initialize>,
+     .entry =
+         {.usage = "model:initialize([seed])",
+          .doc = "Gives its weights initial numbers, those of the seed (default 0) for each of them, unless they have "
+                 "numbers already: fit, predict and the like do so, this chooses the seed.",
+          .example = R"(
+            local function first(seed)
+              local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+              model:initialize(seed)
+              return model:get_weights()[1]:sum():item()
+            end
+            assert(first(1) == first(1) and first(1) ~= first(2))
+          )"}},
+    {.name = "set_device",
+     .method = bound<set_device>,
+     .entry =
+         {.usage = "model:set_device(name)",
+          .doc =
+              "Where fit, evaluate and predict compute: \"cpu\" (the default), \"gpu\", or \"reference\", plain loops "
+              "that also know float64.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}:with_dtype("float64")
+            model:set_device("reference")
+            assert(model:predict(nacre.ones{1, 4}).dtype == "float64")
+          )"}},
+    {.name = "with_dtype",
+     .method = bound<with_dtype>,
+     .entry = {.usage = "model:with_dtype(policy)",
+               .doc =
+                   "The same model with other numbers: its layers under a dtype policy of Keras's, such as "
+                   "\"mixed_bfloat16\", which computes in bfloat16 and keeps weights in float32. It has copies of the "
+                   "weights, and is not compiled.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+                 local half = model:with_dtype("mixed_bfloat16")
+                 assert(half:predict(nacre.ones{1, 4}).dtype == "bfloat16")
+                 assert(half.weights[1].dtype == "float32")
+               )"}},
+    {.name = "compile",
+     .method = bound<compile>,
+     .entry = {.usage = "model:compile{loss = …, …}",
+               .doc =
+                   "Says how it learns, and what is measured: names, tables of YAML's or objects, a list or names by "
+                   "output where there are several outputs.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3, activation = "softmax"}}
+                 model:compile{optimizer = nacre.optimizers.Adam{learning_rate = 0.01},
+                               loss = "sparse_categorical_crossentropy", metrics = {"accuracy"}}
+                 local logs = model:evaluate(nacre.ones{2, 4}, nacre.tensor{0, 1})
+                 assert(logs.loss > 0 and logs.accuracy <= 1)
+               )",
+               .keys = {fields_of<CompileOptions>}}},
+    {.name = "fit",
+     .method = bound<fit>,
+     .entry = {.usage = "model:fit(x[, y][, options])",
+               .doc =
+                   "Trains a compiled model on tensors x and y or on `data`, and gives for each of its numbers a list "
+                   "with a value for every epoch, {loss = {…}, accuracy = {…}, val_loss = {…}}, and why training ended "
+                   "early, if it did. Everything may also stand by its name: model:fit{data = …, epochs = 3}.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{28, 28, 1}, nacre.layers.Flatten(),
+                                                nacre.layers.Dense{units = 10, activation = "softmax"}}
+                 model:compile{optimizer = "adam", loss = "sparse_categorical_crossentropy", metrics = {"accuracy"}}
+                 local data = {digits = {count = 200}}
+                 local history = model:fit{data = data, epochs = 2, validation_split = 0.1, verbose = false}
+                 assert(#history.loss == 2 and history.val_accuracy)
+
+                 local stop = nacre.callbacks.EarlyStopping{monitor = "loss", mode = "max", patience = 1}
+                 local line = nacre.Sequential{nacre.Input{1}, nacre.layers.Dense{units = 1}}
+                 line:compile{loss = "mse"}
+                 local x = nacre.tensor{{0.0}, {1.0}, {2.0}}
+                 local _, reason = line:fit(x, 2 * x, {epochs = 9, callbacks = {stop}, verbose = false})
+                 assert(reason)
+               )",
+               .keys = {fields_of<DataKeys>, fields_of<FitConfig>, fields_of<FitExtras>}}},
+    {.name = "evaluate",
+     .method = bound<evaluate>,
+     .entry =
+         {.usage = "model:evaluate(x[, y][, options])",
+          .doc =
+              "The loss and the metrics of a compiled model, by their names. It takes tensors or `data` as fit does.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+            model:compile{loss = "mse", metrics = {"mae"}}
+            local logs = model:evaluate(nacre.zeros{4, 2}, nacre.ones{4, 1}, {batch_size = 2})
+            assert(logs.loss == 1 and logs.mae == 1)
+          )",
+          .keys = {fields_of<EvaluateConfig>}}},
+    {.name = "predict",
+     .method = bound<predict>,
+     .entry =
+         {.usage = "model:predict(x[, options])",
+          .doc = "What it makes of tensors, of a data set or of `data`, in batches: a tensor for each output, with the "
+                 "samples along the first axis.",
+          .example = R"(
+            local x = nacre.Input{2}
+            local model = nacre.Model{inputs = x, outputs = {2 * x, x:sum(-1)}}
+            local doubled, sum = model:predict(nacre.tensor{{1.0, 2.0}, {3.0, 4.0}})
+            assert(doubled:totable()[2][1] == 6 and sum:totable()[2] == 7)
+          )",
+          .keys = {fields_of<PredictConfig>}}},
+    {.name = "train_on_batch",
+     .method = bound<train_on_batch>,
+     .entry =
+         {.usage = "model:train_on_batch(x[, y[, sample_weight]])",
+          .doc = "One step of training on a batch as it is, and the loss and the metrics by their names, each over all "
+                 "batches since the last reset_metrics.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{1}, nacre.layers.Dense{units = 1}}
+            model:compile{optimizer = "sgd", loss = "mse"}
+            local x, losses = nacre.tensor{{0.0}, {1.0}, {2.0}}, {}
+            for step = 1, 50 do
+              model:reset_metrics()
+              losses[step] = model:train_on_batch(x, 2 * x).loss
+            end
+            assert(losses[50] < losses[1] and model.optimizer.iterations == 50)
+          )",
+          .keys = {fields_of<BatchKeys>}}},
+    {.name = "test_on_batch",
+     .method = bound<test_on_batch>,
+     .entry = {.usage = "model:test_on_batch(x[, y[, sample_weight]])",
+               .doc = "The loss and the metrics by their names, over this batch and the others since the last "
+                      "reset_metrics.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+                 model:compile{loss = "mse"}
+                 assert(model:test_on_batch(nacre.zeros{4, 2}, nacre.ones{4, 1}).loss == 1)
+                 assert(model:test_on_batch(nacre.zeros{4, 2}, nacre.zeros{4, 1}).loss == 0.5)
+               )",
+               .keys = {fields_of<BatchKeys>}}},
+    {.name = "predict_on_batch",
+     .method = bound<predict_on_batch>,
+     .entry = {.usage = "model:predict_on_batch(x)",
+               .doc = "What it makes of a batch as it is, a tensor for each output.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1, kernel_initializer = "ones"}}
+                 assert(model:predict_on_batch(nacre.ones{3, 2}):sum():item() == 6)
+               )",
+               .keys = {fields_of<BatchKeys>}}},
+    {.name = "reset_metrics",
+     .method = bound<reset_metrics>,
+     .entry =
+         {.usage = "model:reset_metrics()",
+          .doc = "Lets the loss and the metrics of train_on_batch and test_on_batch begin anew: at the beginning of an "
+                 "epoch.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+            model:compile{loss = "mse"}
+            model:test_on_batch(nacre.zeros{4, 2}, nacre.ones{4, 1})
+            model:reset_metrics()
+            assert(model:test_on_batch(nacre.zeros{4, 2}, nacre.zeros{4, 1}).loss == 0)
+          )"}},
+    {.name = "save",
+     .method = bound<save>,
+     .entry =
+         {.usage = "model:save(path)",
+          .doc = "Writes the whole model, with the optimizer's state when it is compiled, as a file that Keras opens: "
+                 "\".keras\" or \".h5\".",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+            model:save("model.keras")
+            local x, again = nacre.ones{1, 4}, nacre.load("model.keras")
+            assert(nacre.ops.all(nacre.ops.equal(again:predict(x), model:predict(x))):item())
+          )"}},
+    {.name = "save_weights",
+     .method = bound<save_weights>,
+     .entry = {.usage = "model:save_weights(path)",
+               .doc = "Writes the weights alone, as Keras does: \".weights.h5\".",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+                 model:save_weights("best.weights.h5")
+                 model:load_weights("best.weights.h5")
+               )"}},
+    {.name = "load_weights",
+     .method = bound<load_weights>,
+     .entry = {.usage = "model:load_weights(path[, options])",
+               .doc = "Reads weights of a file of weights or of a whole model into a model of the same layers.",
+               .example = R"(
+                 local function network()
+                   return nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2, name = "head"}}
+                 end
+                 local trained, fresh = network(), network()
+                 trained:initialize(7)
+                 trained:save("trained.h5")
+                 fresh:load_weights("trained.h5", {by_name = true})
+                 local x = nacre.ones{1, 4}
+                 assert(nacre.ops.all(nacre.ops.equal(fresh:predict(x), trained:predict(x))):item())
+               )",
+               .keys = {fields_of<LoadWeightsConfig>}}},
 };
 
 }  // namespace
+
+std::span<const Member> model_members() { return members; }
 
 std::optional<Out> model_member(Call& call, std::string_view key) {
   const auto object = call.find<LayerObject>(1);
@@ -527,10 +775,66 @@ Object model_object(const Call& call, Model model) {
 
 std::span<const Function> model_functions() {
   static constexpr Function functions[] = {
-      {"Sequential", bound<make_sequential>},
-      {"Model", bound<make_model>},
-      {"load", bound<load>},
-      {"from_yaml", bound<from_yaml>},
+      {"Sequential",
+       bound<make_sequential>,
+       {.usage = "nacre.Sequential{layer, …}",
+        .doc = "A model of layers one after the other. nacre.Input at the beginning gives the sizes of a sample, else "
+               "they are those of the first data; keys of all layers, such as `name`, stand among them.",
+        .example = R"(
+          local layers = nacre.layers
+          local model = nacre.Sequential{
+            nacre.Input{28, 28, 1},
+            layers.Conv2D{filters = 8, kernel_size = 3, activation = "relu"}, layers.MaxPooling2D(),
+            layers.Flatten(), layers.Dense{units = 10, activation = "softmax"},
+            name = "digits",
+          }
+          assert(model.name == "digits" and model.output.shape[2] == 10)
+        )",
+        .keys = {fields_of<LayerOptions>}}},
+      {"Model",
+       bound<make_model>,
+       {.usage = "nacre.Model{inputs = …, outputs = …}",
+        .doc =
+            "A model of all that lies between inputs and outputs, which are symbols or lists of them: layers called on "
+            "what nacre.Input gives, or inner inputs and outputs of another model, whose weights it shares.",
+        .example = R"(
+          local layers = nacre.layers
+          local picture, age = nacre.Input{8, 8, 1, name = "picture"}, nacre.Input{1, name = "age"}
+          local features = layers.Concatenate(){layers.Flatten()(picture), age}
+          local model = nacre.Model{inputs = {picture, age}, outputs = layers.Dense{units = 2}(features)}
+          local y = model:predict{x = {picture = nacre.ones{3, 8, 8, 1}, age = nacre.ones{3, 1}}}
+          assert(y.shape[1] == 3 and y.shape[2] == 2)
+        )",
+        .keys = {fields_of<LayerOptions>}}},
+      {"load",
+       bound<load>,
+       {.usage = "nacre.load(path[, options])",
+        .doc = "A model of a file of nacre's or Keras's: \".keras\", \".h5\", or an architecture in \".json\" or "
+               "\".yaml\". It is compiled when the file says how.",
+        .example = R"(
+          local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
+          model:compile{loss = "mse"}
+          model:save("model.h5")
+          assert(nacre.load("model.h5"):evaluate(nacre.ones{1, 4}, nacre.ones{1, 2}).loss > 0)
+          local base = nacre.load("model.h5", {compile = false})
+          assert(base.output.shape[2] == 2)
+        )",
+        .keys = {fields_of<LoadConfig>}}},
+      {"from_yaml",
+       bound<from_yaml>,
+       {.usage = "nacre.from_yaml(path)",
+        .doc = "The model of a configuration, as `nacre train` takes it, or of an architecture that Keras wrote. It is "
+               "compiled when the configuration names a loss.",
+        .example = R"(
+          local file = assert(io.open("net.yaml", "w"))
+          file:write("name: net\n",
+                     "model: {sequential: [Input: {shape: [3]}, Dense: {units: 2}]}\n",
+                     "train: {loss: mse}\n")
+          file:close()
+          local model = nacre.from_yaml("net.yaml")
+          assert(model.name == "net")
+          assert(model:evaluate(nacre.zeros{1, 3}, nacre.ones{1, 2}).loss == 1)
+        )"}},
   };
   return functions;
 }

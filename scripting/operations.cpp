@@ -9,6 +9,39 @@ namespace nacre::scripting {
 
 namespace {
 
+// --- Keras's functions --------------------------------------------------------------------------------------------
+
+// Those whose name is not that of the operation's class.
+struct FunctionName {
+  std::string_view function, operation;
+};
+constexpr FunctionName function_names[] = {
+    {"allclose", "all_close"},
+    {"batch_normalization", "batch_norm"},
+    {"cdist", "c_dist"},
+    {"hard_swish", "hard_silu"},
+    {"isin", "is_in"},
+    {"layer_normalization", "layer_norm"},
+    {"rms_normalization", "rms_norm"},
+    {"searchsorted", "search_sorted"},
+    {"swish", "silu"},
+};
+
+// Those whose arguments stand in another order than the operation's arguments and then its config's fields: the first
+// ones.
+struct FunctionPlaces {
+  std::string_view operation;
+  std::array<std::string_view, 7> places;
+};
+constexpr FunctionPlaces function_places[] = {
+    {"average", {"x", "axis", "weights"}},
+    {"batch_norm", {"x", "mean", "variance", "axis", "offset", "scale"}},
+    {"einsum", {"subscripts", "operands"}},
+    {"full", {"shape", "fill_value"}},
+    {"istft", {"x", "sequence_length", "sequence_stride", "fft_length", "length", "window", "center"}},
+    {"pad", {"x", "pad_width", "mode", "constant_values"}},
+};
+
 // --- arguments ----------------------------------------------------------------------------------------------------
 
 // Operations in which a number has the dtype of the tensor beside it, and may be another one each time.
@@ -111,33 +144,41 @@ class GivenArguments {
   int number_ = 0;
 };
 
-// Keras's arguments from those of the call: by place those of the operation, then its config's fields; by name from a
-// table at the end. The argument `number` is an operand too.
+// Keras's arguments from those of the call: by place, then by name from a table at the end. The argument `number` is an
+// operand too.
 Tree keras_arguments(const Call& call, std::string_view name, const Call::ObjectReader& operand, int number = 0) {
-  const std::string alias = fmt::format("ops.{}", name);
-  const ClassInfo<Layer>& info = registry<Layer>().get(alias);
-  const OperationArguments& signature = *operation_arguments(alias);
-  std::vector<std::string> places;
+  const std::vector<std::string> places = operation_places(name);
+  const OperationArguments& signature = *operation_arguments(fmt::format("ops.{}", name));
+  std::size_t spread = places.size();  // the place of all further arguments
   for (const OperationArgument& argument : signature)
-    if (argument.kind != OperationArgument::Kind::keywords) places.push_back(argument.name);
-  const bool spread = !signature.empty() && signature.front().kind == OperationArgument::Kind::spread;
-  for (const Field& field : *info.fields.back()) places.emplace_back(field.key);
+    if (argument.kind == OperationArgument::Kind::spread)
+      spread = static_cast<std::size_t>(std::ranges::find(places, argument.name) - places.begin());
+
+  std::string takes = fmt::format("{} takes", name);
+  for (const std::string& place : places) takes += fmt::format("{} {}", &place == &places.front() ? "" : ",", place);
 
   Tree given = Tree::mapping(), all = Tree::sequence();
+  const auto set = [&](const std::string& key, Tree value) {
+    if (given.find(key)) throw Error("{}: got '{}' twice", name, key).hint(takes).usage();
+    if (referred_tensor(value) && std::ranges::find(signature, key, &OperationArgument::name) == signature.end())
+      throw Error("{}: got a tensor as '{}'", name, key).hint(takes).usage();
+    given.set(key, std::move(value));
+  };
   for (int i = 1; i <= call.count(); ++i) {
     Tree argument = i == number ? operand({}) : call.tree(i, operand);
+    const std::size_t place = static_cast<std::size_t>(i) - 1;
     if (argument.is_mapping() && !referred_tensor(argument)) {
       if (i != call.count()) throw Error("arguments by name stand at the end").usage();
-      for (Tree::Entry& entry : argument.entries()) given.set(entry.key, std::move(entry.value));
-    } else if (spread) {
+      for (Tree::Entry& entry : argument.entries()) set(entry.key, std::move(entry.value));
+    } else if (place >= spread && spread < places.size()) {
       all.push(std::move(argument));
     } else {
-      if (i > static_cast<int>(places.size()))
-        throw Error("{} takes {} arguments, got {}", name, places.size(), call.count()).usage();
-      given.set(places[static_cast<std::size_t>(i) - 1], std::move(argument));
+      if (place >= places.size())
+        throw Error("{} takes {} arguments, got {}", name, places.size(), call.count()).hint(takes).usage();
+      set(places[place], std::move(argument));
     }
   }
-  if (spread) given.set(places.front(), std::move(all));
+  if (spread < places.size() && !given.find(places[spread])) given.set(places[spread], std::move(all));
   return given;
 }
 
@@ -219,12 +260,76 @@ void refuse_comparison(Call&) {
       .usage();
 }
 
-constexpr luaL_Reg metamethods[] = {
-    {"__add", bound<binary<&add>>},      {"__sub", bound<binary<&subtract>>},
-    {"__mul", bound<binary<&multiply>>}, {"__div", bound<binary<&divide>>},
-    {"__idiv", bound<binary<&whole>>},   {"__mod", bound<binary<&rest>>},
-    {"__pow", bound<binary<&power>>},    {"__unm", negate},
-    {"__lt", bound<refuse_comparison>},  {"__le", bound<refuse_comparison>},
+constexpr Function metamethods[] = {
+    {"__add",
+     bound<binary<&add>>,
+     {.usage = "a + b",
+      .doc = "The sum, as nacre.ops.add. One of the two may be a number, which has the other's dtype, or float32 when "
+             "it is no whole number beside whole ones; shapes broadcast.",
+      .example = R"(
+        local sum = nacre.tensor{{1, 2}, {3, 4}} + nacre.tensor{10, 20}
+        assert(sum:totable()[2][1] == 13 and sum.dtype == "int32")
+        assert((sum + 0.5).dtype == "float32")
+      )"}},
+    {"__sub",
+     bound<binary<&subtract>>,
+     {.usage = "a - b", .doc = "The difference, as nacre.ops.subtract.", .example = R"(
+       local x = nacre.tensor{1.0, 3.0}
+       assert((x - x:mean()):totable()[1] == -1)
+     )"}},
+    {"__mul",
+     bound<binary<&multiply>>,
+     {.usage = "a * b",
+      .doc = "The product element by element, as nacre.ops.multiply; a:matmul(b) is that of matrices.",
+      .example = R"(
+        local a, b = nacre.tensor{{1, 2}, {3, 4}}, nacre.tensor{{0, 1}, {1, 0}}
+        assert((a * b):totable()[1][1] == 0)
+        assert(a:matmul(b):totable()[1][1] == 2)
+      )"}},
+    {"__div",
+     bound<binary<&divide>>,
+     {.usage = "a / b",
+      .doc = "The quotient, as nacre.ops.true_divide: floating also where both are whole.",
+      .example = R"(
+        local x = nacre.tensor{1, 2} / 4
+        assert(x:totable()[2] == 0.5 and x.dtype == "float32")
+      )"}},
+    {"__idiv",
+     bound<binary<&whole>>,
+     {.usage = "a // b", .doc = "The quotient rounded down, as nacre.ops.floor_divide.", .example = R"(
+       assert((nacre.tensor{-7, 7} // 2):totable()[1] == -4)
+     )"}},
+    {"__mod",
+     bound<binary<&rest>>,
+     {.usage = "a % b", .doc = "What is left of a // b, with the sign of b, as nacre.ops.mod.", .example = R"(
+       assert((nacre.tensor{-7, 7} % 3):totable()[1] == 2)
+     )"}},
+    {"__pow", bound<binary<&power>>, {.usage = "a ^ b", .doc = "The power, as nacre.ops.power.", .example = R"(
+      assert((nacre.tensor{1.0, 2.0, 3.0} ^ 2):sum():item() == 14)
+    )"}},
+    {"__unm", negate, {.usage = "-a", .doc = "The negative, as nacre.ops.negative.", .example = R"(
+      assert((-nacre.tensor{1, -2}):totable()[2] == 2)
+    )"}},
+    {"__lt",
+     bound<refuse_comparison>,
+     {.usage = "a < b",
+      .doc =
+          "Refused, as a > b is, for Lua makes true or false of it: nacre.ops.less, greater, equal, not_equal and the "
+          "like compare element by element.",
+      .example = R"(
+        local a, b = nacre.tensor{1, 5}, nacre.tensor{3, 3}
+        assert(not pcall(function() return a < b end))
+        assert(nacre.ops.less(a, b):totable()[1] and not nacre.ops.less(a, b):totable()[2])
+      )"}},
+    {"__le",
+     bound<refuse_comparison>,
+     {.usage = "a <= b",
+      .doc = "Refused, as a >= b is: nacre.ops.less_equal and greater_equal compare element by element.",
+      .example = R"(
+        local a, b = nacre.tensor{1, 3}, nacre.tensor{3, 3}
+        assert(not pcall(function() return a <= b end))
+        assert(nacre.ops.all(nacre.ops.less_equal(a, b)):item())
+      )"}},
 };
 
 Out index_operations(Call& call) {
@@ -238,9 +343,11 @@ Out index_operations(Call& call) {
 
 }  // namespace
 
-std::span<const luaL_Reg> operators() { return metamethods; }
+std::span<const Function> operators() { return metamethods; }
 
 std::optional<Out> operation_method(Call&, std::string_view key) {
+  const auto function = std::ranges::find(function_names, key, &FunctionName::function);
+  if (function != std::end(function_names)) key = function->operation;
   if (!operation_arguments(fmt::format("ops.{}", key))) return std::nullopt;
   return Out(Out::Function{bound<call_named>, std::string(key)});
 }
@@ -249,6 +356,27 @@ void operation_names(const Object&, std::vector<std::string_view>& names) {
   for (const ClassInfo<Layer>& info : registry<Layer>().classes())
     if (info.qualified && !info.aliases.empty() && info.aliases.back().starts_with("ops."))
       names.push_back(info.aliases.back().substr(4));
+  for (const FunctionName& function : function_names) names.push_back(function.function);
+}
+
+std::string_view operation_alias(std::string_view operation) {
+  const auto found = std::ranges::find(function_names, operation, &FunctionName::operation);
+  return found == std::end(function_names) ? "" : found->function;
+}
+
+std::vector<std::string> operation_places(std::string_view operation) {
+  const std::string alias = fmt::format("ops.{}", operation);
+  std::vector<std::string> places;
+  const auto add = [&](std::string_view place) {
+    if (!place.empty() && std::ranges::find(places, place) == places.end()) places.emplace_back(place);
+  };
+  const auto keras = std::ranges::find(function_places, operation, &FunctionPlaces::operation);
+  if (keras != std::end(function_places)) std::ranges::for_each(keras->places, add);
+  for (const OperationArgument& argument : *operation_arguments(alias))
+    if (argument.kind != OperationArgument::Kind::keywords) add(argument.name);
+  for (const Field& field : *registry<Layer>().get(alias).fields.back())
+    if (field.key != "name") add(field.key);
+  return places;
 }
 
 void push_operations(lua_State* lua) {

@@ -6,11 +6,15 @@
 namespace nacre::scripting {
 
 // + - * / // % ^ and unary minus; comparisons are refused, for Lua's give nothing but true or false.
-std::span<const luaL_Reg> operators();
+std::span<const Function> operators();
 
 // x:NAME(…), for Class::other.
 std::optional<Out> operation_method(Call& call, std::string_view key);
 void operation_names(const Object& object, std::vector<std::string_view>& names);
+// Another name for the operation, by which Keras calls its function; "": none.
+std::string_view operation_alias(std::string_view operation);
+// The names of its arguments by place.
+std::vector<std::string> operation_places(std::string_view operation);
 
 // Pushes the table nacre.ops; raises.
 void push_operations(lua_State* lua);

@@ -457,15 +457,12 @@ void State::open_class(lua_State* lua, const Class& kind) {
   lua_pushboolean(lua, kind.keeps_methods);
   lua_pushcclosure(lua, index_or_kept, 2);
   lua_setfield(lua, -2, "__index");
-  constexpr luaL_Reg common[] = {{"__newindex", bound<set_member>},
-                                 {"__gc", collect},
-                                 {"__tostring", bound<text_of_object>},
-                                 {"__eq", bound<same_objects>}};
-  for (const std::span<const luaL_Reg> functions : {std::span<const luaL_Reg>(common), kind.metamethods})
-    for (const luaL_Reg& function : functions) {
-      lua_pushcfunction(lua, function.func);
-      lua_setfield(lua, -2, function.name);
-    }
+  static constexpr Function common[] = {{"__newindex", bound<set_member>},
+                                        {"__gc", collect},
+                                        {"__tostring", bound<text_of_object>},
+                                        {"__eq", bound<same_objects>}};
+  set_functions(lua, common);
+  set_functions(lua, kind.metamethods);
   lua_pushstring(lua, kind.name);
   lua_setfield(lua, -2, "__name");
   lua_pushboolean(lua, 0);

@@ -10,6 +10,7 @@
 // Whatever a script does to metatables, nothing is taken for what it is not, and nothing is used after its end.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -20,7 +21,7 @@
 #include <vector>
 
 #include "backend/core/tensor.h"
-#include "formats/tree.h"
+#include "formats/config.h"
 
 extern "C" {
 #include <lauxlib.h>
@@ -45,9 +46,12 @@ struct Object {
 
 // What the reference says of a function, method or property.
 struct Entry {
-  const char* usage = "";    // "tensor:reshape(shape)"
-  const char* doc = "";      // one or two sentences
-  const char* example = "";  // a script that runs; its checks are assert(…)
+  const char* usage = "";  // "tensor:reshape(shape)"
+  const char* doc = "";    // one to three sentences
+  const char* example =
+      "";  // a script that runs; its checks are assert(…). What all its lines are indented by is not shown
+  using Keys = const FieldTable& (*)();  // fields_of<Config>
+  std::array<Keys, 3> keys{};            // of the table of names that it takes; null: no more
 };
 
 // What is found under a key of an object: a method, or a property.
@@ -59,7 +63,7 @@ struct Member {
   Entry entry{};
 };
 
-// A function of a table, nacre's or one in it.
+// A function of a table, nacre's or one in it, or a metamethod.
 struct Function {
   const char* name;
   lua_CFunction function;
@@ -70,7 +74,7 @@ struct Function {
 struct Class {
   const char* name;  // for messages: "tensor"
   std::span<const Member> members;
-  std::span<const luaL_Reg> metamethods;             // besides those that every class has
+  std::span<const Function> metamethods;             // besides those that every class has
   std::string (*text)(const Object&);                // what tostring() gives
   bool (*same)(const void*, const void*) = nullptr;  // what == means; null: the same object
   // What other keys give, or none of them; null: none. A function is given for its key whatever the object, when

@@ -17,7 +17,24 @@ Results apply(Call& call, std::string_view operation, const std::vector<Object>&
                 [&] { return each_of(apply_operation(operation, std::move(inputs), std::move(arguments))); });
 }
 
-constexpr Member members[] = {{"shape", nullptr, shape}, {"dtype", nullptr, dtype}};
+constexpr Member members[] = {
+    {.name = "shape",
+     .get = shape,
+     .entry = {.usage = "symbol.shape",
+               .doc = "The sizes of its axes, as a list, the batch first; -1 where a size is open.",
+               .example = R"(
+                 local x = nacre.Input{28, 28, 1}
+                 local y = nacre.layers.Conv2D{filters = 4, kernel_size = 3}(x)
+                 assert(y.shape[1] == -1 and y.shape[2] == 26 and y.shape[4] == 4)
+               )"}},
+    {.name = "dtype",
+     .get = dtype,
+     .entry = {.usage = "symbol.dtype", .doc = "The dtype of what will be there, such as \"float32\".", .example = R"(
+       local tokens = nacre.Input{shape = {16}, dtype = "int32"}
+       assert(tokens.dtype == "int32")
+       assert(nacre.layers.Embedding{input_dim = 9, output_dim = 2}(tokens).dtype == "float32")
+     )"}},
+};
 
 // nacre.Input{28, 28, 1}, nacre.Input{shape = {28, 28, 1}, dtype = "uint8"}
 Out make_input(Call& call) {
@@ -72,7 +89,24 @@ Symbols read_symbols(const Call& call, int index, std::string_view wanted) {
 }
 
 std::span<const Function> symbol_functions() {
-  static constexpr Function functions[] = {{"Input", bound<make_input>}};
+  static constexpr Function functions[] = {
+      {"Input",
+       bound<make_input>,
+       {.usage = "nacre.Input{size, …}",
+        .doc =
+            "A symbol that stands for a model's input: the sizes of one sample, without the batch axis, as a list or "
+            "as `shape`, with nacre.null where a size is open. Layers, operations and arithmetic on symbols give "
+            "symbols, and nacre.Model makes a model of them.",
+        .example = R"(
+          local x = nacre.Input{4}
+          local y = nacre.layers.Dense{units = 4, activation = "relu"}(x) + x
+          local model = nacre.Model{inputs = x, outputs = y}
+          assert(model:predict(nacre.ones{2, 4}).shape[2] == 4)
+          local words = nacre.Input{shape = {nacre.null}, dtype = "int32"}    -- of any length
+          assert(words.shape[2] == -1)
+        )",
+        .keys = {fields_of<InputConfig>}}},
+  };
   return functions;
 }
 

@@ -50,14 +50,80 @@ void assign(Call& call) {
   compute(call, std::move(work));
 }
 
-constexpr Member members[] = {{"name", nullptr, name},
-                              {"shape", nullptr, shape},
-                              {"dtype", nullptr, dtype},
-                              {"trainable", nullptr, trainable},
-                              {"value", nullptr, value},
-                              {"assign", bound<assign<Change::set>>},
-                              {"assign_add", bound<assign<Change::add>>},
-                              {"assign_sub", bound<assign<Change::subtract>>}};
+constexpr Member members[] = {
+    {.name = "name",
+     .get = name,
+     .entry = {.usage = "weight.name", .doc = "Its name, after that of its layer: \"dense/kernel\".", .example = R"(
+       local dense = nacre.layers.Dense{units = 2, name = "fc"}
+       dense(nacre.ones{1, 3})
+       assert(dense.weights[1].name == "fc/kernel")
+     )"}},
+    {.name = "shape",
+     .get = shape,
+     .entry = {.usage = "weight.shape", .doc = "The sizes of its axes, as a list.", .example = R"(
+       local dense = nacre.layers.Dense{units = 2}
+       dense(nacre.ones{1, 3})
+       local kernel = dense.weights[1]
+       assert(#kernel.shape == 2 and kernel.shape[1] == 3 and kernel.shape[2] == 2)
+     )"}},
+    {.name = "dtype",
+     .get = dtype,
+     .entry = {.usage = "weight.dtype", .doc = "The dtype of its numbers, such as \"float32\".", .example = R"(
+       assert(nacre.Variable(nacre.zeros({2}, "float64")).dtype == "float64")
+     )"}},
+    {.name = "trainable",
+     .get = trainable,
+     .entry = {.usage = "weight.trainable",
+               .doc =
+                   "Whether it is one that training changes, which statistics such as those of BatchNormalization are "
+                   "not. Whether its layer is frozen is the layer's `trainable`.",
+               .example = R"(
+                 local norm = nacre.layers.BatchNormalization()
+                 norm(nacre.ones{2, 3})
+                 assert(norm.weights[1].trainable)       -- gamma
+                 assert(not norm.weights[3].trainable)   -- moving_mean
+               )"}},
+    {.name = "value",
+     .get = value,
+     .entry = {.usage = "weight.value",
+               .doc = "Its numbers now, as a tensor that stays as it is when the weight changes.",
+               .example = R"(
+                 local w = nacre.Variable(1.0)
+                 local before = w.value
+                 w:assign(2)
+                 assert(before:item() == 1 and w.value:item() == 2)
+               )"}},
+    {.name = "assign",
+     .method = bound<assign<Change::set>>,
+     .entry = {.usage = "weight:assign(value)",
+               .doc =
+                   "Sets its numbers to those of a tensor, cast to its dtype, or to one number. The shape of a value "
+                   "may be one that broadcasts to the weight's.",
+               .example = R"(
+                 local w = nacre.Variable(nacre.tensor{1.0, 2.0})
+                 w:assign(nacre.tensor{3.0, 4.0})
+                 assert(w.value:totable()[2] == 4)
+                 w:assign(0)
+                 assert(w.value:sum():item() == 0)
+               )"}},
+    {.name = "assign_add",
+     .method = bound<assign<Change::add>>,
+     .entry = {.usage = "weight:assign_add(value)", .doc = "Adds a tensor or a number to its numbers.", .example = R"(
+       local w = nacre.Variable(nacre.tensor{1.0, 2.0})
+       w:assign_add(1)
+       assert(w.value:totable()[2] == 3)
+     )"}},
+    {.name = "assign_sub",
+     .method = bound<assign<Change::subtract>>,
+     .entry = {.usage = "weight:assign_sub(value)",
+               .doc = "Takes a tensor or a number from its numbers: a step of gradient descent by hand.",
+               .example = R"(
+                 local w = nacre.Variable(3.0)
+                 local gradient = nacre.grad(function() return w * w end, w)()
+                 w:assign_sub(0.1 * gradient)
+                 assert(math.abs(w.value:item() - 2.4) < 1e-6)
+               )"}},
+};
 
 struct VariableConfig {
   std::string name = "variable";
@@ -71,6 +137,7 @@ struct VariableConfig {
 // nacre.Variable(tensor[, {name = …, trainable = …}])
 Out make_variable(Call& call) {
   const eager::Array initial = array_of(call, read_tensor(call, 1, "a tensor or a number"));
+  if (initial.value.dtype() == DType::string) throw call.unwanted(1, "numbers");
   const auto config = about("Variable", [&] { return read_options<VariableConfig>(call, 2); });
   const auto variable = std::make_shared<Variable>(config.name, initial.value.type(), config.trainable);
   variable->assign(initial.value);
@@ -120,7 +187,24 @@ std::vector<Weight> read_weights(const Call& call, int index) {
 }
 
 std::span<const Function> weight_functions() {
-  static constexpr Function functions[] = {{"Variable", bound<make_variable>}};
+  static constexpr Function functions[] = {
+      {"Variable",
+       bound<make_variable>,
+       {.usage = "nacre.Variable(value[, options])",
+        .doc =
+            "A weight of one's own, with the shape and dtype of the tensor or number that it begins with. It computes "
+            "like a tensor, gradients are taken of it, and optimizers change it.",
+        .example = R"(
+          local w = nacre.Variable(nacre.zeros{2}, {name = "scale"})
+          local optimizer = nacre.optimizers.SGD{learning_rate = 0.5}
+          for _ = 1, 20 do
+            local gradient = nacre.grad(function() return ((w - 1) ^ 2):sum() end, w)()
+            optimizer:apply({gradient}, {w})
+          end
+          assert(w.name == "scale" and math.abs(w.value:sum():item() - 2) < 1e-3)
+        )",
+        .keys = {fields_of<VariableConfig>}}},
+  };
   return functions;
 }
 

@@ -32,12 +32,6 @@ std::string in_line(const Tree& tree) {
   return text;
 }
 
-// | would end a cell of a table.
-std::string cell(std::string text) {
-  for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
-  return text;
-}
-
 std::string code(std::string_view text) { return fmt::format("`{}`", text); }
 
 std::string joined(const std::vector<std::string>& parts, std::string_view between) {
@@ -102,18 +96,7 @@ std::string words_of(const Tree& schema) {
 std::string default_of(const Field& field) {
   if (field.constraint.required) return "required";
   const std::string text = in_line(field.default_value);
-  return text.find('\n') == std::string::npos ? cell(code(text)) : "";
-}
-
-std::string table_of(const FieldTable& fields) {
-  std::string text = "| field | type | default | meaning |\n|---|---|---|---|\n";
-  for (const Field& field : fields) {
-    Tree schema = field.schema();
-    annotate_schema(schema, "", field.constraint, Tree());
-    text += fmt::format("| {} | {} | {} | {} |\n", code(field.key), cell(words_of(schema)),
-                        default_of(field), cell(std::string(field.help)));
-  }
-  return text;
+  return text.find('\n') == std::string::npos ? table_cell(code(text)) : "";
 }
 
 // The fields that nearly all classes of a kind have, to be told once; null when there are none.
@@ -129,7 +112,7 @@ const FieldTable* common_table() {
 template <class Base>
 std::string common_fields() {
   const FieldTable* common = common_table<Base>();
-  return common ? "\nFields that nearly all have besides their own:\n\n" + table_of(*common) : "";
+  return common ? "\nFields that nearly all have besides their own:\n\n" + field_table(*common) : "";
 }
 
 template <class Base>
@@ -150,7 +133,7 @@ std::string entry_of(const ClassInfo<Base>& info) {
     }
   text += "\n";
   for (const FieldTable* table : info.fields)
-    if (table != common_table<Base>() && !table->empty()) text += "\n" + table_of(*table);
+    if (table != common_table<Base>() && !table->empty()) text += "\n" + field_table(*table);
   if (const auto example = example_of(info)) text += fmt::format("\n```yaml\n{}```\n", write_yaml(*example));
   return text;
 }
@@ -203,7 +186,7 @@ void add_layers(std::map<std::string, std::string>& pages) {
 
 std::string experiment_page() {
   const auto section = [](std::string_view title, std::string_view text, const FieldTable& fields) {
-    return fmt::format("\n## {}\n\n{}\n\n{}", title, text, table_of(fields));
+    return fmt::format("\n## {}\n\n{}\n\n{}", title, text, field_table(fields));
   };
   return "# Configurations\n\nThe keys of a YAML file that `nacre train` takes.\n" +
          section("The file", "At the top.", fields_of<ExperimentConfig>()) +
@@ -217,6 +200,23 @@ std::string experiment_page() {
 }
 
 }  // namespace
+
+// | would end it.
+std::string table_cell(std::string text) {
+  for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
+  return text;
+}
+
+std::string field_table(const FieldTable& fields) {
+  std::string text = "| field | type | default | meaning |\n|---|---|---|---|\n";
+  for (const Field& field : fields) {
+    Tree schema = field.schema();
+    annotate_schema(schema, "", field.constraint, Tree());
+    text += fmt::format("| {} | {} | {} | {} |\n", code(field.key), table_cell(words_of(schema)),
+                        default_of(field), table_cell(std::string(field.help)));
+  }
+  return text;
+}
 
 std::map<std::string, std::string> reference_pages() {
   register_models();
@@ -233,7 +233,7 @@ std::map<std::string, std::string> reference_pages() {
                          "tutorials/reference`.\nNames, defaults and meaning are Keras's own.\n\n";
   for (const auto& [file, text] : pages)
     contents += fmt::format("- [{}]({})\n", text.substr(2, text.find('\n') - 2), file);
-  pages["README.md"] = contents + "- [Status](status.md): what runs where\n";
+  pages["README.md"] = contents + "- [Lua](lua.md): functions and objects of scripts\n- [Status](status.md): what runs where\n";
   return pages;
 }
 

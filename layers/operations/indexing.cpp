@@ -1,6 +1,8 @@
 // Reading and replacing elements by their places.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/reduce.h"
@@ -233,6 +235,17 @@ Value one_hot(Value indices, const HotFields& f) {
   return f.axis == -1 ? hot : emit::move_axis(hot, -1, static_cast<int>(f.axis));
 }
 
+// What stands for nothing among numbers of the dtype: where there is no infinity, the last number.
+double neutral(double start, DType dtype) {
+  if (!std::isinf(start) || is_floating(dtype)) return start;
+  double last = 0;
+  visit(dtype, [&]<class T>(T*) {
+    using Limits = std::numeric_limits<T>;
+    if constexpr (std::is_integral_v<T>) last = static_cast<double>(start < 0 ? Limits::lowest() : Limits::max());
+  });
+  return dtype == DType::int64 ? std::nextafter(last, 0.0) : last;
+}
+
 // The rows of data by the number of their segment, joined along the first axis.
 Row segments(std::string_view name, std::string_view doc, double start,
              Value (*join)(Value, std::vector<std::int64_t>, bool)) {
@@ -243,7 +256,8 @@ Row segments(std::string_view name, std::string_view doc, double start,
     const Value ids = ops::one_hot(in[1], *f.num_segments, DType::boolean);  // (rows, segments)
     Value member = emit::move_axis(ids, 1, 0);
     for (int axis = 1; axis < data.shape().rank(); ++axis) member = ops::expand_dims(member, -1);
-    return join(where(member, ops::expand_dims(data, 0), ops::scalar_like(data, start)), {1}, false);
+    return join(where(member, ops::expand_dims(data, 0), ops::scalar_like(data, neutral(start, data.dtype()))), {1},
+                false);
   });
 }
 

@@ -227,6 +227,19 @@ TEST_F(Verbs, DoctorSchemaAndVersion) {
   EXPECT_EQ(nacre({"--help"}).status, 0);
 }
 
+TEST_F(Verbs, ReferenceWritesThePagesOfTutorials) {
+  ASSERT_EQ(nacre({"reference", "pages"}).status, 0);
+  const std::filesystem::path committed = std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials/reference";
+  std::size_t pages = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(at("pages"))) {
+    const std::string name = entry.path().filename().string();
+    EXPECT_TRUE(bytes_of(entry.path()) == bytes_of(committed / name)) << name;
+    ++pages;
+  }
+  EXPECT_TRUE(std::filesystem::exists(at("pages/lua.md")));
+  EXPECT_GT(pages, 20u);
+}
+
 TEST_F(Verbs, ThreadsAreThoseOfTheEnvironmentUnlessTheyAreGiven) {
   const auto threads_with = [](const char* name, const char* value) {
     ::setenv(name, value, 1);

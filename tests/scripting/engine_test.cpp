@@ -172,6 +172,35 @@ TEST_F(Scripts, LayersAreCalledWithKerasArguments) {
             "[-1, 3, 2]");
 }
 
+TEST_F(Scripts, OperationsTakeKerasArguments) {
+  EXPECT_EQ(text(R"(
+    local ops, x = nacre.ops, nacre.tensor{{1.0, 2.0}, {3.0, 4.0}}
+    local mean, variance = nacre.tensor{1.0, 2.0}, nacre.tensor{1.0, 1.0}
+    return {ops.full({2}, 7):totable(), ops.pad(nacre.tensor{1, 2}, {{1, 0}}, "constant", 5):totable(),
+            ops.average(x, 0, nacre.tensor{3.0, 1.0}):totable(), ops.einsum("ij,jk->ik", x, x):totable(),
+            ops.einsum{subscripts = "ij->i", operands = {x}}:totable(),
+            ops.batch_normalization(x, mean, variance, -1, mean, {epsilon = 1e-12}):totable(),
+            ops.allclose(x, x + 1e-9):item(), x:isin(nacre.tensor{2.0, 3.0}):totable(), ops.swish(nacre.tensor(0.0)):item(),
+            ops.segment_min(nacre.tensor{3, 1, 2}, nacre.tensor{0, 0, 1}, 2):totable()})"),
+            "[[7, 7], [5, 1, 2], [1.5, 2.5], [[7, 10], [15, 22]], [3, 7], [[1, 2], [3, 4]], true, [[false, true], [true, "
+            "false]], 0, [1, 2]]");
+  EXPECT_EQ(refusal("local x = nacre.ones{2, 2} nacre.ops.einsum(x, x, 'ij,jk->ik')"),
+            "s.lua:1: einsum: got a tensor as 'subscripts'\n  hint: einsum takes subscripts, operands");
+  EXPECT_EQ(refusal("nacre.ops.sum(nacre.ones{2}, 0, true, 3)"),
+            "s.lua:1: sum takes 3 arguments, got 4\n  hint: sum takes x, axis, keepdims");
+  EXPECT_EQ(refusal("nacre.ops.sum(nacre.ones{2}, 0, {axis = 0})"),
+            "s.lua:1: sum: got 'axis' twice\n  hint: sum takes x, axis, keepdims");
+}
+
+// Lua writes no keys like an empty list.
+TEST_F(Scripts, TablesMayHaveNoKeys) {
+  EXPECT_EQ(text(R"(
+    local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense(nacre.layers.Dense{units = 1}:get_config())}
+    model:compile{optimizer = {Adam = {}}, loss = {MeanSquaredError = {}}, metrics = {}}
+    return {model.optimizer.learning_rate > 0, #nacre.data.digits{} > 0, #nacre.data.digits() > 0})"),
+            "[true, true, true]");
+}
+
 TEST_F(Scripts, LayersWithinLayersAreTheSameObjects) {
   EXPECT_EQ(text(R"(
     local dense = nacre.layers.Dense{units = 2}
