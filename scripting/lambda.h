@@ -4,9 +4,9 @@
 //   function(inputs, arguments) local a, b = inputs[1], inputs[2]; return a:sum(1) / arguments.scale end
 //
 // Tensors know + - * / // % ^ and unary minus, their `shape` (-1 where a size is open) and `dtype`, and each operation
-// of Keras as a function nacre.ops.NAME and as a method. Arguments stand in Keras's order; a table with names at the end
-// gives others: nacre.ops.sum(x, {axis = 1, keepdims = true}). Axes count from 0. Comparisons are nacre.ops.greater and
-// its like: Lua's own can give nothing but true or false.
+// of Keras as a function nacre.ops.NAME and as a method. Arguments stand in Keras's order; a table with names at the
+// end gives others: nacre.ops.sum(x, {axis = 1, keepdims = true}). Axes count from 0. Comparisons are nacre.ops.greater
+// and its like: Lua's own can give nothing but true or false.
 //
 // A function sees parts of Lua's basic functions, of math and of table, and nothing that reaches files, the system or
 // other code; its steps, its memory, its texts and what it hands to operations are bounded.

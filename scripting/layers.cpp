@@ -284,17 +284,17 @@ constexpr Member layer_members[] = {
     {.name = "trainable",
      .get = trainable,
      .set = set_trainable,
-     .entry =
-         {.usage = "layer.trainable",
-          .doc = "Whether training changes its weights. Set it to false and it is frozen with the layers in it, and "
-                 "its BatchNormalization keeps to its statistics; a compiled model is to be compiled again then, a "
-                 "compiled function follows by itself.",
-          .example = R"(
-            local dense = nacre.layers.Dense{units = 2}
-            dense(nacre.ones{1, 3})
-            dense.trainable = false
-            assert(#dense.trainable_weights == 0 and #dense.weights == 2)
-          )"}},
+     .entry = {.usage = "layer.trainable",
+               .doc =
+                   "Whether training changes its weights. Set it to false and it is frozen with the layers in it, and "
+                   "its BatchNormalization keeps to its statistics; a compiled model is to be compiled again then, a "
+                   "compiled function follows by itself.",
+               .example = R"(
+                 local dense = nacre.layers.Dense{units = 2}
+                 dense(nacre.ones{1, 3})
+                 dense.trainable = false
+                 assert(#dense.trainable_weights == 0 and #dense.weights == 2)
+               )"}},
     {.name = "built",
      .get = built,
      .entry = {.usage = "layer.built",

@@ -243,8 +243,7 @@ std::vector<Section> sections() {
       .add("nacre.regularizers", regularizers)
       .objects(class_of<std::shared_ptr<Regularizer>>())
       .add("nacre.constraints", constraints)
-      .objects(class_of<std::shared_ptr<WeightConstraint>>())
-      .add("nacre.null", null);
+      .objects(class_of<std::shared_ptr<WeightConstraint>>());
   section("Losses, metrics, optimizers, callbacks",
           "What model:compile and model:fit are given, by name, as a table of YAML's or as an object. In a training "
           "loop of "
@@ -264,6 +263,7 @@ std::vector<Section> sections() {
       .functions("nacre", data_functions())
       .objects(class_of<DatasetRef>())
       .objects(batches_class());
+  section("The rest", "").add("nacre.null", null).functions("nacre", engine_functions());
 
   std::set<std::string> told;
   for (Section& one : all)
@@ -316,8 +316,8 @@ std::string operations_table() {
   const auto code = [](std::string_view call) { return table_cell(fmt::format("`{}`", call)); };
   for (const ClassInfo<Layer>& info : operation_layers()) {
     const std::string_view name = info.aliases.back().substr(4), other = operation_alias(name);
-    text += fmt::format("| {} | {}{} |", code(call_of(name)), table_cell(std::string(info.doc)),
-                        other.empty() ? "" : fmt::format("; also `{}`", other));
+    text += fmt::format("| {}{} | {} |", code(call_of(name)), other.empty() ? "" : ", " + code(other),
+                        table_cell(std::string(info.doc)));
     const auto example = std::ranges::find(operation_examples(), name, &OperationExample::operation);
     if (example != operation_examples().end())
       text += fmt::format(" {}: {} |", code(example->call), code(example->result));

@@ -210,15 +210,62 @@ std::string text_of(const Object& object) {
   return text;
 }
 
-constexpr Member members[] = {{"shape", nullptr, shape},
-                              {"dtype", nullptr, dtype},
-                              {"mask", nullptr, mask, set_mask},
-                              {"item", bound<item>},
-                              {"totable", bound<to_table>}};
+constexpr Member members[] = {
+    {.name = "shape",
+     .get = shape,
+     .entry = {.usage = "tensor.shape",
+               .doc = "The sizes of its axes, as a list; -1 where a size is open.",
+               .example = R"(
+                 local shape = nacre.zeros{2, 3}.shape
+                 assert(#shape == 2 and shape[1] == 2 and shape[2] == 3)
+               )"}},
+    {.name = "dtype",
+     .get = dtype,
+     .entry = {.usage = "tensor.dtype",
+               .doc = "What its elements are: \"float32\", \"int32\", \"bool\", \"string\", …",
+               .example = R"(
+                 assert(nacre.zeros{2}.dtype == "float32")
+                 assert(nacre.tensor{true, false}.dtype == "bool")
+               )"}},
+    {.name = "mask",
+     .get = mask,
+     .set = set_mask,
+     .entry =
+         {.usage = "tensor.mask",
+          .doc =
+              "Which steps count, a tensor of booleans that layers such as Embedding and Masking attach to what they "
+              "give and that later layers heed; nil: all. It may be set.",
+          .example = R"(
+            local words = nacre.tensor{{3, 4, 0, 0}}
+            local vectors = nacre.layers.Embedding{input_dim = 5, output_dim = 2, mask_zero = true}(words)
+            assert(vectors.mask:totable()[1][2] and not vectors.mask:totable()[1][3])
+            vectors.mask = nil
+            assert(vectors.mask == nil)
+          )"}},
+    {.name = "item",
+     .method = bound<item>,
+     .entry = {.usage = "tensor:item()",
+               .doc = "The number, boolean or text of a tensor of one element.",
+               .example = R"(
+                 assert(nacre.tensor{{2.5}}:item() == 2.5)
+                 assert(nacre.tensor{1, 2, 3}:sum():item() == 6)
+               )"}},
+    {.name = "totable",
+     .method = bound<to_table>,
+     .entry = {.usage = "tensor:totable()",
+               .doc = "Its elements as nested tables; of a tensor without axes its element.",
+               .example = R"(
+                 local rows = nacre.tensor{{1, 2}, {3, 4}}:totable()
+                 assert(rows[2][1] == 3)
+               )"}},
+};
 // Arithmetic too.
 std::span<const Function> metamethods() {
   static const std::vector<Function> all = [] {
-    std::vector<Function> functions{{"__len", bound<length>}};
+    std::vector<Function> functions{
+        {"__len", bound<length>, {.usage = "#tensor", .doc = "The size of its first axis.", .example = R"(
+          assert(#nacre.zeros{2, 3} == 2)
+        )"}}};
     functions.insert(functions.end(), operators().begin(), operators().end());
     return functions;
   }();
@@ -294,8 +341,46 @@ Shape read_shape(const Call& call, int index) {
 
 std::span<const Function> tensor_functions() {
   static constexpr Function functions[] = {
-      {"tensor", bound<make_tensor>}, {"zeros", bound<make_filled<false>>}, {"ones", bound<make_filled<true>>},
-      {"load_npy", bound<load_npy>},  {"save_npy", bound<save_npy>},
+      {"tensor",
+       bound<make_tensor>,
+       {.usage = "nacre.tensor(table[, dtype])",
+        .doc = "A tensor of the numbers, booleans or texts in nested tables, or of one of them. Numbers are float32 "
+               "when one of them has a point, else int32, unless a dtype is named. Of a tensor it is the tensor, cast.",
+        .example = R"(
+          local matrix = nacre.tensor{{1.0, 2.0}, {3.0, 4.0}}
+          assert(matrix.shape[1] == 2 and matrix.dtype == "float32")
+          assert(nacre.tensor{1, 2}.dtype == "int32")
+          assert(nacre.tensor({1, 2}, "float64").dtype == "float64")
+          assert(nacre.tensor{"a", "b"}:totable()[2] == "b")
+          assert(nacre.tensor(matrix, "int32").dtype == "int32")
+        )"}},
+      {"zeros",
+       bound<make_filled<false>>,
+       {.usage = "nacre.zeros(shape[, dtype])",
+        .doc = "Zeros in a shape, float32 unless another dtype is named.",
+        .example = R"(
+          assert(nacre.zeros{2, 3}:sum():item() == 0)
+          assert(nacre.zeros({2}, "int32").dtype == "int32")
+        )"}},
+      {"ones",
+       bound<make_filled<true>>,
+       {.usage = "nacre.ones(shape[, dtype])",
+        .doc = "Ones in a shape, float32 unless another dtype is named.",
+        .example = R"(
+          assert(nacre.ones{2, 3}:sum():item() == 6)
+        )"}},
+      {"load_npy",
+       bound<load_npy>,
+       {.usage = "nacre.load_npy(path)", .doc = "The tensor in a file of NumPy's.", .example = R"(
+         nacre.save_npy("x.npy", nacre.tensor{1, 2})
+         assert(nacre.load_npy("x.npy"):sum():item() == 3)
+       )"}},
+      {"save_npy",
+       bound<save_npy>,
+       {.usage = "nacre.save_npy(path, tensor)", .doc = "Writes a tensor as a file of NumPy's.", .example = R"(
+         nacre.save_npy("x.npy", nacre.zeros{2, 3})
+         assert(nacre.load_npy("x.npy").shape[2] == 3)
+       )"}},
   };
   return functions;
 }
