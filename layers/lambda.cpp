@@ -27,8 +27,7 @@ class LambdaLayer final : public ConfiguredLayer<LambdaConfig> {
  public:
   explicit LambdaLayer(LambdaConfig config = {}, LayerOptions options = {})
       : ConfiguredLayer(std::move(config), std::move(options)) {
-    if (config_.function.is_source() && refusals() > 0 && !allowed())
-      throw Error("it holds Lua code, which is not run from files unless that is allowed").hint("--allow-lua allows it").usage();
+    if (config_.function.is_source()) need_scripts_allowed();
   }
   int input_count() const override { return 0; }
 
@@ -45,6 +44,7 @@ class LambdaLayer final : public ConfiguredLayer<LambdaConfig> {
  private:
   Values evaluate(Context& context, const Values& inputs) const {
     const std::string& text = config_.function.text;
+    if (config_.function.script) return (*config_.function.script)(context, inputs, config_.arguments);
     if (config_.function.is_source()) {
       if (!lambda_tracer()) throw Error("this program has no Lua").hint("link nacre's scripting library and enable it").usage();
       return lambda_tracer()(context, text, inputs, config_.arguments);
@@ -70,6 +70,7 @@ void FieldKind<LambdaFunction>::read(const Tree& tree, LambdaFunction& value) {
 }
 
 Tree FieldKind<LambdaFunction>::write(const LambdaFunction& value, Style style) {
+  if (value.script) return style == Style::keras ? Tree(value.script->source()) : Tree("a function of a script");
   const auto* activation = value.is_source() ? nullptr : registry<Activation>().find(value.text);
   if (style != Style::keras || !activation) return value.text;
   Tree tree;
@@ -97,6 +98,11 @@ LambdaTracer& lambda_tracer() {
 ScriptsRefused::ScriptsRefused() { ++refusals(); }
 ScriptsRefused::~ScriptsRefused() { --refusals(); }
 void allow_scripts() { allowed() = true; }
+
+void need_scripts_allowed() {
+  if (refusals() > 0 && !allowed())
+    throw Error("it holds Lua code, which is not run from files unless that is allowed").hint("--allow-lua allows it").usage();
+}
 
 std::vector<ClassInfo<Layer>> lambda_layers() { return {layer_info<LambdaLayer>()}; }
 

@@ -6,11 +6,20 @@
 
 namespace nacre {
 
+// A function that a script holds: it runs there, and files hold its source.
+class ScriptFunction {
+ public:
+  virtual ~ScriptFunction() = default;
+  virtual Values operator()(Context& context, const Values& inputs, const Tree& arguments) const = 0;
+  virtual std::string source() const = 0;  // throws Error when it has none that stands by itself
+};
+
 // function(x) return x * 2 + nacre.ops.relu(x) end: Lua source; or the name of an activation or operation ("relu",
 // "logsumexp"), which Keras may spell {class_name: function, config: name}. Python code is refused.
 struct LambdaFunction {
-  std::string text;  // the source, or the name
-  bool is_source() const { return text.find_first_of(" \t\n(") != std::string::npos; }
+  std::string text;                                 // the source, or the name
+  std::shared_ptr<const ScriptFunction> script{};   // instead of the text
+  bool is_source() const { return script || text.find_first_of(" \t\n(") != std::string::npos; }
   bool operator==(const LambdaFunction&) const = default;
 };
 template <>
@@ -46,7 +55,11 @@ bool holds_script(const Layer& layer);
 using LambdaTracer = Values (*)(Context& context, const std::string& source, const Values& inputs, const Tree& arguments);
 LambdaTracer& lambda_tracer();
 
-// While it lives, layers that hold Lua are refused on this thread: for files that are not the user's own.
+// The class, in each registry, of objects whose class is one of Lua's: those of the folder that knows Lua.
+inline constexpr std::string_view lua_class_name = "Lua";
+
+// While it lives, layers and other objects that hold Lua are refused on this thread: for files that are not the user's
+// own.
 class ScriptsRefused {
  public:
   ScriptsRefused();
@@ -57,6 +70,8 @@ class ScriptsRefused {
 
 // From now on no file's Lua is refused in this program (--allow-lua).
 void allow_scripts();
+// For those that hold Lua: throws a usage Error while they are refused.
+void need_scripts_allowed();
 
 std::vector<ClassInfo<Layer>> lambda_layers();
 

@@ -7,6 +7,7 @@
 #include "api/experiment/experiment.h"
 #include "api/model.h"
 #include "scripting/compute.h"
+#include "scripting/lua_class.h"
 
 namespace nacre::scripting {
 
@@ -23,12 +24,32 @@ class EngineState : public ComputingState {
   eager::Eager* eager() override { return &eager_; }
   Draws next_draws() override { return {draws_.seed, draws_.step++}; }
   void set_seed(std::int64_t seed) { draws_ = {seed, 0}; }
+  Draws exchange_draws(Draws draws) { return std::exchange(draws_, draws); }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(draws_.seed); }
   // "dense", then "dense_1", "dense_2", …, as Keras counts.
   std::string unique_name(const std::string& name);
   // What the last call of a layer on tensors has added to the loss.
   std::vector<Object> losses_of(const Layer& layer) const;
   void set_losses(const std::shared_ptr<Layer>& layer, std::vector<Object> losses);
+  Definitions& definitions() { return definitions_; }
+  // While it lives, layers that are called at once train as this says where nothing else is said.
+  class AtOnce {
+   public:
+    AtOnce(EngineState& state, bool training) : state_(state), before_(std::exchange(state.training_, training)) {}
+    ~AtOnce() { state_.training_ = before_; }
+    AtOnce(const AtOnce&) = delete;
+    AtOnce& operator=(const AtOnce&) = delete;
+
+   private:
+    EngineState& state_;
+    bool before_;
+  };
+  bool training_at_once() const { return training_; }
+  // Whether its scripts come with files: they see no files, and layers that are models are no more than layers to them.
+  virtual bool sandboxed() const { return false; }
+  // The training that is under way for a model; null: none.
+  class Training;
+  Training* training_of(const Layer& model) const;
 
  private:
   std::map<const Layer*, std::weak_ptr<Model>> models_;
@@ -40,6 +61,9 @@ class EngineState : public ComputingState {
     std::vector<Object> values;
   };
   std::map<const Layer*, Losses> losses_;
+  Definitions definitions_;
+  bool training_ = false;
+  std::vector<Training*> trainings_;  // the innermost last
 };
 
 // A layer; a model too. Of what model:layer(NAME) and model.layers give, also where it stands.
@@ -86,6 +110,13 @@ const Class& batches_class();   // what dataset:batches gives
 std::span<const Member> model_members();
 std::optional<Out> model_member(Call& call, std::string_view key);
 void model_member_names(const Object& object, std::vector<std::string_view>& names);
+// Of models in training: whether they were asked to stop; what they have where layers that are models are no more than
+// layers: stop_training, optimizer.
+Out stop_training(Call& call);
+std::optional<Out> training_member(Call& call, std::string_view key);
+bool set_training_member(Call& call, std::string_view key);
+// What fit takes as callbacks: objects, and tables with hooks.
+Tree read_callbacks(const Call& call, int index);
 
 Out out(const Symbols& symbols);          // a list
 Results each_of(const Symbols& symbols);  // results, one for each
@@ -112,6 +143,8 @@ Config read_options(const Call& call, int index) {
   if (!call.is_named(index)) throw call.unwanted(index, "a table of names");
   return read_config<Config>(call.tree(index));
 }
+// A script as Lua reads it: without the mark of its encoding and the line for the shell. Lines keep their numbers.
+std::string script_text(std::string source);
 // Runs work; an Error that leaves it is the script's mistake, at its line `mark` unless it knows a place already.
 template <class Work>
 decltype(auto) marked(const Mark& mark, Work&& work) {
@@ -172,6 +205,9 @@ void open_autograd(lua_State* lua);
 void open_compile(lua_State* lua);
 void open_models(lua_State* lua);
 void open_data(lua_State* lua);
+void open_callbacks(lua_State* lua);
+void open_custom(lua_State* lua);
+void open_nacre(lua_State* lua);  // all of these
 // The functions of the table nacre by file, for the reference.
 std::span<const Function> tensor_functions();
 std::span<const Function> symbol_functions();
@@ -182,6 +218,7 @@ std::span<const Function> data_functions();
 std::span<const Function> autograd_functions();
 std::span<const Function> compile_functions();
 std::span<const Function> engine_functions();
+std::span<const Function> custom_functions();
 // A table with this __index: a name of `names`, or an error with the nearest one.
 void push_namespace(lua_State* lua, lua_CFunction index);
 

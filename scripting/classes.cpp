@@ -5,7 +5,7 @@
 #include "api/experiment/kinds.h"
 #include "api/train/mean_metrics.h"
 #include "backend/graph/ops/elementwise.h"
-#include "scripting/bindings.h"
+#include "scripting/custom.h"
 
 namespace nacre::scripting {
 
@@ -34,9 +34,17 @@ Out make_class(Call& call) {
       about(std::string(info.class_name), [&] { return info.make(read_config_table(call, info.class_name)); }));
 }
 
+// nacre.activations.get("relu"): the object that a field of that kind means: a name, a table, a function, an object.
+template <class Base>
+Out get_object(Call& call) {
+  if (!call.given(1)) return {};
+  return make_object(about("get", [&] { return read_object<Base>(call.tree(1)); }));
+}
+
 template <class Base>
 Out index_classes(Call& call) {
   const std::string wanted = call.text(2, fmt::format("the name of a class ({})", registry<Base>().kind()));
+  if (wanted == "get") return Out::Function{bound<get_object<Base>>};
   registry<Base>().get(wanted);  // or its error
   return Out::Function{bound<make_class<Base>>, wanted};
 }
@@ -415,12 +423,15 @@ constexpr const char* namespace_of<Callback> = "callbacks";
 // The object that a tree stands for; see handed_object.
 template <class Base>
 std::shared_ptr<Base> handed(const Tree& config) {
+  if (!Call::under_way()) throw Error("unknown {} '{}'", registry<Base>().kind(), handed_object).usage();
   const Object& object = Call::current().handed(config["number"].as_integer());
   if constexpr (std::is_same_v<Base, Layer>) {
     if (object.kind == &class_of<LayerObject>()) return std::static_pointer_cast<LayerObject>(object.value)->layer;
   } else if constexpr (namespace_of<Base> != nullptr) {
     if (object.kind == &class_of<std::shared_ptr<Base>>())
       return *std::static_pointer_cast<std::shared_ptr<Base>>(object.value);
+    if (object.kind == &class_of<KeptRef>())
+      return object_of_function<Base>(Call::current(), *std::static_pointer_cast<KeptRef>(object.value));
   }
   throw Error("got {}, wanted a {}", object.kind->text(object), registry<Base>().kind()).usage();
 }
@@ -447,7 +458,10 @@ const Class& class_of_kind() {
   static const Class kind{.name = noun.c_str(),
                           .members = class_members<Base>,
                           .metamethods = class_metamethods<Base>(),
-                          .text = text_of_class<Base>};
+                          .text = text_of_class<Base>,
+                          .other = custom_member,
+                          .set_other = set_custom_member,
+                          .other_names = custom_member_names};
   return kind;
 }
 template <>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/graph/ops/elementwise.h"
 #include "layers/operations.h"
 #include "scripting/operations.h"
 
@@ -47,6 +48,11 @@ ComputingState::Tracing::~Tracing() {
   *running_ = false;
   state_.trace_ = before_;
   state_.running_ = running_before_;
+}
+
+std::optional<DType> ComputingState::operand_dtype(const Variable& weight) const {
+  const DType own = weight.type().dtype;
+  return autocast_ && is_floating(own) && own != *autocast_ ? autocast_ : std::nullopt;
 }
 
 Object ComputingState::traced(Value value, Value mask) const { return make_object(Traced{value, mask, running_}); }
@@ -129,8 +135,12 @@ Type type_of_tensor(const Object& object) {
 Value traced_value(const Call& call, const Object& object) {
   TraceScope& scope = *ComputingState::of(call).trace();
   if (object.kind == &class_of<Traced>()) return scope.import(running(object.value).value);
-  if (object.kind == &class_of<Weight>())
-    return scope.graph().latest(std::static_pointer_cast<Weight>(object.value)->variable);
+  if (object.kind == &class_of<Weight>()) {
+    const VariableRef& variable = std::static_pointer_cast<Weight>(object.value)->variable;
+    const Value value = scope.graph().latest(variable);
+    const auto dtype = ComputingState::of(call).operand_dtype(*variable);
+    return dtype ? ops::cast(value, *dtype) : value;
+  }
   return scope.graph().constant(std::static_pointer_cast<eager::Array>(object.value)->value);
 }
 
@@ -180,7 +190,7 @@ std::vector<Object> trace(const Call& call, const Computation& work) {
   }
   const bool training = context.training();
   const std::size_t before = context.losses().size();
-  context.set_training(work.training);
+  context.set_training(work.training && context.seed());  // training draws random numbers
   const Computation::Result result = work.emit(context, values, masks);
   context.set_training(training);
   if (work.penalties)
@@ -236,6 +246,15 @@ std::unique_ptr<Graph> graph_of(const Computation& work, std::span<const AtOnce>
 
 }  // namespace
 
+Object cast(const Call& call, const Object& operand, DType dtype) {
+  const ComputingState::Autocast none(ComputingState::of(call), {});
+  Computation work{.key = fmt::format("cast {}", name_of(dtype)), .operands = {operand}, .masked = true};
+  work.emit = [dtype](Context&, const Values& values, const Values& masks) -> Computation::Result {
+    return {{ops::cast(values[0], dtype)}, masks};
+  };
+  return compute(call, std::move(work)).front();
+}
+
 std::vector<Object> compute(const Call& call, Computation work) {
   auto& state = ComputingState::of(call);
   bool traced = work.traced && state.trace();
@@ -244,6 +263,10 @@ std::vector<Object> compute(const Call& call, Computation work) {
     if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
     return trace(call, work);
   }
+  for (Object& operand : work.operands)
+    if (operand.kind == &class_of<Weight>())
+      if (const auto dtype = state.operand_dtype(*std::static_pointer_cast<Weight>(operand.value)->variable))
+        operand = cast(call, operand, *dtype);
   eager::Eager& eager = *state.eager();
   std::string key = std::move(work.key);
   key += work.training ? " t" : " i";

@@ -76,6 +76,21 @@ class ComputingState : public State {
     std::shared_ptr<const bool> running_before_;
     std::shared_ptr<bool> running_;
   };
+  // While it lives, weights of other floating dtypes are operands in this one: that of a layer's policy.
+  class Autocast {
+   public:
+    Autocast(ComputingState& state, std::optional<DType> dtype)
+        : state_(state), before_(std::exchange(state.autocast_, dtype)) {}
+    ~Autocast() { state_.autocast_ = before_; }
+    Autocast(const Autocast&) = delete;
+    Autocast& operator=(const Autocast&) = delete;
+
+   private:
+    ComputingState& state_;
+    std::optional<DType> before_;
+  };
+  // The dtype for a weight as an operand; none: its own.
+  std::optional<DType> operand_dtype(const Variable& weight) const;
   Object traced(Value value, Value mask = {}) const;
   const std::shared_ptr<const bool>& running() const { return running_; }  // false when the innermost trace has ended
 
@@ -90,6 +105,7 @@ class ComputingState : public State {
  private:
   TraceScope* trace_ = nullptr;
   std::shared_ptr<const bool> running_;
+  std::optional<DType> autocast_;
 };
 
 // Tensors as operands: arrays, traced values, weights.
@@ -123,5 +139,6 @@ struct Computation {
   std::function<Result(Context&, const Values& values, const Values& masks)> emit;
 };
 std::vector<Object> compute(const Call& call, Computation work);
+Object cast(const Call& call, const Object& operand, DType dtype);  // a tensor, with its mask
 
 }  // namespace nacre::scripting

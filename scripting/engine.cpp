@@ -40,18 +40,7 @@ int open(lua_State* lua) {
   lua_settop(lua, 0);
   luaL_openlibs(lua);
   push_namespace(lua, bound<refuse_name>);
-  open_tensors(lua);
-  open_symbols(lua);
-  open_weights(lua);
-  open_layers(lua);
-  open_classes(lua);
-  open_models(lua);
-  open_data(lua);
-  open_autograd(lua);
-  open_compile(lua);
-  State::set_functions(lua, engine_functions());
-  lua_pushlightuserdata(lua, nullptr);
-  lua_setfield(lua, -2, "null");
+  open_nacre(lua);
   lua_setglobal(lua, "nacre");
   return 0;
 }
@@ -106,6 +95,29 @@ std::span<const Function> engine_functions() {
   return functions;
 }
 
+std::string script_text(std::string source) {
+  if (source.starts_with("\xef\xbb\xbf")) source.erase(0, 3);
+  if (source.starts_with('#')) source.erase(0, source.find('\n'));  // #!/usr/bin/env -S nacre lua
+  return source;
+}
+
+void open_nacre(lua_State* lua) {
+  open_tensors(lua);
+  open_symbols(lua);
+  open_weights(lua);
+  open_layers(lua);
+  open_classes(lua);
+  open_models(lua);
+  open_data(lua);
+  open_autograd(lua);
+  open_compile(lua);
+  open_callbacks(lua);
+  open_custom(lua);
+  State::set_functions(lua, engine_functions());
+  lua_pushlightuserdata(lua, nullptr);
+  lua_setfield(lua, -2, "null");
+}
+
 void push_namespace(lua_State* lua, lua_CFunction index) {
   lua_newtable(lua);
   lua_newtable(lua);
@@ -121,8 +133,6 @@ class Engine::Implementation {
   explicit Implementation(const EngineOptions& options)
       : state_({.memory = options.memory ? options.memory : scripting::half_of_the_machine(), .stop = options.stop}) {
     enable_lua();
-    register_models();
-    scripting::register_handed_objects();
     state_.call(scripting::open, nullptr, 0);
   }
 
@@ -131,9 +141,8 @@ class Engine::Implementation {
   // `wanted`: whether the script's result is.
   Tree run(std::string source, const std::string& chunk, const std::string& shown,
            const std::vector<std::string>& arguments, const std::vector<std::string>& command, bool wanted) {
-    if (source.starts_with("\xef\xbb\xbf")) source.erase(0, 3);
-    if (source.starts_with('#'))
-      source.erase(0, source.find('\n'));  // #!/usr/bin/env -S nacre lua; the lines keep their numbers
+    source = scripting::script_text(std::move(source));
+    state_.definitions().chunks.emplace(chunk, source);
     scripting::Script script{source, chunk, shown, arguments, command};
     const int top = lua_gettop(state_.lua());
     try {

@@ -1,72 +1,15 @@
 #include "scripting/lambda.h"
 
-#include <array>
-
 #include "layers/operations.h"
 #include "scripting/compute.h"
+#include "scripting/custom.h"
 #include "scripting/operations.h"
-
-extern "C" {
-#include <lualib.h>
-}
 
 namespace nacre {
 
 namespace scripting {
 
 namespace {
-
-constexpr Limits trace_limits{
-    .memory = 64 << 20, .steps = 10'000'000, .text = 16 << 10, .handed = 100'000, .handed_in_all = true};
-
-// --- the function -------------------------------------------------------------------------------------------------
-
-void keep(lua_State* lua, const char* library, std::span<const char* const> names) {
-  for (const char* name : names) {
-    lua_getfield(lua, -1, name);
-    lua_setfield(lua, -3, name);
-  }
-  lua_pop(lua, 1);
-  if (library) lua_setfield(lua, -2, library);
-}
-
-constexpr std::array base_names{"assert", "error", "ipairs", "pairs", "select", "tonumber", "tostring", "type"};
-constexpr std::array math_names{"abs", "ceil", "cos", "exp", "floor", "fmod", "huge",     "log",
-                                "max", "min",  "pi",  "sin", "sqrt",  "tan",  "tointeger"};
-
-// How many places of a table a function of C goes over: tables may claim lengths that they never have.
-std::uint64_t span(lua_Integer first, lua_Integer last) {
-  return last < first ? 0 : static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first);
-}
-lua_Integer length(lua_State* lua) { return lua_istable(lua, 1) ? static_cast<lua_Integer>(lua_rawlen(lua, 1)) : 0; }
-lua_Integer integer_or(lua_State* lua, int index, lua_Integer otherwise) {
-  return lua_isnoneornil(lua, index) ? otherwise : lua_tointeger(lua, index);
-}
-// table.insert(list, place, value) and table.remove(list, place) move what follows.
-std::uint64_t moved_by_insert(lua_State* lua) {
-  return lua_gettop(lua) == 3 ? span(lua_tointeger(lua, 2), length(lua)) : 0;
-}
-std::uint64_t moved_by_remove(lua_State* lua) {
-  const lua_Integer last = length(lua);
-  return span(integer_or(lua, 2, last), last);
-}
-// The arguments at `first` and after it are the range, by default all of the table.
-template <int first>
-std::uint64_t range_from(lua_State* lua) {
-  return span(integer_or(lua, first, 1), integer_or(lua, first + 1, length(lua)));
-}
-
-// The function that is the upvalue, its places counted as steps. It runs in this frame, for the lines of its errors.
-template <auto places>
-int counted(lua_State* lua) {
-  State::count_steps(lua, places(lua));
-  return lua_tocfunction(lua, lua_upvalueindex(1))(lua);
-}
-
-constexpr luaL_Reg table_functions[] = {{"concat", counted<range_from<3>>},
-                                        {"insert", counted<moved_by_insert>},
-                                        {"remove", counted<moved_by_remove>},
-                                        {"unpack", counted<range_from<2>>}};
 
 struct Chunk {
   const std::string& source;  // "return function …"
@@ -79,20 +22,7 @@ int run(lua_State* lua) {
   State::open_class(lua, class_of<Traced>());
   lua_settop(lua, 0);
 
-  lua_newtable(lua);  // all that the function sees
-  luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
-  keep(lua, nullptr, base_names);
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_MATHLIBNAME, luaopen_math, 0);
-  keep(lua, "math", math_names);
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
-  for (const luaL_Reg& function : table_functions) {
-    lua_getfield(lua, -1, function.name);
-    lua_pushcclosure(lua, function.func, 1);
-    lua_setfield(lua, -3, function.name);
-  }
-  keep(lua, "table", {});
+  push_safe_globals(lua);  // all that the function sees
   lua_newtable(lua);  // nacre
   push_operations(lua);
   lua_setfield(lua, -2, "ops");
@@ -110,7 +40,7 @@ int run(lua_State* lua) {
 }
 
 Values trace(Context& context, const std::string& source, const Values& inputs, const Tree& arguments) {
-  ComputingState state(trace_limits);
+  ComputingState state(sandbox_limits);
   TraceScope scope(context);
   const ComputingState::Tracing tracing(state, scope);
   Out::List given;
@@ -142,6 +72,11 @@ Values trace_lambda(Context& context, const std::string& source, const Values& i
   }
 }
 
-void enable_lua() { lambda_tracer() = trace_lambda; }
+void enable_lua() {
+  lambda_tracer() = trace_lambda;
+  register_models();
+  scripting::register_handed_objects();
+  scripting::register_lua_classes();
+}
 
 }  // namespace nacre

@@ -19,7 +19,8 @@ namespace nacre {
 // Throws Error with the script's own message.
 Values trace_lambda(Context& context, const std::string& source, const Values& inputs, const Tree& arguments);
 
-// Makes Lambda layers run Lua in this program. Call it once, before models are made.
+// Makes Lambda layers, and layers and other objects whose class is one of Lua's (see nacre.Layer), run in this program.
+// Call it before models are made and other threads begin.
 void enable_lua();
 
 }  // namespace nacre

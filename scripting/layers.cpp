@@ -6,7 +6,8 @@
 #include "api/keras/file.h"
 #include "formats/json.h"
 #include "layers/arguments.h"
-#include "scripting/bindings.h"
+#include "layers/lambda.h"
+#include "scripting/custom.h"
 
 namespace nacre::scripting {
 
@@ -26,7 +27,11 @@ std::string text_of(const Object& object) {
 // --- members ------------------------------------------------------------------------------------------------------
 
 Out name(Call& call) { return self(call)->layer->own_name(); }
-Out class_name(Call& call) { return self(call)->layer->class_name(); }
+Out class_name(Call& call) {
+  const auto object = self(call);
+  const auto* const scripted = dynamic_cast<const Scripted*>(object->layer.get());
+  return scripted ? Out(scripted->lua().name()) : Out(object->layer->class_name());
+}
 Out trainable(Call& call) { return self(call)->layer->trainable(); }
 Out built(Call& call) { return self(call)->layer->built(); }
 Out count_params(Call& call) { return self(call)->layer->count_params(); }
@@ -42,6 +47,20 @@ Out get_weights(Call& call) {
   Out::List values;
   for (const Weight& weight : object->layer->weights()) values.push_back(out(weight.variable->value()));
   return values;
+}
+
+// layer:build(input_shape): makes the weights before the first call. Of several inputs a list of shapes.
+void build(Call& call) {
+  const auto object = self(call);
+  if (object->model) return object->model->build(read_shape(call, 2));
+  std::vector<Shape> shapes;
+  const Tree given = call.given(2) ? call.tree(2) : Tree();
+  const bool several = given.is_sequence() && !given.items().empty() && given.items().front().is_sequence();
+  if (several)
+    for (const Tree& shape : given.items()) FieldKind<Shape>::read(shape, shapes.emplace_back());
+  else
+    shapes.push_back(read_shape(call, 2));
+  object->layer->ensure_built(shapes);
 }
 
 void set_weights(Call& call) {
@@ -157,7 +176,7 @@ Results record_call(const Call& call, const LayerObject& object, const LayerArgu
 }
 
 // Makes the weights for these inputs.
-void build(const Call& call, Layer& layer, const LayerArguments& arguments) {
+void build_for(const Call& call, Layer& layer, const LayerArguments& arguments) {
   if (!layer.built()) {
     // Names tell the random numbers of layers apart; a model gives its layers theirs.
     if (layer.name().empty()) layer.rename(EngineState::of(call).unique_name(snake_case(layer.class_name())));
@@ -174,9 +193,18 @@ void build(const Call& call, Layer& layer, const LayerArguments& arguments) {
 Results compute_call(const Call& call, const LayerObject& object, const LayerArguments& arguments) {
   auto& state = EngineState::of(call);
   Layer& layer = *object.layer;
-  build(call, layer, arguments);
+  build_for(call, layer, arguments);
   const Tree* const training = arguments.options.find("training");
-  const bool surrounding = state.trace() && state.trace()->context().training();
+  const bool surrounding = state.trace() ? state.trace()->context().training() : state.training_at_once();
+  const bool wanted = training && !training->is_null() ? training->as_bool() : surrounding;
+  if (runs_at_once(call, layer)) {
+    Results results;
+    for (Object& result : marked(call.place(), [&] {
+           return run_at_once(call, layer, {arguments.places, arguments.named, arguments.options, wanted});
+         }))
+      results.emplace_back(std::move(result));
+    return results;
+  }
   std::vector<Object> penalties;
   Computation work{.key = "layer ",
                    .operands = arguments.places,
@@ -184,7 +212,7 @@ Results compute_call(const Call& call, const LayerObject& object, const LayerArg
                    .traced = true,
                    .random = true,
                    .masked = true,
-                   .training = training && !training->is_null() ? training->as_bool() : surrounding,
+                   .training = wanted,
                    .penalties = &penalties};
   append_state(work.key, layer);
   work.key += arguments.options.text();
@@ -235,7 +263,13 @@ Out weights(Call& call) {
 // Penalties of the last call on tensors.
 Out losses(Call& call) {
   Out::List list;
-  for (const Object& loss : EngineState::of(call).losses_of(*self(call)->layer)) list.push_back(loss);
+  auto& state = EngineState::of(call);
+  const auto add = [&](const auto& add_inner, const Layer& layer) -> void {
+    for (const Object& loss : state.losses_of(layer)) list.push_back(loss);
+    if (dynamic_cast<const Scripted*>(&layer))  // the layers in it are called by themselves
+      for (const auto& inner : layer.sublayers()) add_inner(add_inner, *inner);
+  };
+  add(add, *self(call)->layer);
   return list;
 }
 
@@ -403,6 +437,19 @@ constexpr Member layer_members[] = {
                  rnn:reset_states()
                  assert(nacre.ops.all(nacre.ops.equal(rnn(x), first)):item())
                )"}},
+    {.name = "build",
+     .method = bound<build>,
+     .entry = {.usage = "layer:build(shape)",
+               .doc = "Makes the weights before the first call, for inputs of that shape, the batch axis first: "
+                      "nacre.null or -1 where a size is open. Of several inputs a list of shapes.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.layers.Dense{units = 2}}
+                 model:build{nacre.null, 4}
+                 assert(model:count_params() == 10)
+                 local dense = nacre.layers.Dense{units = 2}
+                 dense:build{-1, 4}
+                 assert(#dense.weights == 2)
+               )"}},
     {.name = "set_trainable",
      .method = bound<set_trainable_to>,
      .entry = {.usage = "layer:set_trainable(trainable)", .doc = "Sets layer.trainable.", .example = R"(
@@ -462,8 +509,11 @@ void refuse_objects(const Tree& tree) {
 
 Out make_layer(Call& call) {
   const ClassInfo<Layer>& info = registry<Layer>().get(call.upvalue());
-  const Mark here = call.place();
-  Tree config = with_vocabulary(read_config_table(call, info.class_name), info.class_name, "");
+  if (info.class_name == LambdaConfig::class_name)
+    if (auto layer = about("Lambda", [&] { return lambda_of_function(call); }))
+      return layer_object(call, std::move(layer));
+  Tree config = read_config_table(call, info.class_name);
+  if (!EngineState::of(call).sandboxed()) config = with_files(std::move(config), info.class_name, "");
   const Tree* given = config.find("name");
   const std::string own = given && given->is_string() ? given->as_string() : snake_case(info.class_name);
   return about(fmt::format("layer '{}' ({})", own, info.class_name), [&] {
@@ -481,10 +531,30 @@ Out deserialize(Call& call) {
   return about("deserialize", [&] { return layer_object(call, read_object<Layer>(spelling)); });
 }
 
+// nacre.layers.get({Dense = {units = 3}}): the layer that a field means: a name, a table, a layer.
+Out get_layer(Call& call) {
+  if (!call.given(1)) return {};
+  return layer_object(call, about("get", [&] { return read_object<Layer>(call.tree(1)); }));
+}
+
 Out index_layers(Call& call) {
   const std::string wanted = call.text(2, "the name of a layer");
+  if (wanted == "get") return Out::Function{bound<get_layer>};
   registry<Layer>().get(wanted);
   return Out::Function{bound<make_layer>, wanted};
+}
+
+std::optional<Out> other_member(Call& call, std::string_view key) {
+  if (auto found = model_member(call, key)) return found;
+  if (auto found = training_member(call, key)) return found;
+  return custom_member(call, key);
+}
+bool set_other_member(Call& call, std::string_view key) {
+  return set_training_member(call, key) || set_custom_member(call, key);
+}
+void other_names(const Object& object, std::vector<std::string_view>& names) {
+  model_member_names(object, names);
+  custom_member_names(object, names);
 }
 
 }  // namespace
@@ -500,8 +570,9 @@ const Class& class_of<LayerObject>() {
                                 return static_cast<const LayerObject*>(a)->layer ==
                                        static_cast<const LayerObject*>(b)->layer;
                               },
-                          .other = model_member,
-                          .other_names = model_member_names};
+                          .other = other_member,
+                          .set_other = set_other_member,
+                          .other_names = other_names};
   return kind;
 }
 
@@ -509,8 +580,8 @@ Object layer_object(const Call& call, std::shared_ptr<Layer> layer, std::shared_
                     std::string name) {
   LayerObject object{
       .layer = std::move(layer), .place = std::move(place), .name = std::move(name), .mark = call.place()};
-  if (const auto graph = std::dynamic_pointer_cast<FunctionalLayer>(object.layer))
-    object.model = EngineState::of(call).model_of(graph);
+  const auto graph = std::dynamic_pointer_cast<FunctionalLayer>(object.layer);
+  if (graph && !EngineState::of(call).sandboxed()) object.model = EngineState::of(call).model_of(graph);
   std::size_t bytes = 0;  // of a model's weights; what was taken from a model counts there
   if (object.model && !object.place)
     for (const Weight& weight : object.layer->weights()) bytes += weight.variable->type().bytes();

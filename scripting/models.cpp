@@ -154,8 +154,6 @@ void add(Call& call) {
 
 Out pop(Call& call) { return layer_object(call, stack_of(call).pop()); }
 
-void build(Call& call) { model_of(call).build(read_shape(call, 2)); }
-
 void initialize(Call& call) {
   const std::int64_t seed = call.given(2) ? call.tree(2).as_integer() : 0;
   model_of(call).initialize(static_cast<std::uint64_t>(seed));
@@ -230,7 +228,7 @@ struct Arguments {
         else if (name == "validation_data") validation = read_validation(call, value);
         else if (name == "y") y = read_columns(call, value);
         else if (name == "sample_weight") weights = read_columns(call, value);
-        else config.set(name, call.tree(value));
+        else config.set(name, name == "callbacks" ? read_callbacks(call, value) : call.tree(value));
       });
     });
     if (x.given() == data.given())
@@ -471,6 +469,18 @@ constexpr Member members[] = {
                  model.optimizer.learning_rate = 0.25
                  assert(model.optimizer.learning_rate == 0.25)
                )"}},
+    {.name = "stop_training",
+     .get = stop_training,
+     .entry = {.usage = "model.stop_training",
+               .doc = "Set to true in a callback, it ends the training after the present batch or epoch.",
+               .example = R"(
+                 local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
+                 model:compile{loss = "mse"}
+                 local once = {on_epoch_end = function(self) self.model.stop_training = true end}
+                 local history, reason = model:fit(nacre.ones{4, 2}, nacre.ones{4, 1},
+                                                   {epochs = 9, verbose = false, callbacks = {once}})
+                 assert(#history.loss == 1 and reason)
+               )"}},
     {.name = "layer",
      .method = bound<layer>,
      .entry = {.usage = "model:layer(name)",
@@ -507,16 +517,6 @@ constexpr Member members[] = {
        local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 3}, nacre.layers.Softmax()}
        assert(model:pop().class_name == "Softmax" and #model.layers == 1)
      )"}},
-    {.name = "build",
-     .method = bound<build>,
-     .entry = {.usage = "model:build(shape)",
-               .doc = "Makes the weights of a Sequential without nacre.Input, for inputs of that shape, the batch axis "
-                      "first: nacre.null or -1 where a size is open.",
-               .example = R"(
-                 local model = nacre.Sequential{nacre.layers.Dense{units = 2}}
-                 model:build{nacre.null, 4}
-                 assert(model:count_params() == 10)
-               )"}},
     {.name = "initialize",
      .method = bound<initialize>,
      .entry =

@@ -352,6 +352,14 @@ std::optional<Out> operation_method(Call&, std::string_view key) {
   return Out(Out::Function{bound<call_named>, std::string(key)});
 }
 
+std::optional<std::string> operation_of(const Call& call, int index) {
+  lua_State* const lua = call.lua();
+  if (lua_tocfunction(lua, index) != bound<call_named> || !lua_getupvalue(lua, index, 1)) return std::nullopt;
+  std::string name = call.text(-1, "the name of an operation");
+  lua_pop(lua, 1);
+  return name;
+}
+
 void operation_names(const Object&, std::vector<std::string_view>& names) {
   for (const ClassInfo<Layer>& info : registry<Layer>().classes())
     if (info.qualified && !info.aliases.empty() && info.aliases.back().starts_with("ops."))

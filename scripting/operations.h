@@ -16,6 +16,9 @@ std::string_view operation_alias(std::string_view operation);
 // The names of its arguments by place.
 std::vector<std::string> operation_places(std::string_view operation);
 
+// The operation that a function is: "relu" of nacre.ops.relu.
+std::optional<std::string> operation_of(const Call& call, int index);
+
 // Pushes the table nacre.ops; raises.
 void push_operations(lua_State* lua);
 

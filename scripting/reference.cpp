@@ -5,7 +5,7 @@
 
 #include "api/inspect/reference.h"
 #include "layers/operations.h"
-#include "scripting/bindings.h"
+#include "scripting/custom.h"
 #include "scripting/operation_examples.h"
 #include "scripting/operations.h"
 
@@ -66,7 +66,8 @@ constexpr Entry layers{
     .usage = "nacre.layers.NAME{key = value, …}",
     .doc =
         "A layer, with the keys of Keras's class: [all layers](layers.md). Values are numbers, texts, lists, or "
-        "objects and names of other classes.",
+        "objects and names of other classes, or functions. nacre.layers.get(value), like `get` of the other tables of "
+        "classes, is the object that such a name, table or function means.",
     .example = R"(
       local conv = nacre.layers.Conv2D{filters = 4, kernel_size = {3, 3}, padding = "same", activation = "relu",
                                        kernel_regularizer = nacre.regularizers.L2{l2 = 1e-4}}
@@ -258,6 +259,19 @@ std::vector<Section> sections() {
       .objects(class_of<std::shared_ptr<LearningRateSchedule>>())
       .add("nacre.callbacks", callbacks)
       .objects(class_of<std::shared_ptr<Callback>>());
+  section("Classes of one's own",
+          "Layers, losses and the like are defined in Lua: in the script, or in a file of their own, which scripts take "
+          "with nacre.import and YAML names: `Lua: {file: my_layers.lua, class: Gate, units: 8}`. A class is a table "
+          "that takes methods; called with its fields it makes objects. What methods do with tensors is traced into "
+          "the graph of a model, as nacre.compile does it; a layer that is called on tensors by the script runs as it "
+          "stands. Models are saved with the text of the classes, and of what those use that a text can hold; where "
+          "that runs, in a sandbox, there are no files and no processes, and only if the user allows it "
+          "(`--allow-lua`, `allow_lua`). Functions alone can stand where an activation, an initializer, a penalty, a "
+          "constraint, a schedule, a loss or a metric is wanted, and in nacre.layers.Lambda{function(x) … end}.")
+      .functions("nacre", custom_functions())
+      .members("layer", custom_layer_members())
+      .members("metric", custom_metric_members())
+      .members("optimizer", custom_optimizer_members());
   section("Data", "A data set gives samples by their numbers: inputs, and perhaps targets and sample weights.")
       .add("nacre.data", data)
       .functions("nacre", data_functions())

@@ -149,6 +149,7 @@ void set_member(Call& call) {
   const Object self = any_self(call);
   const std::string key = call.text(2, "the name of a member");
   const Member* member = member_of(*self.kind, key);
+  if (!member && self.kind->set_other && self.kind->set_other(call, key)) return;
   if (!member) refuse_key(call, self, key);
   if (!member->set) throw Error("{}: '{}' cannot be set", call.described(1), key).usage();
   member->set(call);
@@ -206,6 +207,11 @@ void State::push_object(lua_State* lua, const Object& object) {
   if (!lua_istable(lua, -1)) luaL_error(lua, "the class of %ss is gone from Lua's registry", object.kind->name);
   auto* number = static_cast<std::uint64_t*>(lua_newuserdatauv(lua, sizeof(std::uint64_t), 0));
   State& state = of(lua);
+  const std::size_t most = state.limits_.held;
+  if (most > 0 && state.held_ + object.bytes > most) {
+    lua_gc(lua, LUA_GCCOLLECT);
+    if (state.held_ + object.bytes > most) luaL_error(lua, "tensors take more than %d MiB", static_cast<int>(most >> 20));
+  }
   *number = state.adopt(object);
   if (*number == 0) luaL_error(lua, "%s", no_memory.data());
   lua_insert(lua, -2);
@@ -321,8 +327,19 @@ void State::push(lua_State* lua, const Out& out) {
   }
 }
 
+Kept::Kept(const State& state, int reference) : state_(state.handle()), reference_(reference) {}
+
 Kept::~Kept() {
-  if (state_->lua_) luaL_unref(state_->lua(), LUA_REGISTRYINDEX, reference_);
+  if (const auto state = state_.lock(); state && (*state)->lua_)
+    luaL_unref((*state)->lua(), LUA_REGISTRYINDEX, reference_);
+}
+
+template <>
+const Class& class_of<KeptRef>() {
+  static const Class kind{.name = "function", .members = {}, .metamethods = {}, .text = [](const Object&) {
+                            return std::string("a function");
+                          }};
+  return kind;
 }
 
 // --- State --------------------------------------------------------------------------------------------------------
@@ -548,7 +565,11 @@ int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
   try {
     try {
       Call call(lua);
-      return call.push(work(call));
+      try {
+        return call.push(work(call));
+      } catch (const Error& error) {
+        throw call.with_names(error);
+      }
     } catch (Error& error) {
       const Mark here = place_of(lua);
       if (!error.mark()) error.at(here);
@@ -593,6 +614,14 @@ const Call& Call::current() {
   return *current_call;
 }
 
+bool Call::under_way() { return current_call != nullptr; }
+
+const Call* Call::innermost(const State& state) {
+  const Call* call = current_call;
+  while (call && &call->state_ != &state) call = call->outer_;
+  return call;
+}
+
 int Call::push(const Results& results) const {
   const auto count = static_cast<int>(results.size());
   if (!lua_checkstack(lua_, count + 4)) throw LuaMemoryUsedUp();
@@ -624,10 +653,43 @@ KeptRef Call::keep(int index) const {
   return std::make_shared<Kept>(state_, reference);
 }
 
+KeptRef Call::keep(const Out& value) const {
+  push({value});
+  KeptRef kept = keep(-1);
+  lua_pop(lua_, 1);
+  return kept;
+}
+
+void Call::push_field(int table, std::string_view key) const {
+  table = lua_absindex(lua_, table);
+  push({Out(key)});
+  lua_rawget(lua_, table);
+}
+
+void Call::set_field(int table, std::string_view key, const Out& value) const {
+  table = lua_absindex(lua_, table);
+  if (!lua_checkstack(lua_, 6)) throw LuaMemoryUsedUp();
+  lua_pushcfunction(lua_, [](lua_State* inner) {
+    lua_rawset(inner, 1);
+    return 0;
+  });
+  lua_pushvalue(lua_, table);
+  push({Out(key), value});
+  if (lua_pcall(lua_, 3, 0, 0) == LUA_OK) return;
+  lua_pop(lua_, 1);
+  throw LuaMemoryUsedUp();
+}
+
 int Call::push_kept(const Kept& kept) const {
   if (!lua_checkstack(lua_, 4)) throw LuaMemoryUsedUp();
   lua_rawgeti(lua_, LUA_REGISTRYINDEX, kept.reference());
   return lua_gettop(lua_);
+}
+
+void Call::load(const std::string& source, const std::string& name) const {
+  if (!lua_checkstack(lua_, 8)) throw LuaMemoryUsedUp();
+  const int status = luaL_loadbufferx(lua_, source.data(), source.size(), name.c_str(), "t");
+  if (status != LUA_OK) throw state_.failure(lua_, status, false).usage();
 }
 
 int Call::invoke(const Out& function, const std::vector<Out>& arguments) const {
@@ -668,6 +730,30 @@ std::string Call::text(int index, std::string_view wanted) const {
   return text_at(lua_, index);
 }
 
+Tree Call::hand(const Object& object) const {
+  Tree config, spelling;
+  config.set("number", static_cast<std::int64_t>(handed_.size()));
+  spelling.set("class_name", handed_object);
+  spelling.set("config", std::move(config));
+  handed_.push_back(object);
+  return spelling;
+}
+
+Error Call::with_names(const Error& error) const {
+  std::string message = error.message();
+  for (std::size_t number = 0; number < handed_.size(); ++number) {
+    const std::string spelling =
+        fmt::format("{{class_name: '{}', config: {{number: {}}}}}", handed_object, number);
+    for (std::size_t at = 0; (at = message.find(spelling, at)) != std::string::npos;)
+      message.replace(at, spelling.size(), handed_[number].kind->text(handed_[number]));
+  }
+  if (message == error.message()) return error;
+  Error named = Error(message).at(error.mark()).about(error.subject()).hint(error.hint_text());
+  for (const std::string& scope : error.scopes()) named.within(scope);
+  if (error.kind() == Error::Kind::usage) named.usage();
+  return named;
+}
+
 const Object& Call::handed(std::int64_t number) const {
   need(number >= 0 && number < static_cast<std::int64_t>(handed_.size()), "there is no object {}", number);
   return handed_[static_cast<std::size_t>(number)];
@@ -696,15 +782,9 @@ Tree Call::tree_at(int index, const ObjectReader& objects, const Mark& mark, int
       if (!lua_touserdata(lua_, index)) return Tree().at(mark);
       [[fallthrough]];
     default:
-      const auto found = object(index);
+      const auto found = lua_isfunction(lua_, index) ? make_object(keep(index)) : object(index);
       if (!found) throw unwanted(index, "numbers, texts, tables or objects of nacre");
-      if (objects) return objects(*found);
-      Tree config, spelling;
-      config.set("number", static_cast<std::int64_t>(handed_.size()));
-      spelling.set("class_name", handed_object);
-      spelling.set("config", std::move(config));
-      handed_.push_back(*found);
-      return std::move(spelling).at(mark);
+      return (objects ? objects(*found) : hand(*found)).at(mark);
   }
   const auto length = static_cast<lua_Integer>(lua_rawlen(lua_, index));
   Tree::Mapping entries;

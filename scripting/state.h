@@ -81,6 +81,8 @@ struct Class {
   // `keeps_methods`: it is found without a call the next time.
   std::optional<Out> (*other)(Call&, std::string_view key) = nullptr;
   bool keeps_methods = false;
+  // Sets such a key to argument 3, or does not know it; null: none can be set.
+  bool (*set_other)(Call&, std::string_view key) = nullptr;
   void (*other_names)(const Object&,
                       std::vector<std::string_view>&) = nullptr;  // adds what such keys may be, for hints
   // Of classes that operations (nacre.ops.NAME, +, -, …) take as operands: applies one.
@@ -96,21 +98,28 @@ Object make_object(T value, std::size_t bytes = 0) {
   return {&class_of<T>(), std::make_shared<T>(std::move(value)), bytes};
 }
 
-// A value of Lua that C++ keeps: a function, a table. It must not outlive its state, nor be part of what it holds:
-// Lua's garbage collector does not see through it.
+// Whether a state is still there.
+using StateHandle = std::weak_ptr<State* const>;
+
+// A value of Lua that C++ keeps: a function, a table. Used no longer than its state lives, and not part of what it
+// holds: Lua's garbage collector does not see through it.
 class Kept {
  public:
-  Kept(State& state, int reference) : state_(&state), reference_(reference) {}
+  Kept(const State& state, int reference);
   ~Kept();
   Kept(const Kept&) = delete;
   Kept& operator=(const Kept&) = delete;
   int reference() const { return reference_; }  // in Lua's registry
+  const StateHandle& state() const { return state_; }
 
  private:
-  State* state_;
+  StateHandle state_;
   int reference_;
 };
 using KeptRef = std::shared_ptr<const Kept>;
+// Functions of Lua in the places of objects, which Call::tree hands over like them.
+template <>
+const Class& class_of<KeptRef>();
 
 // A value on its way to Lua.
 class Out {
@@ -184,6 +193,7 @@ struct Limits {
   std::size_t text = 0;                     // bytes of a text, which one step may copy or compare; 0: any number
   int handed = 10'000'000;                  // values that a call hands to C++
   bool handed_in_all = false;               // … that all calls together hand over
+  std::size_t held = 0;                     // bytes that objects keep outside of Lua's memory; 0: any number
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, Lua ends with the error "interrupted"
 };
 
@@ -200,6 +210,9 @@ class State {
   const Limits& limits() const { return limits_; }
   bool interrupted() const { return limits_.stop && *limits_.stop; }
   std::size_t held_bytes() const { return held_; }  // by the objects that Lua holds
+  StateHandle handle() const { return self_; }
+  // From now on as many steps may be taken, and values handed over, as at the start.
+  void renew() { steps_ = 0, handed_ = 0; }
 
   // Calls function(argument), which may raise and holds nothing with a destructor when it does. Its results lie on the
   // stack. Throws Error: what was thrown within, or what Lua says, with the lines of the script on the way.
@@ -260,6 +273,7 @@ class State {
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
   bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called
+  std::shared_ptr<State* const> self_ = std::make_shared<State* const>(this);
   std::unique_ptr<lua_State, Closer> lua_;  // closed first
 };
 
@@ -274,6 +288,9 @@ class Call {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   static const Call& current();  // of this thread
+  static bool under_way();       // whether there is one
+  // The innermost of this thread in that state; null: none.
+  static const Call* innermost(const State& state);
 
   State& state() const { return state_; }
   lua_State* lua() const { return lua_; }
@@ -320,14 +337,23 @@ class Call {
   // Calls visit(index of the value) for each item of a table's list.
   void each_item(int index, const std::function<void(int value)>& visit) const;
 
+  // The key and value of a table, without metamethods. A value is pushed; nil where there is none.
+  void push_field(int table, std::string_view key) const;
+  void set_field(int table, std::string_view key, const Out& value) const;
+
   // Keeps the value for later calls.
   KeptRef keep(int index) const;
+  KeptRef keep(const Out& value) const;
+  // Reads a chunk; the function that it is lies at the top of the stack. Throws a usage Error when it is no Lua.
+  void load(const std::string& source, const std::string& name) const;
   // Calls a function of Lua. Its results lie on the stack, from the index that is returned up to lua_gettop(). Throws
   // what it raised.
   int invoke(const Out& function, const std::vector<Out>& arguments) const;
   // The value that is kept, at the top of the stack.
   int push_kept(const Kept& kept) const;
 
+  // What stands for an object in a tree; see handed_object.
+  Tree hand(const Object& object) const;
   // Whether tree() has left numbers for objects.
   bool has_handed() const { return !handed_.empty(); }
   // The object that tree() has left a number for.
@@ -337,6 +363,7 @@ class Call {
   friend int enter(lua_State* lua, Results (*work)(Call&));
   friend class State;
   Tree tree_at(int index, const ObjectReader& objects, const Mark& mark, int depth) const;
+  Error with_names(const Error& error) const;  // what stands for objects replaced by what they are
   int push(const Results& results) const;
 
   lua_State* lua_;

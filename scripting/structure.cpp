@@ -15,6 +15,7 @@ Structure read_at(const Call& call, int index, int depth) {
     structure.tensor = *std::move(object);
     return structure;
   }
+  if (lua_isfunction(call.lua(), index)) throw call.unwanted(index, "a tensor, a table of tensors, a number or a text");
   if (!call.is_table(index)) {
     structure.constant = call.tree(index);
     return structure;

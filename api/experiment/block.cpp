@@ -5,6 +5,7 @@
 
 #include "formats/config.h"
 #include "formats/yaml.h"
+#include "layers/lambda.h"
 #include "layers/operations.h"
 
 namespace nacre {
@@ -151,7 +152,8 @@ class Expansion {
       result = instance(block->second, config, line, given_name, scope, variables, depth);
     } else {
       line.named = !given_name.empty();
-      const std::string_view plain = std::string_view(head).substr(operation ? head.find('.') + 1 : 0);
+      std::string_view plain = std::string_view(head).substr(operation ? head.find('.') + 1 : 0);
+      if (const Tree* chosen = config.find("class"); head == lua_class_name && chosen && chosen->is_string()) plain = chosen->as_string();
       line.name = unique(line.named ? scope.prefix + given_name : numbered(snake_case(plain)), mark);
       if (head == "share") {
         const Tree& layer = config["layer"];

@@ -88,6 +88,8 @@ Experiment::Experiment(const ConfigFile& file, std::string default_name) {
   folder_ = folder && folder->is_string() ? file.folder / folder->as_string() : file.folder;
   if (Tree* train = tree.find("train"))
     if (Tree* callbacks = train->find("callbacks")) place_files(*callbacks, folder_);
+  for (const std::string_view part : {"train", "data"})
+    if (Tree* found = tree.find(part)) *found = with_sources(std::move(*found), folder_);
   config_ = read_config<ExperimentConfig>(tree);
   if (config_.name.empty()) config_.name = std::move(default_name);
 }
@@ -175,7 +177,7 @@ Model configured_model(const Experiment& experiment, std::string_view device) {
 
 Tree Experiment::render() const {
   Tree tree = write_config(config_, Style::full);
-  tree.set("model", render_model(config_.model, variables_));
+  tree.set("model", render_model(config_.model, variables_, folder_));
   tree.set("output", output_folder().string());
   tree.set("folder", std::filesystem::absolute(folder_.empty() ? "." : folder_).lexically_normal().string());
   if (config_.variables.is_null()) tree.erase("variables");

@@ -1,9 +1,11 @@
 #include "api/experiment/model_builder.h"
 
 #include "api/save.h"
+#include "formats/file.h"
 #include "formats/text.h"
 #include "formats/yaml.h"
 #include "layers/arguments.h"
+#include "layers/lambda.h"
 #include "layers/lookup.h"
 #include "layers/operations.h"
 
@@ -132,7 +134,7 @@ class Builder {
     if (line.class_name == "model") return build_model(line.config, line.variables, folder_, line.name);
     const ClassInfo<Layer>* info = registry<Layer>().find(line.class_name);
     if (!info) throw unknown_layer(line.class_name);
-    Tree config = with_vocabulary(line.config, info->class_name, folder_);
+    Tree config = with_files(line.config, info->class_name, folder_);
     config.set("name", line.name);
     try {
       return info->make(config);
@@ -257,12 +259,12 @@ std::string line_name(const ExpandedModel& expanded, const std::string& name) {
 }
 
 // {Class: {every field}} of a line, with what stands beside the fields.
-Tree render_line(const LayerLine& line) {
+Tree render_line(const LayerLine& line, const std::filesystem::path& folder) {
   Tree fields;
   std::string_view head = line.class_name;
   const ClassInfo<Layer>* info = registry<Layer>().find(line.class_name);
   if (line.class_name == "model") {
-    fields = render_model(line.config, line.variables);
+    fields = render_model(line.config, line.variables, folder);
     fields.set("name", line.name);
   } else if (!line.shares.empty()) {
     head = "share";
@@ -276,7 +278,7 @@ Tree render_line(const LayerLine& line) {
     config.set("name", line.name);
     Tree* const vocabulary = config.find("vocabulary");
     const Tree file = vocabulary && vocabulary->is_string() ? std::exchange(*vocabulary, Tree()) : Tree();
-    fields = info->make(config)->config_tree(Style::full);
+    fields = info->make(with_files(config, info->class_name, folder))->config_tree(Style::full);
     if (!file.is_null()) fields.set("vocabulary", file);
     head = info->spelling();
   }
@@ -299,7 +301,34 @@ Tree render_line(const LayerLine& line) {
 
 }  // namespace
 
-Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesystem::path& folder) {
+namespace {
+
+void add_source(Tree& fields, const std::filesystem::path& folder) {
+  const Tree* const file = fields.find("file");
+  if (!file || !file->is_string() || fields.find("source")) return;
+  const std::filesystem::path path = folder / file->as_string();
+  within([&] { return fmt::format("named at {}", file->mark().text()); },
+         [&] { fields.set("source", Tree(read_file(path)).at({path.string()})); });
+}
+
+}  // namespace
+
+Tree with_sources(Tree tree, const std::filesystem::path& folder) {
+  if (tree.is_sequence())
+    for (Tree& item : tree.items()) item = with_sources(std::move(item), folder);
+  if (!tree.is_mapping()) return tree;
+  const Tree* const name = tree.find("class_name");
+  const bool spelled = name && *name == Tree(lua_class_name);
+  for (Tree::Entry& entry : tree.entries()) {
+    entry.value = with_sources(std::move(entry.value), folder);
+    if (entry.key == lua_class_name || (spelled && entry.key == "config")) add_source(entry.value, folder);
+  }
+  return tree;
+}
+
+Tree with_files(Tree config, std::string_view class_name, const std::filesystem::path& folder) {
+  config = with_sources(std::move(config), folder);
+  if (class_name == lua_class_name) add_source(config, folder);
   Tree* vocabulary = config.find("vocabulary");
   if (!vocabulary || !vocabulary->is_string()) return config;
   const std::string file = (folder / vocabulary->as_string()).string();
@@ -339,7 +368,7 @@ std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& 
   return config.file || config.zoo ? chosen_part(config, variables, model, name) : model;
 }
 
-Tree render_model(const Tree& tree, const Variables& variables) {
+Tree render_model(const Tree& tree, const Variables& variables, const std::filesystem::path& folder) {
   const ModelConfig config = read_model(tree);
   Tree rendered;
   if (!config.name.empty()) rendered.set("name", config.name);
@@ -359,7 +388,7 @@ Tree render_model(const Tree& tree, const Variables& variables) {
   }
   Tree lines = Tree::sequence();
   for (const LayerLine& line : expanded.lines) {
-    Tree written = render_line(line);
+    Tree written = render_line(line, folder);
     if (stack && written.is_mapping()) written.entries().front().value.erase("from");
     lines.push(std::move(written));
   }

@@ -38,14 +38,16 @@ ZooOpener& zoo_opener();
 std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables,
                                              const std::filesystem::path& folder, const std::string& default_name = "");
 
-// The config of a layer whose vocabulary may be a file with a token per line, which is read here: models themselves hold
-// the tokens.
-Tree with_vocabulary(Tree config, std::string_view class_name, const std::filesystem::path& folder);
+// The config of a layer whose vocabulary may be a file with a token per line, or whose class a file of Lua defines. They
+// are read here: models themselves hold the tokens and the source.
+Tree with_files(Tree config, std::string_view class_name, const std::filesystem::path& folder);
+// Adds the source wherever {Lua: {file: my_layers.lua, …}} stands.
+Tree with_sources(Tree tree, const std::filesystem::path& folder);
 
 // Where the saved model lies that the `model:` part names, if it names one.
 std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder);
 
 // The `model:` part with blocks expanded, expressions evaluated and every default filled in.
-Tree render_model(const Tree& model, const Variables& variables);
+Tree render_model(const Tree& model, const Variables& variables, const std::filesystem::path& folder);
 
 }  // namespace nacre

@@ -2,6 +2,7 @@
 
 #include "api/experiment/experiment.h"
 #include "api/experiment/kinds.h"
+#include "layers/lambda.h"
 #include "layers/operations.h"
 
 namespace nacre {
@@ -96,6 +97,7 @@ void define(Tree& definitions) {
   const std::string kind = definition_reference(registry<Base>().kind())["$ref"].as_string().substr(definitions_place.size());
   Tree names = Tree::sequence(), classes = Tree::mapping();
   for (const ClassInfo<Base>& info : registry<Base>().classes()) {
+    if (info.doc.empty()) continue;  // no class of files
     const std::string definition = fmt::format("{}.{}", kind, info.spelling());
     Tree fields = info.fields.empty() ? schema_of({}) : schema_of_fields(*info.fields.back());
     fields.set("type", Tree::Sequence{"object", "null"});
@@ -114,6 +116,7 @@ void define(Tree& definitions) {
       extend(fields, "layer_line", definitions["layer_line"]);
       if (const OperationArguments* arguments = operation_arguments(info.spelling())) add_arguments(fields, *arguments);
     }
+    if (info.class_name == lua_class_name) fields.set("additionalProperties", true);  // fields of the class in its file
     definitions.set(definition, std::move(fields));
     for (const std::string& spelling : spellings_of(info)) {
       names.push(spelling);

@@ -138,10 +138,17 @@ std::string entry_of(const ClassInfo<Base>& info) {
   return text;
 }
 
+// Classes of Lua have a reference of their own.
+template <class Base>
+bool is_documented(const ClassInfo<Base>& info) {
+  return !info.doc.empty() && info.class_name != lua_class_name;
+}
+
 template <class Base>
 std::string page() {
   std::string text = common_fields<Base>();
-  for (const ClassInfo<Base>& info : registry<Base>().classes()) text += entry_of(info);
+  for (const ClassInfo<Base>& info : registry<Base>().classes())
+    if (is_documented(info)) text += entry_of(info);
   return text;
 }
 
@@ -172,7 +179,7 @@ void add_layers(std::map<std::string, std::string>& pages) {
       add(family.title, info);
     }
   for (const ClassInfo<Layer>& info : registry<Layer>().classes())
-    if (!listed.contains(info.spelling())) add("Models", info);
+    if (is_documented(info) && !listed.contains(info.spelling())) add("Models", info);
 
   std::string contents = "# Layers\n" + common_fields<Layer>();
   for (const Family& family : families) {

@@ -1,5 +1,7 @@
 #include "api/train/metric.h"
 
+#include <algorithm>
+
 #include "api/train/losses.h"
 #include "api/train/metrics.h"
 #include "backend/graph/ops/ops.h"
@@ -31,14 +33,25 @@ void Metric::update(Value y_true, Value y_pred, Value sample_weight, Value mask)
   }
 }
 
-void Metric::reset() {
-  for (const VariableRef& variable : variables_) variable->assign(Tensor(variable->type()));
+namespace {
+
+Tensor filled(const Type& type, double value) {
+  Tensor tensor(type);
+  if (value != 0) visit(type.dtype, [&]<class T>(T*) { std::ranges::fill(tensor.writable<T>(), convert<T>(value)); });
+  return tensor;
 }
 
-VariableRef Metric::add_variable(std::string name, Shape shape, std::optional<DType> type) {
+}  // namespace
+
+void Metric::reset() {
+  for (std::size_t i = 0; i < variables_.size(); ++i) variables_[i]->assign(filled(variables_[i]->type(), initial_[i]));
+}
+
+VariableRef Metric::add_variable(std::string name, Shape shape, std::optional<DType> type, double initial) {
   auto variable = std::make_shared<Variable>(fmt::format("{}/{}", this->name(), name),
                                              Type{type.value_or(dtype()), std::move(shape)}, false);
-  variable->assign(Tensor(variable->type()));
+  variable->assign(filled(variable->type(), initial));
+  initial_.push_back(initial);
   return variables_.emplace_back(std::move(variable));
 }
 

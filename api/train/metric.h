@@ -33,7 +33,7 @@ class Metric : public Configurable<Metric> {
   // From the present state; a scalar, or a vector for metrics of several thresholds or classes.
   virtual Tensor result() const = 0;
   double value() const { return result().item(); }
-  void reset();  // the state to zeros
+  void reset();  // the state to what it was at the start
   const std::vector<VariableRef>& variables() const { return variables_; }
   virtual std::optional<Direction> direction() const { return Direction::up; }
 
@@ -42,7 +42,7 @@ class Metric : public Configurable<Metric> {
   virtual void emit(Value y_true, Value y_pred, Value sample_weight) = 0;
   void ensure_built(const Type& y_true, const Type& y_pred);
 
-  VariableRef add_variable(std::string name, Shape shape, std::optional<DType> dtype = {});
+  VariableRef add_variable(std::string name, Shape shape, std::optional<DType> dtype = {}, double initial = 0);
   // state += increment, in the increment's graph.
   static void add_to(const VariableRef& state, Value increment);
 
@@ -50,6 +50,7 @@ class Metric : public Configurable<Metric> {
 
  private:
   std::vector<VariableRef> variables_;
+  std::vector<double> initial_;  // of each variable's elements
   bool built_ = false;
 };
 template <>

@@ -58,6 +58,7 @@ class UpdateStep {
   const Variable& variable() const { return variable_; }
   Graph& graph() const { return graph_; }
   bool has_slot(std::size_t index) const { return index < slots_.size(); }
+  const std::vector<VariableRef>& slots() const { return slots_; }
   Value slot(std::size_t index) const;             // before the update; counted through all groups
   Value set_slot(std::size_t index, Value value);  // returns the value
   Value shared() const;                            // the scalar that all updates share; see Optimizer::shared

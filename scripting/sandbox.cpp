@@ -1,0 +1,218 @@
+#include "scripting/sandbox.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+extern "C" {
+#include <lualib.h>
+}
+
+namespace nacre::scripting {
+
+namespace {
+
+// Moves functions of the library at the top into the table under it, or, under a name, as a table of their own.
+void keep(lua_State* lua, const char* library, std::span<const char* const> names) {
+  for (const char* name : names) {
+    lua_getfield(lua, -1, name);
+    lua_setfield(lua, -3, name);
+  }
+  lua_pop(lua, 1);
+  if (library) lua_setfield(lua, -2, library);
+}
+
+constexpr std::array base_names{"assert", "error", "ipairs", "pairs", "select", "tonumber", "tostring", "type"};
+constexpr std::array more_base_names{"next", "rawequal", "rawget", "rawlen", "rawset"};
+constexpr std::array math_names{"abs", "ceil", "cos", "exp", "floor", "fmod", "huge",     "log",
+                                "max", "min",  "pi",  "sin", "sqrt",  "tan",  "tointeger"};
+constexpr std::array string_names{"byte", "char", "len"};
+
+// How many places of a table a function of C goes over: tables may claim lengths that they never have.
+std::uint64_t span(lua_Integer first, lua_Integer last) {
+  return last < first ? 0 : static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first);
+}
+lua_Integer length(lua_State* lua) { return lua_istable(lua, 1) ? static_cast<lua_Integer>(lua_rawlen(lua, 1)) : 0; }
+lua_Integer integer_or(lua_State* lua, int index, lua_Integer otherwise) {
+  return lua_isnoneornil(lua, index) ? otherwise : lua_tointeger(lua, index);
+}
+// table.insert(list, place, value) and table.remove(list, place) move what follows.
+std::uint64_t moved_by_insert(lua_State* lua) {
+  return lua_gettop(lua) == 3 ? span(lua_tointeger(lua, 2), length(lua)) : 0;
+}
+std::uint64_t moved_by_remove(lua_State* lua) {
+  const lua_Integer last = length(lua);
+  return span(integer_or(lua, 2, last), last);
+}
+// The arguments at `first` and after it are the range, by default all of the table.
+template <int first>
+std::uint64_t range_from(lua_State* lua) {
+  return span(integer_or(lua, first, 1), integer_or(lua, first + 1, length(lua)));
+}
+// Texts among the arguments, times what they are repeated.
+std::uint64_t size_of_texts(lua_State* lua) {
+  std::uint64_t size = 0;
+  for (int i = 1; i <= lua_gettop(lua); ++i) size += lua_rawlen(lua, i);
+  return size;
+}
+std::uint64_t repeated_size(lua_State* lua) {
+  const lua_Integer times = std::max<lua_Integer>(lua_tointeger(lua, 2), 0);
+  std::uint64_t size = 0;
+  return __builtin_mul_overflow(size_of_texts(lua), static_cast<std::uint64_t>(times), &size) ? ~std::uint64_t{0}
+                                                                                              : size;
+}
+
+// The function that is the upvalue, its places counted as steps. It runs in this frame, for the lines of its errors.
+template <auto places>
+int counted(lua_State* lua) {
+  State::count_steps(lua, places(lua));
+  return lua_tocfunction(lua, lua_upvalueindex(1))(lua);
+}
+
+constexpr luaL_Reg table_functions[] = {{"concat", counted<range_from<3>>},
+                                        {"insert", counted<moved_by_insert>},
+                                        {"remove", counted<moved_by_remove>},
+                                        {"unpack", counted<range_from<2>>}};
+constexpr luaL_Reg string_functions[] = {{"format", counted<size_of_texts>}, {"lower", counted<size_of_texts>},
+                                         {"rep", counted<repeated_size>},    {"reverse", counted<size_of_texts>},
+                                         {"sub", counted<size_of_texts>},    {"upper", counted<size_of_texts>}};
+
+// Of the library at the top: the functions that count what they do. Before keep().
+void keep_counted(lua_State* lua, std::span<const luaL_Reg> functions) {
+  for (const luaL_Reg& function : functions) {
+    lua_getfield(lua, -1, function.name);
+    lua_pushcclosure(lua, function.func, 1);
+    lua_setfield(lua, -3, function.name);
+  }
+}
+
+// A line for whoever runs the program, where no program reads it as a result.
+int print(lua_State* lua) {
+  const int count = lua_gettop(lua);
+  luaL_Buffer line;
+  luaL_buffinit(lua, &line);
+  for (int i = 1; i <= count; ++i) {
+    if (i > 1) luaL_addchar(&line, '\t');
+    luaL_tolstring(lua, i, nullptr);
+    luaL_addvalue(&line);
+  }
+  luaL_pushresult(&line);
+  std::size_t size = 0;
+  const char* const text = lua_tolstring(lua, -1, &size);
+  State::count_steps(lua, size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if ((c >= 0x20 && c != 0x7f) || c == '\t') std::fputc(c, stderr);
+    else std::fprintf(stderr, "\\x%02x", static_cast<unsigned>(c));
+  }
+  std::fputc('\n', stderr);
+  return 0;
+}
+
+void refuse_name(Call& call) {
+  const std::string name = call.text(2, "a name");
+  throw Error("nacre has no '{}' for classes that stand in files", name)
+      .hint("they run wherever the model goes, without files and the script around them")
+      .usage();
+}
+
+constexpr const char* names_of_nacre[] = {
+    "Activation",  "Callback",  "Constraint",     "Initializer",  "Input",     "Layer",      "LearningRateSchedule",
+    "Loss",        "Metric",    "Model",          "Optimizer",    "Regularizer", "Sequential", "activations",
+    "cond",        "constraints", "grad",         "initializers", "layers",    "losses",     "metrics",
+    "null",        "ones",      "ops",            "optimizers",   "regularizers", "scan",    "schedules",
+    "stop_gradient", "tensor",  "value_and_grad", "vjp",          "while_loop", "zeros"};
+
+int open(lua_State* lua) {
+  lua_settop(lua, 0);
+  push_safe_globals(lua);
+  luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
+  keep(lua, nullptr, more_base_names);
+  lua_pushcfunction(lua, print);
+  lua_setfield(lua, 1, "print");
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_STRLIBNAME, luaopen_string, 0);
+  keep_counted(lua, string_functions);
+  keep(lua, nullptr, string_names);
+  lua_pushliteral(lua, "");  // whose metatable has all of the library
+  lua_getmetatable(lua, -1);
+  lua_pushvalue(lua, -3);
+  lua_setfield(lua, -2, "__index");
+  lua_pop(lua, 2);
+  lua_setfield(lua, 1, "string");
+
+  lua_newtable(lua);  // nacre, as scripts have it
+  open_nacre(lua);
+  push_namespace(lua, bound<refuse_name>);
+  for (const char* name : names_of_nacre) {
+    lua_getfield(lua, -2, name);
+    lua_setfield(lua, -2, name);
+  }
+  lua_setfield(lua, 1, "nacre");
+  lua_settop(lua, 1);
+  lua_rawseti(lua, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+  return 0;
+}
+
+struct Chunk {
+  const std::string& source;
+  const std::string& name;
+};
+
+int run_chunk(lua_State* lua) {
+  const Chunk& chunk = *static_cast<const Chunk*>(lua_touserdata(lua, 1));
+  lua_settop(lua, 0);
+  if (luaL_loadbufferx(lua, chunk.source.data(), chunk.source.size(), chunk.name.c_str(), "t") != LUA_OK)
+    return lua_error(lua);
+  lua_call(lua, 0, 1);
+  return 1;
+}
+
+}  // namespace
+
+void push_safe_globals(lua_State* lua) {
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
+  keep(lua, nullptr, base_names);
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_MATHLIBNAME, luaopen_math, 0);
+  keep(lua, "math", math_names);
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
+  keep_counted(lua, table_functions);
+  keep(lua, "table", {});
+}
+
+const std::set<std::string>& names_in_sandbox() {
+  static const std::set<std::string> names = [] {
+    const Sandbox sandbox;
+    lua_State* const lua = sandbox.lua();
+    std::set<std::string> found;
+    const auto walk = [&](const auto& self, const std::string& prefix, int depth) -> void {
+      const int table = lua_gettop(lua);
+      for (lua_pushnil(lua); lua_next(lua, table); lua_pop(lua, 1)) {
+        const std::string name = prefix + lua_tostring(lua, -2);
+        found.insert(name);
+        if (depth < 1 && lua_istable(lua, -1)) self(self, name + ".", depth + 1);
+      }
+    };
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+    walk(walk, "", 0);
+    return found;
+  }();
+  return names;
+}
+
+Sandbox::Sandbox() : EngineState(sandbox_limits) { call(open, nullptr, 0); }
+
+KeptRef Sandbox::run(const std::string& source, const std::string& name) {
+  renew();
+  Chunk chunk{source, name};
+  call(run_chunk, &chunk, 1);
+  const Call here(lua());
+  KeptRef result = here.keep(-1);
+  lua_pop(lua(), 1);
+  return result;
+}
+
+}  // namespace nacre::scripting
