@@ -50,6 +50,10 @@ int open(lua_State* lua) {
   open_autograd(lua);
   open_compile(lua);
   State::set_functions(lua, engine_functions());
+  open_control_flow(lua);
+  open_walks(lua);
+  open_custom_gradient(lua);
+  open_jacobian(lua);
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "null");
   lua_setglobal(lua, "nacre");
