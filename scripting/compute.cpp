@@ -100,9 +100,9 @@ Out length(Call& call) {
 }
 
 // Arithmetic too.
-std::span<const luaL_Reg> metamethods() {
-  static const std::vector<luaL_Reg> all = [] {
-    std::vector<luaL_Reg> functions{{"__len", bound<length>}};
+std::span<const Function> metamethods() {
+  static const std::vector<Function> all = [] {
+    std::vector<Function> functions{{"__len", bound<length>}};
     functions.insert(functions.end(), operators().begin(), operators().end());
     return functions;
   }();

@@ -315,47 +315,52 @@ std::span<const Function> control_flow_functions() {
   static constexpr Function functions[] = {
       {"cond",
        bound<cond>,
-       {"nacre.cond(condition, f, g, …)",
-        "f(…) where the condition holds, else g(…). The condition is true, false or a tensor of one element. In a "
-        "function that is compiled both are traced, and one of them runs: they give the same tables, dtypes and "
-        "shapes. "
-        "What they use of the function around them, weights included, they may use, and change. Numbers among their "
-        "results become tensors.",
-        R"(local f = nacre.compile(function(x)
-  return nacre.cond(nacre.ops.sum(x):greater(0), function(x) return x end, function(x) return -x end, x)
-end)
-assert(f(nacre.tensor{-3.0, 1.0}):totable()[1] == 3))"}},
+       {.usage = "nacre.cond(condition, f, g, …)",
+        .doc = "f(…) where the condition holds, else g(…). The condition is true, false or a tensor of one element; "
+               "numbers among the results become tensors. In a compiled function both f and g are traced, and one of "
+               "them runs each time: they give the same tables, dtypes and shapes. They may use and change what is "
+               "around them, weights and layers included.",
+        .example = R"(
+          local f = nacre.compile(function(x)
+            return nacre.cond(x:sum():greater(0), function() return x end, function() return -x end)
+          end)
+          assert(f(nacre.tensor{-3.0, 1.0}):totable()[1] == 3)
+        )"}},
       {"switch",
        bound<switch_case>,
-       {"nacre.switch(index, {f, g, …}, …)",
-        "The function of that number, counted from 0, called with what follows; the first or the last for numbers "
-        "beyond "
-        "them. As nacre.cond otherwise.",
-        R"(local double = function(x) return x * 2 end
-local square = function(x) return x * x end
-assert(nacre.switch(1, {double, square}, nacre.tensor(5)):item() == 25))"}},
+       {.usage = "nacre.switch(index, {f, g, …}, …)",
+        .doc = "The function of that number, counted from 0, called with what follows; the first or the last for "
+               "numbers beyond them. Otherwise it is as nacre.cond.",
+        .example = R"(
+          local functions = {function(x) return x * 2 end, function(x) return x * x end}
+          assert(nacre.switch(nacre.tensor(1), functions, nacre.tensor(5)):item() == 25)
+          assert(nacre.switch(9, functions, nacre.tensor(5)):item() == 25)
+        )"}},
       {"while_loop",
        bound<while_loop>,
-       {"nacre.while_loop(condition, body, state[, {maximum_iterations = n}])",
-        "While condition(state) holds, state becomes body(state); gives the last one. The items of a list are "
-        "arguments "
-        "and results of their own, whose dtypes and shapes stay; numbers become tensors. In a function that is "
-        "compiled "
-        "both are traced; there a gradient needs maximum_iterations, and memory for the states of so many steps.",
-        R"(local n, x = nacre.while_loop(
-  function(n, x) return x:less(100) end,
-  function(n, x) return n + 1, x * 2 end,
-  {0, 1.0})
-assert(n:item() == 7 and x:item() == 128))"}},
+       {.usage = "nacre.while_loop(condition, body, state[, options])",
+        .doc = "As long as condition(state) holds, state becomes body(state); gives the last one. The items of a list "
+               "are arguments and results of their own. Numbers become tensors; dtypes and shapes stay. In a compiled "
+               "function both are traced. There a gradient needs maximum_iterations, and memory for what so many steps "
+               "hand on.",
+        .example = R"(
+          local n, x = nacre.while_loop(
+            function(n, x) return x:less(100) end,
+            function(n, x) return n + 1, x * 2 end,
+            {0, 1.0})
+          assert(n:item() == 7 and x:item() == 128)
+        )",
+        .keys = {fields_of<WhileConfig>}}},
       {"fori_loop",
        bound<fori_loop>,
-       {"nacre.fori_loop(lower, upper, body, state)",
-        "state becomes body(i, state) for i = lower, …, upper - 1; gives the last one. States are as in "
-        "nacre.while_loop, i is an int32 tensor. It has a gradient in a function that is compiled unless the bounds "
-        "are "
-        "computed there.",
-        R"(local power = nacre.fori_loop(0, 5, function(i, x) return x * 2 end, nacre.tensor(1.0))
-assert(power:item() == 32))"}},
+       {.usage = "nacre.fori_loop(lower, upper, body, state)",
+        .doc = "state becomes body(i, state) for i from lower to upper - 1; gives the last one. States are as in "
+               "nacre.while_loop, i is an int32 tensor. In a compiled function it has a gradient unless the bounds are "
+               "computed there.",
+        .example = R"(
+          local power = nacre.fori_loop(0, 5, function(i, x) return x * 2 end, nacre.tensor(1.0))
+          assert(power:item() == 32)
+        )"}},
   };
   return functions;
 }

@@ -258,17 +258,18 @@ std::span<const Function> custom_gradient_functions() {
   static constexpr Function functions[] = {
       {"custom_gradient",
        custom_gradient,
-       {"nacre.custom_gradient(forward, backward)",
-        "A function that computes forward(x, …), and whose gradient is backward's. forward gives the result, and what "
-        "else "
-        "it gives is kept: backward(dy, kept, …) gives a gradient for each argument, nil where there is none. dy is "
-        "a table where the result is one. Gradients go to the arguments alone; they have gradients in turn, by what "
-        "backward computes.",
-        R"(local clipped = nacre.custom_gradient(
-  function(x) return x * x, x end,
-  function(dy, x) return nacre.ops.clip(dy * 2 * x, -1, 1) end)
-local g = nacre.grad(function(x) return clipped(x):sum() end)
-assert(g(nacre.tensor{0.25, 3.0}):totable()[2] == 1))"}},
+       {.usage = "nacre.custom_gradient(forward, backward)",
+        .doc =
+            "A function that computes forward(x, …), and whose gradient is backward's. forward gives the result, and "
+            "what else it gives is kept: backward(dy, kept, …) gives a gradient for each argument, nil where there is "
+            "none. dy has the tables of the result. Gradients go to the arguments alone, and have gradients in turn.",
+        .example = R"(
+          local square = nacre.custom_gradient(
+            function(x) return x * x, x end,
+            function(dy, x) return nacre.ops.clip(dy * 2 * x, -1, 1) end)
+          local g = nacre.grad(function(x) return square(x):sum() end)
+          assert(g(nacre.tensor{0.25, 3.0}):totable()[2] == 1)
+        )"}},
   };
   return functions;
 }

@@ -117,27 +117,31 @@ std::span<const Function> jacobian_functions() {
   static constexpr Function functions[] = {
       {"jacobian",
        bound<jacobian>,
-       {"nacre.jacobian(f, x)",
-        "The derivatives of each element of f(x) by each of x: a tensor whose axes are those of the result, then "
-        "those "
-        "of x; a table of such where x is one. One gradient is computed for each element of the result.",
-        R"(local j = nacre.jacobian(function(x) return x * x end, nacre.tensor{1.0, 2.0})
-assert(j:totable()[2][2] == 4 and j:totable()[1][2] == 0))"}},
+       {.usage = "nacre.jacobian(f, x)",
+        .doc = "The derivatives of each element of f(x) by each of x: a tensor whose axes are those of f(x), then "
+               "those of x; a table of such where x is one. One gradient is computed for each element of f(x).",
+        .example = R"(
+          local j = nacre.jacobian(function(x) return x * x end, nacre.tensor{1.0, 2.0})
+          assert(j:totable()[2][2] == 4 and j:totable()[1][2] == 0)
+        )"}},
       {"hessian",
        bound<hessian>,
-       {"nacre.hessian(f, x)",
-        "The second derivatives of the number f(x) by the elements of the tensor x, once and again. One gradient of "
-        "the gradient is computed for each element of x.",
-        R"(local h = nacre.hessian(function(x) return (x * x * x):sum() end, nacre.tensor{1.0, 2.0})
-assert(h:totable()[2][2] == 12))"}},
+       {.usage = "nacre.hessian(f, x)",
+        .doc = "The second derivatives of the number f(x) by the elements of the tensor x. One gradient of the "
+               "gradient is computed for each element of x.",
+        .example = R"(
+          local h = nacre.hessian(function(x) return (x * x * x):sum() end, nacre.tensor{1.0, 2.0})
+          assert(h:totable()[2][2] == 12 and h:totable()[1][2] == 0)
+        )"}},
       {"jvp",
        jvp,
-       {"nacre.jvp(f, x, v)",
-        "f(x), and how it changes in the direction v, which has the tables and types of x. Costs about four times as "
-        "much "
-        "as f.",
-        R"(local y, dy = nacre.jvp(function(x) return x * x end, nacre.tensor{1.0, 2.0}, nacre.tensor{10.0, 1.0})
-assert(y:totable()[2] == 4 and dy:totable()[1] == 20))"}},
+       {.usage = "nacre.jvp(f, x, v)",
+        .doc = "f(x), and how it changes in the direction v, which has the tables and types of x. It costs about four "
+               "times as much as f.",
+        .example = R"(
+          local y, dy = nacre.jvp(function(x) return x * x end, nacre.tensor{1.0, 2.0}, nacre.tensor{10.0, 1.0})
+          assert(y:totable()[2] == 4 and dy:totable()[1] == 20)
+        )"}},
   };
   return functions;
 }

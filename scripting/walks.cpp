@@ -163,20 +163,25 @@ std::span<const Function> walk_functions() {
   static constexpr Function functions[] = {
       {"scan",
        bound<scan>,
-       {"nacre.scan(f, carry, sequences[, {length = n, reverse = false}])",
-        "carry, item = f(carry, element) for each element of the first axis of a tensor, or of tensors in a table; "
-        "gives "
-        "the last carry, and the items on a new first axis. Without sequences it makes `length` steps.",
-        R"(local last, sums = nacre.scan(function(sum, x) return sum + x, sum + x end, 0.0, nacre.tensor{1.0, 2.0, 3.0})
-assert(last:item() == 6 and sums:totable()[2] == 3))"}},
+       {.usage = "nacre.scan(f, carry, sequences[, options])",
+        .doc =
+            "carry, item = f(carry, element) for each element of the first axis of a tensor, or of tensors in a table; "
+            "gives the last carry, and the items on a new first axis. Without sequences it makes `length` steps.",
+        .example = R"(
+          local function add(sum, x) return sum + x, sum + x end
+          local last, sums = nacre.scan(add, 0.0, nacre.tensor{1.0, 2.0, 3.0})
+          assert(last:item() == 6 and sums:totable()[2] == 3)
+        )",
+        .keys = {fields_of<ScanConfig>}}},
       {"map",
        bound<map>,
-       {"nacre.map(f, sequences)",
-        "f(element) for each element of the first axis of a tensor, or of tensors in a table, one after the other; "
-        "gives "
-        "the results on a new first axis.",
-        R"(local squares = nacre.map(function(x) return x * x end, nacre.tensor{1, 2, 3})
-assert(squares:totable()[3] == 9))"}},
+       {.usage = "nacre.map(f, sequences)",
+        .doc = "f(element) for each element of the first axis of a tensor, or of tensors in a table, one after the "
+               "other; gives the results on a new first axis.",
+        .example = R"(
+          local squares = nacre.map(function(x) return x * x end, nacre.tensor{1, 2, 3})
+          assert(squares:totable()[3] == 9)
+        )"}},
   };
   return functions;
 }
