@@ -1,22 +1,14 @@
 #include "backend/scan_kernel.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "backend/discarded.h"
 #include "backend/executable.h"
 #include "backend/graph/ops/scan.h"
 
 namespace nacre {
 namespace {
-
-// The layout of a value that nobody reads.
-class Discarded final : public LayoutDetail {
- public:
-  bool equals(const LayoutDetail& other) const override { return dynamic_cast<const Discarded*>(&other) != nullptr; }
-  std::size_t bytes() const override { return 0; }
-  std::string text() const override { return "discarded"; }
-};
-
-std::size_t aligned(std::size_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; }
 
 class ScanKernel final : public Kernel {
  public:
@@ -25,7 +17,8 @@ class ScanKernel final : public Kernel {
         carries_(static_cast<std::size_t>(node.attrs<ScanAttrs>().carries)),
         sequences_(static_cast<std::size_t>(node.attrs<ScanAttrs>().sequences)),
         reverse_(node.attrs<ScanAttrs>().reverse),
-        steps_(static_cast<std::size_t>(node.in(static_cast<int>(carries_)).shape()[0])),
+        counted_(node.attrs<ScanAttrs>().counted),
+        length_(static_cast<std::size_t>(node.in(static_cast<int>(carries_)).shape()[0])),
         inputs_(body_.input_types().size()),
         outputs_(body_.output_types().size()) {
     for (const Type& type : body_.input_types()) input_bytes_.push_back(type.bytes());
@@ -41,6 +34,12 @@ class ScanKernel final : public Kernel {
   std::size_t scratch_bytes() const { return scratch_bytes_; }
 
   void run(const KernelArguments& arguments) override {
+    steps_ = length_;
+    if (counted_) {
+      const std::int32_t count = *static_cast<const std::int32_t*>(arguments.inputs.back());
+      steps_ = std::min(length_, static_cast<std::size_t>(std::max(count, 0)));
+      clear_beyond(arguments);
+    }
     if (steps_ == 0) {
       for (std::size_t i = 0; i < carries_; ++i)
         std::memcpy(arguments.outputs[i], arguments.inputs[i], input_bytes_[i]);
@@ -77,10 +76,20 @@ class ScanKernel final : public Kernel {
     return static_cast<std::byte*>(arguments.outputs[outputs_.size() + carry]) + place * input_bytes_[carry];
   }
 
+  // Places for which there are no steps.
+  void clear_beyond(const KernelArguments& arguments) const {
+    const auto clear = [&](void* stack, std::size_t bytes) {
+      std::memset(static_cast<std::byte*>(stack) + steps_ * bytes, 0, (length_ - steps_) * bytes);
+    };
+    for (std::size_t i = carries_; i < outputs_.size(); ++i) clear(arguments.outputs[i], output_bytes_[i]);
+    for (std::size_t i = 0; i < carries_; ++i)
+      if (stacked_[i]) clear(arguments.outputs[outputs_.size() + i], input_bytes_[i]);
+  }
+
   Executable body_;
   std::size_t carries_, sequences_;
-  bool reverse_;
-  std::size_t steps_, scratch_bytes_ = 0;
+  bool reverse_, counted_;
+  std::size_t length_, steps_ = 0, scratch_bytes_ = 0;
   std::vector<std::size_t> input_bytes_, output_bytes_, scratch_at_;
   std::vector<char> stacked_;
   std::vector<const void*> inputs_;
@@ -97,7 +106,7 @@ KernelPlan scan_kernel(const KernelRequest& request) {
   plan.outputs.assign(request.node.types().size(), Layout::plain());
   for (std::size_t i = 0; i < carries; ++i)
     if (!kernel->stacked(i))
-      plan.outputs[plan.outputs.size() - carries + i] = Layout::opaque(std::make_shared<Discarded>());
+      plan.outputs[plan.outputs.size() - carries + i] = discarded();
   plan.scratch_bytes = kernel->scratch_bytes();
   plan.kernel = std::move(kernel);
   return plan;

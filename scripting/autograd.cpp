@@ -207,7 +207,7 @@ class TracedDerivative final : public Derivative {
     count_ = results.front().count();
     auto next = objects.begin();
     const auto take = [&](const Object&) { return Out(*next++); };
-    result = replaced(results.front(), objects);
+    result = results.front().with(objects);
     next += static_cast<std::ptrdiff_t>(count_);
     for (std::size_t i = 1; i < results.size(); ++i) others.push_back(results[i].map(take));
   }
@@ -225,17 +225,6 @@ class TracedDerivative final : public Derivative {
   }
 
  private:
-  static Structure replaced(Structure structure, const std::vector<Object>& objects) {
-    std::size_t next = 0;
-    const auto replace = [&](const auto& self, Structure& at) -> void {
-      if (at.tensor) at.tensor = objects[next++];
-      for (Structure& item : at.items) self(self, item);
-      for (auto& [key, value] : at.entries) self(self, value);
-    };
-    replace(replace, structure);
-    return structure;
-  }
-
   TracedPart part_;
   std::size_t count_ = 0;
 };

@@ -203,6 +203,10 @@ void open_layers(lua_State* lua);
 void open_classes(lua_State* lua);
 void open_autograd(lua_State* lua);
 void open_compile(lua_State* lua);
+void open_control_flow(lua_State* lua);
+void open_walks(lua_State* lua);
+void open_custom_gradient(lua_State* lua);
+void open_jacobian(lua_State* lua);
 void open_models(lua_State* lua);
 void open_data(lua_State* lua);
 void open_callbacks(lua_State* lua);
@@ -219,6 +223,10 @@ std::span<const Function> autograd_functions();
 std::span<const Function> compile_functions();
 std::span<const Function> engine_functions();
 std::span<const Function> custom_functions();
+std::span<const Function> control_flow_functions();
+std::span<const Function> walk_functions();
+std::span<const Function> custom_gradient_functions();
+std::span<const Function> jacobian_functions();
 // A table with this __index: a name of `names`, or an error with the nearest one.
 void push_namespace(lua_State* lua, lua_CFunction index);
 

@@ -30,12 +30,17 @@ void TraceScope::note_layer(const std::shared_ptr<Layer>& layer) {
 }
 
 void TraceScope::note_optimizer(const std::shared_ptr<const void>& optimizer) {
-  if (outer_) return outer_->note_optimizer(optimizer);
-  if (std::ranges::find(optimizers_, optimizer) != optimizers_.end())
-    throw Error("an optimizer is applied twice in one traced function")
-        .hint("apply it once for all weights, or trace a function for each step")
-        .usage();
+  for (const TraceScope* scope = this; scope; scope = scope->outer_)
+    if (std::ranges::find(scope->optimizers_, optimizer) != scope->optimizers_.end())
+      throw Error("an optimizer is applied twice in one traced function")
+          .hint("apply it once for all weights, or trace a function for each step")
+          .usage();
   optimizers_.push_back(optimizer);
+}
+
+void TraceScope::note_optimizers_of(const TraceScope& inner) {
+  for (const auto& optimizer : inner.optimizers_)
+    if (std::ranges::find(optimizers_, optimizer) == optimizers_.end()) optimizers_.push_back(optimizer);
 }
 
 ComputingState::Tracing::Tracing(ComputingState& state, TraceScope& scope, std::shared_ptr<bool> running)
@@ -93,6 +98,23 @@ Results apply(Call& call, std::string_view operation, const std::vector<Object>&
   return results;
 }
 
+Out length(Call& call) {
+  const Shape sizes = running(call.self<Traced>()).value.shape();
+  if (sizes.rank() == 0) throw Error("a tensor without axes has no length").usage();
+  if (sizes[0] == unknown) throw Error("the length of a tensor {} is not known yet", sizes).usage();
+  return sizes[0];
+}
+
+// Arithmetic too.
+std::span<const Function> metamethods() {
+  static const std::vector<Function> all = [] {
+    std::vector<Function> functions{{"__len", bound<length>}};
+    functions.insert(functions.end(), operators().begin(), operators().end());
+    return functions;
+  }();
+  return all;
+}
+
 constexpr Member members[] = {{"shape", nullptr, shape},
                               {"dtype", nullptr, dtype},
                               {"mask", nullptr, mask},
@@ -105,7 +127,7 @@ template <>
 const Class& class_of<Traced>() {
   static const Class kind{.name = "tensor",
                           .members = members,
-                          .metamethods = operators(),
+                          .metamethods = metamethods(),
                           .text =
                               [](const Object& object) {
                                 const auto& traced = *std::static_pointer_cast<Traced>(object.value);
@@ -141,7 +163,12 @@ Value traced_value(const Call& call, const Object& object) {
     const auto dtype = ComputingState::of(call).operand_dtype(*variable);
     return dtype ? ops::cast(value, *dtype) : value;
   }
-  return scope.graph().constant(std::static_pointer_cast<eager::Array>(object.value)->value);
+  const Tensor& value = std::static_pointer_cast<eager::Array>(object.value)->value;
+  if (value.dtype() == DType::string)
+    throw Error("got {}, and a traced function has no texts of its own", object.kind->text(object))
+        .hint("hand it over as an argument")
+        .usage();
+  return scope.graph().constant(value);
 }
 
 Value traced_mask(const Call& call, const Object& object) {

@@ -27,8 +27,12 @@ class TraceScope {
   // Layers that were called: what the graph depends on besides its inputs.
   void note_layer(const std::shared_ptr<Layer>& layer);
   const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
+  // Counts functions within the outermost trace that have graphs of their own.
+  std::int64_t next_part() { return outer_ ? outer_->next_part() : ++parts_; }
   // Throws a usage Error the second time: one run counts one step.
   void note_optimizer(const std::shared_ptr<const void>& optimizer);
+  // What an inner scope has noted, when it has become a part of this one.
+  void note_optimizers_of(const TraceScope& inner);
   // By inputs of this graph: the outer values that they stand for.
   const std::vector<std::pair<Value, Value>>& imported() const { return imported_; }
 
@@ -38,6 +42,7 @@ class TraceScope {
   std::vector<std::pair<Value, Value>> imported_;  // input, outer value
   std::vector<std::shared_ptr<const void>> optimizers_;
   std::vector<std::shared_ptr<Layer>> layers_;
+  std::int64_t parts_ = 0;
 };
 
 // A value of such a graph, as scripts hold it.

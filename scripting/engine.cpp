@@ -111,6 +111,10 @@ void open_nacre(lua_State* lua) {
   open_data(lua);
   open_autograd(lua);
   open_compile(lua);
+  open_control_flow(lua);
+  open_walks(lua);
+  open_custom_gradient(lua);
+  open_jacobian(lua);
   open_callbacks(lua);
   open_custom(lua);
   State::set_functions(lua, engine_functions());

@@ -254,9 +254,12 @@ int negate(lua_State* lua) {
   return bound<negated>(lua);
 }
 
-void refuse_comparison(Call&) {
+void refuse_comparison(Call& call) {
   throw Error("Lua's comparisons give true or false alone")
-      .hint("use nacre.ops.greater, nacre.ops.less, nacre.ops.equal, …")
+      .hint(
+          ComputingState::of(call).trace() && ComputingState::of(call).eager()
+              ? "nacre.ops.less, nacre.ops.greater, … compare elements; nacre.cond and nacre.while_loop decide by them"
+              : "use nacre.ops.greater, nacre.ops.less, nacre.ops.equal, …")
       .usage();
 }
 
@@ -332,9 +335,16 @@ constexpr Function metamethods[] = {
       )"}},
 };
 
+// Keras's operations that are functions of nacre itself.
+constexpr std::string_view of_functions[] = {"cond", "custom_gradient", "fori_loop", "jvp", "map",
+                                             "scan", "switch",          "while_loop"};
+
 Out index_operations(Call& call) {
   const std::string name = call.text(2, "the name of an operation");
   if (auto function = operation_method(call, name)) return *std::move(function);
+  for (const std::string_view function : of_functions)
+    if (name == function)
+      throw Error("there is no operation '{}'", name).hint(fmt::format("it takes functions: nacre.{}", name)).usage();
   if (auto refusal = refused_operation(name, "", "")) throw *std::move(refusal);
   std::vector<std::string_view> known;
   operation_names({}, known);

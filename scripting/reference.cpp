@@ -220,8 +220,16 @@ std::vector<Section> sections() {
   section("Gradients",
           "Gradients are taken of functions of Lua: while one runs, what it does with tensors is recorded.")
       .functions("nacre", autograd_functions())
-      .objects(pullback_class());
+      .objects(pullback_class())
+      .functions("nacre", jacobian_functions())
+      .functions("nacre", custom_gradient_functions());
   section("Compiled functions", "").functions("nacre", compile_functions());
+  section(
+      "Decisions and loops",
+      "Lua's own decide while a function runs, also where gradients are taken. In a function that is compiled these "
+      "decide by numbers, which are not known before; elsewhere they do the same.")
+      .functions("nacre", control_flow_functions())
+      .functions("nacre", walk_functions());
   section("Weights", "Layers keep what they learn in weights. They compute like tensors.")
       .functions("nacre", weight_functions())
       .objects(class_of<Weight>());

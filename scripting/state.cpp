@@ -575,6 +575,7 @@ int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
       if (!error.mark()) error.at(here);
       else if (here && error.mark().file != here.file) error.within(fmt::format("called at {}", here.text()));
       text = error.what();
+      state.calls_noted_ = std::exchange(state.passed_on_, false);
       state.thrown_ = std::move(error);
     } catch (const LuaMemoryUsedUp&) {
       text = no_memory;
@@ -704,7 +705,7 @@ int Call::invoke(const Out& function, const std::vector<Out>& arguments) const {
   if (status == LUA_OK) return handler;
   Error error = state_.failure(lua_, status, false);
   // Where it came up is known here; whoever reports it does not see that far.
-  state_.calls_noted_ = status == LUA_ERRRUN;
+  state_.passed_on_ = status == LUA_ERRRUN;
   throw error;
 }
 

@@ -273,6 +273,7 @@ class State {
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
   bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called
+  bool passed_on_ = false;       // C++ does so
   std::shared_ptr<State* const> self_ = std::make_shared<State* const>(this);
   std::unique_ptr<lua_State, Closer> lua_;  // closed first
 };

@@ -1,6 +1,7 @@
 #include "scripting/structure.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace nacre::scripting {
 
@@ -56,6 +57,48 @@ Out Structure::map(const std::function<Out(const Object&)>& value_for) const {
   Out::Named named;
   for (const auto& [key, value] : entries) named.push_back({key, value.map(value_for)});
   return Out::Mixed{std::move(list), std::move(named)};
+}
+
+namespace {
+
+// Calls change(part) for each part that is no table.
+void change_parts(Structure& structure, const std::function<void(Structure&)>& change) {
+  if (!structure.is_table) return change(structure);
+  for (Structure& item : structure.items) change_parts(item, change);
+  for (auto& [key, value] : structure.entries) change_parts(value, change);
+}
+
+}  // namespace
+
+Structure Structure::with(std::span<const Object> tensors) const {
+  Structure changed = *this;
+  std::size_t next = 0;
+  change_parts(changed, [&](Structure& part) {
+    if (part.tensor) part.tensor = tensors[next++];
+  });
+  return changed;
+}
+
+Structure Structure::with_tensors() const {
+  Structure changed = *this;
+  change_parts(changed, [](Structure& part) {
+    const Tree& value = part.constant;
+    if (part.tensor || !(value.is_bool() || value.is_number())) return;
+    // As nacre.tensor(number) has it.
+    if (value.is_bool()) part.tensor = array_object({Tensor::scalar(value.as_bool())});
+    else if (!value.is_integer()) part.tensor = array_object({Tensor::scalar(static_cast<float>(value.as_number()))});
+    else if (std::in_range<std::int32_t>(value.as_integer()))
+      part.tensor = array_object({Tensor::scalar(static_cast<std::int32_t>(value.as_integer()))});
+    else throw Error("the number {} is no int32", value.as_integer()).hint("nacre.tensor(number, \"int64\")").usage();
+    part.constant = {};
+  });
+  return changed;
+}
+
+std::string Structure::text() const {
+  std::string text;
+  append_to(text);
+  return text;
 }
 
 void Structure::append_to(std::string& key) const {

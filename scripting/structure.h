@@ -21,8 +21,13 @@ struct Structure {
   std::size_t count() const;
   // The same tables with other values in the places of tensors, in order.
   Out map(const std::function<Out(const Object&)>& value_for) const;
+  // The same with other tensors in the places of tensors, in order.
+  Structure with(std::span<const Object> tensors) const;
+  // The same with tensors in the places of numbers and booleans.
+  Structure with_tensors() const;
   // What tells structures apart, types of tensors included.
   void append_to(std::string& key) const;
+  std::string text() const;
 };
 
 }  // namespace nacre::scripting

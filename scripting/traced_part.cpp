@@ -10,60 +10,46 @@ namespace nacre::scripting {
 
 namespace {
 
-const Type whole{DType::int64, {}};
+Value input_named(const Graph& graph, const std::string& name) {
+  return std::ranges::find(graph.inputs(), name, &Graph::NamedValue::name)->value;
+}
 
 }  // namespace
 
 TracedPart::TracedPart(ComputingState& state)
-    : state_(state),
-      outer_(*state_.trace()),
-      outer_running_(state_.running()),
-      context_(graph_, outer_.context().training(), outer_.context().seed() ? graph_.input("seed", whole) : Value(),
-               outer_.context().step() ? graph_.input("step", whole) : Value()),
-      scope_(context_, &outer_) {
-  if (context_.seed()) inputs_.emplace_back("seed", outer_.context().seed());
-  if (context_.step()) inputs_.emplace_back("step", outer_.context().step());
-}
+    : state_(state), outer_(*state_.trace()), outer_running_(state_.running()), function_(state) {}
 
 Object TracedPart::open(const Call& call, const Object& operand) {
-  opened_.push_back(operand);
-  if (operand.kind == &class_of<Weight>()) return operand;
+  if (operand.kind == &class_of<Weight>()) {
+    opened_.push_back({std::static_pointer_cast<Weight>(operand.value)->variable});
+    return operand;
+  }
   const Value outside = traced_value(call, operand);
-  std::string name = fmt::format("opened {}", opened_.size() - 1);
-  const Value inside = graph_.input(name, outside.type());
-  inputs_.emplace_back(std::move(name), outside);
-  return make_object(Traced{inside, {}, running_});
+  Object inside = function_.open(outside.type());
+  opened_.push_back({nullptr, function_.opened().back(), outside});
+  return inside;
 }
 
 std::vector<Structure> TracedPart::run(const Call& call, const Out& function, const std::vector<Out>& arguments) {
-  const ComputingState::Tracing tracing(state_, scope_, running_);
-  const int first = call.invoke(function, arguments);
-  std::vector<Structure> results;
-  for (int i = first; i <= lua_gettop(call.lua()); ++i) results.push_back(Structure::read(call, i));
-  for (const Structure& result : results)
-    result.each([&](const Object& tensor) {
-      graph_.output(fmt::format("y{}", graph_.outputs().size()), traced_value(call, tensor));
-    });
-  for (const auto& [input, outside] : scope_.imported())
-    inputs_.emplace_back(input.node().attrs<InputAttrs>().name, outside);
-  for (const auto& [variable, value] : graph_.variables())
-    variables_.emplace_back(variable, outer_.graph().latest(variable));
+  std::vector<Structure> results = function_.run(call, function, arguments);
+  outer_.note_optimizers_of(function_.scope());
   return results;
 }
 
 Values TracedPart::place(const Graph& graph, const Values& wanted, const Values& cotangents) const {
   Rewriter rewriter(graph, outer_.graph());
-  std::size_t next = 0;
-  for (const auto& [name, input] : graph.inputs()) {
-    const auto known =
-        std::ranges::find(inputs_, name, [](const auto& entry) -> const std::string& { return entry.first; });
-    rewriter.set(input, known == inputs_.end() ? cotangents.at(next++) : known->second);
-  }
+  for (const Opened& opened : opened_)
+    if (!opened.weight) rewriter.set(input_named(graph, opened.name), opened.outside);
+  for (const auto& [name, outside] : function_.taken()) rewriter.set(input_named(graph, name), outside);
+  for (std::size_t i = 0; i < cotangents.size(); ++i)
+    rewriter.set(graph.inputs()[graph.inputs().size() - cotangents.size() + i].value, cotangents[i]);
   for (const Node* node : graph.nodes()) {
+    if (node->is(op::input)) continue;
     if (node->is(op::variable)) {
       const VariableRef& variable = node->attrs<VariableAttrs>().variable;
-      const auto known = std::ranges::find(variables_, variable, [](const auto& entry) { return entry.first; });
-      rewriter.set(node->out(), known == variables_.end() ? outer_.graph().latest(variable) : known->second);
+      const auto known =
+          std::ranges::find(function_.variables(), variable, [](const auto& entry) { return entry.first; });
+      rewriter.set(node->out(), known == function_.variables().end() ? outer_.graph().latest(variable) : known->second);
     }
     rewriter.copy(*node);
   }
@@ -71,7 +57,7 @@ Values TracedPart::place(const Graph& graph, const Values& wanted, const Values&
 }
 
 std::vector<Object> TracedPart::close() {
-  const std::unique_ptr<Graph> ready = ready_for_gradients(graph_, state_.eager()->backend());
+  const std::unique_ptr<Graph> ready = ready_for_gradients(function_.graph(), state_.eager()->backend());
   Values wanted;
   for (const auto& [name, value] : ready->outputs()) wanted.push_back(value);
   for (const auto& [variable, value] : ready->updates()) wanted.push_back(value);
@@ -88,7 +74,7 @@ std::vector<Object> TracedPart::gradients(const Call& call,
                                           const std::vector<std::optional<Object>>& cotangents) const {
   if (!*outer_running_ || state_.trace() != &outer_)
     throw Error("the gradients of a traced function are taken in the function around it").usage();
-  const std::unique_ptr<Graph> joint = ready_for_gradients(graph_, state_.eager()->backend());
+  const std::unique_ptr<Graph> joint = ready_for_gradients(function_.graph(), state_.eager()->backend());
   Values outputs, slopes, given, wrt;
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
     const Value output = joint->outputs().at(i).value;
@@ -99,14 +85,8 @@ std::vector<Object> TracedPart::gradients(const Call& call,
       throw Error("the gradient of a result {} is {}", output.type(), given.back().type()).usage();
     slopes.push_back(joint->input(fmt::format("cotangent {}", i), output.type()));
   }
-  for (std::size_t i = 0; i < opened_.size(); ++i) {
-    if (opened_[i].kind == &class_of<Weight>()) {
-      wrt.push_back(joint->variable(std::static_pointer_cast<Weight>(opened_[i].value)->variable));
-      continue;
-    }
-    const std::string name = fmt::format("opened {}", i);
-    wrt.push_back(std::ranges::find(joint->inputs(), name, &Graph::NamedValue::name)->value);
-  }
+  for (const Opened& opened : opened_)
+    wrt.push_back(opened.weight ? joint->variable(opened.weight) : input_named(*joint, opened.name));
   const Values found = nacre::gradients(*joint, outputs, slopes, wrt);
   Values present;
   for (const Value slope : found)

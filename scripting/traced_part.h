@@ -2,7 +2,7 @@
 // the graph around it.
 #pragma once
 
-#include "scripting/structure.h"
+#include "scripting/traced_function.h"
 
 namespace nacre::scripting {
 
@@ -13,7 +13,7 @@ class TracedPart {
   // A new name for an operand, with respect to which gradients may be taken: its place among all of them. Weights are
   // themselves.
   Object open(const Call& call, const Object& operand);
-  // Calls the function in this part's graph; where its results lie, see Call::invoke. Then they are read.
+  // Calls the function in this part's graph.
   std::vector<Structure> run(const Call& call, const Out& function, const std::vector<Out>& arguments);
   // The results in the graph around, for their tensors in order. Updates of variables are made there.
   std::vector<Object> close();
@@ -28,13 +28,13 @@ class TracedPart {
   ComputingState& state_;
   TraceScope& outer_;
   std::shared_ptr<const bool> outer_running_;
-  Graph graph_;
-  Context context_;
-  TraceScope scope_;
-  std::shared_ptr<bool> running_ = std::make_shared<bool>(true);
-  std::vector<Object> opened_;                            // as they are outside
-  std::vector<std::pair<std::string, Value>> inputs_;     // by names of inputs: outer values
-  std::vector<std::pair<VariableRef, Value>> variables_;  // as the part found them
+  TracedFunction function_;
+  struct Opened {
+    VariableRef weight;
+    std::string name{};  // of the input, when it is no weight
+    Value outside{};
+  };
+  std::vector<Opened> opened_;
 };
 
 }  // namespace nacre::scripting

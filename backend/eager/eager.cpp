@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/core/memory.h"
+#include "backend/graph/ops/bodies.h"
 #include "backend/graph/ops/elementwise.h"
 
 namespace nacre::eager {
@@ -114,9 +115,12 @@ class OwnRecord final : public Record {
 };
 
 bool has_float64(const Graph& graph) {
-  for (const nacre::Node* node : graph.nodes())
+  for (const nacre::Node* node : graph.nodes()) {
     for (const Type& type : node->types())
       if (type.dtype == DType::float64) return true;
+    for (const Subgraph& body : bodies_of(*node))
+      if (has_float64(*body)) return true;
+  }
   return false;
 }
 

@@ -79,6 +79,8 @@ class Eager {
     Recording* before_;  // the recording around that watches all
   };
   bool recording() const { return recordings_ > 0; }
+  // … so that gradients have gradients in turn.
+  bool recording_again() const { return recordings_ > 1; }
 
   // The variable's present value; gradients go on to it while it is watched.
   Array read(const VariableRef& variable);

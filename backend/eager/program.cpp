@@ -72,6 +72,7 @@ Program::Program(std::unique_ptr<Graph> graph, const Backend& backend, std::shar
   for (const auto& [variable, value] : graph_->variables())
     if (is_floating(variable->type().dtype)) variables_.push_back(variable);
   for (const Node* node : graph_->nodes()) on_host_ = on_host_ || node->is(op::host);
+  for (const auto& [name, value] : graph_->inputs()) on_host_ = on_host_ || value.dtype() == DType::string;
 }
 
 std::vector<Tensor> Program::run(std::span<const Tensor> inputs) {

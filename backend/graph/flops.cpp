@@ -74,6 +74,10 @@ std::int64_t flops_of(const Node& node) {
     for (const Subgraph& body : node.attrs<BranchAttrs>().bodies) most = std::max(most, flops_of(*body));
     return most;
   }
+  if (node.is(op::loop)) {  // as if it ran as long as it may, or once
+    const LoopAttrs& loop = node.attrs<LoopAttrs>();
+    return (flops_of(*loop.condition) + flops_of(*loop.body)) * (loop.most_steps == unknown ? 1 : loop.most_steps);
+  }
   if (is_any({&op::max_pool, &op::average_pool})) return results * product(node.attrs<PoolAttrs>().window);
   if (node.is(op::average_pool_backward)) return operand(0) * product(node.attrs<PoolBackwardAttrs>().pool.window);
   if (is_any({&op::softmax, &op::log_softmax})) return 5 * results;  // largest, difference, exp, sum, quotient

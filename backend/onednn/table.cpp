@@ -3,8 +3,10 @@
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/ops.h"
 #include "backend/graph/ops/order.h"
+#include "backend/loop_kernel.h"
 #include "backend/onednn/elementwise/elementwise.h"
 #include "backend/onednn/kernels.h"
+#include "backend/pass_on_kernel.h"
 #include "backend/scan_kernel.h"
 
 namespace nacre::onednn {
@@ -180,6 +182,8 @@ std::span<const KernelRow> table() {
 
       own(op::scan, scan_kernel),
       own(op::branch, branch_kernel),
+      own(op::loop, loop_kernel),
+      own(op::custom_gradient, pass_on_kernel),
       {&op::recurrent, recurrent, recurrent_fits},
       {&op::recurrent_backward, recurrent_backward, recurrent_fits},
   };

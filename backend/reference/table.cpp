@@ -2,6 +2,8 @@
 #include "backend/branch_kernel.h"
 #include "backend/graph/ops/ops.h"
 #include "backend/graph/ops/order.h"
+#include "backend/loop_kernel.h"
+#include "backend/pass_on_kernel.h"
 #include "backend/reference/kernel.h"
 #include "backend/reference/kernels.h"
 #include "backend/scan_kernel.h"
@@ -95,6 +97,8 @@ std::span<const KernelRow> table() {
 
       {&op::scan, scan_kernel},
       {&op::branch, branch_kernel},
+      {&op::loop, loop_kernel},
+      {&op::custom_gradient, pass_on_kernel},
 
       {&op::batch_norm, batch_norm},
       {&op::batch_norm_backward, batch_norm_backward},

@@ -95,5 +95,23 @@ TEST(Allocations, OurKernelsAskForNoMemory) {
   set_threads(0);
 }
 
+// However many steps a loop makes.
+TEST(Allocations, StepsOfLoopsAskForNoMemory) {
+  if (!counts) GTEST_SKIP() << "sanitizers count for themselves";
+  Graph graph;
+  const Value x = graph.input("x", {DType::float32, {40, 16}});
+  const ops::Looped looped = ops::loop(
+      {x, graph.constant(Tensor::scalar<std::int32_t>(0))}, {},
+      [](Graph& body, const Values& carry, const Values&) {
+        return ops::less(carry[1], body.constant(Tensor::scalar<std::int32_t>(10)));
+      },
+      [](Graph& body, const Values& carry, const Values&) {
+        return Values{ops::sin(carry[0]), carry[1] + body.constant(Tensor::scalar<std::int32_t>(1))};
+      },
+      12);
+  graph.output("dx", gradients(ops::sum(looped.carries[0], {0, 1}, false), {&x, 1})[0]);
+  EXPECT_EQ(allocations_of_a_run(graph), 0) << Executable(graph, onednn_backend()).text();
+}
+
 }  // namespace
 }  // namespace nacre

@@ -226,6 +226,59 @@ OpCase branch(RandomStream& random) {
           }};
 }
 
+// x ← sin(x·s) + b/2 for as long as a carry that counts is small, at most so often; b is a carry that stays as it is.
+OpCase loop(RandomStream& random) {
+  const Shape shape = draw_shape(random, 0, 3);
+  const std::int64_t most = draw(random, 0, 4), fewer = draw(random, 0, 5);
+  return {{real(shape), {{DType::int32, {}}, {0, 2}}, real(shape), {{DType::float32, {}}, {0.5, 1.5}}},
+          [=](const Values& x) {
+            const ops::Looped looped = ops::loop(
+                {x[0], x[1], x[2]}, {x[3]},
+                [=](Graph& graph, const Values& carry, const Values&) {
+                  return ops::less(carry[1], graph.constant(Tensor::scalar(static_cast<std::int32_t>(fewer))));
+                },
+                [](Graph& graph, const Values& carry, const Values& fixed) {
+                  return Values{ops::sin(carry[0] * fixed[0]) + carry[2] * 0.5,
+                                carry[1] + graph.constant(Tensor::scalar<std::int32_t>(1)), carry[2]};
+                },
+                most);
+            Values results = looped.carries;
+            results.push_back(looped.steps);
+            return results;
+          }};
+}
+
+// Of as many elements as the count says, which may be below none or above all.
+OpCase scan_counted(RandomStream& random) {
+  const std::int64_t steps = draw(random, 0, 4);
+  const bool reverse = flip(random);
+  const Shape shape = draw_shape(random, 0, 2);
+  return {{real(shape), real(Shape{steps} + shape), real(shape), {{DType::int32, {}}, {-1, 6}}},
+          [=](const Values& x) {
+            const ops::Scanned scanned = ops::scan(
+                {x[0]}, {x[1]}, {x[2]}, reverse,
+                [](Graph&, const Values& carry, const Values& item, const Values& fixed) -> ops::ScanStep {
+                  const Value next = ops::sin(carry[0]) * item[0] + fixed[0];
+                  return {{next}, {next * item[0]}};
+                },
+                x[3]);
+            return Values{scanned.carries[0], scanned.items[0]};
+          }};
+}
+
+// y = x₀·x₁ and sin(x₀), whose gradients are given as they are, by residuals.
+OpCase custom_gradient(RandomStream& random) {
+  const Shape shape = draw_shape(random, 0, 3);
+  return {{real(shape), real(shape)}, [](const Values& x) {
+            const auto backward = std::make_shared<Graph>();
+            Values in;
+            for (int i = 0; i < 4; ++i) in.push_back(backward->input(fmt::format("in{}", i), x[0].type()));
+            backward->output("dx0", in[0] * in[3] + in[1] * ops::cos(in[2]));
+            backward->output("dx1", in[0] * in[2]);
+            return ops::custom_gradient({x[0] * x[1], ops::sin(x[0])}, x, x, backward);
+          }};
+}
+
 // Sight and dropout now and then; heads in groups. A query without any key is looked at in attention_test.cpp:
 // differences of scores near -1e9 are lost in rounding.
 OpCase attention(RandomStream& random) {
@@ -300,7 +353,10 @@ std::vector<OpRecord> structured_records() {
       {"layer_norm", [](RandomStream& random) { return normalization(random, ops::layer_norm); }},
       {"scan", [](RandomStream& random) { return scan(random, false); }},
       {"scan_nested", [](RandomStream& random) { return scan(random, true); }},
+      {"scan_counted", scan_counted},
       {"branch", branch},
+      {"loop", loop},
+      {"custom_gradient", custom_gradient},
       {"attention", attention},
       recurrent_record("recurrent_simple", CellKind::simple),
       recurrent_record("recurrent_lstm", CellKind::lstm),

@@ -32,7 +32,8 @@ std::span<const Op* const> op::all_ops() {
       &max_pool, &max_pool_backward, &average_pool, &average_pool_backward,
       &batch_norm, &batch_norm_backward, &layer_norm, &layer_norm_backward,
       &attention, &attention_backward,
-      &scan, &branch,
+      &scan, &branch, &loop,
+      &custom_gradient,
       &recurrent, &recurrent_backward,
   };
   return list;

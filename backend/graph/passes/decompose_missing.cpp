@@ -1,7 +1,6 @@
 #include <algorithm>
 
-#include "backend/graph/ops/branch.h"
-#include "backend/graph/ops/scan.h"
+#include "backend/graph/ops/bodies.h"
 #include "backend/graph/passes/pipeline.h"
 
 namespace nacre {
@@ -13,20 +12,11 @@ bool missing(const Node& node, const Backend& backend) {
 }
 
 bool decompose(const Node& node, Rewriter& rewriter, const Backend& backend) {
-  if (node.is(op::scan)) {
-    ScanAttrs attrs = node.attrs<ScanAttrs>();
-    attrs.body = decompose_missing(*attrs.body, backend);
+  if (std::vector<Subgraph> bodies = bodies_of(node); !bodies.empty()) {
+    for (Subgraph& body : bodies) body = decompose_missing(*body, backend);
     const Graph::Label label(rewriter.to(), node.label());
-    const Node& scan = rewriter.to().add(op::scan, std::move(attrs), rewriter(node.inputs()));
-    for (int i = 0; i < static_cast<int>(node.types().size()); ++i) rewriter.set(node.out(i), scan.out(i));
-    return true;
-  }
-  if (node.is(op::branch)) {
-    BranchAttrs attrs = node.attrs<BranchAttrs>();
-    for (Subgraph& body : attrs.bodies) body = decompose_missing(*body, backend);
-    const Graph::Label label(rewriter.to(), node.label());
-    const Node& branch = rewriter.to().add(op::branch, std::move(attrs), rewriter(node.inputs()));
-    for (int i = 0; i < static_cast<int>(node.types().size()); ++i) rewriter.set(node.out(i), branch.out(i));
+    const Node& copied = rewriter.to().add(node.op(), with_bodies(node, bodies), rewriter(node.inputs()));
+    for (int i = 0; i < static_cast<int>(node.types().size()); ++i) rewriter.set(node.out(i), copied.out(i));
     return true;
   }
   if (!missing(node, backend)) return false;

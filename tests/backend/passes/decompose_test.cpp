@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "backend/graph/ops/bodies.h"
 #include "backend/graph/passes/pipeline.h"
 #include "backend/interpret.h"
 #include "tests/backend/passes/check.h"
@@ -76,6 +77,39 @@ TEST(DecomposeMissing, BodiesOfLoopsToo) {
   const auto simpler = decompose_missing(graph, Without({&op::layer_norm}));
   for (const Node* node : simpler->nodes())
     EXPECT_FALSE(node->is(op::scan) && contains(*node->attrs<ScanAttrs>().body, op::layer_norm));
+}
+
+bool contains_within(const Graph& graph, const Op& op) {
+  const auto nodes = graph.nodes();
+  return contains(graph, op) || std::ranges::any_of(nodes, [&](const Node* node) {
+           const std::vector<Subgraph> bodies = bodies_of(*node);
+           return std::ranges::any_of(bodies, [&](const Subgraph& body) { return contains_within(*body, op); });
+         });
+}
+
+TEST(DecomposeMissing, GraphsOfAllOpsThatHoldSome) {
+  const auto norm = [](Value x) {
+    const Value gamma = ops::fill_like(ops::sum(x, {0}), 1.0);
+    return ops::layer_norm(x, gamma, gamma, 1e-3).y;
+  };
+  Graph graph;
+  const Value x = graph.input("x", floats({4, 5}));
+  graph.output("branch", ops::branch(graph.constant(Tensor::scalar<std::int32_t>(0)), {x},
+                                     {[&](Graph&, const Values& in) { return Values{norm(in[0])}; }})[0]);
+  graph.output("loop", ops::loop({x}, {},
+                                 [&](Graph&, const Values& carry, const Values&) {
+                                   return ops::less(ops::sum(norm(carry[0])), carry[0].graph().scalar(0));
+                                 },
+                                 [&](Graph&, const Values& carry, const Values&) { return Values{norm(carry[0])}; })
+                           .carries[0]);
+  const auto backward = std::make_shared<Graph>();
+  backward->output("dx", norm(backward->input("dy", x.type())));
+  graph.output("custom", ops::custom_gradient({x * 2.0}, {x}, {}, backward)[0]);
+  EXPECT_TRUE(contains_within(graph, op::layer_norm));
+  const auto simpler = decompose_missing(graph, Without({&op::layer_norm}));
+  EXPECT_FALSE(contains_within(*simpler, op::layer_norm));
+  for (const Op* op : std::initializer_list<const Op*>{&op::branch, &op::loop, &op::custom_gradient})
+    EXPECT_TRUE(contains(*simpler, *op)) << op->name;
 }
 
 TEST(DecomposeMissing, UnknownSizesStayUnknown) {
