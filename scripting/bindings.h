@@ -8,6 +8,7 @@
 #include "api/model.h"
 #include "scripting/compute.h"
 #include "scripting/lua_class.h"
+#include "scripting/namespace.h"
 
 namespace nacre::scripting {
 
@@ -227,8 +228,10 @@ std::span<const Function> control_flow_functions();
 std::span<const Function> walk_functions();
 std::span<const Function> custom_gradient_functions();
 std::span<const Function> jacobian_functions();
-// A table with this __index: a name of `names`, or an error with the nearest one.
-void push_namespace(lua_State* lua, lua_CFunction index);
+// The tables in the table nacre.
+const Namespace& layers_namespace();
+std::vector<const Namespace*> class_namespaces();  // nacre.optimizers, nacre.losses, …
+const Namespace& data_namespace();
 
 // Makes objects readable where configurations name classes. Called once by every engine.
 void register_handed_objects();

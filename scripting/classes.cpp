@@ -420,6 +420,13 @@ constexpr const char* namespace_of<LearningRateSchedule> = "schedules";
 template <>
 constexpr const char* namespace_of<Callback> = "callbacks";
 
+template <class Base>
+constexpr Namespace class_space{.name = namespace_of<Base>,
+                                .index = bound<index_classes<Base>>,
+                                .make = bound<make_class<Base>>,
+                                .add_names = add_class_names<Base>,
+                                .find = find_class<Base>};
+
 // The object that a tree stands for; see handed_object.
 template <class Base>
 std::shared_ptr<Base> handed(const Tree& config) {
@@ -511,11 +518,19 @@ void register_handed_objects() {
   });
 }
 
+std::vector<const Namespace*> class_namespaces() {
+  std::vector<const Namespace*> spaces;
+  each_kind([&]<class Base>() {
+    if constexpr (namespace_of<Base> != nullptr) spaces.push_back(&class_space<Base>);
+  });
+  return spaces;
+}
+
 void open_classes(lua_State* lua) {
   each_kind([&]<class Base>() {
     if constexpr (namespace_of<Base> != nullptr) {
       State::open_class(lua, class_of<std::shared_ptr<Base>>());
-      push_namespace(lua, bound<index_classes<Base>>);
+      push_namespace(lua, class_space<Base>);
       lua_setfield(lua, -2, namespace_of<Base>);
     }
   });

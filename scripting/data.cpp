@@ -421,6 +421,15 @@ bool is_data_config(const Tree& table) {
 
 }  // namespace
 
+const Namespace& data_namespace() {
+  static constexpr Namespace space{.name = "data",
+                                   .index = bound<index_sources>,
+                                   .make = bound<open_source>,
+                                   .add_names = add_class_names<Source>,
+                                   .find = find_class<Source>};
+  return space;
+}
+
 template <>
 const Class& class_of<DatasetRef>() {
   static const Class kind{.name = "data set", .members = members, .metamethods = metamethods, .text = text_of};
@@ -513,7 +522,7 @@ void open_data(lua_State* lua) {
   State::open_class(lua, class_of<Batches>());
   State::set_functions(lua, data_functions());
   State::open_class(lua, class_of<DatasetRef>());
-  push_namespace(lua, bound<index_sources>);
+  push_namespace(lua, data_namespace());
   lua_setfield(lua, -2, "data");
 }
 

@@ -39,7 +39,7 @@ Out clock(Call&) { return std::chrono::duration<double>(std::chrono::steady_cloc
 int open(lua_State* lua) {
   lua_settop(lua, 0);
   luaL_openlibs(lua);
-  push_namespace(lua, bound<refuse_name>);
+  push_indexed(lua, bound<refuse_name>);
   open_nacre(lua);
   lua_setglobal(lua, "nacre");
   return 0;
@@ -79,7 +79,7 @@ int run(lua_State* lua) {
 std::string standard_input() {
   std::string text;
   char bytes[1 << 14];
-  for (std::size_t count = 0; (count = std::fread(bytes, 1, sizeof bytes, stdin)) > 0;) text.append(bytes, count);
+  while (!std::feof(stdin) && !std::ferror(stdin)) text.append(bytes, std::fread(bytes, 1, sizeof bytes, stdin));
   if (std::ferror(stdin)) throw Error("standard input cannot be read").usage();
   return text;
 }
@@ -120,14 +120,6 @@ void open_nacre(lua_State* lua) {
   State::set_functions(lua, engine_functions());
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "null");
-}
-
-void push_namespace(lua_State* lua, lua_CFunction index) {
-  lua_newtable(lua);
-  lua_newtable(lua);
-  lua_pushcfunction(lua, index);
-  lua_setfield(lua, -2, "__index");
-  lua_setmetatable(lua, -2);
 }
 
 }  // namespace scripting
@@ -188,5 +180,7 @@ void Engine::run_file(const std::filesystem::path& path, const std::vector<std::
 }
 
 std::size_t Engine::held_bytes() const { return implementation_->state().held_bytes(); }
+
+scripting::EngineState& Engine::state() { return implementation_->state(); }
 
 }  // namespace nacre

@@ -20,9 +20,13 @@
 
 namespace nacre {
 
+namespace scripting {
+class EngineState;
+}
+
 struct EngineOptions {
   std::size_t memory = 0;  // bytes that Lua itself may use; tensors do not count. 0: half of the machine's
-  const std::atomic<bool>* stop = nullptr;  // when it becomes true, the script ends with the error "interrupted"
+  const std::atomic<bool>* stop = nullptr;  // while it is true, scripts end with the error "interrupted"
 };
 
 // One state of Lua, in which scripts are run one after the other. Used by one thread.
@@ -43,6 +47,7 @@ class Engine {
                 const std::vector<std::string>& command = {});
 
   std::size_t held_bytes() const;  // by tensors and models that Lua holds, or has not collected yet
+  scripting::EngineState& state();
 
  private:
   class Implementation;

@@ -24,7 +24,7 @@ int run(lua_State* lua) {
 
   push_safe_globals(lua);  // all that the function sees
   lua_newtable(lua);  // nacre
-  push_operations(lua);
+  push_namespace(lua, operations_namespace());
   lua_setfield(lua, -2, "ops");
   lua_setfield(lua, -2, "nacre");
 

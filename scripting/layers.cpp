@@ -605,10 +605,19 @@ std::span<const Function> layer_functions() {
   return functions;
 }
 
+const Namespace& layers_namespace() {
+  static constexpr Namespace space{.name = "layers",
+                                   .index = bound<index_layers>,
+                                   .make = bound<make_layer>,
+                                   .add_names = add_class_names<Layer>,
+                                   .find = find_class<Layer>};
+  return space;
+}
+
 void open_layers(lua_State* lua) {
   State::open_class(lua, class_of<LayerObject>());
   State::set_functions(lua, layer_functions());
-  push_namespace(lua, bound<index_layers>);
+  push_namespace(lua, layers_namespace());
   lua_setfield(lua, -2, "layers");
 }
 

@@ -351,15 +351,31 @@ Out index_operations(Call& call) {
   throw Error("there is no operation '{}'", name).hint(suggestion(name, known)).usage();
 }
 
+// The operation that has the name; "": none.
+std::string_view operation_named(std::string_view name) {
+  const auto function = std::ranges::find(function_names, name, &FunctionName::function);
+  if (function != std::end(function_names)) name = function->operation;
+  return operation_arguments(fmt::format("ops.{}", name)) ? name : "";
+}
+
+std::optional<NamedEntry> find_operation(std::string_view name) {
+  name = operation_named(name);
+  if (name.empty()) return std::nullopt;
+  const ClassInfo<Layer>& info = registry<Layer>().get(fmt::format("ops.{}", name));
+  return NamedEntry{.name = info.aliases.back().substr(4),
+                    .doc = info.doc,
+                    .fields = {info.fields.back()},
+                    .places = operation_places(name)};
+}
+
 }  // namespace
 
 std::span<const Function> operators() { return metamethods; }
 
 std::optional<Out> operation_method(Call&, std::string_view key) {
-  const auto function = std::ranges::find(function_names, key, &FunctionName::function);
-  if (function != std::end(function_names)) key = function->operation;
-  if (!operation_arguments(fmt::format("ops.{}", key))) return std::nullopt;
-  return Out(Out::Function{bound<call_named>, std::string(key)});
+  const std::string_view operation = operation_named(key);
+  if (operation.empty()) return std::nullopt;
+  return Out(Out::Function{bound<call_named>, std::string(operation)});
 }
 
 std::optional<std::string> operation_of(const Call& call, int index) {
@@ -397,12 +413,14 @@ std::vector<std::string> operation_places(std::string_view operation) {
   return places;
 }
 
-void push_operations(lua_State* lua) {
-  lua_newtable(lua);
-  lua_newtable(lua);
-  lua_pushcfunction(lua, bound<index_operations>);
-  lua_setfield(lua, -2, "__index");
-  lua_setmetatable(lua, -2);
+const Namespace& operations_namespace() {
+  static constexpr Namespace space{
+      .name = "ops",
+      .index = bound<index_operations>,
+      .make = bound<call_named>,
+      .add_names = [](std::vector<std::string_view>& names) { operation_names({}, names); },
+      .find = find_operation};
+  return space;
 }
 
 }  // namespace nacre::scripting

@@ -1,7 +1,7 @@
 // nacre.ops.NAME and arithmetic: Keras's operations for every class of objects that has Class::apply.
 #pragma once
 
-#include "scripting/state.h"
+#include "scripting/namespace.h"
 
 namespace nacre::scripting {
 
@@ -19,7 +19,6 @@ std::vector<std::string> operation_places(std::string_view operation);
 // The operation that a function is: "relu" of nacre.ops.relu.
 std::optional<std::string> operation_of(const Call& call, int index);
 
-// Pushes the table nacre.ops; raises.
-void push_operations(lua_State* lua);
+const Namespace& operations_namespace();  // nacre.ops
 
 }  // namespace nacre::scripting

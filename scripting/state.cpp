@@ -391,7 +391,9 @@ void State::watch(lua_State* lua, lua_Debug*) {
     lua_sethook(lua, watch, LUA_MASKCOUNT, 1);  // so that what caught the error does not go on either
     raise_here(lua, "interrupted");
   }
-  count_steps(lua, steps_between_looks);
+  const int steps = lua_gethookcount(lua);
+  if (steps != steps_between_looks) lua_sethook(lua, watch, LUA_MASKCOUNT, steps_between_looks);  // that is over
+  count_steps(lua, static_cast<std::uint64_t>(steps));
 }
 
 void State::count_steps(lua_State* lua, std::uint64_t steps) {

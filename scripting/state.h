@@ -194,7 +194,7 @@ struct Limits {
   int handed = 10'000'000;                  // values that a call hands to C++
   bool handed_in_all = false;               // … that all calls together hand over
   std::size_t held = 0;                     // bytes that objects keep outside of Lua's memory; 0: any number
-  const std::atomic<bool>* stop = nullptr;  // when it becomes true, Lua ends with the error "interrupted"
+  const std::atomic<bool>* stop = nullptr;  // while it is true, Lua ends with the error "interrupted"
 };
 
 // Used by one thread. Not copied: Lua knows its address.

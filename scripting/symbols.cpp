@@ -112,7 +112,7 @@ std::span<const Function> symbol_functions() {
 
 void open_symbols(lua_State* lua) {
   State::open_class(lua, class_of<Symbol>());
-  push_operations(lua);
+  push_namespace(lua, operations_namespace());
   lua_setfield(lua, -2, "ops");
   State::set_functions(lua, symbol_functions());
 }
