@@ -18,6 +18,7 @@ namespace {
 struct Named {
   std::string name;
   Entry entry;
+  lua_CFunction function;  // null: a property, or a table
 };
 
 // A chapter of the page. What several classes share is told where it comes first.
@@ -27,16 +28,16 @@ struct Section {
   std::vector<Named> entries{};
   bool lists_operations = false;
 
-  Section& add(std::string name, const Entry& entry) {
-    entries.push_back({std::move(name), entry});
+  Section& add(std::string name, const Entry& entry, lua_CFunction function = nullptr) {
+    entries.push_back({std::move(name), entry, function});
     return *this;
   }
   Section& functions(const std::string& table, std::span<const Function> functions) {
-    for (const Function& function : functions) add(table + "." + function.name, function.entry);
+    for (const Function& function : functions) add(table + "." + function.name, function.entry, function.function);
     return *this;
   }
   Section& members(const std::string& kind, std::span<const Member> members) {
-    for (const Member& member : members) add(kind + "." + member.name, member.entry);
+    for (const Member& member : members) add(kind + "." + member.name, member.entry, member.method);
     return *this;
   }
   Section& objects(const Class& kind) {
@@ -387,8 +388,11 @@ std::string lua_reference() {
 std::vector<LuaEntry> lua_entries() {
   std::vector<LuaEntry> all;
   for (const scripting::Section& section : scripting::sections())
-    for (const auto& [name, entry] : section.entries)
-      all.push_back({name, entry.usage, entry.doc, scripting::script_of(entry.example)});
+    for (const auto& [name, entry, function] : section.entries) {
+      all.push_back({name, entry.usage, entry.doc, scripting::script_of(entry.example), {}, function});
+      for (const scripting::Entry::Keys fields : entry.keys)
+        if (fields) all.back().keys.push_back(&fields());
+    }
   return all;
 }
 

@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "formats/config.h"
+
+struct lua_State;
+
 namespace nacre {
 
 // The page lua.md of `nacre reference`, as Markdown. The same on every machine.
@@ -13,7 +17,9 @@ std::string lua_reference();
 struct LuaEntry {
   std::string name;  // "nacre.grad", "nacre.optimizers", "tensor.shape", "tensor.__add"
   std::string usage, doc;
-  std::string example;  // a script that runs
+  std::string example;                    // a script that runs
+  std::vector<const FieldTable*> keys{};  // of the table of names that it takes
+  int (*function)(lua_State*) = nullptr;  // null: a property, or a table
 };
 std::vector<LuaEntry> lua_entries();
 
