@@ -167,9 +167,10 @@ int run(int count, char** words) {
   verb->callback([&] { status = convert(convert_arguments); });
 
   LuaArguments lua_arguments;
-  verb = app.add_subcommand("lua", "run a script of Lua that builds, trains and uses models: lua [SCRIPT [ARGS…]]");
+  verb = app.add_subcommand("lua", "run a script of Lua that builds, trains and uses models, or open a prompt: lua [SCRIPT [ARGS…]]");
   add_threads(*verb, lua_arguments.threads);
-  verb->footer("SCRIPT is a file, or standard input where there is none; ARGS are the script's own.");
+  verb->footer("SCRIPT is a file, or - for standard input; ARGS are the script's own. Without one a terminal gets a prompt, and "
+               "other input is run.");
   verb->prefix_command();  // what begins with the script's name is not parsed here
   verb->callback([&, verb] {
     limit_spinning(words);
@@ -238,12 +239,8 @@ int main(int count, char** words) {
   } catch (const Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return error.kind() == Error::Kind::usage ? cli::wrong_usage : cli::failed;
-  } catch (const std::bad_alloc&) {
-    std::fputs("out of memory\n  hint: a smaller batch_size needs less\n", stderr);
-  } catch (const InternalError& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-  } catch (const std::exception& error) {
-    cli::say(stderr, error.what());
+  } catch (...) {
+    std::fprintf(stderr, "%s\n", cli::failure_text().c_str());
+    return cli::failed;
   }
-  return cli::failed;
 }

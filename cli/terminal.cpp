@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <new>
 
 #include "backend/core/clock.h"
+#include "backend/core/error.h"
 #include "backend/core/unicode.h"
 
 namespace nacre::cli {
@@ -38,6 +41,31 @@ int terminal_width(int descriptor) {
   winsize size{};
   if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
   return size.ws_col;
+}
+
+int terminal_height(int descriptor) {
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_row == 0) return 24;
+  return size.ws_row;
+}
+
+bool shows_colours(int descriptor) {
+  const char *forbidden = std::getenv("NO_COLOR"), *kind = std::getenv("TERM");
+  return is_terminal(descriptor) && !(forbidden && *forbidden) && kind && std::string_view(kind) != "dumb";
+}
+
+std::string failure_text() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error.what();
+  } catch (const std::bad_alloc&) {
+    return "out of memory\n  hint: a smaller batch_size needs less";
+  } catch (const InternalError& error) {
+    return error.what();
+  } catch (const std::exception& error) {
+    return escaped(error.what());
+  }
 }
 
 void say(std::FILE* stream, std::string_view line) {

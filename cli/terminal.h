@@ -11,10 +11,15 @@
 namespace nacre::cli {
 
 bool is_terminal(int descriptor);
-int terminal_width(int descriptor);  // in columns; 80 when it is not known
+int terminal_width(int descriptor);   // in columns; 80 when it is not known
+int terminal_height(int descriptor);  // in rows; 24 when it is not known
+bool shows_colours(int descriptor);   // a terminal that has them, where NO_COLOR does not forbid them
 
 // Writes a line, escaped: names from files do no harm.
 void say(std::FILE* stream, std::string_view line);
+
+// What a person reads of the exception that is being handled.
+std::string failure_text();
 
 // "0:42", "12:05", "1:02:03"
 std::string clock_text(double seconds);

@@ -76,7 +76,7 @@ int convert(const ConvertArguments& arguments);
 
 struct LuaArguments {
   int threads = 0;                 // 0: the default
-  std::string script;              // "" and "-" are standard input
+  std::string script;              // "-" is standard input, "" a prompt, or standard input that is no terminal
   std::vector<std::string> words;  // the script's own arguments
 };
 int lua(const LuaArguments& arguments);

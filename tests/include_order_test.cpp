@@ -39,6 +39,7 @@ const std::vector<std::pair<std::regex, std::vector<std::string>>> owners{
     {std::regex("curl/.*"), {"api/"}},
     {std::regex("pcre2.*"), {"api/"}},
     {std::regex("CLI/.*"), {"cli/"}},
+    {std::regex("histedit\\.h|editline/.*"), {"cli/"}},
 };
 
 struct Include {
