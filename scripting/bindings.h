@@ -16,6 +16,7 @@ namespace nacre::scripting {
 class EngineState : public ComputingState {
  public:
   explicit EngineState(const Limits& limits) : ComputingState(limits), eager_(backend_for("cpu")) {}
+  explicit EngineState(lua_State* host) : ComputingState(host), eager_(backend_for("cpu")) {}
   ~EngineState() override { close(); }  // finalisers of scripts may still make models
   static EngineState& of(const Call& call) { return static_cast<EngineState&>(call.state()); }
   // One handle for each model, so that it stays compiled however a script comes by it.
@@ -213,6 +214,7 @@ void open_data(lua_State* lua);
 void open_callbacks(lua_State* lua);
 void open_custom(lua_State* lua);
 void open_nacre(lua_State* lua);  // all of these
+void push_nacre(lua_State* lua);  // the table itself
 // The functions of the table nacre by file, for the reference.
 std::span<const Function> tensor_functions();
 std::span<const Function> symbol_functions();
@@ -233,7 +235,7 @@ const Namespace& layers_namespace();
 std::vector<const Namespace*> class_namespaces();  // nacre.optimizers, nacre.losses, …
 const Namespace& data_namespace();
 
-// Makes objects readable where configurations name classes. Called once by every engine.
+// Makes objects readable where configurations name classes.
 void register_handed_objects();
 
 }  // namespace nacre::scripting

@@ -36,11 +36,13 @@ void refuse_name(Call& call) {
 // nacre.clock()
 Out clock(Call&) { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+// With require "nacre" too, so that a script runs in any Lua that has the module.
 int open(lua_State* lua) {
-  lua_settop(lua, 0);
   luaL_openlibs(lua);
-  push_indexed(lua, bound<refuse_name>);
-  open_nacre(lua);
+  luaL_getsubtable(lua, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  push_nacre(lua);
+  lua_pushvalue(lua, -1);
+  lua_setfield(lua, -3, "nacre");
   lua_setglobal(lua, "nacre");
   return 0;
 }
@@ -120,6 +122,12 @@ void open_nacre(lua_State* lua) {
   State::set_functions(lua, engine_functions());
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "null");
+}
+
+void push_nacre(lua_State* lua) {
+  luaL_checkstack(lua, 8, nullptr);
+  push_indexed(lua, bound<refuse_name>);
+  open_nacre(lua);
 }
 
 }  // namespace scripting

@@ -6,6 +6,7 @@
 #include "api/experiment/experiment.h"
 #include "api/save.h"
 #include "scripting/bindings.h"
+#include "scripting/interruption.h"
 
 namespace nacre::scripting {
 
@@ -298,10 +299,6 @@ void number_classes(Tree& config) {
   *weights = std::move(numbered);
 }
 
-void refuse_interrupted(const Call& call) {
-  if (call.state().interrupted()) throw Error("interrupted");
-}
-
 // The numbers of each epoch by their names, and why training ended early.
 Results fit(Call& call) {
   Model& model = model_of(call);
@@ -324,7 +321,8 @@ Results fit(Call& call) {
   options.verbose = extras.verbose;
   options.checkpoint = extras.checkpoint;
   options.resume = extras.resume;
-  options.stop = call.state().limits().stop;
+  const Interruption interruption(call.state());
+  options.stop = interruption.flag();
   options.validation = data.validation;
   if (arguments.validation.given()) {
     const OpenedData others = open_data(arguments.validation);
@@ -332,7 +330,7 @@ Results fit(Call& call) {
   }
   if (arguments.data.table.is_null()) options.validation_split = config.validation_split.value_or(0);
   const History history = model.fit(data.train, options);
-  refuse_interrupted(call);
+  interruption.check();
   Out::Named series;
   std::vector<std::string> names;
   for (const History::Epoch& epoch : history.epochs)
@@ -369,9 +367,10 @@ Out evaluate(Call& call) {
   const OpenedData data = arguments.open();
   const DatasetRef set = data.test ? data.test : data.validation ? data.validation : data.train;
   if (!set) throw Error("the data names no set").about("evaluate").usage();
+  const Interruption interruption(call.state());
   const Logs logs = model.evaluate(
-      set, {.batch_size = config.batch_size, .steps = config.steps.value_or(0), .stop = call.state().limits().stop});
-  refuse_interrupted(call);
+      set, {.batch_size = config.batch_size, .steps = config.steps.value_or(0), .stop = interruption.flag()});
+  interruption.check();
   return logs_of(logs);
 }
 
@@ -388,8 +387,9 @@ Results predict(Call& call) {
   const OpenedData data = arguments.open();
   const DatasetRef set = data.test ? data.test : data.validation ? data.validation : data.train;
   if (!set) throw Error("the data names no set").about("predict").usage();
+  const Interruption interruption(call.state());
   Results results;
-  for (Tensor& output : model.predict(set, {.batch_size = config.batch_size, .stop = call.state().limits().stop}))
+  for (Tensor& output : model.predict(set, {.batch_size = config.batch_size, .stop = interruption.flag()}))
     results.push_back(out(std::move(output)));
   return results;
 }

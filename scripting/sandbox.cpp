@@ -143,7 +143,7 @@ int open(lua_State* lua) {
 
   lua_newtable(lua);  // nacre, as scripts have it
   open_nacre(lua);
-  push_namespace(lua, bound<refuse_name>);
+  push_indexed(lua, bound<refuse_name>);
   for (const char* name : names_of_nacre) {
     lua_getfield(lua, -2, name);
     lua_setfield(lua, -2, name);

@@ -98,6 +98,29 @@ void push_elements(lua_State* lua, const Tensor& tensor, int axis, std::int64_t&
 
 thread_local const Call* current_call = nullptr;
 
+// --- states of others ---------------------------------------------------------------------------------------------
+
+constexpr char service_key = 0;  // its address: where Lua's registry has the Service
+
+// A userdata.
+struct Service {
+  const void* key;  // what else lies there is none
+  State* state;
+};
+
+Service* service_at(lua_State* lua, int index) {
+  if (lua_type(lua, index) != LUA_TUSERDATA || lua_rawlen(lua, index) != sizeof(Service)) return nullptr;
+  auto* service = static_cast<Service*>(lua_touserdata(lua, index));
+  return service->key == &service_key ? service : nullptr;
+}
+
+lua_State* main_thread(lua_State* lua) {
+  lua_rawgeti(lua, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_State* const main = lua_tothread(lua, -1);
+  lua_pop(lua, 1);
+  return main;
+}
+
 // --- what every class has -----------------------------------------------------------------------------------------
 
 const Member* member_of(const Class& kind, std::string_view name) {
@@ -344,24 +367,60 @@ const Class& class_of<KeptRef>() {
 
 // --- State --------------------------------------------------------------------------------------------------------
 
-State::State(const Limits& limits) : limits_(limits), lua_(lua_newstate(allocate, this)) {
+State::State(const Limits& limits) : limits_(limits), lua_(lua_newstate(allocate, this), {.owned = true}) {
   if (!lua_) throw Error("out of memory");
   lua_setwarnf(lua(), warn, this);
   if (limits_.steps > 0 || limits_.stop) lua_sethook(lua(), watch, LUA_MASKCOUNT, steps_between_looks);
 }
 
+State::State(lua_State* host)
+    : limits_{.memory = std::numeric_limits<std::size_t>::max()}, lua_(main_thread(host), {.owned = false}) {}
+
 State::~State() = default;
 
 void State::close() noexcept {
   if (!lua_) return;
-  lua_close(lua());  // while it is still known, for finalisers
+  // While it is still known: finalisers, and the last objects, may use what derived classes have.
+  if (serves()) std::exchange(objects_, {}).clear();
+  else lua_close(lua());
   static_cast<void>(lua_.release());
 }
 
-State& State::of(lua_State* lua) {
+State* State::find(lua_State* lua) {
   void* user = nullptr;
-  lua_getallocf(lua, &user);
-  return *static_cast<State*>(user);
+  if (lua_getallocf(lua, &user) == allocate) return static_cast<State*>(user);
+  lua_rawgetp(lua, LUA_REGISTRYINDEX, &service_key);
+  const Service* service = service_at(lua, -1);
+  lua_pop(lua, 1);
+  return service ? service->state : nullptr;
+}
+
+State& State::of(lua_State* lua) { return *find(lua); }
+
+void State::serve(lua_State* host, State* (*make)(lua_State* host) noexcept) {
+  if (find(host)) return;
+  luaL_checkstack(host, 4, nullptr);
+  auto* service = static_cast<Service*>(lua_newuserdatauv(host, sizeof(Service), 0));
+  *service = {&service_key, nullptr};
+  lua_newtable(host);
+  lua_pushcfunction(host, end_service);
+  lua_setfield(host, -2, "__gc");
+  lua_pushboolean(host, 0);
+  lua_setfield(host, -2, "__metatable");
+  lua_setmetatable(host, -2);  // before all objects, so that at the end of Lua it is the last to be collected
+  lua_rawsetp(host, LUA_REGISTRYINDEX, &service_key);
+  service->state = make(host);
+  if (!service->state) luaL_error(host, "nacre cannot begin: is there too little memory?");
+}
+
+// __gc of what lies in the registry. A script that finds it there may call it too, with anything and at any time.
+int State::end_service(lua_State* lua) {
+  Service* service = service_at(lua, 1);
+  if (!service || !service->state) return 0;
+  for (const Call* call = current_call; call; call = call->outer_)
+    if (&call->state_ == service->state) return 0;
+  delete std::exchange(service->state, nullptr);
+  return 0;
 }
 
 void* State::allocate(void* user, void* block, std::size_t old_size, std::size_t new_size) {
@@ -457,8 +516,8 @@ const Object* State::find(lua_State* lua, int index) const {
 
 // __gc, which a script may call too, with anything.
 int State::collect(lua_State* lua) {
-  State& state = of(lua);
-  if (state.find(lua, 1)) state.release(*static_cast<const std::uint64_t*>(lua_touserdata(lua, 1)));
+  State* const state = find(lua);  // objects may outlive it
+  if (state && state->find(lua, 1)) state->release(*static_cast<const std::uint64_t*>(lua_touserdata(lua, 1)));
   return 0;
 }
 
@@ -540,7 +599,8 @@ Error State::failure(lua_State* lua, int status, bool explained) {
   if (status == LUA_ERRMEM || text == no_memory) {
     if (text_too_long_)
       return Error("a text grows too long").hint(fmt::format("it may have {} KiB", limits_.text >> 10));
-    return Error("Lua needs too much memory").hint(fmt::format("it may use {} MiB", limits_.memory >> 20));
+    Error error("Lua needs too much memory");
+    return !serves() ? error.hint(fmt::format("it may use {} MiB", limits_.memory >> 20)) : error;
   }
   Error error = thrown_ && text == thrown_->what() ? *thrown_ : error_of(text);
   if (explained)
@@ -589,7 +649,12 @@ int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
       text = fmt::format("{}: {}", place_of(lua).text(), error.what());
     }
     lua_settop(lua, 0);
-    shielded(lua, 1, [&](lua_State* inner) { lua_pushlstring(inner, text.data(), text.size()); });
+    const auto push_text = [&](lua_State* inner) { lua_pushlstring(inner, text.data(), text.size()); };
+    try {
+      shielded(lua, 1, push_text);
+    } catch (const Error&) {  // by a hook of the program's, which has a say at every call
+      shielded(lua, 1, push_text);
+    }
   } catch (...) {
     lua_settop(lua, 0);
     lua_pushnil(lua);  // there is no memory even for a message
@@ -598,6 +663,7 @@ int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
 }
 
 int enter(lua_State* lua, Results (*work)(Call&)) {
+  if (!State::find(lua)) return luaL_error(lua, "nacre has ended in this Lua state");
   const int count = State::attempt(lua, work);
   if (count >= 0) return count;
   return lua_isnil(lua, -1) ? luaL_error(lua, "%s", no_memory.data()) : lua_error(lua);

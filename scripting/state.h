@@ -201,13 +201,19 @@ struct Limits {
 class State {
  public:
   explicit State(const Limits& limits);  // without libraries
+  explicit State(lua_State* host);       // for a Lua state of somebody else's; see serve
   virtual ~State();
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   static State& of(lua_State* lua);
 
+  // Lets a Lua state that somebody else has made, and will close, have what `make` gives, unless it has a State already.
+  // That ends with the Lua state; it has no limits. `make` gives null when it cannot. Raises.
+  static void serve(lua_State* host, State* (*make)(lua_State* host) noexcept);
+
   lua_State* lua() const { return lua_.get(); }
   const Limits& limits() const { return limits_; }
+  bool serves() const { return !lua_.get_deleter().owned; }  // a Lua state of somebody else's
   bool interrupted() const { return limits_.stop && *limits_.stop; }
   std::size_t held_bytes() const { return held_; }  // by the objects that Lua holds
   StateHandle handle() const { return self_; }
@@ -228,7 +234,7 @@ class State {
   static void count_steps(lua_State* lua, std::uint64_t steps);
 
  protected:
-  // Ends Lua, which runs the finalisers of scripts: for destructors whose members those may use.
+  // Ends Lua, which runs the finalisers of scripts, and all objects: for destructors whose members those may use.
   void close() noexcept;
 
  private:
@@ -236,9 +242,14 @@ class State {
   friend class Kept;
   friend int enter(lua_State* lua, Results (*work)(Call&));
   struct Closer {
-    void operator()(lua_State* lua) const { lua_close(lua); }
+    bool owned;
+    void operator()(lua_State* lua) const {
+      if (owned) lua_close(lua);
+    }
   };
 
+  static State* find(lua_State* lua);  // null: it has ended, or was never there
+  static int end_service(lua_State* lua);
   static void* allocate(void* user, void* block, std::size_t old_size, std::size_t new_size);
   static void watch(lua_State* lua, lua_Debug*);
   static void warn(void* user, const char* message, int continued);
