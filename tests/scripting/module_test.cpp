@@ -131,7 +131,13 @@ TEST(Modules, AreOpenedOnceHoweverOftenTheyAreAskedFor) {
 
 TEST(Modules, EndWithTheStateAndAllThatItHolds) {
   for (const char* source :
-       {"g = nacre.grad(function(x) return x:sum() end) f = nacre.compile(function(x) return x * 2 end) "
+       {"local Twice = nacre.Layer('Twice') function Twice:call(x) return x * 2 end twice = Twice{} "
+        "twice(nacre.ones{2}) "
+        "m = nacre.Sequential{nacre.Input{2}, Twice{}, nacre.layers.Dense{units = 1}} m:compile{loss = 'mse'} "
+        "m:fit(nacre.ones{8, 2}, nacre.ones{8, 1}, {verbose = false, callbacks = {{on_epoch_end = function() n = 1 "
+        "end}}}) "
+        "assert(n == 1)",
+        "g = nacre.grad(function(x) return x:sum() end) f = nacre.compile(function(x) return x * 2 end) "
         "g(nacre.ones{2}) f(nacre.ones{2})",
         "t = nacre.ones{1000} m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}",
         "a = setmetatable({nacre.ones{2}}, {__gc = function(self) self[1] = nacre.ones{3}; kept = self; nacre.zeros{4} "

@@ -27,7 +27,7 @@ class Module(unittest.TestCase):
     def command(self, source, before=()):
         (self.folder / "s.lua").write_text(source)
         return {"args": [*before, LUA, "s.lua"], "cwd": self.folder, "text": True,
-                "env": {**os.environ, "LUA_CPATH": str(Path(MODULE).with_name("?.so"))}}
+                "env": {**os.environ, "OMP_NUM_THREADS": "1", "LUA_CPATH": str(Path(MODULE).with_name("?.so"))}}
 
     def run_lua(self, source, before=()):
         return subprocess.run(**self.command(source, before), capture_output=True, timeout=300)
@@ -108,7 +108,10 @@ class Module(unittest.TestCase):
             t, model = nacre.ones{3}, nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}
             for i = 1, 100 do local u = nacre.zeros{i} end
             assert(not pcall(nacre.zeros, print) and not pcall(nacre.layers.Dense, {unit = 1}))
-            coroutine.wrap(function() t = nacre.ones{4} end)()""",
+            coroutine.wrap(function() t = nacre.ones{4} end)()
+            model:compile{loss = "mse"}
+            model:fit(nacre.ones{8, 2}, nacre.ones{8, 1}, {verbose = false, callbacks = {{
+              on_epoch_end = function() gradient = nacre.grad(function(x) return x:sum() end)(t) end}}})""",
                             [valgrind, "-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"])
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
