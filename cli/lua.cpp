@@ -13,9 +13,9 @@ namespace nacre::cli {
 
 int lua(const LuaArguments& arguments) {
   set_threads(arguments.threads);
-  if (arguments.script.empty() && is_terminal(STDIN_FILENO)) return run_prompt();
+  if (arguments.script.empty() && is_terminal(STDIN_FILENO)) return run_prompt(arguments.sandbox);
   const Interrupt interrupt;
-  Engine engine({.stop = interrupt.flag()});
+  Engine engine({.sandbox = arguments.sandbox, .stop = interrupt.flag()});
   engine.run_file(arguments.script.empty() ? "-" : arguments.script, arguments.words, {"nacre", "lua"});
   return 0;
 }

@@ -169,6 +169,7 @@ int run(int count, char** words) {
   LuaArguments lua_arguments;
   verb = app.add_subcommand("lua", "run a script of Lua that builds, trains and uses models, or open a prompt: lua [SCRIPT [ARGS…]]");
   add_threads(*verb, lua_arguments.threads);
+  verb->add_flag("--sandbox", lua_arguments.sandbox, "for a script of somebody else's: no files, no processes, bounded memory and steps");
   verb->footer("SCRIPT is a file, or - for standard input; ARGS are the script's own. Without one a terminal gets a prompt, and "
                "other input is run.");
   verb->prefix_command();  // what begins with the script's name is not parsed here

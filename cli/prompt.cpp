@@ -74,9 +74,9 @@ void run_chunk(Prompt& prompt, Interrupt& interrupt, const std::string& chunk) {
 
 }  // namespace
 
-int run_prompt() {
+int run_prompt(bool sandbox) {
   Interrupt interrupt(Interrupt::Within::prompt);
-  Engine engine({.stop = interrupt.flag()});
+  Engine engine({.sandbox = sandbox, .stop = interrupt.flag()});
   Prompt prompt(engine);
   std::string chunk;
   LineEditor editor([&](std::string_view line) { return prompt.complete(chunk + std::string(line)); });

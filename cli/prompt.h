@@ -4,6 +4,6 @@
 namespace nacre::cli {
 
 // Until the user leaves: the exit code.
-int run_prompt();
+int run_prompt(bool sandbox);
 
 }  // namespace nacre::cli

@@ -76,6 +76,7 @@ int convert(const ConvertArguments& arguments);
 
 struct LuaArguments {
   int threads = 0;                 // 0: the default
+  bool sandbox = false;            // see EngineOptions
   std::string script;              // "-" is standard input, "" a prompt, or standard input that is no terminal
   std::vector<std::string> words;  // the script's own arguments
 };

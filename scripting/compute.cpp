@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/core/memory.h"
 #include "backend/graph/ops/elementwise.h"
 #include "layers/operations.h"
 #include "scripting/operations.h"
@@ -271,6 +272,16 @@ std::unique_ptr<Graph> graph_of(const Computation& work, std::span<const AtOnce>
   return graph;
 }
 
+// Before they are computed: there is memory for the results. `most`: bytes; 0: of the machine.
+void check_results(const Graph& graph, std::size_t most) {
+  for (const auto& [name, value] : graph.outputs()) {
+    if (!value.shape().known()) continue;
+    if (most > 0 && value.type().bytes() > most)
+      throw Error("tensors take more than {} MiB: a result would be {}", most >> 20, value.type()).usage();
+    want_memory(value.type().bytes(), value.type().text());
+  }
+}
+
 }  // namespace
 
 Object cast(const Call& call, const Object& operand, DType dtype) {
@@ -316,8 +327,12 @@ std::vector<Object> compute(const Call& call, Computation work) {
     } else {
       key += '-';
     }
-  const std::shared_ptr<eager::Program> program = eager.program(
-      key, [&] { return graph_of(work, operands); }, work.owner);
+  const auto make = [&] {
+    auto graph = graph_of(work, operands);
+    check_results(*graph, state.limits().held);
+    return graph;
+  };
+  const std::shared_ptr<eager::Program> program = eager.program(key, make, work.owner);
   if (work.random) {
     const ComputingState::Draws draws = state.next_draws();
     inputs.push_back({Tensor::scalar(draws.seed)});

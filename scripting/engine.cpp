@@ -9,6 +9,7 @@
 #include "formats/file.h"
 #include "scripting/bindings.h"
 #include "scripting/lambda.h"
+#include "scripting/sandbox.h"
 
 extern "C" {
 #include <lualib.h>
@@ -134,28 +135,24 @@ void push_nacre(lua_State* lua) {
 
 class Engine::Implementation {
  public:
-  explicit Implementation(const EngineOptions& options)
-      : state_({.memory = options.memory ? options.memory : scripting::half_of_the_machine(), .stop = options.stop}) {
-    enable_lua();
-    state_.call(scripting::open, nullptr, 0);
-  }
+  explicit Implementation(const EngineOptions& options) : state_(made(options)) {}
 
-  scripting::EngineState& state() { return state_; }
+  scripting::EngineState& state() { return *state_; }
 
   // `wanted`: whether the script's result is.
   Tree run(std::string source, const std::string& chunk, const std::string& shown,
            const std::vector<std::string>& arguments, const std::vector<std::string>& command, bool wanted) {
     source = scripting::script_text(std::move(source));
-    state_.definitions().chunks.emplace(chunk, source);
+    state_->definitions().chunks.emplace(chunk, source);
     scripting::Script script{source, chunk, shown, arguments, command};
-    const int top = lua_gettop(state_.lua());
+    const int top = lua_gettop(state_->lua());
     try {
-      state_.call(scripting::run, &script, 1);
+      state_->call(scripting::run, &script, 1);
       Tree result = wanted ? result_at_top() : Tree();
-      lua_settop(state_.lua(), top);
+      lua_settop(state_->lua(), top);
       return result;
     } catch (Error& error) {
-      lua_settop(state_.lua(), top);
+      lua_settop(state_->lua(), top);
       if (!script.loaded) error.usage();
       throw;
     }
@@ -163,12 +160,25 @@ class Engine::Implementation {
 
  private:
   Tree result_at_top() {
-    return scripting::Call(state_.lua()).tree(-1, [](const scripting::Object& object) -> Tree {
+    return scripting::Call(state_->lua()).tree(-1, [](const scripting::Object& object) -> Tree {
       throw Error("the script returns {}, wanted numbers, texts or tables", object.kind->text(object)).usage();
     });
   }
 
-  scripting::EngineState state_;
+  static std::unique_ptr<scripting::EngineState> made(const EngineOptions& options) {
+    enable_lua();
+    if (options.sandbox) {
+      scripting::Limits limits = scripting::script_limits;
+      limits.stop = options.stop;
+      return std::make_unique<scripting::Sandbox>(limits, stdout);
+    }
+    auto state = std::make_unique<scripting::EngineState>(scripting::Limits{
+        .memory = options.memory ? options.memory : scripting::half_of_the_machine(), .stop = options.stop});
+    state->call(scripting::open, nullptr, 0);
+    return state;
+  }
+
+  std::unique_ptr<scripting::EngineState> state_;
 };
 
 Engine::Engine(const EngineOptions& options) : implementation_(std::make_unique<Implementation>(options)) {}

@@ -25,6 +25,8 @@ class EngineState;
 }
 
 struct EngineOptions {
+  // For scripts of somebody else's: no files and no processes, bounded memory and steps. `memory` is left out of account.
+  bool sandbox = false;
   std::size_t memory = 0;  // bytes that Lua itself may use; tensors do not count. 0: half of the machine's
   const std::atomic<bool>* stop = nullptr;  // while it is true, scripts end with the error "interrupted"
 };

@@ -23,7 +23,7 @@ void keep(lua_State* lua, const char* library, std::span<const char* const> name
 }
 
 constexpr std::array base_names{"assert", "error", "ipairs", "pairs", "select", "tonumber", "tostring", "type"};
-constexpr std::array more_base_names{"next", "rawequal", "rawget", "rawlen", "rawset"};
+constexpr std::array more_base_names{"next", "pcall", "rawequal", "rawget", "rawlen", "rawset"};
 constexpr std::array math_names{"abs", "ceil", "cos", "exp", "floor", "fmod", "huge",     "log",
                                 "max", "min",  "pi",  "sin", "sqrt",  "tan",  "tointeger"};
 constexpr std::array string_names{"byte", "char", "len"};
@@ -100,28 +100,63 @@ int print(lua_State* lua) {
   std::size_t size = 0;
   const char* const text = lua_tolstring(lua, -1, &size);
   State::count_steps(lua, size);
+  std::FILE* const output = static_cast<const Sandbox&>(State::of(lua)).output();
   for (std::size_t i = 0; i < size; ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
-    if ((c >= 0x20 && c != 0x7f) || c == '\t') std::fputc(c, stderr);
-    else std::fprintf(stderr, "\\x%02x", static_cast<unsigned>(c));
+    if ((c >= 0x20 && c != 0x7f) || c == '\t') std::fputc(c, output);
+    else std::fprintf(output, "\\x%02x", static_cast<unsigned>(c));
   }
-  std::fputc('\n', stderr);
+  std::fputc('\n', output);
   return 0;
 }
 
 void refuse_name(Call& call) {
   const std::string name = call.text(2, "a name");
-  throw Error("nacre has no '{}' for classes that stand in files", name)
-      .hint("they run wherever the model goes, without files and the script around them")
+  throw Error("nacre has no '{}' in the sandbox", name)
+      .hint("what comes with a file runs wherever that goes, without files and the script around it")
       .usage();
 }
 
-constexpr const char* names_of_nacre[] = {
-    "Activation",  "Callback",  "Constraint",     "Initializer",  "Input",     "Layer",      "LearningRateSchedule",
-    "Loss",        "Metric",    "Model",          "Optimizer",    "Regularizer", "Sequential", "activations",
-    "cond",        "constraints", "grad",         "initializers", "layers",    "losses",     "metrics",
-    "null",        "ones",      "ops",            "optimizers",   "regularizers", "scan",    "schedules",
-    "stop_gradient", "tensor",  "value_and_grad", "vjp",          "while_loop", "zeros"};
+constexpr const char* names_of_nacre[] = {"Activation",
+                                          "Callback",
+                                          "Constraint",
+                                          "Initializer",
+                                          "Input",
+                                          "Layer",
+                                          "LearningRateSchedule",
+                                          "Loss",
+                                          "Metric",
+                                          "Model",
+                                          "Optimizer",
+                                          "Regularizer",
+                                          "Sequential",
+                                          "Variable",
+                                          "activations",
+                                          "check_grad",
+                                          "compile",
+                                          "cond",
+                                          "constraints",
+                                          "custom_gradient",
+                                          "dataset",
+                                          "deserialize",
+                                          "grad",
+                                          "initializers",
+                                          "layers",
+                                          "losses",
+                                          "metrics",
+                                          "null",
+                                          "ones",
+                                          "ops",
+                                          "optimizers",
+                                          "regularizers",
+                                          "scan",
+                                          "schedules",
+                                          "stop_gradient",
+                                          "tensor",
+                                          "value_and_grad",
+                                          "vjp",
+                                          "while_loop",
+                                          "zeros"};
 
 int open(lua_State* lua) {
   lua_settop(lua, 0);
@@ -203,7 +238,9 @@ const std::set<std::string>& names_in_sandbox() {
   return names;
 }
 
-Sandbox::Sandbox() : EngineState(sandbox_limits) { call(open, nullptr, 0); }
+Sandbox::Sandbox(const Limits& limits, std::FILE* output) : EngineState(limits), output_(output) {
+  call(open, nullptr, 0);
+}
 
 KeptRef Sandbox::run(const std::string& source, const std::string& name) {
   renew();

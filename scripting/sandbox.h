@@ -2,6 +2,7 @@
 // its steps, its memory, its texts and what it hands to operations are bounded.
 #pragma once
 
+#include <cstdio>
 #include <set>
 #include <string>
 
@@ -16,6 +17,12 @@ inline constexpr Limits sandbox_limits{.memory = 64 << 20,
                                        .handed_in_all = true,
                                        .held = std::size_t{1} << 30};
 
+// Of a whole script of somebody else's.
+inline constexpr Limits script_limits{.memory = std::size_t{256} << 20,
+                                      .steps = 1'000'000'000,
+                                      .text = std::size_t{1} << 20,
+                                      .held = std::size_t{2} << 30};
+
 // Pushes a table of what such Lua sees of Lua's own: parts of the basic functions, of math and of table. Raises.
 void push_safe_globals(lua_State* lua);
 
@@ -23,11 +30,16 @@ void push_safe_globals(lua_State* lua);
 // operations, layers and the other classes; each call from C++ may take as many steps as the first.
 class Sandbox final : public EngineState {
  public:
-  Sandbox();
+  // `output`: where print() writes; by default where no program reads it as a result.
+  explicit Sandbox(const Limits& limits = sandbox_limits, std::FILE* output = stderr);
+  std::FILE* output() const { return output_; }
   bool sandboxed() const override { return true; }
 
   // Runs a chunk, which defines classes and gives one value. Throws Error with its lines.
   KeptRef run(const std::string& source, const std::string& name);
+
+ private:
+  std::FILE* output_;
 };
 
 // What there is in one by its name: "math", "math.floor", "nacre.ops", ….

@@ -460,7 +460,9 @@ void State::count_steps(lua_State* lua, std::uint64_t steps) {
   if (state.limits_.steps == 0) return;
   const auto left = static_cast<std::uint64_t>(std::max<std::int64_t>(state.limits_.steps - state.steps_, 0));
   state.steps_ += static_cast<std::int64_t>(std::min(steps, left + 1));
-  if (steps > left) raise_here(lua, "too many steps: does a loop never end?");
+  if (steps <= left) return;
+  lua_sethook(lua, watch, LUA_MASKCOUNT, 1);  // as in watch()
+  raise_here(lua, "too many steps: does a loop never end?");
 }
 
 void State::warn(void* user, const char* message, int continued) {

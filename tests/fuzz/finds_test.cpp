@@ -1,7 +1,11 @@
 // What fuzzing found stays found: every file in finds/TARGET/ is read without a crash.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "formats/file.h"
+#include "backend/core/random.h"
+#include "tests/fuzz/lua_calls.h"
 #include "tests/fuzz/targets.h"
 #include "tests/support/paths.h"
 
@@ -30,6 +34,22 @@ TEST_P(Fuzz, FindsStayFixed) {
   for (const auto& find : fs::directory_iterator(finds)) {
     SCOPED_TRACE(find.path());
     EXPECT_NO_THROW(read_bytes(target(), folder_.path(), read_file(find.path())));
+  }
+}
+
+// A few, so that every run of the tests sees some; tests/fuzz/run.sh looks for more. NACRE_FUZZ_SCRIPTS says how many.
+TEST(FuzzLua, RandomCallsAreSurvived) {
+  const char* const given = std::getenv("NACRE_FUZZ_SCRIPTS");
+  const int count = given ? std::atoi(given) : 200;
+  for (int number = 0; number < count; ++number) {
+    RandomStream random(RandomKey::of(7, "calls", static_cast<std::uint32_t>(number)));
+    std::string bytes;
+    for (int i = 0; i < 240; ++i) bytes += static_cast<char>(random.below(256));
+    SCOPED_TRACE(number);
+    try {
+      run_in_sandbox(lua_calls(bytes));
+    } catch (const Error&) {
+    }
   }
 }
 

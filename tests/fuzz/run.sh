@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(h5 keras yaml idx npy npz csv image)
+[ ${#targets[@]} -gt 0 ] || targets=(h5 keras yaml idx npy npz csv image lua lua_calls)
 build=${NACRE_FUZZ_BUILD:-build/fuzz}
 jobs=$(nproc)
 

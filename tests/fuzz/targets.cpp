@@ -10,6 +10,7 @@
 #include "formats/image.h"
 #include "formats/npy.h"
 #include "layers/layers.h"
+#include "tests/fuzz/lua_calls.h"
 #include "tests/support/paths.h"
 
 namespace nacre::test {
@@ -105,6 +106,9 @@ constexpr FuzzTarget targets[] = {
      [] {
        return std::vector{encode_png(counting({2, 3, 3}, DType::uint8)), from_hex(small_jpeg)};
      }},
+    {"lua", "x.lua", [](const fs::path& file) { run_in_sandbox(read_file(file)); }, lua_scripts},
+    {"lua_calls", "x.bin", [](const fs::path& file) { run_in_sandbox(lua_calls(read_file(file))); },
+     [] { return std::vector<std::string>{"nacre", "0123456789abcdefghijklmnopqrstuvwxyz"}; }},
 };
 
 }  // namespace

@@ -173,7 +173,8 @@ TEST_F(Scripts, LayersAreCalledWithKerasArguments) {
 }
 
 TEST_F(Scripts, OperationsTakeKerasArguments) {
-  EXPECT_EQ(text(R"(
+  EXPECT_EQ(
+      text(R"(
     local ops, x = nacre.ops, nacre.tensor{{1.0, 2.0}, {3.0, 4.0}}
     local mean, variance = nacre.tensor{1.0, 2.0}, nacre.tensor{1.0, 1.0}
     return {ops.full({2}, 7):totable(), ops.pad(nacre.tensor{1, 2}, {{1, 0}}, "constant", 5):totable(),
@@ -182,8 +183,8 @@ TEST_F(Scripts, OperationsTakeKerasArguments) {
             ops.batch_normalization(x, mean, variance, -1, mean, {epsilon = 1e-12}):totable(),
             ops.allclose(x, x + 1e-9):item(), x:isin(nacre.tensor{2.0, 3.0}):totable(), ops.swish(nacre.tensor(0.0)):item(),
             ops.segment_min(nacre.tensor{3, 1, 2}, nacre.tensor{0, 0, 1}, 2):totable()})"),
-            "[[7, 7], [5, 1, 2], [1.5, 2.5], [[7, 10], [15, 22]], [3, 7], [[1, 2], [3, 4]], true, [[false, true], [true, "
-            "false]], 0, [1, 2]]");
+      "[[7, 7], [5, 1, 2], [1.5, 2.5], [[7, 10], [15, 22]], [3, 7], [[1, 2], [3, 4]], true, [[false, true], [true, "
+      "false]], 0, [1, 2]]");
   EXPECT_EQ(refusal("local x = nacre.ones{2, 2} nacre.ops.einsum(x, x, 'ij,jk->ik')"),
             "s.lua:1: einsum: got a tensor as 'subscripts'\n  hint: einsum takes subscripts, operands");
   EXPECT_EQ(refusal("nacre.ops.sum(nacre.ones{2}, 0, true, 3)"),
@@ -580,6 +581,39 @@ TEST(ScriptCallbacks, AreStoppedByTheFlag) {
     later.join();
     EXPECT_NE(message.find("interrupted"), std::string::npos) << source << message;
   }
+}
+
+// --- scripts of others --------------------------------------------------------------------------------------------
+
+TEST(SandboxedScripts, ComputeAndReachNothingElse) {
+  Engine engine({.sandbox = true});
+  EXPECT_EQ(
+      engine
+          .run("local w = nacre.Variable(nacre.tensor{1.0, 2.0}) local o = nacre.optimizers.SGD{learning_rate = 0.5} "
+               "local step = nacre.compile(function() local l, g = nacre.value_and_grad(function() return (w * "
+               "w):sum() end, w)() "
+               "o:apply({g}, {w}) return l end) return {step():item(), w.value:totable(), pcall(error, 'x')}")
+          .text(),
+      "[5, [0, 0], false, 'x']");
+  for (const char* name : {"io", "os", "require", "dofile", "loadfile", "load", "debug", "package", "setmetatable"})
+    EXPECT_EQ(engine.run(fmt::format("return {} == nil", name)), Tree(true)) << name;
+  for (const char* name : {"load", "from_yaml", "save_npy", "load_npy", "data", "callbacks", "import"})
+    EXPECT_THROW(engine.run(fmt::format("return nacre.{}", name)), Error) << name;
+  EXPECT_THROW(engine.run("nacre.Sequential{nacre.Input{1}}:save('x.keras')"), Error);
+}
+
+TEST(SandboxedScripts, AreBounded) {
+  const auto message = [](const char* source) {
+    Engine engine({.sandbox = true});
+    return test::message_of([&] { engine.run(source); });
+  };
+  EXPECT_NE(message("while true do pcall(function() while true do end end) end").find("too many steps"),
+            std::string::npos);
+  EXPECT_NE(message("local t = {} while true do t[#t + 1] = {} end").find("too much memory"), std::string::npos);
+  EXPECT_NE(message("local t = {} while true do t[#t + 1] = nacre.ones{1000, 1000} end").find("tensors take more than"),
+            std::string::npos);
+  EXPECT_NE(message("local a = nacre.ones{100000, 1} return a:matmul(nacre.ones{1, 100000})").find("take more than"),
+            std::string::npos);
 }
 
 }  // namespace
