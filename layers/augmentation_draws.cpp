@@ -32,14 +32,15 @@ Value Draws::chance(const Factor<0, 1>& factor) const { return ops::less(uniform
 // 10¹⁰.
 Value Draws::log_gamma(Value parameter, const Shape& shape) const {
   const Shape proposals = shape + Shape{8};
-  const Value d = parameter + 2.0 / 3.0, c = ops::rsqrt(9.0 * d);
+  const Value last = parameter + 2.0 / 3.0, d = parameter.shape().rank() == 0 ? last : ops::expand_dims(last, -1);
+  const Value c = ops::rsqrt(9.0 * d);
   const Value x = normal(proposals), root = 1.0 + c * x;
   const Value log_v = 3.0 * ops::log(ops::maximum(root, scalar(1e-6)));
   const Value bound = 0.5 * ops::square(x) + d * (1.0 - ops::exp(log_v) + log_v);
   const Value accepted =
       ops::logical_and(ops::greater(root, scalar(0)), ops::less(ops::log(1.0 - uniform(0, 1, proposals)), bound));
   const Value first = ops::argmax(ops::cast(accepted, DType::float32), -1);
-  return ops::log(d) + ops::take_along(log_v, first, -1) + ops::log(1.0 - uniform(0, 1, shape)) / parameter;
+  return ops::log(last) + ops::take_along(log_v, first, -1) + ops::log(1.0 - uniform(0, 1, shape)) / parameter;
 }
 
 Value Draws::beta(Value parameter, const Shape& shape) const {

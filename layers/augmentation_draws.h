@@ -26,9 +26,9 @@ class Draws {
   Value sign() const;
   // True as often as a share says that is itself drawn from the factor, as Keras does.
   Value chance(const Factor<0, 1>& factor) const;
-  // The logarithm of a number of the gamma distribution with that shape parameter, a scalar. Quotients of such numbers
-  // are those of the beta and Dirichlet distributions, so that sigmoid and softmax of the logarithms give these without
-  // leaving float32's range, however small the parameter.
+  // The logarithm of a number of the gamma distribution with that shape parameter, a scalar or one for each number.
+  // Quotients of such numbers are those of the beta and Dirichlet distributions, so that sigmoid and softmax of the
+  // logarithms give these without leaving float32's range, however small the parameter.
   Value log_gamma(Value parameter, const Shape& shape) const;
   // Of the beta distribution whose two parameters are the same.
   Value beta(Value parameter, const Shape& shape) const;

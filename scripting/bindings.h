@@ -25,7 +25,11 @@ class EngineState : public ComputingState {
 
   eager::Eager* eager() override { return &eager_; }
   Draws next_draws() override { return {draws_.seed, draws_.step++}; }
-  void set_seed(std::int64_t seed) { draws_ = {seed, 0}; }
+  // Everything random begins anew; also the names that tell the weights of layers apart.
+  void set_seed(std::int64_t seed) {
+    draws_ = {seed, 0};
+    names_.clear();
+  }
   Draws exchange_draws(Draws draws) { return std::exchange(draws_, draws); }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(draws_.seed); }
   // "dense", then "dense_1", "dense_2", …, as Keras counts.
@@ -199,6 +203,9 @@ DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights);
 // --- what each binding file adds to the table at the top of the stack; they raise -----------------------------------
 
 void open_tensors(lua_State* lua);
+void open_creation(lua_State* lua);  // after open_symbols
+void open_random(lua_State* lua);
+void open_files(lua_State* lua);
 void open_symbols(lua_State* lua);
 void open_weights(lua_State* lua);
 void open_layers(lua_State* lua);
@@ -217,6 +224,10 @@ void open_nacre(lua_State* lua);  // all of these
 void push_nacre(lua_State* lua);  // the table itself
 // The functions of the table nacre by file, for the reference.
 std::span<const Function> tensor_functions();
+std::span<const Function> creation_functions();
+std::span<const Function> seed_functions();
+std::span<const Function> random_functions();  // of the table nacre.random
+std::span<const Function> file_functions();
 std::span<const Function> symbol_functions();
 std::span<const Function> weight_functions();
 std::span<const Function> layer_functions();
@@ -234,6 +245,8 @@ std::span<const Function> jacobian_functions();
 const Namespace& layers_namespace();
 std::vector<const Namespace*> class_namespaces();  // nacre.optimizers, nacre.losses, …
 const Namespace& data_namespace();
+// What such a function says when the table, argument 1, has no such name, argument 2.
+[[noreturn]] void refuse_name(const Call& call, std::string_view table);
 
 // Makes objects readable where configurations name classes.
 void register_handed_objects();

@@ -6,6 +6,7 @@
 #include "backend/graph/ops/elementwise.h"
 #include "layers/operations.h"
 #include "scripting/operations.h"
+#include "scripting/tensors.h"
 
 namespace nacre::scripting {
 
@@ -48,7 +49,9 @@ ComputingState::Tracing::Tracing(ComputingState& state, TraceScope& scope, std::
     : state_(state),
       before_(std::exchange(state.trace_, &scope)),
       running_before_(std::exchange(state.running_, running)),
-      running_(std::move(running)) {}
+      running_(std::move(running)) {
+  scope.objects_before_ = state.adopted();
+}
 
 ComputingState::Tracing::~Tracing() {
   *running_ = false;
@@ -74,9 +77,6 @@ const Traced& running(const std::shared_ptr<void>& object) {
   return traced;
 }
 
-Out shape(Call& call) { return running(call.self<Traced>()).value.shape(); }
-Out dtype(Call& call) { return name_of(running(call.self<Traced>()).value.dtype()); }
-
 Out mask(Call& call) {
   const Value found = running(call.self<Traced>()).mask;
   return found ? Out(ComputingState::of(call).traced(found)) : Out();
@@ -99,26 +99,27 @@ Results apply(Call& call, std::string_view operation, const std::vector<Object>&
   return results;
 }
 
-Out length(Call& call) {
-  const Shape sizes = running(call.self<Traced>()).value.shape();
-  if (sizes.rank() == 0) throw Error("a tensor without axes has no length").usage();
-  if (sizes[0] == unknown) throw Error("the length of a tensor {} is not known yet", sizes).usage();
-  return sizes[0];
-}
-
 // Arithmetic too.
 std::span<const Function> metamethods() {
   static const std::vector<Function> all = [] {
-    std::vector<Function> functions{{"__len", bound<length>}};
-    functions.insert(functions.end(), operators().begin(), operators().end());
+    std::vector<Function> functions(operators().begin(), operators().end());
+    functions.push_back({"__len", bound<length_of_tensor>});
+    functions.push_back({"__pairs", bound<rows_of_tensor>});
+    functions.push_back({"__eq", bound<refuse_comparison>});
     return functions;
   }();
   return all;
 }
 
-constexpr Member members[] = {{"shape", nullptr, shape},
-                              {"dtype", nullptr, dtype},
+// As those of tensors.cpp.
+constexpr Member members[] = {{"shape", nullptr, shape_of_tensor},
+                              {"dtype", nullptr, dtype_of_tensor},
+                              {"ndim", nullptr, ndim_of_tensor},
+                              {"size", nullptr, size_of_tensor},
+                              {"device", nullptr, device_of_tensor},
                               {"mask", nullptr, mask},
+                              {"clone", bound<clone_tensor>},
+                              {"rows", bound<rows_of_tensor>},
                               {"item", bound<refuse_numbers>},
                               {"totable", bound<refuse_numbers>}};
 
@@ -138,6 +139,8 @@ const Class& class_of<Traced>() {
                           .other = operation_method,
                           .keeps_methods = true,
                           .other_names = operation_names,
+                          .at = item_of_tensor,
+                          .set_at = set_item_of_tensor,
                           .apply = apply};
   return kind;
 }

@@ -33,12 +33,16 @@ class TraceScope {
   void note_optimizer(const std::shared_ptr<const void>& optimizer);
   // What an inner scope has noted, when it has become a part of this one.
   void note_optimizers_of(const TraceScope& inner);
+  // How many objects Lua had got when the function began; see State::adopted.
+  std::uint64_t objects_before() const { return objects_before_; }
   // By inputs of this graph: the outer values that they stand for.
   const std::vector<std::pair<Value, Value>>& imported() const { return imported_; }
 
  private:
+  friend class ComputingState;
   Context& context_;
   TraceScope* outer_;
+  std::uint64_t objects_before_ = 0;
   std::vector<std::pair<Value, Value>> imported_;  // input, outer value
   std::vector<std::shared_ptr<const void>> optimizers_;
   std::vector<std::shared_ptr<Layer>> layers_;

@@ -25,14 +25,7 @@ std::size_t half_of_the_machine() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE)) / 2;
 }
 
-// nacre.NAME that does not exist. The table is argument 1.
-void refuse_name(Call& call) {
-  const std::string name = call.text(2, "a name");
-  std::vector<std::string> names;
-  if (call.is_table(1)) call.each_named(1, [&](const std::string& key, int) { names.push_back(key); });
-  std::sort(names.begin(), names.end());
-  throw Error("nacre has no '{}'", name).hint(suggestion(name, {names.begin(), names.end()})).usage();
-}
+void refuse_name_of_nacre(Call& call) { refuse_name(call, "nacre"); }
 
 // nacre.clock()
 Out clock(Call&) { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -107,6 +100,9 @@ std::string script_text(std::string source) {
 void open_nacre(lua_State* lua) {
   open_tensors(lua);
   open_symbols(lua);
+  open_creation(lua);
+  open_random(lua);
+  open_files(lua);
   open_weights(lua);
   open_layers(lua);
   open_classes(lua);
@@ -123,11 +119,21 @@ void open_nacre(lua_State* lua) {
   State::set_functions(lua, engine_functions());
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "null");
+  lua_pushlightuserdata(lua, nullptr);
+  lua_setfield(lua, -2, "newaxis");
+}
+
+void refuse_name(const Call& call, std::string_view table) {
+  const std::string name = call.text(2, "a name");
+  std::vector<std::string> names;
+  if (call.is_table(1)) call.each_named(1, [&](const std::string& key, int) { names.push_back(key); });
+  std::sort(names.begin(), names.end());
+  throw Error("{} has no '{}'", table, name).hint(suggestion(name, {names.begin(), names.end()})).usage();
 }
 
 void push_nacre(lua_State* lua) {
   luaL_checkstack(lua, 8, nullptr);
-  push_indexed(lua, bound<refuse_name>);
+  push_indexed(lua, bound<refuse_name_of_nacre>);
   open_nacre(lua);
 }
 

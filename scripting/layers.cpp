@@ -43,7 +43,7 @@ void set_trainable_to(Call& call) { self(call)->layer->set_trainable(call.tree(2
 // In Keras's order; weights without a value get their initial one.
 Out get_weights(Call& call) {
   const auto object = self(call);
-  object->layer->initialize(0);
+  object->layer->initialize(EngineState::of(call).seed());
   Out::List values;
   for (const Weight& weight : object->layer->weights()) values.push_back(out(weight.variable->value()));
   return values;

@@ -156,8 +156,8 @@ void add(Call& call) {
 Out pop(Call& call) { return layer_object(call, stack_of(call).pop()); }
 
 void initialize(Call& call) {
-  const std::int64_t seed = call.given(2) ? call.tree(2).as_integer() : 0;
-  model_of(call).initialize(static_cast<std::uint64_t>(seed));
+  const std::uint64_t seed = EngineState::of(call).seed();
+  model_of(call).initialize(call.given(2) ? static_cast<std::uint64_t>(call.tree(2).as_integer()) : seed);
 }
 
 void set_device(Call& call) { model_of(call).set_device(call.text(2, "cpu, gpu or reference")); }
@@ -181,8 +181,15 @@ void compile(Call& call) {
 
 // --- files --------------------------------------------------------------------------------------------------------
 
-void save(Call& call) { model_of(call).save(call.text(2, "the path of a file")); }
-void save_weights(Call& call) { model_of(call).save_weights(call.text(2, "the path of a file")); }
+// The model with its weights: initial ones are of the seed of nacre.set_seed.
+Model& initialized(const Call& call) {
+  Model& model = model_of(call);
+  model.initialize(EngineState::of(call).seed());
+  return model;
+}
+
+void save(Call& call) { initialized(call).save(call.text(2, "the path of a file")); }
+void save_weights(Call& call) { initialized(call).save_weights(call.text(2, "the path of a file")); }
 void load_weights(Call& call) {
   Model& model = model_of(call);
   const std::string path = call.text(2, "the path of a file");
@@ -279,11 +286,11 @@ struct DataKeys {
 
 // What fit takes besides the words of YAML's `train:`.
 struct FitExtras {
-  std::int64_t seed = 0;
+  std::optional<std::int64_t> seed;
   bool verbose = true, resume = false;
   std::string checkpoint;
   static void describe(auto&& field) {
-    field("seed", &FitExtras::seed, "of everything random", at_least(0));
+    field("seed", &FitExtras::seed, "of everything random; null: that of nacre.set_seed", at_least(0));
     field("verbose", &FitExtras::verbose, "a line for each epoch");
     field("checkpoint", &FitExtras::checkpoint, "file that is written after each epoch");
     field("resume", &FitExtras::resume, "goes on from the checkpoint, if there is one");
@@ -312,7 +319,7 @@ Results fit(Call& call) {
         {&fields_of<FitConfig>(), &config}, {&fields_of<FitExtras>(), &extras}, {&fields_of<DataKeys>(), &keys}};
     read_fields(targets, arguments.config);
   });
-  const auto seed = static_cast<std::uint64_t>(extras.seed);
+  const std::uint64_t seed = extras.seed ? static_cast<std::uint64_t>(*extras.seed) : EngineState::of(call).seed();
   if (arguments.validation.given()) config.validation_split.reset();  // as Keras does
   const OpenedData data = arguments.open(config.validation_split, seed);
   if (!data.train) throw Error("the data has no part 'train'").about("fit").usage();
@@ -361,7 +368,7 @@ struct EvaluateConfig {
 
 // Loss and metrics by their names.
 Out evaluate(Call& call) {
-  Model& model = model_of(call);
+  Model& model = initialized(call);
   const Arguments arguments(call, {"x", "y"});
   const EvaluateConfig config = about("evaluate", [&] { return read_config<EvaluateConfig>(arguments.config); });
   const OpenedData data = arguments.open();
@@ -381,7 +388,7 @@ struct PredictConfig {
 
 // A tensor for each output.
 Results predict(Call& call) {
-  Model& model = model_of(call);
+  Model& model = initialized(call);
   const Arguments arguments(call, {"x"});
   const PredictConfig config = about("predict", [&] { return read_config<PredictConfig>(arguments.config); });
   const OpenedData data = arguments.open();

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "layers/operations.h"
-#include "scripting/compute.h"
+#include "scripting/given_arguments.h"
+#include "scripting/tensors.h"
 
 namespace nacre::scripting {
 
@@ -50,99 +51,20 @@ constexpr std::string_view of_tensor_and_number[] = {
     "logaddexp", "maximum", "minimum", "mod",          "multiply", "not_equal",     "subtract", "true_divide"};
 
 DType dtype_beside(DType tensor, bool integer) {
+  if (tensor == DType::string) refuse_texts();
   if (is_floating(tensor)) return tensor;
   if (!integer) return DType::float32;
   return tensor == DType::boolean ? DType::int32 : tensor;
 }
 
-// What a call is given, seen once from its first argument to its last, in the order of Call::tree.
-class GivenArguments {
- public:
-  explicit GivenArguments(const Call& call, std::string_view operation)
-      : call_(call), lua_(call.lua()), key_("op "), operation_(operation) {
-    key_ += operation;
-    for (int i = 1; i <= call.count(); ++i) meet(i, 0);
-    if (call.count() == 2 && objects_.size() == 1 && std::ranges::binary_search(of_tensor_and_number, operation))
-      for (const int i : {1, 2})
-        if (lua_type(lua_, i) == LUA_TNUMBER) number_ = i;
-  }
-
-  const std::vector<Object>& objects() const { return objects_; }
-  // Whether they are all arrays or weights, and such that the call can be told from others. While a function is traced,
-  // weights are read when it runs.
-  bool at_once(bool tracing) const { return plain_ && arrays_ && !(tracing && (weights_ || objects_.empty())); }
-  // Beside the types of the operands.
-  std::string_view key() const { return key_; }
-  // The argument that is a number and stands for an operand; 0: none.
-  int number() const { return number_; }
-
- private:
-  void meet(int index, int depth) {
-    switch (lua_type(lua_, index)) {
-      case LUA_TNIL:
-      case LUA_TNONE: key_ += '0'; break;
-      case LUA_TBOOLEAN: key_ += lua_toboolean(lua_, index) ? 'y' : 'n'; break;
-      case LUA_TNUMBER:
-        if (lua_isinteger(lua_, index)) append('i', lua_tointeger(lua_, index));
-        else append('d', lua_tonumber(lua_, index));
-        break;
-      case LUA_TSTRING: {
-        std::size_t size = 0;
-        const char* text = lua_tolstring(lua_, index, &size);
-        append('s', size);
-        key_.append(text, size);
-        break;
-      }
-      case LUA_TTABLE: meet_table(lua_absindex(lua_, index), depth); break;
-      default:
-        if (auto object = call_.object(index)) {
-          weights_ = weights_ || object->kind == &class_of<Weight>();
-          arrays_ = arrays_ && is_tensor(*object) && object->kind != &class_of<Traced>();
-          objects_.push_back(*std::move(object));
-          key_ += 'T';
-        } else {
-          plain_ = plain_ && lua_type(lua_, index) == LUA_TLIGHTUSERDATA;  // nacre.null
-          key_ += '0';
-        }
-    }
-  }
-
-  void meet_table(int index, int depth) {
-    if (depth > 16 || !lua_checkstack(lua_, 4)) {
-      plain_ = false;
-      return;
-    }
-    key_ += '{';
-    const auto length = static_cast<lua_Integer>(lua_rawlen(lua_, index));
-    for (lua_pushnil(lua_); lua_next(lua_, index); lua_pop(lua_, 1)) {
-      if (lua_isinteger(lua_, -2) && lua_tointeger(lua_, -2) >= 1 && lua_tointeger(lua_, -2) <= length) continue;
-      plain_ = plain_ && (lua_type(lua_, -2) == LUA_TSTRING || lua_isinteger(lua_, -2));
-      if (lua_type(lua_, -2) == LUA_TSTRING || lua_isinteger(lua_, -2)) meet(lua_gettop(lua_) - 1, depth + 1);
-      meet(lua_gettop(lua_), depth + 1);
-    }
-    key_ += ',';
-    for (lua_Integer i = 1; i <= length; ++i) {
-      lua_rawgeti(lua_, index, i);
-      meet(lua_gettop(lua_), depth + 1);
-      lua_pop(lua_, 1);
-    }
-    key_ += '}';
-  }
-
-  template <class Number>
-  void append(char tag, Number number) {
-    key_ += tag;
-    key_.append(reinterpret_cast<const char*>(&number), sizeof number);
-  }
-
-  const Call& call_;
-  lua_State* lua_;
-  std::string key_;
-  std::string_view operation_;
-  std::vector<Object> objects_;
-  bool plain_ = true, arrays_ = true, weights_ = false;
-  int number_ = 0;
-};
+// The argument that is a number and stands for an operand; 0: none.
+int number_beside_tensor(const Call& call, const GivenArguments& given, std::string_view operation) {
+  if (call.count() != 2 || given.objects().size() != 1 || !std::ranges::binary_search(of_tensor_and_number, operation))
+    return 0;
+  for (const int i : {1, 2})
+    if (lua_type(call.lua(), i) == LUA_TNUMBER) return i;
+  return 0;
+}
 
 // Keras's arguments from those of the call: by place, then by name from a table at the end. The argument `number` is an
 // operand too.
@@ -159,9 +81,9 @@ Tree keras_arguments(const Call& call, std::string_view name, const Call::Object
 
   Tree given = Tree::mapping(), all = Tree::sequence();
   const auto set = [&](const std::string& key, Tree value) {
-    if (given.find(key)) throw Error("{}: got '{}' twice", name, key).hint(takes).usage();
+    if (given.find(key)) throw Error("got '{}' twice", key).hint(takes).usage();
     if (referred_tensor(value) && std::ranges::find(signature, key, &OperationArgument::name) == signature.end())
-      throw Error("{}: got a tensor as '{}'", name, key).hint(takes).usage();
+      throw Error("got a tensor as '{}'", key).hint(takes).usage();
     given.set(key, std::move(value));
   };
   for (int i = 1; i <= call.count(); ++i) {
@@ -174,7 +96,7 @@ Tree keras_arguments(const Call& call, std::string_view name, const Call::Object
       all.push(std::move(argument));
     } else {
       if (place >= places.size())
-        throw Error("{} takes {} arguments, got {}", name, places.size(), call.count()).hint(takes).usage();
+        throw Error("wanted {} arguments, got {}", places.size(), call.count()).hint(takes).usage();
       set(places[place], std::move(argument));
     }
   }
@@ -185,18 +107,12 @@ Tree keras_arguments(const Call& call, std::string_view name, const Call::Object
 // --- applying -----------------------------------------------------------------------------------------------------
 
 Results compute_at_once(const Call& call, std::string_view name, const GivenArguments& given) {
-  const int number = given.number();
+  const int number = number_beside_tensor(call, given, name);
   std::vector<Object> operands = given.objects();
   if (number) {
-    lua_State* lua = call.lua();
-    const bool integer = lua_isinteger(lua, number);
+    const bool integer = lua_isinteger(call.lua(), number);
     const DType dtype = dtype_beside(type_of_tensor(operands.front()).dtype, integer);
-    Tensor value = Tensor::uninitialised({dtype, {}});
-    visit(dtype, [&]<class T>(T*) {
-      value.writable<T>()[0] = integer ? convert<T>(static_cast<std::int64_t>(lua_tointeger(lua, number)))
-                                       : convert<T>(static_cast<double>(lua_tonumber(lua, number)));
-    });
-    operands.insert(number == 1 ? operands.begin() : operands.end(), array_object({std::move(value)}));
+    operands.insert(number == 1 ? operands.begin() : operands.end(), array_object({scalar_of(call, number, dtype)}));
   }
   Computation work{.key = std::string(given.key().substr(0, number ? 3 + name.size() : given.key().size())),
                    .operands = std::move(operands)};
@@ -206,12 +122,14 @@ Results compute_at_once(const Call& call, std::string_view name, const GivenArgu
         call, name, [&](const Object&) { return tensor_reference(next++); }, number);
     return {apply_operation(context, name, values, std::move(arguments))};
   };
+  std::vector<Object> objects = compute(call, std::move(work));
   Results results;
-  for (Object& object : compute(call, std::move(work))) results.emplace_back(std::move(object));
+  results.reserve(objects.size());
+  for (Object& object : objects) results.emplace_back(std::move(object));
   return results;
 }
 
-Results operate(Call& call, std::string_view name) {
+Results apply_named(Call& call, std::string_view name) {
   auto& state = ComputingState::of(call);
   const GivenArguments given(call, name);
   if (state.eager() && given.at_once(state.trace() != nullptr)) return compute_at_once(call, name, given);
@@ -236,6 +154,16 @@ Results operate(Call& call, std::string_view name) {
   return kind->apply(call, name, operands, std::move(arguments));
 }
 
+// What an operation says of its arguments, with its own name instead of that of a layer.
+Error renamed(const Error& error, std::string_view name) {
+  const std::string& subject = error.subject();
+  const bool of_layer = subject.empty() || subject.starts_with("layer '");
+  Error renamed(of_layer ? error.message() : fmt::format("{}: {}", subject, error.message()));
+  renamed.at(error.mark()).about(std::string(name)).hint(error.hint_text()).usage();
+  for (const std::string& scope : error.scopes()) renamed.within(scope);
+  return renamed;
+}
+
 Results call_named(Call& call) { return operate(call, call.upvalue()); }
 
 // --- operators ----------------------------------------------------------------------------------------------------
@@ -252,15 +180,6 @@ Results negated(Call& call) { return operate(call, "negative"); }
 int negate(lua_State* lua) {
   lua_settop(lua, 1);
   return bound<negated>(lua);
-}
-
-void refuse_comparison(Call& call) {
-  throw Error("Lua's comparisons give true or false alone")
-      .hint(
-          ComputingState::of(call).trace() && ComputingState::of(call).eager()
-              ? "nacre.ops.less, nacre.ops.greater, … compare elements; nacre.cond and nacre.while_loop decide by them"
-              : "use nacre.ops.greater, nacre.ops.less, nacre.ops.equal, …")
-      .usage();
 }
 
 constexpr Function metamethods[] = {
@@ -369,6 +288,23 @@ std::optional<NamedEntry> find_operation(std::string_view name) {
 }
 
 }  // namespace
+
+void refuse_comparison(Call& call) {
+  throw Error("Lua's comparisons give true or false alone")
+      .hint(
+          ComputingState::of(call).trace() && ComputingState::of(call).eager()
+              ? "nacre.ops.less, nacre.ops.greater, … compare elements; nacre.cond and nacre.while_loop decide by them"
+              : "use nacre.ops.greater, nacre.ops.less, nacre.ops.equal, …")
+      .usage();
+}
+
+Results operate(Call& call, std::string_view name) {
+  try {
+    return apply_named(call, name);
+  } catch (const Error& error) {
+    throw renamed(error, name);
+  }
+}
 
 std::span<const Function> operators() { return metamethods; }
 

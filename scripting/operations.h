@@ -7,6 +7,10 @@ namespace nacre::scripting {
 
 // + - * / // % ^ and unary minus; comparisons are refused, for Lua's give nothing but true or false.
 std::span<const Function> operators();
+[[noreturn]] void refuse_comparison(Call& call);
+
+// nacre.ops.NAME(…) with the arguments of the call.
+Results operate(Call& call, std::string_view name);
 
 // x:NAME(…), for Class::other.
 std::optional<Out> operation_method(Call& call, std::string_view key);

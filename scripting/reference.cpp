@@ -8,6 +8,7 @@
 #include "scripting/custom.h"
 #include "scripting/operation_examples.h"
 #include "scripting/operations.h"
+#include "scripting/tensors.h"
 
 namespace nacre {
 
@@ -177,6 +178,24 @@ constexpr Entry callbacks{
       assert(io.open("log.csv"))
     )",
 };
+constexpr Entry random{
+    .usage = "nacre.random",
+    .doc =
+        "Keras's keras.random: the table of functions that draw random tensors. At once each call draws anew, and so "
+        "does each run of a compiled function; a seed of its own gives a call the same numbers each time.",
+    .example = R"(
+      local noisy = nacre.compile(function(x) return x + nacre.random.normal({3}, 0, 0.1) end)
+      assert(noisy(nacre.zeros{3}) ~= noisy(nacre.zeros{3}))
+      assert(nacre.random.uniform({2}, {seed = 5}) == nacre.random.uniform({2}, {seed = 5}))
+    )",
+};
+constexpr Entry newaxis{
+    .usage = "nacre.newaxis",
+    .doc = "In a key of a tensor, a new axis of size 1. It is nacre.null.",
+    .example = R"(
+      assert(nacre.zeros{2, 3}[{{}, nacre.newaxis}].shape == {2, 1, 3})
+    )",
+};
 constexpr Entry null{
     .usage = "nacre.null",
     .doc =
@@ -202,7 +221,9 @@ the tests run them.
   place, then others by name in a table at the end: `model:fit(x, y, {epochs = 3})`.
 - Objects have properties, `layer.weights`, and methods, which are called with a colon: `layer:count_params()`. Objects
   are shown by `print`.
-- Lists begin at 1, as everywhere in Lua: `tensor.shape[1]`. What Keras counts begins at 0: axes, classes, steps.
+- What stands in brackets begins at 1, as everywhere in Lua, and at -1 from the end: `tensor.shape[1]`, `tensor[1]`,
+  `tensor[{{1, 3}, -1}]`, also where a tensor is the index. What operations take and give begins at 0, as in Keras: axes,
+  classes, steps, the places of `argmax`, `argsort`, `take`: `x[x:argmax(0) + 1]`.
 - A mistake raises an error that begins with the script's line; `pcall` catches it.
 - A name that does not exist is an error with the nearest one that does, not nil.
 )";
@@ -216,7 +237,16 @@ std::vector<Section> sections() {
       "A tensor is a block of numbers, booleans or texts with a shape and a dtype. Arithmetic computes at once; beside "
       "a tensor a number of Lua has its dtype. Its memory lies outside of Lua's and is given back with it.")
       .functions("nacre", tensor_functions())
-      .objects(class_of<eager::Array>());
+      .functions("nacre", creation_functions())
+      .objects(class_of<eager::Array>())
+      .add("tensor.__index", item_entry)
+      .add("tensor.__newindex", set_item_entry)
+      .add("nacre.newaxis", newaxis)
+      .functions("nacre", file_functions());
+  section("Random tensors", "")
+      .functions("nacre", seed_functions())
+      .add("nacre.random", random)
+      .functions("nacre.random", random_functions());
   section("Operations", "").add("nacre.ops", ops).lists_operations = true;
   section("Gradients",
           "Gradients are taken of functions of Lua: while one runs, what it does with tensors is recorded.")

@@ -14,6 +14,7 @@ constexpr int deepest = 64;
 constexpr std::size_t most_calls = 8;      // of the lines on the way to an error
 constexpr int steps_between_looks = 1000;  // instructions
 constexpr std::size_t report_from = 64 << 10;
+constexpr std::size_t object_overhead = 256;                 // bytes, about, that an object takes besides what it holds
 constexpr std::string_view no_memory = "not enough memory";  // Lua's own words
 
 // Lua's own memory is used up.
@@ -141,7 +142,11 @@ Object any_self(const Call& call) {
   throw Error("{} has no '{}'", call.described(1), key).hint(suggestion(key, known)).usage();
 }
 
+// The class whose keys are no texts, when there is such a key; else null.
+const Class* class_by_key(const Call& call) { return lua_type(call.lua(), 2) == LUA_TSTRING ? nullptr : call.kind(1); }
+
 Out index_object(Call& call) {
+  if (const Class* kind = class_by_key(call); kind && kind->at) return kind->at(call);
   const Object self = any_self(call);
   const std::string key = call.text(2, "the name of a member");
   if (const Member* member = member_of(*self.kind, key))
@@ -169,6 +174,7 @@ int index_or_kept(lua_State* lua) {
 }
 
 void set_member(Call& call) {
+  if (const Class* kind = class_by_key(call); kind && kind->set_at) return kind->set_at(call);
   const Object self = any_self(call);
   const std::string key = call.text(2, "the name of a member");
   const Member* member = member_of(*self.kind, key);
@@ -240,7 +246,7 @@ void State::push_object(lua_State* lua, const Object& object) {
   lua_insert(lua, -2);
   lua_setmetatable(lua, -2);
   // Memory outside of Lua counts like Lua's own.
-  state.unreported_ += object.bytes;
+  state.unreported_ += object.bytes + object_overhead;
   if (state.unreported_ < report_from || !lua_gc(lua, LUA_GCISRUNNING)) return;
   const std::size_t kibibytes = std::min<std::size_t>(state.unreported_ >> 10, 1 << 20);
   state.unreported_ = 0;
@@ -300,7 +306,8 @@ void State::push_shape(lua_State* lua, const Shape& shape) {
     lua_pushboolean(lua, 0);
     lua_setfield(lua, -2, "__metatable");
   }
-  lua_setmetatable(lua, -2);
+  if (lua_istable(lua, -1)) lua_setmetatable(lua, -2);
+  else lua_pop(lua, 1);
 }
 
 // Of the table at the top.
@@ -490,6 +497,7 @@ std::uint64_t State::adopt(const Object& object) noexcept {
     Place& place = objects_[at];
     place.object = object;
     place.taken = true;
+    place.order = ++adopted_;
     ++place.visits;
     held_ += object.bytes;
     return std::uint64_t{place.visits} << 32 | at;
@@ -507,13 +515,18 @@ void State::release(std::uint64_t number) noexcept {
   free_.push_back(at);
 }
 
-const Object* State::find(lua_State* lua, int index) const {
+State::Place* State::place_at(lua_State* lua, int index) {
   if (lua_type(lua, index) != LUA_TUSERDATA || lua_rawlen(lua, index) != sizeof(std::uint64_t)) return nullptr;
   const std::uint64_t number = *static_cast<const std::uint64_t*>(lua_touserdata(lua, index));
   const auto at = static_cast<std::uint32_t>(number);
   if (at >= objects_.size()) return nullptr;
-  const Place& place = objects_[at];
-  return place.taken && place.visits == number >> 32 ? &place.object : nullptr;
+  Place& place = objects_[at];
+  return place.taken && place.visits == number >> 32 ? &place : nullptr;
+}
+
+const Object* State::find(lua_State* lua, int index) {
+  const Place* const place = place_at(lua, index);
+  return place ? &place->object : nullptr;
 }
 
 // __gc, which a script may call too, with anything.
@@ -784,6 +797,31 @@ std::string Call::upvalue() const { return text_at(lua_, lua_upvalueindex(1)); }
 std::optional<Object> Call::object(int index) const {
   const Object* found = state_.find(lua_, index);
   return found ? std::optional(*found) : std::nullopt;
+}
+
+const Class* Call::kind(int index) const {
+  const Object* const found = state_.find(lua_, index);
+  return found ? found->kind : nullptr;
+}
+
+void Call::replace(int index, Object object) const {
+  index = lua_absindex(lua_, index);
+  const Object* const before = state_.find(lua_, index);
+  ensure(before && lua_checkstack(lua_, 1), "no object stands at {}", index);
+  if (before->kind != object.kind) {
+    lua_rawgetp(lua_, LUA_REGISTRYINDEX, object.kind);
+    const bool known = lua_istable(lua_, -1);
+    if (known) lua_setmetatable(lua_, index);
+    else lua_pop(lua_, 1);
+    if (!known) throw Error("the class of {}s is gone from Lua's registry", object.kind->name);
+  }
+  state_.held_ += object.bytes - before->bytes;
+  std::swap(state_.place_at(lua_, index)->object, object);  // what it was ends last
+}
+
+std::uint64_t Call::order(int index) const {
+  const State::Place* const place = state_.place_at(lua_, index);
+  return place ? place->order : 0;
 }
 
 std::string Call::described(int index) const {

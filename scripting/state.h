@@ -85,6 +85,10 @@ struct Class {
   bool (*set_other)(Call&, std::string_view key) = nullptr;
   void (*other_names)(const Object&,
                       std::vector<std::string_view>&) = nullptr;  // adds what such keys may be, for hints
+  // What stands under keys that are no texts, object[3], and how it is set: the object is argument 1, the key 2, the
+  // new value 3. Null: there are no such keys.
+  Out (*at)(Call&) = nullptr;
+  void (*set_at)(Call&) = nullptr;
   // Of classes that operations (nacre.ops.NAME, +, -, …) take as operands: applies one.
   Results (*apply)(Call&, std::string_view operation, const std::vector<Object>& operands, Tree arguments) = nullptr;
 };
@@ -216,6 +220,8 @@ class State {
   bool serves() const { return !lua_.get_deleter().owned; }  // a Lua state of somebody else's
   bool interrupted() const { return limits_.stop && *limits_.stop; }
   std::size_t held_bytes() const { return held_; }  // by the objects that Lua holds
+  // How many objects Lua has got so far.
+  std::uint64_t adopted() const { return adopted_; }
   StateHandle handle() const { return self_; }
   // From now on as many steps may be taken, and values handed over, as at the start.
   void renew() { steps_ = 0, handed_ = 0; }
@@ -262,7 +268,10 @@ class State {
   static int attempt(lua_State* lua, Results (*work)(Call&)) noexcept;
   std::uint64_t adopt(const Object& object) noexcept;  // its number; 0: no memory
   void release(std::uint64_t number) noexcept;
-  const Object* find(lua_State* lua, int index) const;  // null: no object; valid until something is adopted
+  struct Place;
+  // Of the object at the index, valid until something is adopted; null: there is none.
+  Place* place_at(lua_State* lua, int index);
+  const Object* find(lua_State* lua, int index);
   Error failure(lua_State* lua, int status, bool explained);
   void note_calls(lua_State* lua) noexcept;
 
@@ -276,11 +285,13 @@ class State {
   // By their numbers: the lower half is the place, the upper one counts who has been there, so that no number comes twice.
   struct Place {
     Object object;
+    std::uint64_t order = 0;  // among all that were adopted
     std::uint32_t visits = 0;
     bool taken = false;
   };
   std::vector<Place> objects_;
   std::vector<std::uint32_t> free_;  // places
+  std::uint64_t adopted_ = 0;
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
   bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called
@@ -319,6 +330,9 @@ class Call {
   Error unwanted(int index, std::string_view wanted) const;
 
   std::optional<Object> object(int index) const;
+  const Class* kind(int index) const;  // of the object there; null: it is none
+  // How many objects Lua had got with it when it got the one at the index; see State::adopted.
+  std::uint64_t order(int index) const;
   template <class T>
   std::shared_ptr<T> find(int index) const {  // null: something else
     const auto found = object(index);
@@ -336,6 +350,17 @@ class Call {
     throw unwanted(1, std::string("a ") + class_of<T>().name).hint("methods are called with a colon: object:method()");
   }
   std::string text(int index, std::string_view wanted) const;
+
+  // Lets the object at the index be another one from now on, wherever Lua holds it.
+  void replace(int index, Object object) const;
+  // What the object at the index holds, for changing it; null: it holds something else, or C++ holds it elsewhere too.
+  // Valid until Lua runs or collects.
+  template <class T>
+  T* sole(int index) const {
+    const Object* const found = state_.find(lua_, index);
+    const bool alone = found && found->kind == &class_of<T>() && found->value.use_count() == 1;
+    return alone ? static_cast<T*>(found->value.get()) : nullptr;
+  }
 
   // The value as a tree whose marks are the script's line. A table with 1 … n is a list, one with names, or with other
   // numbers, a mapping; names are sorted, for Lua has no order of them. nacre.null is null. `objects` says what stands

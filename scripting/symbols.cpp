@@ -2,6 +2,7 @@
 #include "layers/operations.h"
 #include "scripting/bindings.h"
 #include "scripting/operations.h"
+#include "scripting/tensors.h"
 
 namespace nacre::scripting {
 
@@ -67,6 +68,7 @@ const Class& class_of<Symbol>() {
                  const void* b) { return *static_cast<const Symbol*>(a) == *static_cast<const Symbol*>(b); },
       .other = operation_method,
       .other_names = operation_names,
+      .at = item_of_tensor,
       .apply = apply};
   return kind;
 }

@@ -1,10 +1,11 @@
-// Tensors: nacre.tensor, nacre.zeros, nacre.ones, files of NumPy.
+// Tensors: nacre.tensor, and what every tensor has. How their elements are found by t[…] is in tensor_indexing.cpp.
+#include "scripting/tensors.h"
+
 #include <unistd.h>
 
 #include <cmath>
 #include <limits>
 
-#include "formats/npy.h"
 #include "scripting/bindings.h"
 #include "scripting/operations.h"
 
@@ -13,7 +14,6 @@ namespace nacre::scripting {
 namespace {
 
 constexpr int most_axes = 32;
-constexpr std::int64_t most_shown = 64;  // elements in tostring()
 
 // --- from tables --------------------------------------------------------------------------------------------------
 
@@ -21,6 +21,14 @@ constexpr std::int64_t most_shown = 64;  // elements in tostring()
 class TableReader {
  public:
   TableReader(const Call& call, std::optional<DType> dtype) : call_(call), lua_(call.lua()), dtype_(dtype) {}
+
+  // A number of Lua, a boolean or a text alone.
+  Tensor read_scalar(int index) {
+    Tensor tensor(Type{*dtype_, {}});
+    if (*dtype_ == DType::string) tensor.writable<std::string>()[0] = element<std::string>(index);
+    else visit(*dtype_, [&]<class T>(T*) { tensor.writable<T>()[0] = element<T>(index); });
+    return tensor;
+  }
 
   Tensor read(int index) {
     find_sizes(index);
@@ -121,8 +129,8 @@ class TableReader {
                   number <= static_cast<Number>(std::numeric_limits<T>::max());
       if constexpr (std::is_same_v<Number, double>) fits = fits && number == std::floor(number) && number < 0x1p63;
       if (!fits)
-        throw Error("the number {} is no {}", number, *dtype_)
-            .hint("a second argument of nacre.tensor names another dtype: nacre.tensor(table, \"int64\")")
+        throw Error("the number {} does not fit in {}", number, *dtype_)
+            .hint("another dtype holds it: nacre.tensor(table, \"int64\"), tensor:cast(\"float32\")")
             .usage();
     }
     return convert<T>(number);
@@ -143,23 +151,10 @@ Out make_tensor(Call& call) {
   return out(TableReader(call, dtype).read(1));
 }
 
-template <bool ones>
-Out make_filled(Call& call) {
-  const Type type{read_dtype(call, 2).value_or(DType::float32), read_shape(call, 1)};
-  for (std::int64_t size : type.shape)
-    if (size < 0) throw Error("got the shape {}, wanted sizes of at least 0", type.shape).usage();
-  check_size(type);
-  Tensor tensor(type);
-  if constexpr (ones) visit(type.dtype, [&]<class T>(T*) { std::ranges::fill(tensor.writable<T>(), convert<T>(1)); });
-  return out(std::move(tensor));
-}
-
 // --- members ------------------------------------------------------------------------------------------------------
 
 const Tensor& self(const Call& call) { return call.self<eager::Array>()->value; }
 
-Out shape(Call& call) { return self(call).shape(); }
-Out dtype(Call& call) { return name_of(self(call).dtype()); }
 // Which elements count, as a layer said; nil: all.
 Out mask(Call& call) {
   const auto array = call.self<eager::Array>();
@@ -179,53 +174,96 @@ Out item(Call& call) {
   return Out::Elements{tensor.reshaped({})};
 }
 
-Out length(Call& call) {
-  const Tensor tensor = self(call);
-  if (tensor.shape().rank() == 0) throw Error("a tensor without axes has no length").usage();
-  return tensor.shape()[0];
+// Any other member of a tensor that is at hand.
+Object tensor_self(const Call& call) {
+  auto object = call.object(1);
+  if (object && is_tensor(*object)) return *std::move(object);
+  throw call.unwanted(1, "a tensor").hint("methods are called with a colon: object:method()");
 }
 
-std::string element_text(const Tensor& tensor, std::int64_t index) {
-  if (tensor.dtype() == DType::string) return Tree(tensor.data<std::string>()[static_cast<std::size_t>(index)]).text();
-  if (tensor.dtype() == DType::boolean) return tensor.at(index) != 0 ? "true" : "false";
-  if (tensor.dtype() == DType::int64)
-    return std::to_string(tensor.data<std::int64_t>()[static_cast<std::size_t>(index)]);
-  if (tensor.dtype() == DType::float64) return fmt::format("{}", tensor.at(index));
-  return fmt::format("{}", static_cast<float>(tensor.at(index)));
+Out picture(Call& call) { return picture_of(self(call)); }
+
+// What other libraries call it.
+constexpr std::pair<std::string_view, std::string_view> other_words[] = {
+    {"astype", "cast"},     {"to", "cast"},           {"type", "cast"},
+    {"float", "cast"},      {"double", "cast"},       {"half", "cast"},
+    {"int", "cast"},        {"long", "cast"},         {"bool", "cast"},
+    {"dim", "ndim"},        {"rank", "ndim"},         {"numel", "size"},
+    {"numpy", "totable"},   {"tolist", "totable"},    {"detach", "stop_gradient"},
+    {"mm", "matmul"},       {"permute", "transpose"}, {"unsqueeze", "expand_dims"},
+    {"cat", "concatenate"}, {"narrow", "slice"}};
+
+std::optional<Out> other_member(Call& call, std::string_view key) {
+  if (auto method = operation_method(call, key)) return method;
+  for (const auto& [word, ours] : other_words)
+    if (word == key)
+      throw Error("{} has no '{}'", call.described(1), key).hint(fmt::format("it is called '{}' here", ours)).usage();
+  return std::nullopt;
 }
 
-std::string elements_text(const Tensor& tensor, int axis, std::int64_t& index) {
-  if (axis == tensor.shape().rank()) return element_text(tensor, index++);
-  std::string text = "{";
-  for (std::int64_t i = 0; i < tensor.shape()[axis]; ++i)
-    text += (i ? ", " : "") + elements_text(tensor, axis + 1, index);
-  return text + "}";
+// --- comparisons --------------------------------------------------------------------------------------------------
+
+// Whether two tensors have the same shape and equal numbers, of whatever dtype, as 1 == 1.0 in Lua.
+bool equal(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return false;
+  const bool text = a.dtype() == DType::string;
+  if (text != (b.dtype() == DType::string)) return false;
+  if (text) return std::ranges::equal(a.data<std::string>(), b.data<std::string>());
+  if (a.dtype() == b.dtype() && !is_floating(a.dtype())) return a.identical(b);
+  for (std::int64_t i = 0; i < a.size(); ++i)
+    if (!(a.at(i) == b.at(i))) return false;
+  return true;
 }
 
-std::string text_of(const Object& object) {
-  const Tensor& tensor = std::static_pointer_cast<eager::Array>(object.value)->value;
-  std::string text = fmt::format("tensor {}", tensor.type());
-  std::int64_t index = 0;
-  if (tensor.size() <= most_shown) text += " " + elements_text(tensor, 0, index);
-  return text;
+Out equals(Call& call) {
+  const auto a = call.find<eager::Array>(1), b = call.find<eager::Array>(2);
+  return a && b && equal(a->value, b->value);
 }
+
+// Tensors of one element compare as numbers do.
+double number_at(Call& call, int index) {
+  if (lua_type(call.lua(), index) == LUA_TNUMBER) return static_cast<double>(lua_tonumber(call.lua(), index));
+  const auto object = call.object(index);
+  if (!object || !is_tensor(*object)) throw call.unwanted(index, "a number or a tensor");
+  if (object->kind == &class_of<Traced>() || type_of_tensor(*object).shape.elements() != 1) refuse_comparison(call);
+  return array_of(call, *object).value.at(0);
+}
+Out less(Call& call) { return number_at(call, 1) < number_at(call, 2); }
+Out less_equal(Call& call) { return number_at(call, 1) <= number_at(call, 2); }
 
 constexpr Member members[] = {
     {.name = "shape",
-     .get = shape,
+     .get = shape_of_tensor,
      .entry = {.usage = "tensor.shape",
                .doc = "The sizes of its axes, as a list; -1 where a size is open.",
                .example = R"(
                  local shape = nacre.zeros{2, 3}.shape
-                 assert(#shape == 2 and shape[1] == 2 and shape[2] == 3)
+                 assert(#shape == 2 and shape[1] == 2 and shape == {2, 3})
                )"}},
     {.name = "dtype",
-     .get = dtype,
+     .get = dtype_of_tensor,
      .entry = {.usage = "tensor.dtype",
                .doc = "What its elements are: \"float32\", \"int32\", \"bool\", \"string\", …",
                .example = R"(
                  assert(nacre.zeros{2}.dtype == "float32")
                  assert(nacre.tensor{true, false}.dtype == "bool")
+               )"}},
+    {.name = "ndim",
+     .get = ndim_of_tensor,
+     .entry = {.usage = "tensor.ndim", .doc = "How many axes it has.", .example = R"(
+       assert(nacre.zeros{2, 3}.ndim == 2)
+     )"}},
+    {.name = "size",
+     .get = size_of_tensor,
+     .entry = {.usage = "tensor.size", .doc = "How many elements it has.", .example = R"(
+       assert(nacre.zeros{2, 3}.size == 6)
+     )"}},
+    {.name = "device",
+     .get = device_of_tensor,
+     .entry = {.usage = "tensor.device",
+               .doc = "Where operations on it are computed: \"cpu\".",
+               .example = R"(
+                 assert(nacre.ones{2}.device == "cpu")
                )"}},
     {.name = "mask",
      .get = mask,
@@ -258,26 +296,81 @@ constexpr Member members[] = {
                  local rows = nacre.tensor{{1, 2}, {3, 4}}:totable()
                  assert(rows[2][1] == 3)
                )"}},
+    {.name = "clone",
+     .method = bound<clone_tensor>,
+     .entry = {.usage = "tensor:clone()",
+               .doc = "Another tensor with the same elements: assignments to one do not change the other.",
+               .example = R"(
+                 local a = nacre.zeros{2}
+                 local b = a:clone()
+                 b[1] = 5
+                 assert(a[1]:item() == 0 and b[1]:item() == 5)
+               )"}},
+    {.name = "rows",
+     .method = bound<rows_of_tensor>,
+     .entry = {.usage = "tensor:rows()",
+               .doc = "Goes over the first axis: for i, row in t:rows() do … end. pairs(t) and ipairs(t) do the same.",
+               .example = R"(
+                 local sum = 0
+                 for i, row in nacre.tensor{{1, 2}, {3, 4}}:rows() do sum = sum + i * row[1]:item() end
+                 assert(sum == 7)
+               )"}},
 };
-// Arithmetic too.
+
+constexpr Function own_metamethods[] = {
+    {"__len", bound<length_of_tensor>, {.usage = "#tensor", .doc = "The size of its first axis.", .example = R"(
+       assert(#nacre.zeros{2, 3} == 2)
+     )"}},
+    {"__pairs",
+     bound<rows_of_tensor>,
+     {.usage = "pairs(tensor)", .doc = "Goes over the first axis, as tensor:rows() does.", .example = R"(
+       for i, row in pairs(nacre.eye(3)) do assert(row[i]:item() == 1) end
+     )"}},
+    {"__tostring",
+     bound<picture>,
+     {.usage = "tostring(tensor)",
+      .doc = "Its type and elements in columns; of large tensors the edges, with … between.",
+      .example = R"(
+        assert(tostring(nacre.tensor{1, 2}) == "tensor int32(2,) {1, 2}")
+        assert(#tostring(nacre.zeros{1000, 1000}) < 1000)
+      )"}},
+    {"__eq",
+     bound<equals>,
+     {.usage = "a == b",
+      .doc = "Whether two tensors have the same shape and equal elements, of whatever dtype: tensors are values. A "
+             "tensor and a number are never ==; nacre.ops.equal compares element by element.",
+      .example = R"(
+        assert(nacre.tensor{1, 2} == nacre.tensor{1.0, 2.0} and nacre.tensor{1, 2} ~= nacre.tensor{1, 3})
+        assert(nacre.tensor(3) ~= 3 and nacre.tensor(3):item() == 3)
+        assert(nacre.ops.equal(nacre.tensor{1, 2}, 2):totable()[2])
+      )"}},
+    {"__lt",
+     bound<less>,
+     {.usage = "a < b",
+      .doc = "Whether a number is below another, of tensors of one element too; so a > b. Other tensors are refused, "
+             "for Lua makes one true or false of it: nacre.ops.less, greater, equal, … compare element by element.",
+      .example = R"(
+        local loss = nacre.tensor(0.25)
+        assert(loss < 0.5 and loss > nacre.tensor{0.1})
+        assert(not pcall(function() return nacre.tensor{1, 5} < 3 end))
+        assert(nacre.ops.less(nacre.tensor{1, 5}, 3) == nacre.tensor{true, false})
+      )"}},
+    {"__le",
+     bound<less_equal>,
+     {.usage = "a <= b", .doc = "Likewise: not above another; so a >= b.", .example = R"(
+       assert(nacre.tensor(0.25) <= 0.25 and nacre.tensor(0.25) >= 0.25)
+       assert(nacre.ops.all(nacre.ops.less_equal(nacre.tensor{1, 3}, 3)):item())
+     )"}},
+};
 std::span<const Function> metamethods() {
   static const std::vector<Function> all = [] {
-    std::vector<Function> functions{
-        {"__len", bound<length>, {.usage = "#tensor", .doc = "The size of its first axis.", .example = R"(
-          assert(#nacre.zeros{2, 3} == 2)
-        )"}}};
-    functions.insert(functions.end(), operators().begin(), operators().end());
+    std::vector<Function> functions(std::begin(own_metamethods), std::end(own_metamethods));
+    for (const Function& function : operators())  // arithmetic
+      if (std::ranges::find(functions, std::string_view(function.name), &Function::name) == functions.end())
+        functions.push_back(function);
     return functions;
   }();
   return all;
-}
-
-// --- files --------------------------------------------------------------------------------------------------------
-
-Out load_npy(Call& call) { return out(read_npy(call.text(1, "the path of a file"))); }
-
-void save_npy(Call& call) {
-  write_npy(call.text(1, "the path of a file"), call.get<eager::Array>(2, "a tensor")->value);
 }
 
 }  // namespace
@@ -311,11 +404,40 @@ const Class& class_of<eager::Array>() {
   static const Class kind{.name = "tensor",
                           .members = members,
                           .metamethods = metamethods(),
-                          .text = text_of,
-                          .other = operation_method,
-                          .keeps_methods = true,
-                          .other_names = operation_names};
+      .text = [](const Object& object) { return line_of(std::static_pointer_cast<eager::Array>(object.value)->value); },
+      .other = other_member,
+      .keeps_methods = true,
+      .other_names = operation_names,
+      .at = item_of_tensor,
+      .set_at = set_item_of_tensor};
   return kind;
+}
+
+Tensor tensor_of_table(const Call& call, int index, std::optional<DType> dtype) {
+  return TableReader(call, dtype).read(index);
+}
+
+Tensor scalar_of(const Call& call, int index, DType dtype) { return TableReader(call, dtype).read_scalar(index); }
+
+Out shape_of_tensor(Call& call) { return type_of_tensor(tensor_self(call)).shape; }
+Out dtype_of_tensor(Call& call) { return name_of(type_of_tensor(tensor_self(call)).dtype); }
+Out ndim_of_tensor(Call& call) { return std::int64_t{type_of_tensor(tensor_self(call)).shape.rank()}; }
+
+Out size_of_tensor(Call& call) {
+  const Shape shape = type_of_tensor(tensor_self(call)).shape;
+  return shape.known() ? shape.elements() : unknown;
+}
+
+Out device_of_tensor(Call& call) {
+  tensor_self(call);
+  eager::Eager* const eager = ComputingState::of(call).eager();
+  return eager ? eager->backend().name() : "cpu";
+}
+
+Out clone_tensor(Call& call) {
+  const Object object = tensor_self(call);
+  if (object.kind == &class_of<Traced>()) return make_object(*std::static_pointer_cast<Traced>(object.value));
+  return array_object(array_of(call, object));
 }
 
 Out out(Tensor tensor) { return array_object({std::move(tensor)}); }
@@ -354,33 +476,6 @@ std::span<const Function> tensor_functions() {
           assert(nacre.tensor{"a", "b"}:totable()[2] == "b")
           assert(nacre.tensor(matrix, "int32").dtype == "int32")
         )"}},
-      {"zeros",
-       bound<make_filled<false>>,
-       {.usage = "nacre.zeros(shape[, dtype])",
-        .doc = "Zeros in a shape, float32 unless another dtype is named.",
-        .example = R"(
-          assert(nacre.zeros{2, 3}:sum():item() == 0)
-          assert(nacre.zeros({2}, "int32").dtype == "int32")
-        )"}},
-      {"ones",
-       bound<make_filled<true>>,
-       {.usage = "nacre.ones(shape[, dtype])",
-        .doc = "Ones in a shape, float32 unless another dtype is named.",
-        .example = R"(
-          assert(nacre.ones{2, 3}:sum():item() == 6)
-        )"}},
-      {"load_npy",
-       bound<load_npy>,
-       {.usage = "nacre.load_npy(path)", .doc = "The tensor in a file of NumPy's.", .example = R"(
-         nacre.save_npy("x.npy", nacre.tensor{1, 2})
-         assert(nacre.load_npy("x.npy"):sum():item() == 3)
-       )"}},
-      {"save_npy",
-       bound<save_npy>,
-       {.usage = "nacre.save_npy(path, tensor)", .doc = "Writes a tensor as a file of NumPy's.", .example = R"(
-         nacre.save_npy("x.npy", nacre.zeros{2, 3})
-         assert(nacre.load_npy("x.npy").shape[2] == 3)
-       )"}},
   };
   return functions;
 }

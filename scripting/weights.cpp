@@ -3,6 +3,7 @@
 #include "backend/graph/ops/shape.h"
 #include "scripting/bindings.h"
 #include "scripting/operations.h"
+#include "scripting/tensors.h"
 
 namespace nacre::scripting {
 
@@ -163,7 +164,9 @@ const Class& class_of<Weight>() {
                               },
                           .other = operation_method,
                           .keeps_methods = true,
-                          .other_names = operation_names};
+                          .other_names = operation_names,
+                          .at = item_of_tensor,
+                          .set_at = set_item_of_tensor};
   return kind;
 }
 

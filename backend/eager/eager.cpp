@@ -176,13 +176,17 @@ std::shared_ptr<Program> Eager::remember(std::string_view key, std::unique_ptr<G
 Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
   std::vector<Tensor> tensors;
   tensors.reserve(inputs.size());
-  for (const Array& input : inputs) tensors.push_back(input.value);
   Arrays results;
   const auto plain = [&](std::vector<Tensor> values) {
+    results.reserve(values.size());
     for (Tensor& value : values) results.push_back({std::move(value)});
     return std::move(results);
   };
-  if (!recording()) return plain(program->run(tensors));
+  if (!recording()) {
+    for (Array& input : inputs) tensors.push_back(std::move(input.value));
+    return plain(program->run(tensors));
+  }
+  for (const Array& input : inputs) tensors.push_back(input.value);
 
   std::vector<Record::Link> links;  // of all that gradients may be wanted of
   std::vector<char> wanted;

@@ -112,6 +112,8 @@ DType common_dtype(std::span<const Operand> operands) {
 
 Value real(Value x) { return is_floating(x.dtype()) ? x : ops::cast(x, DType::float32); }
 
+Value summand(Value x) { return x.dtype() == DType::uint8 ? ops::cast(x, DType::int32) : number(x); }
+
 Value number(Value x) { return x.dtype() == DType::boolean ? ops::cast(x, DType::int32) : x; }
 
 std::int64_t count_of_parts(std::int64_t count) {
@@ -167,6 +169,17 @@ Tensor tensor_of(const Tree& tree, std::optional<DType> dtype) {
 
 }  // namespace
 
+namespace {
+
+// Whether a whole number has a place in the dtype.
+bool fits(const Tree& number, DType dtype) {
+  if (is_floating(dtype) || dtype == DType::boolean) return true;
+  const Tensor whole = Tensor::scalar(number.as_integer());
+  return whole.cast(dtype).cast(DType::int64).identical(whole);
+}
+
+}  // namespace
+
 Operands::Operands(Graph& graph, const OperationArguments& signature, const CallArguments& arguments)
     : graph_(graph),
       signature_(signature),
@@ -187,6 +200,7 @@ Operand Operands::convert(const Tree& tree) const {
   if (tree.is_sequence()) return {graph_.constant(tensor_of(tree, {}))};
   if (tree.is_bool()) return {graph_.scalar(tree.as_bool(), DType::boolean)};
   if (!tree.is_number()) throw Error("got {}, wanted a tensor or a number", tree.text()).at(tree.mark()).usage();
+  if (tree.is_integer() && !fits(tree, DType::int32)) return {graph_.constant(Tensor::scalar(tree.as_integer())), true};
   return {graph_.scalar(tree.as_number(), tree.is_integer() ? DType::int32 : DType::float32), true};
 }
 
@@ -209,6 +223,11 @@ Values Operands::list(std::size_t argument) const {
 std::array<Value, 2> Operands::pair(std::size_t a, std::size_t b) const {
   const std::array<Operand, 2> operands{operand(a), operand(b)};
   const DType dtype = common_dtype(operands);
+  if (dtype == DType::string)
+    throw Error("got {} and {}, wanted numbers", operands[0].value.type(), operands[1].value.type()).usage();
+  for (const std::size_t argument : {a, b})
+    if (const Tree& number = arguments_[argument]; number.is_integer() && !fits(number, dtype))
+      throw Error("the number {} does not fit in {}", number.text(), dtype).at(number.mark()).usage();
   return {ops::cast(operands[0].value, dtype), ops::cast(operands[1].value, dtype)};
 }
 

@@ -26,6 +26,8 @@ DType common_dtype(std::span<const Operand> operands);
 Value real(Value x);
 // x as a number: bool becomes int32.
 Value number(Value x);
+// x with room for sums and products of its elements: bool and uint8 become int32.
+Value summand(Value x);
 
 // The arguments of one call, by position.
 class Operands {

@@ -94,10 +94,10 @@ Value all(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   return ops::logical_not(emit::any(ops::logical_not(truth(x)), std::move(axes), keepdims));
 }
 Value sum(Value x, std::vector<std::int64_t> axes, bool keepdims) {
-  return ops::sum(number(x), std::move(axes), keepdims);
+  return ops::sum(summand(x), std::move(axes), keepdims);
 }
 Value product(Value x, std::vector<std::int64_t> axes, bool keepdims) {
-  return ops::product(number(x), std::move(axes), keepdims);
+  return ops::product(summand(x), std::move(axes), keepdims);
 }
 Value mean(Value x, std::vector<std::int64_t> axes, bool keepdims) {
   return ops::mean(real(x), std::move(axes), keepdims);
@@ -177,7 +177,7 @@ Value negated_numbers(Value x) { return filled(negated(x), -infinity); }
 
 Row running(std::string_view name, std::string_view doc, Value (*join)(Value, Value), double start, bool passes_nan) {
   return numpy.operation<RunningFields>(name, "x", doc, [=](const RunningFields& f, const Operands& in) {
-    Value x = ops::cast(number(in[0]), f.dtype.value_or(number(in[0]).dtype()));
+    Value x = ops::cast(summand(in[0]), f.dtype.value_or(summand(in[0]).dtype()));
     if (passes_nan) x = filled(x, start);
     if (!f.axis) x = emit::reshape(x, {unknown});
     const int axis = x.shape().checked(static_cast<int>(f.axis.value_or(0)));

@@ -416,7 +416,7 @@ Rows shapes() {
           [](const DiagonalAxesFields& f, const Operands& in) { return diagonal(in[0], f); }),
       numpy.operation<DiagonalAxesFields>(
           "Trace", "x", "The sum of the diagonal of two axes.",
-          [](const DiagonalAxesFields& f, const Operands& in) { return ops::sum(diagonal(number(in[0]), f), {-1}); }),
+          [](const DiagonalAxesFields& f, const Operands& in) { return ops::sum(diagonal(summand(in[0]), f), {-1}); }),
       numpy.plain("Ndim", "x", "How many axes x has.",
                   [](const Operands& in) { return in.graph().scalar(in[0].shape().rank(), DType::int32); }),
       numpy.plain("Size", "x", "The number of elements.",
