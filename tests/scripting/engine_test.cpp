@@ -188,7 +188,7 @@ TEST_F(Scripts, OperationsTakeKerasArguments) {
   EXPECT_EQ(refusal("local x = nacre.ones{2, 2} nacre.ops.einsum(x, x, 'ij,jk->ik')"),
             "s.lua:1: einsum: got a tensor as 'subscripts'\n  hint: einsum takes subscripts, operands");
   EXPECT_EQ(refusal("nacre.ops.sum(nacre.ones{2}, 0, true, 3)"),
-            "s.lua:1: sum takes 3 arguments, got 4\n  hint: sum takes x, axis, keepdims");
+            "s.lua:1: sum: wanted 3 arguments, got 4\n  hint: sum takes x, axis, keepdims");
   EXPECT_EQ(refusal("nacre.ops.sum(nacre.ones{2}, 0, {axis = 0})"),
             "s.lua:1: sum: got 'axis' twice\n  hint: sum takes x, axis, keepdims");
 }

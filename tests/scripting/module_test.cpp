@@ -48,7 +48,7 @@ std::string run(const Host& host, const std::string& source) { return run(host.g
 TEST(Modules, TrainAndPredict) {
   const Host host = open_host();
   EXPECT_EQ(run(host, "nacre = require 'nacre' return nacre.tensor{{1, 2}, {3, 4}}"),
-            "tensor int32(2, 2) {{1, 2}, {3, 4}}");
+            "tensor int32(2, 2)\n{{1, 2},\n {3, 4}}");
   EXPECT_EQ(run(host,
                 "local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}} m:compile{loss = 'mse'} "
                 "local h = m:fit(nacre.ones{64, 2}, nacre.ones{64, 1}, {epochs = 5, verbose = false}) "
@@ -220,7 +220,7 @@ TEST(Modules, SurviveTheEndOfMemoryAnywhere) {
       break;
     }
     failed += status != LUA_OK;
-    EXPECT_EQ(run(host, source), "2, tensor int32(2, 2) {{1, 2}, {3, 4}}, dense") << "with memory it goes on";
+    EXPECT_EQ(run(host, source), "2, tensor int32(2, 2)\n{{1, 2},\n {3, 4}}, dense") << "with memory it goes on";
     ASSERT_LT(n, 100'000);
   }
   EXPECT_GT(failed, 100);

@@ -201,7 +201,7 @@ TEST_F(Prompts, ReadingATableSurvivesScriptsThatChangeIt) {
 }
 
 TEST_F(Prompts, TensorsAndModelsAreShownAsTheyAre) {
-  EXPECT_EQ(run("nacre.tensor{{1, 2}, {3, 4}}"), "tensor int32(2, 2) {{1, 2}, {3, 4}}");
+  EXPECT_EQ(run("nacre.tensor{{1, 2}, {3, 4}}"), "tensor int32(2, 2)\n{{1, 2},\n {3, 4}}");
   const std::string model = run("nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}");
   EXPECT_NE(model.find("dense (Dense)"), std::string::npos) << model;
   EXPECT_NE(model.find("Total params: 10"), std::string::npos) << model;
