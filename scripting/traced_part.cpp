@@ -33,6 +33,7 @@ Object TracedPart::open(const Call& call, const Object& operand) {
 std::vector<Structure> TracedPart::run(const Call& call, const Out& function, const std::vector<Out>& arguments) {
   std::vector<Structure> results = function_.run(call, function, arguments);
   outer_.note_optimizers_of(function_.scope());
+  ready_ = ready_for_gradients(function_.graph(), state_.eager()->backend());
   return results;
 }
 
@@ -57,14 +58,13 @@ Values TracedPart::place(const Graph& graph, const Values& wanted, const Values&
 }
 
 std::vector<Object> TracedPart::close() {
-  const std::unique_ptr<Graph> ready = ready_for_gradients(function_.graph(), state_.eager()->backend());
   Values wanted;
-  for (const auto& [name, value] : ready->outputs()) wanted.push_back(value);
-  for (const auto& [variable, value] : ready->updates()) wanted.push_back(value);
-  const Values placed = place(*ready, wanted, {});
-  const std::size_t results = ready->outputs().size();
+  for (const auto& [name, value] : ready_->outputs()) wanted.push_back(value);
+  for (const auto& [variable, value] : ready_->updates()) wanted.push_back(value);
+  const Values placed = place(*ready_, wanted, {});
+  const std::size_t results = ready_->outputs().size();
   for (std::size_t i = results; i < placed.size(); ++i)
-    outer_.graph().update(ready->updates()[i - results].variable, placed[i]);
+    outer_.graph().update(ready_->updates()[i - results].variable, placed[i]);
   std::vector<Object> objects;
   for (std::size_t i = 0; i < results; ++i) objects.push_back(state_.traced(placed[i]));
   return objects;
@@ -74,7 +74,8 @@ std::vector<Object> TracedPart::gradients(const Call& call,
                                           const std::vector<std::optional<Object>>& cotangents) const {
   if (!*outer_running_ || state_.trace() != &outer_)
     throw Error("the gradients of a traced function are taken in the function around it").usage();
-  const std::unique_ptr<Graph> joint = ready_for_gradients(function_.graph(), state_.eager()->backend());
+  // A copy, so that what it has in common with the results is computed once.
+  const std::unique_ptr<Graph> joint = rewrite(*ready_, [](const Node&, Rewriter&) { return false; });
   Values outputs, slopes, given, wrt;
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
     const Value output = joint->outputs().at(i).value;

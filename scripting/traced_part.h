@@ -29,6 +29,7 @@ class TracedPart {
   TraceScope& outer_;
   std::shared_ptr<const bool> outer_running_;
   TracedFunction function_;
+  std::unique_ptr<Graph> ready_;  // for gradients
   struct Opened {
     VariableRef weight;
     std::string name{};  // of the input, when it is no weight
