@@ -28,10 +28,15 @@ std::vector<Out> arguments_from(const Call& call, int first) {
   return arguments;
 }
 
-std::vector<Structure> call_now(const Call& call, const Out& function, const std::vector<Out>& arguments) {
+std::vector<Structure> call_now(const Call& call, const Out& function, const std::vector<Out>& arguments,
+                                bool numbers) {
+  if (call.state().interrupted()) throw Error("interrupted");  // also where the functions are none of Lua's
   const int top = lua_gettop(call.lua()), first = call.invoke(function, arguments);
   std::vector<Structure> results;
-  for (int i = first; i <= lua_gettop(call.lua()); ++i) results.push_back(Structure::read(call, i).with_tensors());
+  for (int i = first; i <= lua_gettop(call.lua()); ++i) {
+    results.push_back(Structure::read(call, i));
+    if (numbers) results.back() = results.back().with_tensors();
+  }
   lua_settop(call.lua(), top);
   return results;
 }

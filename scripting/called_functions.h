@@ -11,8 +11,10 @@ namespace nacre::scripting {
 Out function_at(const Call& call, int index, std::string_view wanted);
 // The arguments of this call from index `first` on.
 std::vector<Out> arguments_from(const Call& call, int first);
-// The function's results at once, with tensors in the places of numbers. The Lua stack is left as it was.
-std::vector<Structure> call_now(const Call& call, const Out& function, const std::vector<Out>& arguments);
+// The function's results at once; with `numbers`, numbers and booleans among them become tensors. The Lua stack is left
+// as it was.
+std::vector<Structure> call_now(const Call& call, const Out& function, const std::vector<Out>& arguments,
+                                bool numbers = true);
 
 Out out_of(const Structure& structure);
 std::vector<Out> outs_of(const std::vector<Structure>& structures);

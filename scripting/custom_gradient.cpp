@@ -105,7 +105,8 @@ std::vector<Object> tensors_in(const std::vector<Structure>& structures) {
 
 // What `forward` gives: its result, then what it keeps for `backward`.
 std::vector<Structure> forward_results(const Call& call, const std::vector<Out>& arguments) {
-  std::vector<Structure> results = call_now(call, call.keep(lua_upvalueindex(1)), arguments);
+  std::vector<Structure> results = call_now(call, call.keep(lua_upvalueindex(1)), arguments, false);
+  if (!results.empty()) results.front() = results.front().with_tensors();
   if (results.empty() || results.front().count() == 0)
     throw Error("the forward function of nacre.custom_gradient gives {}, wanted tensors",
                 results.empty() ? "nothing" : results.front().text())
@@ -192,12 +193,14 @@ Results compute_now(const Call& call, const std::vector<Structure>& arguments) {
 Results trace_both(const Call& call, const std::vector<Structure>& arguments) {
   auto& state = EngineState::of(call);
   const Values inputs = values_of(call, arguments);
-  std::vector<Out> given;
+  std::vector<Structure> given;
   auto input = inputs.begin();
-  for (const Structure& argument : arguments)
-    given.push_back(
-        argument.map([&](const Object& tensor) { return Out(state.traced(*input++, traced_mask(call, tensor))); }));
-  const std::vector<Structure> results = forward_results(call, given);
+  for (const Structure& argument : arguments) {
+    std::vector<Object> tensors;
+    argument.each([&](const Object& tensor) { tensors.push_back(state.traced(*input++, traced_mask(call, tensor))); });
+    given.push_back(argument.with(tensors));
+  }
+  const std::vector<Structure> results = forward_results(call, outs_of(given));
   const Values made = values_of(call, {results.front()});
 
   TracedFunction backward(state);
@@ -209,7 +212,7 @@ Results trace_both(const Call& call, const std::vector<Structure>& arguments) {
     throw Error("{} changes '{}'", who, backward.graph().updates().front().variable->path())
         .hint("it is computed where gradients are taken, perhaps more than once; change weights outside of it")
         .usage();
-  const std::vector<std::optional<std::size_t>> places = GradientReader(Outline(arguments), who).read(slopes);
+  const std::vector<std::optional<std::size_t>> places = GradientReader(Outline(given), who).read(slopes);
   HeldFunctions held;
   held.add(backward);
   const Values residuals = held.fixed();

@@ -481,6 +481,15 @@ TEST_F(ControlFlow, CustomGradientsOfTablesAndWeights) {
       "nacre.tensor{1.0, 2.0, 3.0}, nacre.tensor{0, 2}");
 }
 
+TEST_F(ControlFlow, NumbersThatACustomGradientKeepsStayNumbers) {
+  both_ways(
+      "local total = nacre.custom_gradient(function(x, axis) return x:sum(axis), axis, 'text', {1, x} end, "
+      "function(dy, axis, text, kept) assert(math.type(axis) == 'integer' and text == 'text' and kept[1] == 1) "
+      "return dy:expand_dims(axis) * kept[2], nil end) "
+      "local f = nacre.grad(function(x) return total(x, 1):sum() end)",
+      "nacre.tensor{{1.0, 2.0}, {3.0, 4.0}}");
+}
+
 TEST_F(ControlFlow, CustomGradientsWithinLoopsAndDecisions) {
   both_ways(std::string(by_hand) +
                 "local f = nacre.grad(function(x) return nacre.fori_loop(0, 3, function(i, z) return "
