@@ -6,7 +6,6 @@
 #include "backend/graph/ops/branch.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/loop.h"
-#include "backend/graph/ops/scan.h"
 #include "backend/graph/ops/shape.h"
 #include "scripting/called_functions.h"
 
@@ -14,7 +13,7 @@ namespace nacre::scripting {
 
 namespace {
 
-constexpr auto most_int32 = static_cast<double>(std::numeric_limits<std::int32_t>::max());
+constexpr std::int64_t most_int32 = std::numeric_limits<std::int32_t>::max();
 
 // --- decisions ----------------------------------------------------------------------------------------------------
 
@@ -39,6 +38,13 @@ bool holds(const Call& call, const Object& condition) { return array_of(call, co
 Value as_flag(Value value) {
   if (value.shape().rank() > 0) value = ops::reshape(value, {});
   return value.dtype() == DType::boolean ? value : ops::not_equal(value, ops::scalar_like(value, 0));
+}
+
+Object integer_at(const Call& call, int index, std::string_view who) {
+  const Object number = condition_of(Structure::read(call, index).with_tensors(), who);
+  if (type_of_tensor(number).dtype == DType::boolean || is_floating(type_of_tensor(number).dtype))
+    throw Error("{} is {}, wanted an integer", who, number.kind->text(number)).usage();
+  return number;
 }
 
 // Throws unless function `number` gives the same as the first one.
@@ -121,9 +127,7 @@ Results switch_case(Call& call) {
   if (!call.is_table(2)) throw call.unwanted(2, "a list of functions");
   call.each_item(2, [&](int item) { functions.push_back(function_at(call, item, "a function")); });
   if (functions.empty()) throw Error("nacre.switch got no functions").usage();
-  const Object index = condition_of(Structure::read(call, 1).with_tensors(), "the index of nacre.switch");
-  if (type_of_tensor(index).dtype == DType::boolean || is_floating(type_of_tensor(index).dtype))
-    throw Error("the index of nacre.switch is {}, wanted an integer", index.kind->text(index)).usage();
+  const Object index = integer_at(call, 1, "the index of nacre.switch");
   const std::vector<Out> operands = arguments_from(call, 3);
   const double last = static_cast<double>(functions.size() - 1);
   if (known_now(call, index)) {
@@ -158,7 +162,7 @@ struct WhileConfig {
   std::optional<std::int64_t> maximum_iterations;
   static void describe(auto&& field) {
     field("maximum_iterations", &WhileConfig::maximum_iterations, "after which the loop ends in any case",
-          between(0, most_int32));
+          between(0, static_cast<double>(most_int32)));
   }
 };
 
@@ -228,19 +232,10 @@ Results while_loop(Call& call) {
 
 constexpr std::string_view fori_body = "the body of nacre.fori_loop";
 
-Object bound_at(const Call& call, int index, std::string_view who) {
-  const Object bound = condition_of(Structure::read(call, index).with_tensors(), who);
-  if (type_of_tensor(bound).dtype == DType::boolean || is_floating(type_of_tensor(bound).dtype))
-    throw Error("{} is {}, wanted an integer", who, bound.kind->text(bound)).usage();
-  return bound;
-}
-
-// `count` steps from `lower` on; unknown: how many is known only when the graph runs, and the end is `upper`.
-Results trace_fori(const Call& call, const Out& body, Value lower, Value upper, std::int64_t count,
+// From `lower` to `upper`, at most so many steps; unknown: how many is known only when the graph runs.
+Results trace_fori(const Call& call, const Out& body, Value lower, Value upper, std::int64_t most,
                    const std::vector<Structure>& state) {
-  auto& engine = EngineState::of(call);
-  Graph& graph = engine.trace()->graph();
-  TracedFunction step(engine);
+  TracedFunction step(EngineState::of(call));
   std::vector<Out> given{step.open({DType::int32, {}})};
   for (Out& part : outs_of(opened(step, state))) given.push_back(std::move(part));
   check_carried(state, step.run(call, body, given, true), fori_body);
@@ -248,37 +243,23 @@ Results trace_fori(const Call& call, const Out& body, Value lower, Value upper, 
   HeldFunctions held;
   held.add(step);
   const Values start = values_of(call, state), changed = held.changed(), fixed = held.fixed();
-  const auto emit = [&](Graph& into, Value index, const Values& carry, const Values& constant) {
-    const std::vector<Values> parts = parted(carry, {start.size(), changed.size()});
-    const Value iteration = held.random() ? ops::cast(index, DType::int64) : Value();
-    const HeldFunctions::Emitted emitted =
-        held.emit(step, into, joined({index}, parts[0]), {constant, parts[1], iteration});
-    return joined(emitted.results, emitted.changed);
-  };
-  if (count != unknown) {
-    const Value indices = ops::iota(graph, {DType::int32, {count}}, 0) + lower;
-    const ops::Scanned scanned =
-        ops::scan(joined(start, changed), {indices}, fixed, false,
-                  [&](Graph& into, const Values& carry, const Values& item, const Values& constant) -> ops::ScanStep {
-                    return {emit(into, item[0], carry, constant), {}};
-                  });
-    return finish_loop(call, held, state, scanned.carries);
-  }
-  Values carries = joined(start, changed);
-  carries.push_back(lower);
   const ops::Looped looped = ops::loop(
-      carries, joined(fixed, {upper}),
+      joined(joined(start, changed), {lower}), joined(fixed, {upper}),
       [](Graph&, const Values& carry, const Values& constant) { return ops::less(carry.back(), constant.back()); },
-      [&](Graph& into, const Values& carry, const Values& constant) {
-        return joined(emit(into, carry.back(), carry, {constant.begin(), constant.end() - 1}),
-                      {one_more(carry.back())});
-      });
+      [&](Graph& graph, const Values& carry, const Values& constant) {
+        const std::vector<Values> parts = parted(carry, {start.size(), changed.size()});
+        const Value index = carry.back(), iteration = held.random() ? ops::cast(index, DType::int64) : Value();
+        const HeldFunctions::Emitted emitted = held.emit(step, graph, joined({index}, parts[0]),
+                                                         {parted(constant, {fixed.size()})[0], parts[1], iteration});
+        return joined(joined(emitted.results, emitted.changed), {one_more(index)});
+      },
+      most);
   return finish_loop(call, held, state, looped.carries);
 }
 
 Results fori_loop(Call& call) {
-  const Object lower = bound_at(call, 1, "the lower bound of nacre.fori_loop"),
-               upper = bound_at(call, 2, "the upper bound of nacre.fori_loop");
+  const Object lower = integer_at(call, 1, "the lower bound of nacre.fori_loop"),
+               upper = integer_at(call, 2, "the upper bound of nacre.fori_loop");
   const Out body = function_at(call, 3, "a function that makes a step");
   std::vector<Structure> state = state_at(call, 4);
   const bool traced = EngineState::of(call).trace() != nullptr;
@@ -287,7 +268,8 @@ Results fori_loop(Call& call) {
   if (known) {
     const auto number = [&](const Object& bound) {
       const double value = array_of(call, bound).value.at(0);
-      if (std::abs(value) > most_int32) throw Error("nacre.fori_loop counts in int32, got {}", value).usage();
+      if (std::abs(value) > static_cast<double>(most_int32))
+        throw Error("nacre.fori_loop counts in int32, got {}", value).usage();
       return static_cast<std::int64_t>(value);
     };
     first = number(lower), end = number(upper);
@@ -296,8 +278,8 @@ Results fori_loop(Call& call) {
     const auto scalar = [&](const Object& bound) {
       return ops::cast(ops::reshape(traced_value(call, bound), {}), DType::int32);
     };
-    const std::int64_t count = known ? std::max<std::int64_t>(end - first, 0) : unknown;
-    return trace_fori(call, body, scalar(lower), scalar(upper), count, state);
+    const std::int64_t most = known ? std::clamp<std::int64_t>(end - first, 0, most_int32) : unknown;
+    return trace_fori(call, body, scalar(lower), scalar(upper), most, state);
   }
   for (std::int64_t i = first; i < end; ++i) {
     std::vector<Out> given{array_object({Tensor::scalar(static_cast<std::int32_t>(i))})};
