@@ -161,8 +161,7 @@ Value one_more(Value count) { return count + ops::scalar_like(count, 1); }
 struct WhileConfig {
   std::optional<std::int64_t> maximum_iterations;
   static void describe(auto&& field) {
-    field("maximum_iterations", &WhileConfig::maximum_iterations, "after which the loop ends in any case",
-          between(0, static_cast<double>(most_int32)));
+    field("maximum_iterations", &WhileConfig::maximum_iterations, "after which the loop ends in any case", at_least(0));
   }
 };
 
@@ -215,6 +214,7 @@ Results while_loop(Call& call) {
   std::vector<Structure> state = state_at(call, 3);
   const auto config = about("while_loop", [&] { return read_options<WhileConfig>(call, 4); });
   const std::int64_t most = config.maximum_iterations.value_or(unknown);
+  if (most > most_int32) throw Error("maximum_iterations is {}, wanted at most {}", most, most_int32).usage();
   if (EngineState::of(call).trace()) return trace_while(call, condition, body, state, most);
   for (std::int64_t steps = 0; steps != most; ++steps) {
     const std::vector<Structure> told = call_now(call, condition, outs_of(state));
