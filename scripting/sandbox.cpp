@@ -117,11 +117,12 @@ void refuse_name(Call& call) {
 }
 
 constexpr const char* names_of_nacre[] = {
-    "Activation",  "Callback",  "Constraint",     "Initializer",  "Input",     "Layer",      "LearningRateSchedule",
-    "Loss",        "Metric",    "Model",          "Optimizer",    "Regularizer", "Sequential", "activations",
-    "cond",        "constraints", "grad",         "initializers", "layers",    "losses",     "metrics",
-    "null",        "ones",      "ops",            "optimizers",   "regularizers", "scan",    "schedules",
-    "stop_gradient", "tensor",  "value_and_grad", "vjp",          "while_loop", "zeros"};
+    "Activation", "Callback",    "Constraint",      "Initializer",  "Input",       "Layer",      "LearningRateSchedule",
+    "Loss",       "Metric",      "Model",           "Optimizer",    "Regularizer", "Sequential", "activations",
+    "cond",       "constraints", "custom_gradient", "fori_loop",    "grad",        "hessian",    "initializers",
+    "jacobian",   "jvp",         "layers",          "losses",       "map",         "metrics",    "null",
+    "ones",       "ops",         "optimizers",      "regularizers", "scan",        "schedules",  "stop_gradient",
+    "switch",     "tensor",      "value_and_grad",  "vjp",          "while_loop",  "zeros"};
 
 int open(lua_State* lua) {
   lua_settop(lua, 0);
