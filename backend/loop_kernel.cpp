@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/core/stop_flag.h"
 #include "backend/discarded.h"
 #include "backend/executable.h"
 #include "backend/graph/ops/loop.h"
@@ -35,6 +36,7 @@ class LoopKernel final : public Kernel {
     for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i] = arguments.inputs[i];
     std::int64_t steps = 0;
     for (; steps != most_steps_ && holds(arguments); ++steps) {
+      StopFlag::check();
       for (std::size_t i = 0; i < carries_; ++i) {
         if (stacked_[i]) std::memcpy(place(arguments, i, steps), inputs_[i], bytes_[i]);
         // The result and the scratch memory in turn.

@@ -30,7 +30,7 @@ std::vector<Out> arguments_from(const Call& call, int first) {
 
 std::vector<Structure> call_now(const Call& call, const Out& function, const std::vector<Out>& arguments,
                                 bool numbers) {
-  if (call.state().interrupted()) throw Error("interrupted");  // also where the functions are none of Lua's
+  call.go_on();
   const int top = lua_gettop(call.lua()), first = call.invoke(function, arguments);
   std::vector<Structure> results;
   for (int i = first; i <= lua_gettop(call.lua()); ++i) {

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/core/stop_flag.h"
+
 namespace nacre::scripting {
 
 namespace {
@@ -13,9 +15,11 @@ namespace {
 constexpr int deepest = 64;
 constexpr std::size_t most_calls = 8;      // of the lines on the way to an error
 constexpr int steps_between_looks = 1000;  // instructions
+constexpr std::uint64_t steps_of_a_call = 20;
 constexpr std::size_t report_from = 64 << 10;
 constexpr std::size_t object_overhead = 256;                 // bytes, about, that an object takes besides what it holds
 constexpr std::string_view no_memory = "not enough memory";  // Lua's own words
+constexpr const char* too_many_steps = "too many steps: does a loop never end?";
 
 // Lua's own memory is used up.
 struct LuaMemoryUsedUp {};
@@ -463,13 +467,16 @@ void State::watch(lua_State* lua, lua_Debug*) {
 }
 
 void State::count_steps(lua_State* lua, std::uint64_t steps) {
-  State& state = of(lua);
-  if (state.limits_.steps == 0) return;
-  const auto left = static_cast<std::uint64_t>(std::max<std::int64_t>(state.limits_.steps - state.steps_, 0));
-  state.steps_ += static_cast<std::int64_t>(std::min(steps, left + 1));
-  if (steps <= left) return;
+  if (of(lua).spend(steps)) return;
   lua_sethook(lua, watch, LUA_MASKCOUNT, 1);  // as in watch()
-  raise_here(lua, "too many steps: does a loop never end?");
+  raise_here(lua, too_many_steps);
+}
+
+bool State::spend(std::uint64_t steps) {
+  if (limits_.steps == 0) return true;
+  const auto left = static_cast<std::uint64_t>(std::max<std::int64_t>(limits_.steps - steps_, 0));
+  steps_ += static_cast<std::int64_t>(std::min(steps, left + 1));
+  return steps <= left;
 }
 
 void State::warn(void* user, const char* message, int continued) {
@@ -624,6 +631,7 @@ Error State::failure(lua_State* lua, int status, bool explained) {
 }
 
 void State::call(lua_CFunction function, void* argument, int results) {
+  const StopFlag stop(limits_.stop);
   if (!lua_checkstack(lua(), 4)) throw Error("Lua needs too much memory");
   calls_.clear();
   lua_pushcfunction(lua(), explain);
@@ -790,6 +798,11 @@ int Call::invoke(const Out& function, const std::vector<Out>& arguments) const {
   // Where it came up is known here; whoever reports it does not see that far.
   state_.passed_on_ = status == LUA_ERRRUN;
   throw error;
+}
+
+void Call::go_on() const {
+  if (state_.interrupted()) throw Error("interrupted");
+  if (!state_.spend(steps_of_a_call)) throw Error(too_many_steps);
 }
 
 std::string Call::upvalue() const { return text_at(lua_, lua_upvalueindex(1)); }

@@ -238,6 +238,8 @@ class State {
   static void push(lua_State* lua, const Out& out);
   // Counts steps that C takes for a script, where Lua counts none; raises when there are too many.
   static void count_steps(lua_State* lua, std::uint64_t steps);
+  // The same without an error: whether there are not too many.
+  bool spend(std::uint64_t steps);
 
  protected:
   // Ends Lua, which runs the finalisers of scripts, and all objects: for destructors whose members those may use.
@@ -386,6 +388,8 @@ class Call {
   // Calls a function of Lua. Its results lie on the stack, from the index that is returned up to lua_gettop(). Throws
   // what it raised.
   int invoke(const Out& function, const std::vector<Out>& arguments) const;
+  // For loops of C++ that call functions, which may be none of Lua's: throws when the script shall end.
+  void go_on() const;
   // The value that is kept, at the top of the stack.
   int push_kept(const Kept& kept) const;
 

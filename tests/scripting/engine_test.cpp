@@ -570,6 +570,9 @@ TEST(ScriptCallbacks, AreStoppedByTheFlag) {
   for (const char* source :
        {"while true do end", "while true do pcall(function() while true do end end) end",
         "coroutine.wrap(function() while true do end end)()",
+        "nacre.while_loop(nacre.ops.ones_like, nacre.ops.negative, {1})",
+        "nacre.compile(function(x) return nacre.while_loop(function() return true end, function(x) return x + 1 end, x) "
+        "end)(nacre.ones{2})",
         "local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}} m:compile{loss = 'mse'}\n"
         "m:fit(nacre.ones{64, 2}, nacre.ones{64, 1}, {epochs = 1 << 40, verbose = false})"}) {
     stop = false;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/core/stop_flag.h"
 #include "backend/executable.h"
 #include "backend/graph/flops.h"
 #include "backend/graph/grad.h"
@@ -153,6 +154,21 @@ TEST(LoopRules, WithoutAMostOfStepsThereIsNoGradient) {
             "  hint: say how many steps it makes at most (maximum_iterations), or use a for loop");
   const Value stopped = ops::stop_gradient(y) * x;
   EXPECT_TRUE(gradients(stopped, {&x, 1})[0]) << "but where none is wanted of it";
+}
+
+TEST(LoopRules, EndlessLoopsEndByAFlag) {
+  Graph graph;
+  const Value x = graph.input("x", number);
+  graph.output(
+      "y", ops::loop(
+               {x}, {}, [](Graph& body, const Values&, const Values&) { return body.constant(Tensor::scalar(true)); },
+               [](Graph&, const Values& carry, const Values&) { return Values{-carry[0]}; })
+               .carries[0]);
+  Executable executable(graph, backend_for("cpu"));
+  const std::atomic<bool> stop{true};
+  const StopFlag here(&stop);
+  const StopFlag same(nullptr);
+  EXPECT_EQ(message_of([&] { executable.run(std::vector{Tensor::scalar(1.F)}); }), "interrupted");
 }
 
 TEST(LoopRules, TypesStay) {
