@@ -273,7 +273,8 @@ class State {
   bool text_too_long_ = false;
   int handed_ = 0;
   bool warnings_ = true, warning_ = false;  // whether they are shown; whether one is being written
-  // By their numbers: the lower half is the place, the upper one counts who has been there, so that no number comes twice.
+  // By their numbers: the lower half is the place, the upper one counts who has been there, so that no number comes
+  // twice.
   struct Place {
     Object object;
     std::uint32_t visits = 0;
@@ -281,14 +282,16 @@ class State {
   };
   std::vector<Place> objects_;
   std::vector<std::uint32_t> free_;  // places
-  std::optional<Error> thrown_;  // the last Error that became one of Lua's
-  std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
-  bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called
-  bool passed_on_ = false;       // C++ does so
+  std::optional<Error> thrown_;      // the last Error that became one of Lua's
+  std::vector<Mark> calls_;          // of the last error that nobody caught: where the functions on the way were called
+  bool calls_noted_ = false;         // … of thrown_, which C++ passes on from a function of Lua that it called
+  bool passed_on_ = false;           // C++ does so
   std::shared_ptr<State* const> self_ = std::make_shared<State* const>(this);
   std::unique_ptr<lua_State, Closer> lua_;  // closed first
 };
 
+// "a number", "an error", "nil"
+std::string with_article(std::string_view noun);
 // The line of the script that runs, from so many levels of calls up; none when no script does.
 Mark place_of(lua_State* lua, int level = 0);
 
