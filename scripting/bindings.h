@@ -130,7 +130,7 @@ Out out(Tensor tensor);
 
 // --- arguments ----------------------------------------------------------------------------------------------------
 
-// A table of names, or nothing, as a config.
+// A table of names, or nothing, as a config; files that it names are read, where scripts may do so.
 Tree read_config_table(const Call& call, std::string_view class_name);
 std::optional<DType> read_dtype(const Call& call, int index);  // none: not given
 // Throws unless the machine has memory for it.

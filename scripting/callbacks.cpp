@@ -41,9 +41,8 @@ EngineState::Training* EngineState::training_of(const Layer& model) const {
 namespace {
 
 constexpr std::array<std::string_view, 10> hooks{
-    "on_train_begin",       "on_train_end",       "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
-    "on_train_batch_end",   "on_test_begin",      "on_test_end",    "on_test_batch_begin",
-    "on_test_batch_end"};
+    "on_train_begin",     "on_train_end",  "on_epoch_begin", "on_epoch_end",        "on_train_batch_begin",
+    "on_train_batch_end", "on_test_begin", "on_test_end",    "on_test_batch_begin", "on_test_batch_end"};
 
 class CallbackOfLua final : public Callback, public ScriptedAs<Callback> {
  public:

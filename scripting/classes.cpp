@@ -440,7 +440,7 @@ std::shared_ptr<Base> handed(const Tree& config) {
     if (object.kind == &class_of<KeptRef>())
       return object_of_function<Base>(Call::current(), *std::static_pointer_cast<KeptRef>(object.value));
   }
-  throw Error("got {}, wanted a {}", object.kind->text(object), registry<Base>().kind()).usage();
+  throw Error("got {}, wanted {}", object.kind->text(object), with_article(registry<Base>().kind())).usage();
 }
 
 }  // namespace
@@ -456,7 +456,8 @@ Tree read_config_table(const Call& call, std::string_view class_name) {
   Tree config = call.tree(1);
   if (config.is_sequence() && !config.items().empty())
     throw call.unwanted(1, fmt::format("names: {}{{name = …}}", class_name));
-  return config.is_sequence() ? Tree() : config;
+  if (config.is_sequence()) return {};
+  return EngineState::of(call).sandboxed() ? config : with_files(std::move(config), class_name, "");
 }
 
 template <class Base>

@@ -23,6 +23,7 @@ typename Custom<Base>::Options options_of(const LuaObject& object, Tree given) {
 template <class Base>
 Out make_custom(Call& call) {
   const LuaClassRef kind = *call.get<LuaClassRef>(lua_upvalueindex(1), "a class");
+  if (!call.is_table(1)) throw call.unwanted(1, "a class");
   return about(fmt::format("{} '{}'", kind->kind, kind->name), [&]() -> Out {
     if (call.count() > 2) throw Error("wanted one table, got {} values", call.count() - 1).usage();
     if (call.given(2) && (!call.is_table(2) || lua_rawlen(call.lua(), 2) > 0))
@@ -281,7 +282,8 @@ std::optional<Out> custom_member(Call& call, std::string_view key) {
   if (auto found = scripted->lua().attribute(call, key)) return found;
   // In a method what is not there yet is nil, as in a table.
   if (scripted->lua().at_home(call)) return Out();
-  if (const Tree* field = scripted->lua().fields().values().find(key); field && !field->is_mapping()) return Out(*field);
+  if (const Tree* field = scripted->lua().fields().values().find(key); field && !field->is_mapping())
+    return Out(*field);
   return std::nullopt;
 }
 

@@ -1,5 +1,5 @@
-// What is one function of values, in Lua: activations, penalties, constraints, schedules, initializers; and functions of
-// scripts as Lambda layers.
+// What is one function of values, in Lua: activations, penalties, constraints, schedules, initializers; and functions
+// of scripts as Lambda layers.
 #include "backend/graph/ops/elementwise.h"
 #include "layers/lambda.h"
 #include "scripting/custom.h"
@@ -57,7 +57,9 @@ class InitializerOfLua final : public Initializer, public ScriptedAs<Initializer
   Tensor operator()(const Shape& shape, DType dtype, RandomKey key) const override {
     EngineState& state = lua_.state();
     if (state.trace())
-      throw Error("weights are given their values outside of traced functions").hint("call the layer once before").usage();
+      throw Error("weights are given their values outside of traced functions")
+          .hint("call the layer once before")
+          .usage();
     // What it draws depends on the weight alone.
     const auto before = state.exchange_draws({.seed = static_cast<std::int64_t>(key.seed ^ key.stream), .step = 0});
     struct Restored {

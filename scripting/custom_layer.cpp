@@ -1,5 +1,5 @@
-// Layers whose class is one of Lua's: their methods are traced into the graph where the layer is called, and run as they
-// stand where a script calls the layer on tensors.
+// Layers whose class is one of Lua's: their methods are traced into the graph where the layer is called, and run as
+// they stand where a script calls the layer on tensors.
 #include <algorithm>
 #include <set>
 
@@ -26,7 +26,8 @@ class LayerOfLua final : public Layer, public Scripted {
  public:
   LayerOfLua(LuaObject object, LayerOptions options) : Layer(std::move(options)), Scripted(std::move(object)) {
     if (!lua_.has("call")) throw Error("'{}' has no method 'call'", lua_.name()).usage();
-    for (const Tree& name : lua_.setting("call_arguments").is_null() ? Tree::Sequence() : lua_.setting("call_arguments").items())
+    for (const Tree& name :
+         lua_.setting("call_arguments").is_null() ? Tree::Sequence() : lua_.setting("call_arguments").items())
       arguments_.push_back(name.as_string());
     computes_shape_ = lua_.has("compute_output_shape");
     computes_mask_ = lua_.has("compute_mask");
@@ -158,6 +159,16 @@ class LayerOfLua final : public Layer, public Scripted {
     for (const auto& [name, values] : arguments.named)
       for (const Value& value : values) last_call_.named[name].push_back(value.type());
     last_call_.options = arguments.options;
+    try {
+      return shaped_call(context, arguments, shapes);
+    } catch (Error& error) {
+      if (!error.subject().empty()) error.within(fmt::format("in {}", label()));  // it is about something within
+      throw;
+    }
+  }
+
+ private:
+  Values shaped_call(Context& context, const CallArguments& arguments, const std::vector<Shape>& shapes) {
     if (!computes_shape_) return traced_call(context, arguments);
     Values outputs;
     const std::vector<Shape> wanted = output_shapes(shapes);
@@ -184,7 +195,6 @@ class LayerOfLua final : public Layer, public Scripted {
     return outputs;
   }
 
- private:
   std::string method(std::string_view name) const { return fmt::format("'{}' of '{}'", name, lua_.name()); }
 
   Out list_of(const Values& values) const {
@@ -257,11 +267,13 @@ class LayerOfLua final : public Layer, public Scripted {
     invoke("compute_output_shape", {shapes_for(inputs)}, [&](const Call& call, int first) {
       const auto read = [&](int index) {
         Shape& shape = shapes.emplace_back();
-        for (const Tree& size : call.tree(index).items()) shape.append(std::max<std::int64_t>(size.as_integer(), unknown));
+        for (const Tree& size : call.tree(index).items())
+          shape.append(std::max<std::int64_t>(size.as_integer(), unknown));
       };
       const int last = lua_gettop(call.lua());
       for (int i = first; i <= last; ++i) {
-        if (!call.is_table(i)) throw Error("'compute_output_shape' gives {}, wanted a shape", call.described(i)).usage();
+        if (!call.is_table(i))
+          throw Error("'compute_output_shape' gives {}, wanted a shape", call.described(i)).usage();
         lua_rawgeti(call.lua(), i, 1);
         const bool list = call.is_table(-1);
         lua_pop(call.lua(), 1);
@@ -284,7 +296,8 @@ class LayerOfLua final : public Layer, public Scripted {
         for (const Type& type : types) values.push_back(graph.input(fmt::format("x{}", graph.inputs().size()), type));
         return values;
       };
-      CallArguments arguments{.inputs = feed(last_call_.inputs), .masks = {}, .named = {}, .options = last_call_.options};
+      CallArguments arguments{
+          .inputs = feed(last_call_.inputs), .masks = {}, .named = {}, .options = last_call_.options};
       for (const auto& [name, types] : last_call_.named) arguments.named[name] = feed(types);
       const std::shared_ptr<Layer> copy = registry<Layer>().get(lua_class_name).make(config);
       copy->ensure_built(built_shapes());
@@ -340,8 +353,7 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
   for (const auto& [name, objects] : given.named) {
     if (name == "mask") {
       for (std::size_t i = 0; i < objects.size() && i < inputs.size(); ++i)
-        inputs[i].mask =
-            std::make_shared<const eager::Array>(array_of(call, cast(call, objects[i], DType::boolean)));
+        inputs[i].mask = std::make_shared<const eager::Array>(array_of(call, cast(call, objects[i], DType::boolean)));
       continue;
     }
     std::vector<Object> casts;
@@ -359,8 +371,9 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
     masks.push_back(input.mask ? Out(array_object(*input.mask)) : Out(false));
     masked = masked || input.mask;
   }
-  const Out in = one_or_list(std::move(objects)),
-            all_masks = !masked ? Out() : masks.size() == 1 ? masks.front() : Out(masks);
+  const Out in = one_or_list(std::move(objects)), all_masks = !masked             ? Out()
+                                                              : masks.size() == 1 ? masks.front()
+                                                                                  : Out(masks);
   if (masked) options.push_back({"mask", all_masks});
 
   std::vector<Object> penalties;
@@ -387,19 +400,22 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
       }
     });
   }
-  if (results.empty()) throw Error("{} gives nothing, wanted a tensor", method("call")).hint("does it return its result?").usage();
+  if (results.empty())
+    throw Error("{} gives nothing, wanted a tensor", method("call")).hint("does it return its result?").usage();
   if (computes_mask_)
     invoke("compute_mask", {in, all_masks}, [&](const Call& inner, int first) {
       for (std::size_t i = 0; i < results.size(); ++i) {
         const int index = first + static_cast<int>(i);
-        results[i].mask = has_result(inner, index) ? std::make_shared<const eager::Array>(array_at(inner, index, method("compute_mask")))
-                                    : nullptr;
+        results[i].mask = has_result(inner, index)
+                              ? std::make_shared<const eager::Array>(array_at(inner, index, method("compute_mask")))
+                              : nullptr;
       }
     });
   else if (supports_masking_)
     for (eager::Array& result : results) result.mask = inputs.empty() ? nullptr : inputs.front().mask;
   for (const Weight& weight : trainable_weights()) {
-    const bool own = std::ranges::any_of(own_weights(), [&](const Weight& each) { return each.variable == weight.variable; });
+    const bool own =
+        std::ranges::any_of(own_weights(), [&](const Weight& each) { return each.variable == weight.variable; });
     if (!own || !weight.regularizer) continue;
     Computation work{.key = fmt::format("penalty {}", static_cast<const void*>(&*weight.regularizer)),
                      .operands = {weight_object(weight)},
@@ -442,9 +458,11 @@ struct WeightConfig {
 Out add_weight(Call& call) {
   const auto config = about("add_weight", [&] { return read_options<WeightConfig>(call, 2); });
   if (!config.initializer) throw Error("a weight needs an initializer").usage();
-  return weight_object(self(call).make_weight(
-      config.name, config.shape, config.initializer,
-      {.trainable = config.trainable, .regularizer = config.regularizer, .constraint = config.constraint, .dtype = config.dtype}));
+  return weight_object(self(call).make_weight(config.name, config.shape, config.initializer,
+                                              {.trainable = config.trainable,
+                                               .regularizer = config.regularizer,
+                                               .constraint = config.constraint,
+                                               .dtype = config.dtype}));
 }
 
 void add_loss(Call& call) { self(call).add_penalty(call, read_tensor(call, 2, "a loss")); }

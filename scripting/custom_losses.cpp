@@ -72,32 +72,32 @@ class MeanOfLua final : public MeanMetric, public ScriptedAs<Metric> {
 class MetricOfLua final : public Metric, public ScriptedAs<Metric> {
  public:
   MetricOfLua(LuaObject object, MetricOptions options)
-      : Metric(completed(std::move(options), object)),
-        ScriptedAs(std::move(object)),
-        direction_(direction_of(lua_)) {}
+      : Metric(completed(std::move(options), object)), ScriptedAs(std::move(object)), direction_(direction_of(lua_)) {}
   std::string_view class_name() const override { return lua_class_name; }
   Tree config_tree(Style style) const override { return config_of_metric(options_, lua_, style); }
   std::optional<Direction> direction() const override { return direction_; }
 
   // What `result` computes is one small graph.
   Tensor result() const override {
-    return within([&] { return fmt::format("in metric '{}'", name()); }, [&] {
-      if (variables().empty()) throw Error("it has not measured anything yet").usage();
-      EngineState& state = lua_.state();
-      if (!result_) {
-        auto graph = std::make_unique<Graph>();
-        graph->output("result", call_on_values(*this, *graph, "result", {}));
-        result_ = state.eager()->make(std::move(graph));
-      }
-      return state.eager()->run(result_, {}).front().value;
-    });
+    return within([&] { return fmt::format("in metric '{}'", name()); },
+                  [&] {
+                    if (variables().empty()) throw Error("it has not measured anything yet").usage();
+                    EngineState& state = lua_.state();
+                    if (!result_) {
+                      auto graph = std::make_unique<Graph>();
+                      graph->output("result", call_on_values(*this, *graph, "result", {}));
+                      result_ = state.eager()->make(std::move(graph));
+                    }
+                    return state.eager()->run(result_, {}).front().value;
+                  });
   }
 
   Weight make_variable(const std::string& name, const Shape& shape, std::optional<DType> dtype, double initial) {
     if (!building_) throw Error("variables are made in 'build'").usage();
     for (const VariableRef& known : variables())
       if (known->path().ends_with("/" + name)) throw Error("two variables are called '{}'", name).usage();
-    return {.variable = add_variable(name, shape, dtype, initial), .initializer = {}, .regularizer = {}, .constraint = {}};
+    return {
+        .variable = add_variable(name, shape, dtype, initial), .initializer = {}, .regularizer = {}, .constraint = {}};
   }
 
  protected:
@@ -111,7 +111,9 @@ class MetricOfLua final : public Metric, public ScriptedAs<Metric> {
       invoke("build", {Out(y_true.shape), Out(y_pred.shape)});
     }
     if (variables().empty())
-      throw Error("'{}' has no state", lua_.name()).hint("'build' makes it: self:add_variable{name = \"total\"}").usage();
+      throw Error("'{}' has no state", lua_.name())
+          .hint("'build' makes it: self:add_variable{name = \"total\"}")
+          .usage();
   }
 
   void emit(Value y_true, Value y_pred, Value sample_weight) override {

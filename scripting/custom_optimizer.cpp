@@ -16,7 +16,8 @@ Object object_of(const VariableRef& variable) {
 class OptimizerOfLua final : public SlotOptimizer, public ScriptedAs<Optimizer> {
  public:
   OptimizerOfLua(LuaObject object, LuaOptimizerOptions options)
-      : SlotOptimizer(named(std::move(options.common), object), options.rates.learning_rate, options.rates.weight_decay),
+      : SlotOptimizer(named(std::move(options.common), object), options.rates.learning_rate,
+                      options.rates.weight_decay),
         ScriptedAs(std::move(object)) {
     if (!lua_.has("update_step")) throw Error("'{}' has no method 'update_step'", lua_.name()).usage();
   }

@@ -58,8 +58,7 @@ void build(Call& call) {
   const bool several = given.is_sequence() && !given.items().empty() && given.items().front().is_sequence();
   if (several)
     for (const Tree& shape : given.items()) FieldKind<Shape>::read(shape, shapes.emplace_back());
-  else
-    shapes.push_back(read_shape(call, 2));
+  else shapes.push_back(read_shape(call, 2));
   object->layer->ensure_built(shapes);
 }
 
@@ -512,8 +511,7 @@ Out make_layer(Call& call) {
   if (info.class_name == LambdaConfig::class_name)
     if (auto layer = about("Lambda", [&] { return lambda_of_function(call); }))
       return layer_object(call, std::move(layer));
-  Tree config = read_config_table(call, info.class_name);
-  if (!EngineState::of(call).sandboxed()) config = with_files(std::move(config), info.class_name, "");
+  const Tree config = read_config_table(call, info.class_name);
   const Tree* given = config.find("name");
   const std::string own = given && given->is_string() ? given->as_string() : snake_case(info.class_name);
   return about(fmt::format("layer '{}' ({})", own, info.class_name), [&] {

@@ -111,7 +111,8 @@ Tree Fields::taken(const Tree& value) {
   }
   if (auto object = read_spelled(value)) return numbered(*std::move(object)).at(value.mark());
   Tree mapping = Tree::mapping().at(value.mark());
-  for (const Tree::Entry& entry : value.entries()) mapping.entries().push_back({entry.key, taken(entry.value), entry.mark});
+  for (const Tree::Entry& entry : value.entries())
+    mapping.entries().push_back({entry.key, taken(entry.value), entry.mark});
   return mapping;
 }
 
@@ -243,7 +244,8 @@ LuaClass describe_class(const Call& call, std::string_view kind, std::span<const
                         std::span<const std::string_view> reserved) {
   LuaClass described{.name = call.text(1, "the name of a class"), .kind = kind};
   const std::string& name = described.name;
-  const bool word = !name.empty() && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  const bool word =
+      !name.empty() && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
   if (!word || std::isdigit(static_cast<unsigned char>(name.front())) || name.size() > 100)
     throw Error("got the name {}, wanted one of letters, digits and '_'", Tree(name).text()).usage();
   if (call.given(2)) {

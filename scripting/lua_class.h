@@ -54,7 +54,7 @@ struct LuaClass {
   std::string_view kind;  // of the registry: "layer"
   std::vector<std::string> required{};
   Fields defaults{};
-  Tree options = Tree::mapping();  // defaults of what all objects of the kind have: {learning_rate = 0.01}
+  Tree options = Tree::mapping();             // defaults of what all objects of the kind have: {learning_rate = 0.01}
   std::shared_ptr<const LuaSource> source{};  // the file that was imported; null: the script itself
 
   // The fields of an object; throws usage Errors with the nearest key. `others`: what may stand beside them, for hints.
@@ -79,8 +79,8 @@ struct Definitions {
 // have, `reserved` can be no names of fields.
 LuaClass describe_class(const Call& call, std::string_view kind, std::span<const std::string_view> options,
                         std::span<const std::string_view> reserved);
-// Such a function, for lua_CFunctions: `describe` gives a LuaClassRef, `make` makes an object; its upvalue is the class,
-// its arguments are the class's table and the object's fields. Raises.
+// Such a function, for lua_CFunctions: `describe` gives a LuaClassRef, `make` makes an object; its upvalue is the
+// class, its arguments are the class's table and the object's fields. Raises.
 int define_class(lua_State* lua, lua_CFunction describe, lua_CFunction make);
 
 }  // namespace nacre::scripting

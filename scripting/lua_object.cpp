@@ -19,10 +19,6 @@ std::vector<std::string_view> keys_of(std::span<const FieldTable* const> tables)
   return keys;
 }
 
-std::string_view article(std::string_view noun) {
-  return std::string_view("aeiou").find(noun.front()) == std::string_view::npos ? "a" : "an";
-}
-
 // --- the contents of a file ---------------------------------------------------------------------------------------
 
 // What a chunk has defined and given.
@@ -36,14 +32,13 @@ class Contents {
     LuaClassRef kind;  // null: a function
     KeptRef value;
   };
-  Found find(const std::string& name, const std::string& file) const {
+  // `source` is the text, for messages.
+  Found find(const std::string& name, const std::string& source) const {
     const auto& defined = sandbox_.definitions().in_sandbox;
     if (name.empty()) {
       if (lua_isfunction(call_.lua(), given_)) return {nullptr, call_.keep(given_)};
       if (defined.size() == 1) return {defined.front().first, defined.front().second};
-      throw Error("'{}' gives {}, and no class is named", file, joined())
-          .hint("class: NAME chooses one")
-          .usage();
+      throw Error("{} gives {}, and no class is named", source, joined()).hint("class: NAME chooses one").usage();
     }
     for (const auto& [kind, table] : defined)
       if (kind->name == name) return {kind, table};
@@ -54,7 +49,7 @@ class Contents {
       if (const LuaClassRef kind = find_class(call_, -1)) return {kind, call_.keep(-1)};
     }
     const std::vector<std::string> known = names();
-    throw Error("'{}' has no class '{}'", file, name).hint(suggestion(name, {known.begin(), known.end()})).usage();
+    throw Error("{} has no class '{}'", source, name).hint(suggestion(name, {known.begin(), known.end()})).usage();
   }
 
  private:
@@ -128,7 +123,11 @@ LuaObject::LuaObject(const Call& call, std::string_view kind, KeptRef function)
 }
 
 LuaObject::LuaObject(const Call& call, std::string_view kind, std::string name, KeptRef table)
-    : state_(call.state().handle()), kind_(kind), name_(std::move(name)), methods_(table), attributes_(std::move(table)) {}
+    : state_(call.state().handle()),
+      kind_(kind),
+      name_(std::move(name)),
+      methods_(table),
+      attributes_(std::move(table)) {}
 
 LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<const FieldTable* const> options)
     : kind_(kind), chosen_(config.keys.chosen) {
@@ -140,20 +139,18 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
                                   .hint("files of Lua are named in YAML; scripts take nacre.import")
                                   .usage();
   given_ = LuaSource{keys.source, keys.file};
-  const std::string shown = !config.place.empty() ? config.place
-                            : !keys.file.empty()  ? keys.file
-                                                  : fmt::format("the Lua of '{}'", keys.chosen.empty() ? kind : keys.chosen);
+  const std::string& file = config.place.empty() ? keys.file : config.place;
   sandbox_ = std::make_unique<Sandbox>();
   state_ = sandbox_->handle();
-  const KeptRef given = sandbox_->run(script_text(keys.source), "@" + shown);
+  const KeptRef given = sandbox_->run(script_text(keys.source), file.empty() ? "=source" : "@" + file);
   enter([&](const Call& call) {
-    const Contents::Found found = Contents(*sandbox_, call, *given).find(keys.chosen, shown);
+    const Contents::Found found =
+        Contents(*sandbox_, call, *given).find(keys.chosen, file.empty() ? "the source" : fmt::format("'{}'", file));
     function_ = !found.kind;
     class_ = found.kind;
     methods_ = found.value;
     if (class_ && class_->kind != kind)
-      throw Error("'{}' is {} {}, wanted {} {}", class_->name, article(class_->kind), class_->kind, article(kind), kind)
-          .usage();
+      throw Error("'{}' is {}, wanted {}", class_->name, with_article(class_->kind), with_article(kind)).usage();
     const LuaClass of_functions{.name = keys.chosen, .kind = kind_};
     const LuaClass& described = class_ ? *class_ : of_functions;
     name_ = described.name.empty() ? "function" : described.name;
@@ -168,7 +165,8 @@ void LuaObject::make_attributes(const Call& call) {
     if (!sandbox_) throw Error("a function of a file is made where its object is").usage();
     const KeptRef function = sandbox_->run(config["source"].as_string(), "=function");
     const SameStack same(call);
-    if (!lua_isfunction(call.lua(), call.push_kept(*function))) throw Error("a field's source gives no function").usage();
+    if (!lua_isfunction(call.lua(), call.push_kept(*function)))
+      throw Error("a field's source gives no function").usage();
     return function;
   };
   for (const Tree::Entry& entry : fields_.values().entries())
@@ -206,12 +204,19 @@ void LuaObject::enter(const std::function<void(const Call&)>& work) const {
   work(call);
 }
 
+// Lua's registry, where it is kept, is open to scripts.
+int LuaObject::push_table(const Call& call, const KeptRef& table) const {
+  const int index = call.push_kept(*table);
+  if (!call.is_table(index)) throw Error("the table of '{}' is gone from Lua's registry", name_).usage();
+  return index;
+}
+
 bool LuaObject::has(std::string_view method) const {
   if (function_) return method == "call";
   bool found = false;
   enter([&](const Call& call) {
     for (const KeptRef& table : {attributes_, methods_}) {
-      call.push_field(call.push_kept(*table), method);
+      call.push_field(push_table(call, table), method);
       found = found || lua_isfunction(call.lua(), -1);
     }
   });
@@ -224,7 +229,7 @@ std::vector<std::string> LuaObject::methods() const {
   enter([&](const Call& call) {
     for (const KeptRef& table : {attributes_, methods_})
       call.each_named(
-          call.push_kept(*table),
+          push_table(call, table),
           [&](const std::string& key, int value) {
             if (lua_isfunction(call.lua(), value)) names.insert(key);
           },
@@ -238,7 +243,7 @@ Tree LuaObject::setting(std::string_view key) const {
   if (function_) return value;
   enter([&](const Call& call) {
     for (const KeptRef& table : {methods_, attributes_}) {
-      call.push_field(call.push_kept(*table), key);
+      call.push_field(push_table(call, table), key);
       const int type = lua_type(call.lua(), -1);
       if (type == LUA_TBOOLEAN || type == LUA_TNUMBER || type == LUA_TSTRING || type == LUA_TTABLE)
         value = call.tree(-1);
@@ -257,7 +262,7 @@ void LuaObject::invoke(std::string_view method, const Out& self, const std::vect
     } else {
       given.push_back(self);
       for (const KeptRef& table : {attributes_, methods_}) {
-        call.push_field(call.push_kept(*table), method);
+        call.push_field(push_table(call, table), method);
         function = lua_gettop(call.lua());
         if (lua_isfunction(call.lua(), function)) break;
       }
@@ -279,7 +284,7 @@ bool LuaObject::at_home(const Call& call) const {
 std::optional<Out> LuaObject::attribute(const Call& call, std::string_view key) const {
   if (function_ || !at_home(call)) return std::nullopt;
   for (const KeptRef& table : {attributes_, methods_}) {
-    call.push_field(call.push_kept(*table), key);
+    call.push_field(push_table(call, table), key);
     if (!lua_isnil(call.lua(), -1)) return Out(Out::At{lua_gettop(call.lua())});
   }
   return std::nullopt;
@@ -287,7 +292,7 @@ std::optional<Out> LuaObject::attribute(const Call& call, std::string_view key) 
 
 void LuaObject::set_attribute(const Call& call, std::string_view key, const Out& value) const {
   if (!at_home(call)) throw Error("'{}' came from a file: its attributes are its own", name_).usage();
-  call.set_field(call.push_kept(*attributes_), key, value);
+  call.set_field(push_table(call, attributes_), key, value);
 }
 
 void LuaObject::each_object(const Call& call,
@@ -313,7 +318,7 @@ void LuaObject::each_object(const Call& call,
       meet(lua_gettop(lua), prefix.empty() ? key : prefix + "_" + key);
     }
   };
-  walk(call.push_kept(*attributes_), "", 0);
+  walk(push_table(call, attributes_), "", 0);
   std::ranges::stable_sort(found, {}, [](const auto& entry) -> const std::string& { return entry.first; });
   for (const auto& [name, object] : found) visit(object, name);
 }
@@ -322,7 +327,7 @@ Tree LuaObject::plain_attributes() const {
   Tree all = Tree::mapping();
   enter([&](const Call& call) {
     call.each_named(
-        call.push_kept(*attributes_),
+        push_table(call, attributes_),
         [&](const std::string& key, int value) {
           const int type = lua_type(call.lua(), value);
           if (type != LUA_TBOOLEAN && type != LUA_TNUMBER && type != LUA_TSTRING && type != LUA_TTABLE) return;
@@ -355,7 +360,7 @@ LuaSource LuaObject::source() const {
   if (given_) return *given_;
   LuaSource found;
   enter([&](const Call& call) {
-    const int table = call.push_kept(*methods_);
+    const int table = function_ ? call.push_kept(*methods_) : push_table(call, methods_);
     found = function_ ? source_of_function(call, table) : source_of_class(call, *class_, table);
   });
   return found;
@@ -421,7 +426,8 @@ Values read_values(const Call& call, int first, const std::string& method) {
     if (call.is_table(i)) call.each_item(i, add);
     else add(i);
   }
-  if (values.empty()) throw Error("{} gives nothing, wanted a tensor", method).hint("does it return its result?").usage();
+  if (values.empty())
+    throw Error("{} gives nothing, wanted a tensor", method).hint("does it return its result?").usage();
   return values;
 }
 

@@ -26,10 +26,12 @@ LuaConfig read_lua_config(const Tree& tree, std::span<const FieldTable* const> o
 // The same of a script, which has the class already.
 LuaConfig read_fields_of_script(const Tree& tree, std::span<const FieldTable* const> options);
 
-// Keeps the stack of Lua as it is.
+// Keeps the stack of Lua as it is, and has room on it.
 class SameStack {
  public:
-  explicit SameStack(const Call& call) : lua_(call.lua()), top_(lua_gettop(call.lua())) {}
+  explicit SameStack(const Call& call) : lua_(call.lua()), top_(lua_gettop(call.lua())) {
+    if (!lua_checkstack(lua_, LUA_MINSTACK)) throw Error("functions of Lua are nested too deep");
+  }
   ~SameStack() { lua_settop(lua_, top_); }
   SameStack(const SameStack&) = delete;
   SameStack& operator=(const SameStack&) = delete;
@@ -45,7 +47,8 @@ inline constexpr std::string_view function_module = "nacre";
 // It runs in the script that made it, or, where it comes from a file, in a sandbox of its own.
 class LuaObject {
  public:
-  // Of the script that calls; `methods` is the class's table. `options` are what may stand beside the fields, for hints.
+  // Of the script that calls; `methods` is the class's table. `options` are what may stand beside the fields, for
+  // hints.
   LuaObject(const Call& call, LuaClassRef kind, KeptRef methods, const Tree& fields,
             std::span<const FieldTable* const> options);
   // A function of the script that calls, as the method "call".
@@ -90,6 +93,7 @@ class LuaObject {
   Tree config(Style style) const;
 
  private:
+  int push_table(const Call& call, const KeptRef& table) const;
   LuaSource source() const;
   void check_source(const Tree& config) const;
   void make_attributes(const Call& call);

@@ -298,15 +298,16 @@ std::vector<Section> sections() {
       .objects(class_of<std::shared_ptr<LearningRateSchedule>>())
       .add("nacre.callbacks", callbacks)
       .objects(class_of<std::shared_ptr<Callback>>());
-  section("Classes of one's own",
-          "Layers, losses and the like are defined in Lua: in the script, or in a file of their own, which scripts take "
-          "with nacre.import and YAML names: `Lua: {file: my_layers.lua, class: Gate, units: 8}`. A class is a table "
-          "that takes methods; called with its fields it makes objects. What methods do with tensors is traced into "
-          "the graph of a model, as nacre.compile does it; a layer that is called on tensors by the script runs as it "
-          "stands. Models are saved with the text of the classes, and of what those use that a text can hold; where "
-          "that runs, in a sandbox, there are no files and no processes, and only if the user allows it "
-          "(`--allow-lua`, `allow_lua`). Functions alone can stand where an activation, an initializer, a penalty, a "
-          "constraint, a schedule, a loss or a metric is wanted, and in nacre.layers.Lambda{function(x) … end}.")
+  section(
+      "Classes of one's own",
+      "Layers, losses and the like are defined in Lua: in the script, or in a file of their own, which scripts take "
+      "with nacre.import and YAML names: `Lua: {file: my_layers.lua, class: Gate, units: 8}`. A class is a table "
+      "that takes methods; called with its fields it makes objects. What methods do with tensors is traced into "
+      "the graph of a model, as nacre.compile does it; a layer that is called on tensors by the script runs as it "
+      "stands. Models are saved with the text of the classes, and of what those use that a text can hold; where "
+      "that runs, in a sandbox, there are no files and no processes, and only if the user allows it "
+      "(`--allow-lua`, `allow_lua`). Functions alone can stand where an activation, an initializer, a penalty, a "
+      "constraint, a schedule, a loss or a metric is wanted, and in nacre.layers.Lambda{function(x) … end}.")
       .functions("nacre", custom_functions())
       .members("layer", custom_layer_members())
       .members("metric", custom_metric_members())

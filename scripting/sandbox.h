@@ -26,8 +26,8 @@ inline constexpr Limits script_limits{.memory = std::size_t{256} << 20,
 // Pushes a table of what such Lua sees of Lua's own: parts of the basic functions, of math and of table. Raises.
 void push_safe_globals(lua_State* lua);
 
-// A state in which classes of a file run, as they do in the script that defined them: see nacre.Layer. They see tensors,
-// operations, layers and the other classes; each call from C++ may take as many steps as the first.
+// A state in which classes of a file run, as they do in the script that defined them: see nacre.Layer. They see
+// tensors, operations, layers and the other classes; each call from C++ may take as many steps as the first.
 class Sandbox final : public EngineState {
  public:
   // `output`: where print() writes; by default where no program reads it as a result.

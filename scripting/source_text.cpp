@@ -15,6 +15,8 @@ namespace nacre::scripting {
 namespace {
 
 constexpr std::size_t most_definitions = 150;  // Lua has at most 200 local variables
+constexpr std::size_t most_values = 10'000;    // in tables
+constexpr int deepest_table = 32;
 
 // --- literals -----------------------------------------------------------------------------------------------------
 
@@ -37,25 +39,24 @@ std::string literal(double number) {
   return number < 0 || std::signbit(number) ? "(" + text + ")" : text;
 }
 
+std::string literal(std::int64_t number) {
+  if (number >= 0) return std::to_string(number);
+  return fmt::format("({} - 1)", number + 1);  // the least one is no literal
+}
+
+// Plain values.
 std::string literal(const Tree& value) {
   if (value.is_null()) return "nil";
   if (value.is_bool()) return value.as_bool() ? "true" : "false";
-  if (value.is_integer()) {
-    const std::int64_t number = value.as_integer();
-    if (number >= 0) return std::to_string(number);
-    return fmt::format("({} - 1)", number + 1);  // the least one is no literal
-  }
+  if (value.is_integer()) return literal(value.as_integer());
   if (value.is_number()) return literal(value.as_number());
   if (value.is_string()) return text_literal(value.as_string());
   std::string text = "{";
   if (value.is_sequence())
     for (const Tree& item : value.items()) text += literal(item) + ", ";
   else
-    for (const Tree::Entry& entry : value.entries()) {
-      const bool number = !entry.key.empty() && entry.key.size() < 19 &&
-                          entry.key.find_first_not_of("0123456789") == std::string::npos;
-      text += fmt::format("[{}] = {}, ", number ? entry.key : text_literal(entry.key), literal(entry.value));
-    }
+    for (const Tree::Entry& entry : value.entries())
+      text += fmt::format("[{}] = {}, ", text_literal(entry.key), literal(entry.value));
   return text + "}";
 }
 
@@ -118,7 +119,8 @@ std::vector<std::string> upvalues_of(const Call& call, int index) {
 }
 
 // Whether the text becomes the code of the function that stands at the index.
-bool is_text_of(const Call& call, const std::string& text, int line, int index, const std::vector<std::string>& upvalues) {
+bool is_text_of(const Call& call, const std::string& text, int line, int index,
+                const std::vector<std::string>& upvalues) {
   lua_State* const lua = call.lua();
   const int top = lua_gettop(lua);
   if (!lua_checkstack(lua, 8)) return false;
@@ -268,9 +270,35 @@ class Writer {
     if (const auto operation = operation_of(call_, index)) return "_ENV.nacre.ops." + *operation;
     if (const LuaClassRef kind = find_class(call_, index)) return class_named(*kind, value);
     if (!call_.is_table(index)) refuse(owner, name, call_.described(index));
-    return literal(call_.tree(index, [&](const Object& object) -> Tree {
-      refuse(owner, name, "a table that holds " + object.kind->text(object));
-    }));
+    return table_text(index, owner, name, 0);
+  }
+
+  // A table of plain values.
+  std::string table_text(int index, const std::string& owner, const std::string& name, int depth) {
+    if (depth > deepest_table || !lua_checkstack(lua_, 8)) refuse(owner, name, "a table that is nested too deep");
+    std::string text = "{";
+    const auto value_text = [&](int at) {
+      switch (lua_type(lua_, at)) {
+        case LUA_TBOOLEAN:
+        case LUA_TNUMBER:
+        case LUA_TSTRING: return literal(call_.tree(at));
+        case LUA_TTABLE:
+          if (!find_class(call_, at)) return table_text(at, owner, name, depth + 1);
+          [[fallthrough]];
+        default: refuse(owner, name, "a table of more than numbers, texts and tables");
+      }
+    };
+    std::map<std::string, std::string> entries;  // in the same order each time
+    for (lua_pushnil(lua_); lua_next(lua_, index); lua_pop(lua_, 1)) {
+      if (++written_ > most_values) refuse(owner, name, "a table that is too large");
+      const int value = lua_gettop(lua_), key = value - 1;
+      if (lua_type(lua_, key) != LUA_TSTRING && lua_type(lua_, key) != LUA_TNUMBER &&
+          lua_type(lua_, key) != LUA_TBOOLEAN)
+        refuse(owner, name, "a table with " + call_.described(key) + " as a key");
+      entries.emplace(literal(call_.tree(key)), value_text(value));
+    }
+    for (const auto& [key, value] : entries) text += fmt::format("[{}] = {}, ", key, value);
+    return text + "}";
   }
 
   // Where the sandbox has it: "_ENV.nacre.ops".
@@ -300,13 +328,16 @@ class Writer {
     for (const Tree::Entry& entry : kind.defaults.written().entries())
       fields += fmt::format("[{}] = {}, ", text_literal(entry.key),
                             entry.value.is_null() ? "_ENV.nacre.null" : literal(entry.value));
-    classes_ += fmt::format("{} = _ENV.nacre.{}({}, {{{}}}); ", name, definer_of(kind.kind), text_literal(kind.name), fields);
+    classes_ +=
+        fmt::format("{} = _ENV.nacre.{}({}, {{{}}}); ", name, definer_of(kind.kind), text_literal(kind.name), fields);
     std::map<std::string, KeptRef> members;
     const SameStack same(call_);
-    call_.each_named(call_.push_kept(*table),
-                     [&](const std::string& key, int value) { members.emplace(key, call_.keep(value)); });
+    const int place = call_.push_kept(*table);
+    if (!call_.is_table(place)) throw Error("the class '{}' is gone from Lua's registry", kind.name).usage();
+    call_.each_named(place, [&](const std::string& key, int value) { members.emplace(key, call_.keep(value)); });
     for (const auto& [key, value] : members) {
-      const std::string target = fmt::format("{}[{}]", name, text_literal(key)), owner = fmt::format("its method '{}'", key);
+      const std::string target = fmt::format("{}[{}]", name, text_literal(key)),
+                        owner = fmt::format("its method '{}'", key);
       if (is_text_function(value)) place_function(target, value, owner);
       else header_ += fmt::format("{} = {}; ", target, expression(value, fmt::format("'{}'", kind.name), key));
     }
@@ -319,6 +350,7 @@ class Writer {
   std::vector<std::pair<std::string, KeptRef>> defined_;
   std::string classes_, header_, file_ = "script";
   std::vector<Statement> statements_;
+  std::size_t written_ = 0;  // values of tables
 };
 
 }  // namespace

@@ -62,11 +62,6 @@ int raise_here(lua_State* lua, const char* message) {
   return lua_error(lua);
 }
 
-std::string with_article(std::string_view noun) {
-  if (noun == "nil" || noun == "no value") return std::string(noun);
-  return (std::string_view("aeiou").find(noun.front()) == std::string_view::npos ? "a " : "an ") + std::string(noun);
-}
-
 // "script.lua:3: attempt to …" as an Error with its mark.
 Error error_of(const std::string& text) {
   const std::size_t end = text.find(": ");
@@ -201,6 +196,11 @@ Out same_objects(Call& call) {
 
 }  // namespace
 
+std::string with_article(std::string_view noun) {
+  if (noun == "nil" || noun == "no value") return std::string(noun);
+  return (std::string_view("aeiou").find(noun.front()) == std::string_view::npos ? "a " : "an ") + std::string(noun);
+}
+
 // --- Out ----------------------------------------------------------------------------------------------------------
 
 Out::Out() = default;
@@ -243,7 +243,8 @@ void State::push_object(lua_State* lua, const Object& object) {
   const std::size_t most = state.limits_.held;
   if (most > 0 && state.held_ + object.bytes > most) {
     lua_gc(lua, LUA_GCCOLLECT);
-    if (state.held_ + object.bytes > most) luaL_error(lua, "tensors take more than %d MiB", static_cast<int>(most >> 20));
+    if (state.held_ + object.bytes > most)
+      luaL_error(lua, "tensors take more than %d MiB", static_cast<int>(most >> 20));
   }
   *number = state.adopt(object);
   if (*number == 0) luaL_error(lua, "%s", no_memory.data());
@@ -864,8 +865,7 @@ Tree Call::hand(const Object& object) const {
 Error Call::with_names(const Error& error) const {
   std::string message = error.message();
   for (std::size_t number = 0; number < handed_.size(); ++number) {
-    const std::string spelling =
-        fmt::format("{{class_name: '{}', config: {{number: {}}}}}", handed_object, number);
+    const std::string spelling = fmt::format("{{class_name: '{}', config: {{number: {}}}}}", handed_object, number);
     for (std::size_t at = 0; (at = message.find(spelling, at)) != std::string::npos;)
       message.replace(at, spelling.size(), handed_[number].kind->text(handed_[number]));
   }

@@ -284,7 +284,8 @@ class State {
   bool text_too_long_ = false;
   int handed_ = 0;
   bool warnings_ = true, warning_ = false;  // whether they are shown; whether one is being written
-  // By their numbers: the lower half is the place, the upper one counts who has been there, so that no number comes twice.
+  // By their numbers: the lower half is the place, the upper one counts who has been there, so that no number comes
+  // twice.
   struct Place {
     Object object;
     std::uint64_t order = 0;  // among all that were adopted
@@ -302,6 +303,8 @@ class State {
   std::unique_ptr<lua_State, Closer> lua_;  // closed first
 };
 
+// "a number", "an error", "nil"
+std::string with_article(std::string_view noun);
 // The line of the script that runs, from so many levels of calls up; none when no script does.
 Mark place_of(lua_State* lua, int level = 0);
 

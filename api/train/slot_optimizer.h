@@ -147,7 +147,8 @@ class OptimizerOf final : public SlotOptimizer {
  public:
   using Config = Config_;
   explicit OptimizerOf(Config config = {}, OptimizerOptions options = {})
-      : SlotOptimizer(named(std::move(options)), config.learning_rate, config.weight_decay), config_(std::move(config)) {
+      : SlotOptimizer(named(std::move(options)), config.learning_rate, config.weight_decay),
+        config_(std::move(config)) {
     if constexpr (requires { config_.check(); }) config_.check();
   }
   const Config& config() const { return config_; }
