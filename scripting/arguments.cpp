@@ -23,7 +23,7 @@ Tree argument_tree(const Call& call, const FieldTable& fields, const Call::Objec
     if (given.find(key)) throw Error("got '{}' twice, by its place and by its name", key).usage();
     given.set(key, std::move(value));
   };
-  const int named = has_names(call, call.count()) ? call.count() : 0;
+  const int named = call.count() > 0 && has_names(call, call.count()) ? call.count() : 0;
   int places = call.count() - (named ? 1 : 0);
   if (named == 1 && lua_rawlen(call.lua(), 1) > 0) {  // a list with names beside it
     Tree items = Tree::sequence().at(call.place());

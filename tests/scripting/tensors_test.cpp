@@ -185,6 +185,7 @@ TEST_F(TensorsOfLua, ShapesThatDoNotFitAreNamedWithTheirOperation) {
             "s.lua:1: sum: unknown key 'axes'\n  hint: did you mean 'axis'?");
   EXPECT_EQ(refusal("return nacre.Input{2} + nacre.Input{3}").find("s.lua:1: add: "), 0u);
   EXPECT_EQ(refusal("nacre.zeros{2, dtyp = 'x'}"), "s.lua:1: zeros: unknown key 'dtyp'\n  hint: did you mean 'dtype'?");
+  EXPECT_EQ(refusal("nacre.full()").find("s.lua:1: full: the key 'shape' is missing"), 0u);
   EXPECT_EQ(refusal("nacre.zeros({2}, 'x', 3)"), "s.lua:1: zeros: wanted 2 arguments, got 3");
   EXPECT_EQ(refusal("nacre.zeros({2}, {shape = {3}})"),
             "s.lua:1: zeros: got 'shape' twice, by its place and by its name");
