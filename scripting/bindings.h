@@ -245,7 +245,7 @@ std::span<const Function> jacobian_functions();
 const Namespace& layers_namespace();
 std::vector<const Namespace*> class_namespaces();  // nacre.optimizers, nacre.losses, …
 const Namespace& data_namespace();
-// What such a function says when the table, argument 1, has no such name, argument 2.
+// What the __index of such a table says when it, argument 1, has no such name, argument 2.
 [[noreturn]] void refuse_name(const Call& call, std::string_view table);
 
 // Makes objects readable where configurations name classes.

@@ -143,6 +143,7 @@ constexpr const char* names_of_nacre[] = {"Activation",
                                           "eye",
                                           "fori_loop",
                                           "full",
+                                          "full_like",
                                           "grad",
                                           "hessian",
                                           "initializers",
@@ -155,7 +156,9 @@ constexpr const char* names_of_nacre[] = {"Activation",
                                           "metrics",
                                           "newaxis",
                                           "null",
+                                          "one_hot",
                                           "ones",
+                                          "ones_like",
                                           "ops",
                                           "optimizers",
                                           "rand",
@@ -171,7 +174,8 @@ constexpr const char* names_of_nacre[] = {"Activation",
                                           "value_and_grad",
                                           "vjp",
                                           "while_loop",
-                                          "zeros"};
+                                          "zeros",
+                                          "zeros_like"};
 
 int open(lua_State* lua) {
   lua_settop(lua, 0);

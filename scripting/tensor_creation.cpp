@@ -163,17 +163,13 @@ std::span<const Function> creation_functions() {
   static constexpr Function functions[] = {
       {"zeros",
        bound<make_filled<&zeros, 0>>,
-       {.usage = "nacre.zeros(shape[, dtype])",
-        .doc = "Zeros, or false, in a shape.",
-        .example = R"(
+       {.usage = "nacre.zeros(shape[, dtype])", .doc = "Zeros, or false, in a shape.", .example = R"(
           assert(nacre.zeros{2, 3}:sum():item() == 0)
           assert(nacre.zeros{2, dtype = "int32"} == nacre.tensor{0, 0})
         )"}},
       {"ones",
        bound<make_filled<&ones, 1>>,
-       {.usage = "nacre.ones(shape[, dtype])",
-        .doc = "Ones, or true, in a shape.",
-        .example = R"(
+       {.usage = "nacre.ones(shape[, dtype])", .doc = "Ones, or true, in a shape.", .example = R"(
           assert(nacre.ones{2, 3}:sum():item() == 6)
         )"}},
       {"full",
@@ -208,16 +204,12 @@ std::span<const Function> creation_functions() {
         )"}},
       {"zeros_like",
        bound<operation<&zeros_like>>,
-       {.usage = "nacre.zeros_like(x[, dtype])",
-        .doc = "Zeros in the shape and dtype of x.",
-        .example = R"(
+       {.usage = "nacre.zeros_like(x[, dtype])", .doc = "Zeros in the shape and dtype of x.", .example = R"(
           assert(nacre.zeros_like(nacre.tensor{1, 2}) == nacre.tensor{0, 0})
         )"}},
       {"ones_like",
        bound<operation<&ones_like>>,
-       {.usage = "nacre.ones_like(x[, dtype])",
-        .doc = "Ones in the shape and dtype of x.",
-        .example = R"(
+       {.usage = "nacre.ones_like(x[, dtype])", .doc = "Ones in the shape and dtype of x.", .example = R"(
           assert(nacre.ones_like(nacre.tensor{3, 2}) == nacre.tensor{1, 1})
         )"}},
       {"full_like",

@@ -123,17 +123,13 @@ std::span<const Function> file_functions() {
   static constexpr Function functions[] = {
       {"load_npy",
        bound<load_npy>,
-       {.usage = "nacre.load_npy(path)",
-        .doc = "The tensor in a file of NumPy's.",
-        .example = R"(
+       {.usage = "nacre.load_npy(path)", .doc = "The tensor in a file of NumPy's.", .example = R"(
           nacre.save_npy("x.npy", nacre.tensor{1, 2})
           assert(nacre.load_npy("x.npy") == nacre.tensor{1, 2})
         )"}},
       {"save_npy",
        bound<save_npy>,
-       {.usage = "nacre.save_npy(path, tensor)",
-        .doc = "Writes a tensor to a file of NumPy's.",
-        .example = R"(
+       {.usage = "nacre.save_npy(path, tensor)", .doc = "Writes a tensor to a file of NumPy's.", .example = R"(
           nacre.save_npy("x.npy", nacre.zeros{2, 3})
           assert(nacre.load_npy("x.npy").shape[2] == 3)
         )"}},
@@ -155,9 +151,7 @@ std::span<const Function> file_functions() {
         )"}},
       {"npz_names",
        bound<npz_names_of>,
-       {.usage = "nacre.npz_names(path)",
-        .doc = "The names of the tensors in an archive of NumPy's.",
-        .example = R"(
+       {.usage = "nacre.npz_names(path)", .doc = "The names of the tensors in an archive of NumPy's.", .example = R"(
           nacre.save_npz("x.npz", {x = nacre.zeros{2}})
           assert(nacre.npz_names("x.npz")[1] == "x")
         )"}},
@@ -180,9 +174,7 @@ std::span<const Function> file_functions() {
         )"}},
       {"hdf5_names",
        bound<hdf5_names>,
-       {.usage = "nacre.hdf5_names(path)",
-        .doc = "The paths of all datasets in an HDF5 file.",
-        .example = R"(
+       {.usage = "nacre.hdf5_names(path)", .doc = "The paths of all datasets in an HDF5 file.", .example = R"(
           nacre.save_hdf5("x.h5", {a = {b = nacre.zeros{2}}})
           assert(nacre.hdf5_names("x.h5")[1] == "a/b")
         )"}},

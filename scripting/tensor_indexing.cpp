@@ -270,7 +270,9 @@ Listed listed(const Call& call, const Placed& key, const Object& object, const S
 
 // --- at once ------------------------------------------------------------------------------------------------------
 
-Selection selection_of(const Call& call, const Placed& key, const Object& object, const Shape& shape) {
+Selection selection_of(const Call& call, const Placed& key, const Object& object) {
+  const Type type = type_of_tensor(object);
+  const Shape& shape = type.shape;
   Selection selection;
   bool listed_before = false;
   for (const Place& place : key.places) {
@@ -289,7 +291,7 @@ Selection selection_of(const Call& call, const Placed& key, const Object& object
       selection.axes.push_back({.count = count, .listed = true, .places = std::move(found.places)});
     }
   }
-  check_size({DType::boolean, selection.result});
+  check_size({type.dtype, selection.result});
   return selection;
 }
 
@@ -409,8 +411,7 @@ Out item_at(const Call& call, const Object& object, const Placed& key) {
     return state.traced(read_traced(call, object, key));
   }
   const eager::Array array = array_of(call, object);
-  return array_object(taken(*state.eager(), array,
-                            std::make_shared<const Selection>(selection_of(call, key, object, array.value.shape()))));
+  return array_object(taken(*state.eager(), array, std::make_shared<const Selection>(selection_of(call, key, object))));
 }
 
 std::int64_t want_length(const Object& object) {
@@ -569,7 +570,7 @@ Value assigned_in_trace(const Call& call, const Object& object, const Placed& ke
     return place.pick.kind == Pick::Kind::tensor || place.pick.kind == Pick::Kind::whole;
   });
   if (all_known(key)) {
-    const Selection selection = selection_of(call, key, object, x.shape());
+    const Selection selection = selection_of(call, key, object);
     want_broadcast(values.shape(), selection.result);
     return written_traced(x, selection, values);
   }
@@ -677,7 +678,7 @@ void set_item_of_tensor(Call& call) {
     if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
     return call.replace(1, state.traced(assigned_in_trace(call, *object, key, value)));
   }
-  Selection selection = selection_of(call, key, *object, type.shape);
+  Selection selection = selection_of(call, key, *object);
   want_broadcast(type_of_tensor(value).shape, selection.result);
   const eager::Array values = array_of(call, value);
   if (state.eager()->recording()) {

@@ -15,6 +15,7 @@
 #include "layers/operations.h"
 #include "scripting/arguments.h"
 #include "scripting/given_arguments.h"
+#include "scripting/namespace.h"
 #include "scripting/operations.h"
 
 namespace nacre::scripting {
@@ -392,9 +393,7 @@ std::span<const Function> seed_functions() {
   static constexpr Function functions[] = {
       {"rand",
        bound<call_draw<PlainUniformArguments>>,
-       {.usage = "nacre.rand(shape[, dtype[, seed]])",
-        .doc = "Numbers spread evenly over [0, 1).",
-        .example = R"(
+       {.usage = "nacre.rand(shape[, dtype[, seed]])", .doc = "Numbers spread evenly over [0, 1).", .example = R"(
           local t = nacre.rand{2, 3}
           assert(t:min():item() >= 0 and t:max():item() < 1)
         )"}},

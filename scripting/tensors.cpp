@@ -260,9 +260,7 @@ constexpr Member members[] = {
      )"}},
     {.name = "device",
      .get = device_of_tensor,
-     .entry = {.usage = "tensor.device",
-               .doc = "Where operations on it are computed: \"cpu\".",
-               .example = R"(
+     .entry = {.usage = "tensor.device", .doc = "Where operations on it are computed: \"cpu\".", .example = R"(
                  assert(nacre.ones{2}.device == "cpu")
                )"}},
     {.name = "mask",
@@ -355,9 +353,7 @@ constexpr Function own_metamethods[] = {
         assert(not pcall(function() return nacre.tensor{1, 5} < 3 end))
         assert(nacre.ops.less(nacre.tensor{1, 5}, 3) == nacre.tensor{true, false})
       )"}},
-    {"__le",
-     bound<less_equal>,
-     {.usage = "a <= b", .doc = "Likewise: not above another; so a >= b.", .example = R"(
+    {"__le", bound<less_equal>, {.usage = "a <= b", .doc = "Likewise: not above another; so a >= b.", .example = R"(
        assert(nacre.tensor(0.25) <= 0.25 and nacre.tensor(0.25) >= 0.25)
        assert(nacre.ops.all(nacre.ops.less_equal(nacre.tensor{1, 3}, 3)):item())
      )"}},
@@ -375,8 +371,11 @@ std::span<const Function> metamethods() {
 
 }  // namespace
 
-// Before anything is allocated: what a script asks for may be beyond any machine.
+// Before anything is allocated: what a script asks for may be beyond any machine, or beyond what a sandbox allows.
 void check_size(const Type& type) {
+  const std::size_t most = Call::under_way() ? Call::current().state().limits().held : 0;
+  if (most > 0 && static_cast<std::uint64_t>(type.shape.elements()) > most / size_of(type.dtype))
+    throw Error("tensors take more than {} MiB: a tensor would be {}", most >> 20, type).usage();
   const auto machine =
       static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGE_SIZE));
   if (static_cast<std::uint64_t>(type.shape.elements()) > machine / size_of(type.dtype))
@@ -401,9 +400,10 @@ Object read_tensor(const Call& call, int index, std::string_view wanted) {
 
 template <>
 const Class& class_of<eager::Array>() {
-  static const Class kind{.name = "tensor",
-                          .members = members,
-                          .metamethods = metamethods(),
+  static const Class kind{
+      .name = "tensor",
+      .members = members,
+      .metamethods = metamethods(),
       .text = [](const Object& object) { return line_of(std::static_pointer_cast<eager::Array>(object.value)->value); },
       .other = other_member,
       .keeps_methods = true,

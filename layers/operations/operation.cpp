@@ -112,9 +112,9 @@ DType common_dtype(std::span<const Operand> operands) {
 
 Value real(Value x) { return is_floating(x.dtype()) ? x : ops::cast(x, DType::float32); }
 
-Value summand(Value x) { return x.dtype() == DType::uint8 ? ops::cast(x, DType::int32) : number(x); }
-
 Value number(Value x) { return x.dtype() == DType::boolean ? ops::cast(x, DType::int32) : x; }
+
+Value summand(Value x) { return x.dtype() == DType::uint8 ? ops::cast(x, DType::int32) : number(x); }
 
 std::int64_t count_of_parts(std::int64_t count) {
   constexpr std::int64_t most = 1 << 16;
@@ -166,10 +166,6 @@ Tensor tensor_of(const Tree& tree, std::optional<DType> dtype) {
   return Tensor::of<double>(Shape(std::move(numbers.sizes)), std::span<const double>(numbers.values))
       .cast(dtype.value_or(numbers.dtype));
 }
-
-}  // namespace
-
-namespace {
 
 // Whether a whole number has a place in the dtype.
 bool fits(const Tree& number, DType dtype) {

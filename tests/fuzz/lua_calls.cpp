@@ -12,6 +12,16 @@ namespace {
 constexpr std::string_view functions[] = {"tensor",
                                           "zeros",
                                           "ones",
+                                          "full",
+                                          "eye",
+                                          "arange",
+                                          "linspace",
+                                          "one_hot",
+                                          "random.normal",
+                                          "random.randint",
+                                          "random.categorical",
+                                          "random.shuffle",
+                                          "random.gamma",
                                           "Variable",
                                           "grad",
                                           "value_and_grad",
@@ -80,6 +90,10 @@ constexpr std::string_view constants[] = {"nil",
                                           "{1, 2}",
                                           "{{1, 2}, {3, 4}}",
                                           "{1, {2}}",
+                                          "{{}, 1}",
+                                          "{{-1, 1, -1}, '...'}",
+                                          "{nacre.newaxis, nacre.tensor{2, 1}}",
+                                          "nacre.tensor{true, false}",
                                           "{units = 3}",
                                           "{axis = 0}",
                                           "{a = {b = {}}}",
@@ -120,7 +134,7 @@ std::string arguments(Choices& choices) {
 }
 
 std::string statement(Choices& choices) {
-  switch (choices.below(7)) {
+  switch (choices.below(8)) {
     case 0: return variable(choices) + " = nacre." + choices.from(functions) + "(" + arguments(choices) + ")";
     case 1:
       return variable(choices) + " = " + variable(choices) + ":" + choices.from(methods) + "(" + arguments(choices) +
@@ -129,6 +143,7 @@ std::string statement(Choices& choices) {
     case 3: return variable(choices) + " = " + variable(choices) + "(" + arguments(choices) + ")";
     case 4: return variable(choices) + " = " + variable(choices) + "." + choices.from(fields);
     case 5: return variable(choices) + "[" + value(choices) + "] = " + value(choices);
+    case 6: return variable(choices) + " = " + variable(choices) + "[" + value(choices) + "]";
     default: return variable(choices) + " = tostring(" + value(choices) + ")";
   }
 }

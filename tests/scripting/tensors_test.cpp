@@ -127,12 +127,13 @@ TEST_F(TensorsOfLua, CompareAsValues) {
 }
 
 TEST_F(TensorsOfLua, TypesMeetAsInKeras) {
-  EXPECT_EQ(shown("meet('bool', 'int32'), meet('uint8', 'int32'), meet('int64', 'float32'), meet('float16', 'bfloat16'), "
-                  "meet('float32', 'float64'), meet('int32', 'int64'), (nacre.tensor({1}, 'int32') + 0.5).dtype, "
-                  "(nacre.tensor({1}, 'float16') + 0.5).dtype, (nacre.tensor{true} + 1).dtype, (nacre.tensor({1}, 'uint8') * "
-                  "2).dtype",
-                  "local function meet(a, b) return (nacre.tensor({1}, a) + nacre.tensor({1}, b)).dtype end"),
-            "int32 | int32 | float32 | float32 | float64 | int64 | float32 | float16 | int32 | uint8");
+  EXPECT_EQ(
+      shown("meet('bool', 'int32'), meet('uint8', 'int32'), meet('int64', 'float32'), meet('float16', 'bfloat16'), "
+            "meet('float32', 'float64'), meet('int32', 'int64'), (nacre.tensor({1}, 'int32') + 0.5).dtype, "
+            "(nacre.tensor({1}, 'float16') + 0.5).dtype, (nacre.tensor{true} + 1).dtype, (nacre.tensor({1}, 'uint8') * "
+            "2).dtype",
+            "local function meet(a, b) return (nacre.tensor({1}, a) + nacre.tensor({1}, b)).dtype end"),
+      "int32 | int32 | float32 | float32 | float64 | int64 | float32 | float16 | int32 | uint8");
   EXPECT_EQ(shown("nacre.tensor({200, 100}, 'uint8'):sum(), nacre.tensor{true, true}:sum(), nacre.tensor{7, 2} / 2, "
                   "nacre.tensor{7, 2} // 2"),
             "tensor int32() 300 | tensor int32() 2 | tensor float32(2,) {3.5, 1.0} | tensor int32(2,) {3, 1}");
@@ -576,7 +577,8 @@ TEST_F(TensorsOfLua, TracesRefuseWhatTheyCannotRepeat) {
   EXPECT_EQ(
       traced("return x[x:greater(0)]"),
       "s.lua:3: got a boolean index whose numbers are not known while the function is traced, nor how many are true\n"
-      "  called at s.lua:2\n  hint: nacre.ops.where(mask, a, b) keeps the shape; x * mask:cast(x.dtype) makes the others 0");
+      "  called at s.lua:2\n  hint: nacre.ops.where(mask, a, b) keeps the shape; x * mask:cast(x.dtype) makes the "
+      "others 0");
   EXPECT_EQ(traced("x[x:greater(0)] = nacre.ones{2}").find("s.lua:3: cannot assign (2,) by a boolean index"), 0u);
   EXPECT_EQ(traced("return x[4]").find("s.lua:3: index 4 is out of range for axis 0 of float32(3,), whose size is 3"),
             0u);
@@ -832,6 +834,22 @@ TEST_F(TensorsOfLua, TemporaryTensorsTakeLittleMemory) {
     run(work);
     EXPECT_LT(resident_memory(), before + (std::size_t{100} << 20)) << work;
   }
+}
+
+// What the sandbox allows is asked before anything is allocated.
+TEST_F(TensorsOfLua, SandboxesBoundThem) {
+  Engine sandbox({.sandbox = true});
+  for (const char* call :
+       {"nacre.full({1 << 20, 1 << 10}, 1)", "nacre.arange(1 << 31)", "nacre.eye(1 << 16)",
+        "nacre.randn{1 << 20, 1 << 10}", "nacre.zeros{1 << 10}[nacre.zeros({1 << 20, 1 << 9}, 'uint8') + 1]",
+        "nacre.zeros{1 << 20}[{nacre.ones({1 << 12}, 'int32'):reshape{1 << 12, 1} * 1}]:sum() .. 'x'"}) {
+    const std::size_t before = resident_memory();
+    const std::string message = test::message_of([&] { sandbox.run(fmt::format("return {}", call)); });
+    EXPECT_NE(message, "") << call;
+    EXPECT_LT(resident_memory(), before + (std::size_t{1100} << 20)) << call;
+  }
+  EXPECT_NE(test::message_of([&] { sandbox.run("nacre.save_npy('x.npy', nacre.ones{1})"); }), "");
+  EXPECT_EQ(sandbox.run("local t = nacre.random.normal{2, 3} t[1] = 5 return t[{1, 2}]:item()").text(), "5");
 }
 
 }  // namespace
