@@ -47,7 +47,7 @@ void compile(Model& model, const KerasFile& description, const LoadOptions& opti
       work();
       return true;
     } catch (const Error& error) {
-      note(options, fmt::format("{}: {}{}{}", consequence, error.subject(), error.subject().empty() ? "" : ": ", error.message()));
+      note(options, fmt::format("{}: {}", consequence, error.line()));
       return false;
     }
   };

@@ -52,7 +52,9 @@ Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies); }
 Context::Stream Context::random_stream(const std::string& path, std::optional<std::int64_t> own_seed) {
   ensure(seed_ && step_, "{} draws random numbers in a context without a seed", path);
   const Value seed = own_seed ? graph_.constant(Tensor::scalar(*own_seed)) : seed_;
-  return {seed, step_, random_calls_[path]++};
+  Context* outermost = this;
+  while (outermost->around_) outermost = outermost->around_;
+  return {seed, step_, outermost->random_calls_[path]++};
 }
 
 Value Context::random_uniform(Value like, const std::string& path, std::optional<std::int64_t> own_seed) {
@@ -209,15 +211,18 @@ void Layer::reset_states() {
   for (const VariableRef& state : states()) state->assign(Tensor(state->type()));
 }
 
+void initialize(const Weight& weight, std::uint64_t seed) {
+  Variable& variable = *weight.variable;
+  if (variable.has_value()) return;
+  within([&] { return fmt::format("while making the weight '{}'", variable.path()); },
+         [&] {
+           variable.assign((*weight.initializer)(variable.shape(), variable.type().dtype,
+                                                 RandomKey::of(seed, variable.path())));
+         });
+}
+
 void Layer::initialize(std::uint64_t seed) {
-  for (const auto& [variable, initializer, regularizer, constraint] : weights()) {
-    if (variable->has_value()) continue;
-    within([&] { return fmt::format("while making the weight '{}'", variable->path()); },
-           [&] {
-             variable->assign(
-                 (*initializer)(variable->shape(), variable->type().dtype, RandomKey::of(seed, variable->path())));
-           });
-  }
+  for (const Weight& weight : weights()) nacre::initialize(weight, seed);
 }
 
 std::int64_t Layer::count_params() const {

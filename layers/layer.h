@@ -51,10 +51,16 @@ class Context {
   // seed and step: int64 scalars for random ops; null when nothing random will be emitted (inference, shape rules).
   Context(Graph& graph, bool training, Value seed = {}, Value step = {})
       : graph_(graph), training_(training), seed_(seed), step_(step) {}
+  // Of a graph that becomes a part of this one's, with its own values for seed and step: random streams are counted on.
+  Context part(Graph& graph, Value seed, Value step) {
+    Context part(graph, training_, seed, step);
+    part.around_ = this;
+    return part;
+  }
 
   Graph& graph() const { return graph_; }
   bool training() const { return training_; }
-  // As given; a graph within this one, in which layers are called, hands them in.
+  // As given.
   Value seed() const { return seed_; }
   Value step() const { return step_; }
   void set_training(bool training) { training_ = training; }
@@ -84,6 +90,7 @@ class Context {
   bool training_;
   Value seed_, step_;
   Values losses_;
+  Context* around_ = nullptr;
   std::map<std::string, std::int64_t> random_calls_;
   std::set<const Variable*> visited_;
   std::vector<Types> host_types_;
@@ -125,6 +132,9 @@ struct Weight {
   Ref<Regularizer> regularizer;
   Ref<WeightConstraint> constraint;
 };
+
+// Its initial value, unless it has one. Streams differ by weight path.
+void initialize(const Weight& weight, std::uint64_t seed);
 
 struct WeightOptions {
   bool trainable = true;
@@ -172,8 +182,7 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   // Variables that are carried from call to call but are no weights (those of `stateful` layers).
   std::vector<VariableRef> states() const;
   void reset_states();  // to zero
-  // Gives each weight that has no value yet its initial one. Streams differ by weight path.
-  void initialize(std::uint64_t seed);
+  void initialize(std::uint64_t seed);  // each weight
   std::int64_t count_params() const;
 
   // What belongs to this layer alone, not to its sublayers.

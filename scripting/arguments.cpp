@@ -31,6 +31,11 @@ Tree argument_tree(const Call& call, const FieldTable& fields, const Call::Objec
     set(fields.front().key, std::move(items));
   }
   while (places > 0 && !call.given(places)) --places;
+  if (fields.front().key == "shape" && places > 1 && lua_isinteger(call.lua(), 1) && lua_isinteger(call.lua(), 2))
+    throw Error("got numbers side by side")
+        .hint(fmt::format("the shape is one table: {{{}, {}}}", lua_tointeger(call.lua(), 1),
+                          lua_tointeger(call.lua(), 2)))
+        .usage();
   if (places > static_cast<int>(fields.size()))
     throw Error("wanted {} arguments, got {}", fields.size(), places).usage();
   for (int i = 1; i <= places; ++i) set(fields[static_cast<std::size_t>(i) - 1].key, call.tree(i, objects));

@@ -27,10 +27,14 @@ struct Target {
 
 // A layer has its weights from its first call on, which may be in the function.
 Structure structure_of_weights(const Call& call, int index) {
-  if (const auto weight = call.find<Weight>(index)) return {.tensor = weight_object(*weight)};
+  const auto tensor_of = [&](const Weight& weight) -> Structure {
+    want_value(call, weight);
+    return {.tensor = weight_object(weight)};
+  };
+  if (const auto weight = call.find<Weight>(index)) return tensor_of(*weight);
   Structure structure;
   structure.is_table = true;
-  for (const Weight& weight : read_weights(call, index)) structure.items.push_back({.tensor = weight_object(weight)});
+  for (const Weight& weight : read_weights(call, index)) structure.items.push_back(tensor_of(weight));
   return structure;
 }
 

@@ -31,7 +31,7 @@ class EngineState : public ComputingState {
     names_.clear();
   }
   Draws exchange_draws(Draws draws) { return std::exchange(draws_, draws); }
-  std::uint64_t seed() const { return static_cast<std::uint64_t>(draws_.seed); }
+  std::uint64_t seed() const override { return static_cast<std::uint64_t>(draws_.seed); }
   // "dense", then "dense_1", "dense_2", …, as Keras counts.
   std::string unique_name(const std::string& name);
   // What the last call of a layer on tensors has added to the loss.
@@ -131,7 +131,9 @@ Out out(Tensor tensor);
 // --- arguments ----------------------------------------------------------------------------------------------------
 
 // A table of names, or nothing, as a config; files that it names are read, where scripts may do so.
-Tree read_config_table(const Call& call, std::string_view class_name);
+Tree read_config_table(const Call& call, std::string_view class_name, std::span<const FieldTable* const> fields);
+// For what came instead of a table of names: "write Dense{units = 16}".
+std::string names_hint(const Call& call, int index, std::string_view name, const FieldTable& fields);
 std::optional<DType> read_dtype(const Call& call, int index);  // none: not given
 // Throws unless the machine has memory for it.
 void check_size(const Type& type);
@@ -146,7 +148,8 @@ Shape read_shape(const Call& call, int index);
 template <Described Config>
 Config read_options(const Call& call, int index) {
   if (!call.given(index)) return {};
-  if (!call.is_named(index)) throw call.unwanted(index, "a table of names");
+  if (!call.is_named(index))
+    throw call.unwanted(index, "a table of names").hint(names_hint(call, index, "", fields_of<Config>()));
   return read_config<Config>(call.tree(index));
 }
 // A script as Lua reads it: without the mark of its encoding and the line for the shell. Lines keep their numbers.

@@ -30,8 +30,8 @@ Out config_of_class(Call& call) {
 template <class Base>
 Out make_class(Call& call) {
   const ClassInfo<Base>& info = registry<Base>().get(call.upvalue());
-  return make_object(
-      about(std::string(info.class_name), [&] { return info.make(read_config_table(call, info.class_name)); }));
+  return make_object(about(std::string(info.class_name),
+                           [&] { return info.make(read_config_table(call, info.class_name, info.fields)); }));
 }
 
 // nacre.activations.get("relu"): the object that a field of that kind means: a name, a table, a function, an object.
@@ -142,7 +142,10 @@ Out result_of_metric(Call& call) {
 }
 
 void reset_metric(Call& call) { self<Metric>(call)->reset(); }
-Out name_of_metric(Call& call) { return self<Metric>(call)->name(); }
+template <class Base>
+Out name_of_object(Call& call) {
+  return self<Base>(call)->name();
+}
 
 // --- optimizers ---------------------------------------------------------------------------------------------------
 
@@ -151,7 +154,10 @@ void apply_gradients(Call& call) {
   const auto optimizer = self<Optimizer>(call);
   const std::vector<Weight> weights = read_weights(call, 3);
   std::vector<VariableRef> variables;
-  for (const Weight& weight : weights) variables.push_back(weight.variable);
+  for (const Weight& weight : weights) {
+    want_value(call, weight);
+    variables.push_back(weight.variable);
+  }
   Computation work = work_of(optimizer, "optimizer");
   const auto add = [&](int index) {
     if (work.operands.size() < weights.size())
@@ -221,7 +227,7 @@ template <>
 constexpr Member class_members<Metric>[] = {
     get_config<Metric>,
     {.name = "name",
-     .get = name_of_metric,
+     .get = name_of_object<Metric>,
      .entry = {.usage = "metric.name", .doc = "What its numbers are called in logs.", .example = R"(
        assert(nacre.metrics.MeanSquaredError().name == "mean_squared_error")
        assert(nacre.metrics.Mean{name = "loss"}.name == "loss")
@@ -267,6 +273,11 @@ constexpr Member class_members<Metric>[] = {
 template <>
 constexpr Member class_members<Optimizer>[] = {
     get_config<Optimizer>,
+    {.name = "name",
+     .get = name_of_object<Optimizer>,
+     .entry = {.usage = "optimizer.name", .doc = "What it is called in files.", .example = R"(
+       assert(nacre.optimizers.Adam().name == "adam")
+     )"}},
     {.name = "apply",
      .method = bound<apply_gradients>,
      .entry = {.usage = "optimizer:apply(gradients, weights)",
@@ -313,6 +324,24 @@ constexpr Member class_members<Optimizer>[] = {
        assert(optimizer.iterations == 1)
      )"}},
 };
+
+template <class Base>
+constexpr std::span<const std::pair<std::string_view, std::string_view>> other_words{};
+constexpr std::pair<std::string_view, std::string_view> words_of_metrics[] = {
+    {"update", "metric:update_state(y_true, y_pred)"},
+    {"compute", "metric:result()"},
+    {"reset", "metric:reset_state()"},
+    {"reset_states", "metric:reset_state()"}};
+template <>
+constexpr std::span<const std::pair<std::string_view, std::string_view>> other_words<Metric>{words_of_metrics};
+constexpr std::pair<std::string_view, std::string_view> words_of_optimizers[] = {
+    {"lr", "optimizer.learning_rate"},
+    {"apply_gradients", "optimizer:apply(gradients, weights)"},
+    {"step", "optimizer:apply(gradients, weights)"},
+    {"minimize", "optimizer:apply(gradients, weights)"},
+    {"zero_grad", "nothing: nacre.grad gives new gradients each time"}};
+template <>
+constexpr std::span<const std::pair<std::string_view, std::string_view>> other_words<Optimizer>{words_of_optimizers};
 
 // object(x), of the kinds that compute one value of another.
 template <class Base>
@@ -445,17 +474,34 @@ std::shared_ptr<Base> handed(const Tree& config) {
 
 }  // namespace
 
-Tree read_config_table(const Call& call, std::string_view class_name) {
+std::string names_hint(const Call& call, int index, std::string_view name, const FieldTable& fields) {
+  if (fields.empty()) return {};
+  lua_State* const lua = call.lua();
+  const SameStack same(call);
+  if (call.is_table(index)) lua_rawgeti(lua, index, 1);  // the first of a list
+  else lua_pushvalue(lua, index);
+  const int type = lua_type(lua, -1);
+  const std::string value = type == LUA_TNUMBER || type == LUA_TSTRING ? call.tree(-1).text() : "…";
+  return fmt::format("write {}{{{} = {}}}", name, fields.front().key, value);
+}
+
+Tree read_config_table(const Call& call, std::string_view class_name, std::span<const FieldTable* const> fields) {
+  const FieldTable none;
+  const FieldTable& own = fields.empty() ? none : *fields.back();
+  const auto unwanted = [&] {
+    return call.unwanted(1, fmt::format("a table of names: {}{{…}}", class_name))
+        .hint(names_hint(call, 1, class_name, own));
+  };
   if (call.object(1))
     throw call.unwanted(1, fmt::format("a table of names: {}{{…}}", class_name))
         .hint(fmt::format("what it makes can be called: {}()(…)", class_name));
-  if (call.count() > 1)
-    throw Error("got {} values, wanted one table of names: {}{{…}}", call.count(), class_name).usage();
   if (!call.given(1)) return {};
-  if (!call.is_table(1)) throw call.unwanted(1, fmt::format("a table of names: {}{{…}}", class_name));
+  if (call.count() > 1)
+    throw Error("got {} values, wanted one table of names: {}{{…}}", call.count(), class_name)
+        .hint(names_hint(call, 1, class_name, own))
+        .usage();
+  if (!call.is_table(1) || lua_rawlen(call.lua(), 1) > 0) throw unwanted();
   Tree config = call.tree(1);
-  if (config.is_sequence() && !config.items().empty())
-    throw call.unwanted(1, fmt::format("names: {}{{name = …}}", class_name));
   if (config.is_sequence()) return {};
   return EngineState::of(call).sandboxed() ? config : with_files(std::move(config), class_name, "");
 }
@@ -469,7 +515,8 @@ const Class& class_of_kind() {
                           .text = text_of_class<Base>,
                           .other = custom_member,
                           .set_other = set_custom_member,
-                          .other_names = custom_member_names};
+                          .other_names = custom_member_names,
+                          .other_words = other_words<Base>};
   return kind;
 }
 template <>

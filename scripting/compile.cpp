@@ -64,6 +64,7 @@ Trace trace(const Call& call, std::string key, const std::vector<Structure>& arg
         graph->output(fmt::format("y{}", graph->outputs().size()), traced_value(call, tensor));
       });
   }
+  for (const Weight& weight : scope.weights()) initialize(weight, state.seed());
   result.layers = scope.layers();
   for (const auto& layer : result.layers) append_state(result.layers_state, *layer);
   result.program = state.eager()->make(std::move(graph));

@@ -82,13 +82,6 @@ Out mask(Call& call) {
   return found ? Out(ComputingState::of(call).traced(found)) : Out();
 }
 
-// What needs the numbers.
-void refuse_numbers(Call&) {
-  throw Error("a function that is being traced has no numbers yet: they come when it runs")
-      .hint("nacre.cond and nacre.while_loop decide by them; without nacre.compile the function runs as it is")
-      .usage();
-}
-
 Results apply(Call& call, std::string_view operation, const std::vector<Object>& operands, Tree arguments) {
   Values inputs;
   for (const Object& operand : operands) inputs.push_back(traced_value(call, operand));
@@ -112,16 +105,11 @@ std::span<const Function> metamethods() {
 }
 
 // As those of tensors.cpp.
-constexpr Member members[] = {{"shape", nullptr, shape_of_tensor},
-                              {"dtype", nullptr, dtype_of_tensor},
-                              {"ndim", nullptr, ndim_of_tensor},
-                              {"size", nullptr, size_of_tensor},
-                              {"device", nullptr, device_of_tensor},
-                              {"mask", nullptr, mask},
-                              {"clone", bound<clone_tensor>},
-                              {"rows", bound<rows_of_tensor>},
-                              {"item", bound<refuse_numbers>},
-                              {"totable", bound<refuse_numbers>}};
+constexpr Member members[] = {{"shape", nullptr, shape_of_tensor},   {"dtype", nullptr, dtype_of_tensor},
+                              {"ndim", nullptr, ndim_of_tensor},     {"size", nullptr, size_of_tensor},
+                              {"device", nullptr, device_of_tensor}, {"mask", nullptr, mask},
+                              {"clone", bound<clone_tensor>},        {"rows", bound<rows_of_tensor>},
+                              {"item", bound<item_of_one>},          {"totable", bound<table_of_tensor>}};
 
 }  // namespace
 
@@ -145,7 +133,30 @@ const Class& class_of<Traced>() {
   return kind;
 }
 
+void refuse_numbers(Call&) {
+  throw Error("a function that is being traced has no numbers yet: they come when it runs")
+      .hint("nacre.cond and nacre.while_loop decide by them; without nacre.compile the function runs as it is")
+      .usage();
+}
+
 // --- operands -----------------------------------------------------------------------------------------------------
+
+void want_value(const Call& call, const Weight& weight) {
+  auto& state = ComputingState::of(call);
+  if (weight.variable->has_value()) return;
+  if (state.trace()) state.trace()->note_weight(weight);
+  else initialize(weight, state.seed());
+}
+
+namespace {
+
+const VariableRef& variable_of(const Call& call, const Object& object) {
+  const Weight& weight = *std::static_pointer_cast<Weight>(object.value);
+  want_value(call, weight);
+  return weight.variable;
+}
+
+}  // namespace
 
 bool is_tensor(const Object& object) {
   return object.kind == &class_of<eager::Array>() || object.kind == &class_of<Traced>() ||
@@ -162,7 +173,7 @@ Value traced_value(const Call& call, const Object& object) {
   TraceScope& scope = *ComputingState::of(call).trace();
   if (object.kind == &class_of<Traced>()) return scope.import(running(object.value).value);
   if (object.kind == &class_of<Weight>()) {
-    const VariableRef& variable = std::static_pointer_cast<Weight>(object.value)->variable;
+    const VariableRef& variable = variable_of(call, object);
     const Value value = scope.graph().latest(variable);
     const auto dtype = ComputingState::of(call).operand_dtype(*variable);
     return dtype ? ops::cast(value, *dtype) : value;
@@ -188,8 +199,7 @@ Value traced_mask(const Call& call, const Object& object) {
 
 eager::Array array_of(const Call& call, const Object& object) {
   if (object.kind == &class_of<eager::Array>()) return *std::static_pointer_cast<eager::Array>(object.value);
-  if (object.kind == &class_of<Weight>())
-    return ComputingState::of(call).eager()->read(std::static_pointer_cast<Weight>(object.value)->variable);
+  if (object.kind == &class_of<Weight>()) return ComputingState::of(call).eager()->read(variable_of(call, object));
   throw Error("got {}, whose numbers are not known while it is traced", object.kind->text(object)).usage();
 }
 
@@ -244,8 +254,8 @@ struct AtOnce {
   const eager::Array* array = nullptr;
   VariableRef variable{};
 
-  explicit AtOnce(const Object& object) {
-    if (object.kind == &class_of<Weight>()) variable = std::static_pointer_cast<Weight>(object.value)->variable;
+  AtOnce(const Call& call, const Object& object) {
+    if (object.kind == &class_of<Weight>()) variable = variable_of(call, object);
     else array = std::static_pointer_cast<eager::Array>(object.value).get();
   }
   const eager::Array* mask(bool masked) const { return masked && array ? array->mask.get() : nullptr; }
@@ -314,7 +324,7 @@ std::vector<Object> compute(const Call& call, Computation work) {
   std::vector<AtOnce> operands;
   eager::Arrays inputs;
   for (const Object& object : work.operands) {
-    const AtOnce& operand = operands.emplace_back(object);
+    const AtOnce& operand = operands.emplace_back(call, object);
     if (operand.array) {
       append(key, operand.array->value.type());
       inputs.push_back(*operand.array);

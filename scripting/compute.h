@@ -27,8 +27,9 @@ class TraceScope {
   // Layers that were called: what the graph depends on besides its inputs.
   void note_layer(const std::shared_ptr<Layer>& layer);
   const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
-  // Counts functions within the outermost trace that have graphs of their own.
-  std::int64_t next_part() { return outer_ ? outer_->next_part() : ++parts_; }
+  // Weights that had no value yet.
+  void note_weight(const Weight& weight) { outer_ ? outer_->note_weight(weight) : weights_.push_back(weight); }
+  const std::vector<Weight>& weights() const { return weights_; }
   // Throws a usage Error the second time: one run counts one step.
   void note_optimizer(const std::shared_ptr<const void>& optimizer);
   // What an inner scope has noted, when it has become a part of this one.
@@ -46,7 +47,7 @@ class TraceScope {
   std::vector<std::pair<Value, Value>> imported_;  // input, outer value
   std::vector<std::shared_ptr<const void>> optimizers_;
   std::vector<std::shared_ptr<Layer>> layers_;
-  std::int64_t parts_ = 0;
+  std::vector<Weight> weights_;
 };
 
 // A value of such a graph, as scripts hold it.
@@ -110,12 +111,16 @@ class ComputingState : public State {
     std::int64_t seed = 0, step = 0;
   };
   virtual Draws next_draws() { return {}; }
+  virtual std::uint64_t seed() const { return 0; }
 
  private:
   TraceScope* trace_ = nullptr;
   std::shared_ptr<const bool> running_;
   std::optional<DType> autocast_;
 };
+
+// Gives the weight its initial value, at once or before what is being traced runs, where it has none.
+void want_value(const Call& call, const Weight& weight);
 
 // Tensors as operands: arrays, traced values, weights.
 bool is_tensor(const Object& object);

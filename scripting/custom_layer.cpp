@@ -303,7 +303,7 @@ class LayerOfLua final : public Layer, public Scripted {
       copy->ensure_built(built_shapes());
       if (!arguments.inputs.empty()) (*copy)(context, std::move(arguments));
     } catch (const Error& error) {
-      throw Error("'{}' cannot be saved: its source does not stand by itself: {}", lua_.name(), error.what())
+      throw Error("'{}' cannot be saved: its source does not stand by itself: {}", lua_.name(), error.line())
           .hint("put the class into a file of its own, which the script takes with nacre.import")
           .usage();
     }

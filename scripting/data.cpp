@@ -37,13 +37,15 @@ Results read(Call& call) {
 // --- batches ------------------------------------------------------------------------------------------------------
 
 struct BatchesConfig {
-  std::int64_t batch_size = 32, epoch = 0, seed = 0;
+  std::int64_t batch_size = 32;
+  std::optional<std::int64_t> epoch, seed;
   bool shuffle = false, drop_remainder = false;
   static void describe(auto&& field) {
     field("batch_size", &BatchesConfig::batch_size, "samples a batch", at_least(1));
-    field("shuffle", &BatchesConfig::shuffle, "a new order of the samples for each epoch and seed");
-    field("epoch", &BatchesConfig::epoch, "which order: that of fit's epoch of this number", at_least(0));
-    field("seed", &BatchesConfig::seed, "of the order", at_least(0));
+    field("shuffle", &BatchesConfig::shuffle, "another order of the samples");
+    field("epoch", &BatchesConfig::epoch,
+          "which order: that of fit's epoch of this number; default: a new one each time", at_least(0));
+    field("seed", &BatchesConfig::seed, "of the order; default: that of nacre.set_seed", at_least(0));
     field("drop_remainder", &BatchesConfig::drop_remainder, "leaves out the last, smaller batch");
   }
 };
@@ -83,11 +85,13 @@ Out count_batches(Call& call) { return call.self<Batches>()->loader.batches(); }
 Out batches(Call& call) {
   const DatasetRef set = *call.self<DatasetRef>();
   const auto config = about("batches", [&] { return read_options<BatchesConfig>(call, 2); });
-  auto walk = std::make_shared<Batches>(set, Loader(set, {.batch_size = config.batch_size,
-                                                          .shuffle = config.shuffle,
-                                                          .drop_remainder = config.drop_remainder,
-                                                          .seed = static_cast<std::uint64_t>(config.seed)}));
-  walk->loader.start(config.epoch);
+  auto& state = EngineState::of(call);
+  auto walk = std::make_shared<Batches>(
+      set, Loader(set, {.batch_size = config.batch_size,
+                        .shuffle = config.shuffle,
+                        .drop_remainder = config.drop_remainder,
+                        .seed = config.seed ? static_cast<std::uint64_t>(*config.seed) : state.seed()}));
+  walk->loader.start(config.epoch ? *config.epoch : config.shuffle ? state.next_draws().step : 0);
   return Object{&class_of<Batches>(), walk};
 }
 
@@ -324,21 +328,21 @@ constexpr Member members[] = {
           )"}},
     {.name = "batches",
      .method = bound<batches>,
-     .entry = {.usage = "dataset:batches([options])",
-               .doc =
-                   "A walk over its batches, for a training loop. With `shuffle` the order is that of fit: another one "
-                   "for each epoch, and the same for the same seed.",
-               .example = R"(
+     .entry =
+         {.usage = "dataset:batches([options])",
+          .doc = "A walk over its batches, for a training loop. With `shuffle` each walk has another order, and after "
+                 "nacre.set_seed the same ones come again; a walk of `epoch` and `seed` has the order of fit's.",
+          .example = R"(
                  local set = nacre.data.digits{count = 50}
                  local samples = 0
-                 for epoch = 0, 1 do
-                   for x, y in set:batches{batch_size = 16, shuffle = true, epoch = epoch} do
+                 for epoch = 1, 2 do
+                   for x, y in set:batches{batch_size = 16, shuffle = true} do
                      samples = samples + #x
                    end
                  end
                  assert(samples == 100)
                )",
-               .keys = {fields_of<BatchesConfig>}}},
+          .keys = {fields_of<BatchesConfig>}}},
     {.name = "map",
      .method = bound<map>,
      .entry =
@@ -392,6 +396,14 @@ constexpr Member members[] = {
                  assert(#train == 40 and #validation == 10)
                )"}},
 };
+constexpr std::pair<std::string_view, std::string_view> other_words[] = {
+    {"batch", "dataset:batches{batch_size = 32}"},
+    {"shuffle", "dataset:batches{shuffle = true}"},
+    {"as_numpy_iterator", "dataset:batches{batch_size = 32}"},
+    {"cardinality", "#dataset"},
+    {"size", "#dataset"},
+    {"length", "#dataset"}};
+
 constexpr Function metamethods[] = {
     {"__len", bound<length>, {.usage = "#dataset", .doc = "How many samples it has.", .example = R"(
       assert(#nacre.data.digits{count = 50} == 50)
@@ -401,7 +413,7 @@ constexpr Function metamethods[] = {
 Out open_source(Call& call) {
   const ClassInfo<Source>& info = registry<Source>().get(call.upvalue());
   const std::string name(info.class_name);
-  const auto source = about(name, [&] { return info.make(read_config_table(call, name)); });
+  const auto source = about(name, [&] { return info.make(read_config_table(call, name, info.fields)); });
   return make_object(source->open(""));
 }
 
@@ -432,7 +444,8 @@ const Namespace& data_namespace() {
 
 template <>
 const Class& class_of<DatasetRef>() {
-  static const Class kind{.name = "data set", .members = members, .metamethods = metamethods, .text = text_of};
+  static const Class kind{
+      .name = "data set", .members = members, .metamethods = metamethods, .text = text_of, .other_words = other_words};
   return kind;
 }
 

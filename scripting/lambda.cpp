@@ -68,7 +68,7 @@ Values trace_lambda(Context& context, const std::string& source, const Values& i
   try {
     return scripting::trace(context, source, inputs, arguments);
   } catch (const Error& error) {
-    throw Error("in the Lua function: {}", error.what());
+    throw Error("in the Lua function: {}", error.line()).hint(error.hint_text());
   }
 }
 

@@ -389,11 +389,13 @@ constexpr Member layer_members[] = {
     {.name = "weights",
      .get = weights<&Layer::weights>,
      .entry = {.usage = "layer.weights",
-               .doc = "All its weights in Keras's order, with those of the layers in it, as a list.",
+               .doc = "All its weights in Keras's order, with those of the layers in it, as a list. Its own are also "
+                      "members by their names: dense.kernel.",
                .example = R"(
                  local norm = nacre.layers.BatchNormalization()
                  norm(nacre.ones{2, 3})
                  assert(#norm.weights == 4 and norm.weights[1].shape[1] == 3)
+                 assert(norm.gamma == norm.weights[1])
                )"}},
     {.name = "trainable_weights",
      .get = weights<&Layer::trainable_weights>,
@@ -511,7 +513,7 @@ Out make_layer(Call& call) {
   if (info.class_name == LambdaConfig::class_name)
     if (auto layer = about("Lambda", [&] { return lambda_of_function(call); }))
       return layer_object(call, std::move(layer));
-  const Tree config = read_config_table(call, info.class_name);
+  const Tree config = read_config_table(call, info.class_name, info.fields);
   const Tree* given = config.find("name");
   const std::string own = given && given->is_string() ? given->as_string() : snake_case(info.class_name);
   return about(fmt::format("layer '{}' ({})", own, info.class_name), [&] {
@@ -542,10 +544,22 @@ Out index_layers(Call& call) {
   return Out::Function{bound<make_layer>, wanted};
 }
 
+// Of nacre's own layers: dense.kernel, norm.gamma.
+std::string_view last_name(const Weight& weight) {
+  const std::string_view path = weight.variable->path();
+  return path.substr(path.rfind('/') + 1);
+}
+std::optional<Out> weight_member(Call& call, std::string_view key) {
+  for (const Weight& weight : self(call)->layer->own_weights())
+    if (last_name(weight) == key) return weight_object(weight);
+  return std::nullopt;
+}
+
 std::optional<Out> other_member(Call& call, std::string_view key) {
   if (auto found = model_member(call, key)) return found;
   if (auto found = training_member(call, key)) return found;
-  return custom_member(call, key);
+  if (auto found = custom_member(call, key)) return found;
+  return weight_member(call, key);
 }
 bool set_other_member(Call& call, std::string_view key) {
   return set_training_member(call, key) || set_custom_member(call, key);
@@ -553,7 +567,31 @@ bool set_other_member(Call& call, std::string_view key) {
 void other_names(const Object& object, std::vector<std::string_view>& names) {
   model_member_names(object, names);
   custom_member_names(object, names);
+  for (const Weight& weight : std::static_pointer_cast<LayerObject>(object.value)->layer->own_weights())
+    names.push_back(last_name(weight));
 }
+
+constexpr std::pair<std::string_view, std::string_view> other_words[] = {
+    {"get_layer", "model:layer(name)"},
+    {"parameters", "layer.trainable_weights"},
+    {"variables", "layer.weights"},
+    {"trainable_variables", "layer.trainable_weights"},
+    {"state_dict", "layer:get_weights()"},
+    {"load_state_dict", "layer:set_weights(tensors)"},
+    {"forward", "layer(x)"},
+    {"call", "layer(x)"},
+    {"apply", "layer(x)"},
+    {"train", "layer(x, {training = true})"},
+    {"eval", "layer(x, {training = false})"},
+    {"freeze", "layer.trainable = false"},
+    {"requires_grad_", "layer.trainable = false"},
+    {"to", "model:set_device(name)"},
+    {"input_shape", "model.inputs[1].shape"},
+    {"output_shape", "model.outputs[1].shape"},
+    {"export", "model:save(path)"},
+    {"to_yaml", "model:get_config()"},
+    {"to_json", "model:get_config()"},
+};
 
 }  // namespace
 
@@ -570,7 +608,8 @@ const Class& class_of<LayerObject>() {
                               },
                           .other = other_member,
                           .set_other = set_other_member,
-                          .other_names = other_names};
+                          .other_names = other_names,
+                          .other_words = other_words};
   return kind;
 }
 

@@ -216,7 +216,7 @@ const Class& class_of<LuaClassRef>() {
   return kind;
 }
 
-LuaClassRef find_class(const Call& call, int index) {
+LuaClassRef class_at(const Call& call, int index) {
   lua_State* const lua = call.lua();
   if (!lua_istable(lua, index) || !lua_getmetatable(lua, index)) return nullptr;
   const int top = lua_gettop(lua) - 1;
@@ -282,14 +282,11 @@ namespace {
 void note_class(Call& call) {
   auto& state = EngineState::of(call);
   if (!state.sandboxed()) return;
-  const LuaClassRef kind = *call.get<LuaClassRef>(1, "a class");
-  for (const auto& [known, table] : state.definitions().in_sandbox)
-    if (known->name == kind->name) throw Error("two classes are called '{}'", kind->name).usage();
-  state.definitions().in_sandbox.emplace_back(kind, call.keep(2));
+  state.definitions().in_sandbox.emplace_back(*call.get<LuaClassRef>(1, "a class"), call.keep(2));
 }
 
 Out text_of_class(Call& call) {
-  const LuaClassRef kind = find_class(call, 1);
+  const LuaClassRef kind = class_at(call, 1);
   return kind ? fmt::format("class '{}' ({})", kind->name, kind->kind) : std::string("class");
 }
 

@@ -65,7 +65,7 @@ template <>
 const Class& class_of<LuaClassRef>();
 
 // The class that a table is; null: none.
-LuaClassRef find_class(const Call& call, int index);
+LuaClassRef class_at(const Call& call, int index);
 
 // What a state knows of the classes that its scripts define.
 struct Definitions {

@@ -40,13 +40,15 @@ class Contents {
       if (defined.size() == 1) return {defined.front().first, defined.front().second};
       throw Error("{} gives {}, and no class is named", source, joined()).hint("class: NAME chooses one").usage();
     }
-    for (const auto& [kind, table] : defined)
-      if (kind->name == name) return {kind, table};
+    const auto named = [&](const auto& entry) { return entry.first->name == name; };
+    if (std::ranges::count_if(defined, named) > 1) throw Error("{} has two classes '{}'", source, name).usage();
+    if (const auto found = std::ranges::find_if(defined, named); found != defined.end())
+      return {found->first, found->second};
     if (call_.is_table(given_)) {
       const SameStack same(call_);
       call_.push_field(given_, name);
       if (lua_isfunction(call_.lua(), -1)) return {nullptr, call_.keep(-1)};
-      if (const LuaClassRef kind = find_class(call_, -1)) return {kind, call_.keep(-1)};
+      if (const LuaClassRef kind = class_at(call_, -1)) return {kind, call_.keep(-1)};
     }
     const std::vector<std::string> known = names();
     throw Error("{} has no class '{}'", source, name).hint(suggestion(name, {known.begin(), known.end()})).usage();
@@ -303,7 +305,7 @@ void LuaObject::each_object(const Call& call,
     if (depth > deepest || !seen.insert(lua_topointer(call.lua(), table)).second) return;
     const auto meet = [&](int value, std::string name) {
       if (auto object = call.object(value)) found.emplace_back(std::move(name), *std::move(object));
-      else if (call.is_table(value) && !find_class(call, value)) walk(value, name, depth + 1);
+      else if (call.is_table(value) && !class_at(call, value)) walk(value, name, depth + 1);
     };
     const SameStack same(call);
     lua_State* const lua = call.lua();
@@ -372,7 +374,7 @@ void LuaObject::check_source(const Tree& config) const {
   try {
     LuaObject(kind_, read_lua_config(config, {}), {});
   } catch (const Error& error) {
-    throw Error("its source does not stand by itself: {}", error.what());
+    throw Error("its source does not stand by itself: {}", error.line());
   }
   checked_ = text;
 }

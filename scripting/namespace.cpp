@@ -43,7 +43,7 @@ std::optional<FoundEntry> entry_at(lua_State* lua, int index) {
   const lua_CFunction function = lua_tocfunction(lua, index);
   if (!function || !lua_checkstack(lua, 1)) return std::nullopt;
   for (const Namespace* space : namespaces()) {
-    if (space->make != function || !lua_getupvalue(lua, index, 1)) continue;
+    if ((space->make != function && space->method != function) || !lua_getupvalue(lua, index, 1)) continue;
     std::size_t size = 0;
     const char* bytes = lua_type(lua, -1) == LUA_TSTRING ? lua_tolstring(lua, -1, &size) : "";
     auto entry = space->find({bytes, size});

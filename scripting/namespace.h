@@ -16,9 +16,10 @@ struct NamedEntry {
 
 // One constant for each table.
 struct Namespace {
-  const char* name;     // "layers"
-  lua_CFunction index;  // __index: `make` with the name as its upvalue, or an error with the nearest name
-  lua_CFunction make;   // what each name gives
+  const char* name;                // "layers"
+  lua_CFunction index;             // __index: `make` with the name as its upvalue, or an error with the nearest name
+  lua_CFunction make;              // what each name gives
+  lua_CFunction method = nullptr;  // what objects give for the same names; null: nothing
   void (*add_names)(std::vector<std::string_view>& names);
   std::optional<NamedEntry> (*find)(std::string_view name);
 };

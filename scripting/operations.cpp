@@ -95,8 +95,14 @@ Tree keras_arguments(const Call& call, std::string_view name, const Call::Object
     } else if (place >= spread && spread < places.size()) {
       all.push(std::move(argument));
     } else {
-      if (place >= places.size())
-        throw Error("wanted {} arguments, got {}", places.size(), call.count()).hint(takes).usage();
+      if (place >= places.size()) {
+        std::string list;  // t:reshape(2, 6)
+        for (int at = static_cast<int>(places.size()); at <= call.count() && lua_isinteger(call.lua(), at); ++at)
+          list += fmt::format("{}{}", list.empty() ? "" : ", ", lua_tointeger(call.lua(), at));
+        throw Error("wanted {} arguments, got {}", places.size(), call.count())
+            .hint(list.empty() ? takes : fmt::format("{}; a list is one table: {{{}}}", takes, list))
+            .usage();
+      }
       set(places[place], std::move(argument));
     }
   }
@@ -166,14 +172,33 @@ Error renamed(const Error& error, std::string_view name) {
 
 Results call_named(Call& call) { return operate(call, call.upvalue()); }
 
+// x:NAME(…): x.NAME(0) would take the axis for the tensor.
+Results call_method(Call& call) {
+  const std::string name = call.upvalue();
+  const auto object = call.object(1);
+  if (!object || (!object->kind->apply && !is_tensor(*object)))
+    throw call.unwanted(1, "a tensor")
+        .about(name)
+        .hint(fmt::format("methods are called with a colon: tensor:{}(…)", name));
+  return operate(call, name);
+}
+
 // --- operators ----------------------------------------------------------------------------------------------------
 
-template <const char* const* name>
+struct Operator {
+  const char *name, *sign;
+};
+template <const Operator& of>
 Results binary(Call& call) {
-  return operate(call, *name);
+  for (const int side : {1, 2})
+    if (!call.given(side))
+      throw Error("got nil to the {} of '{}'", side == 1 ? "left" : "right", of.sign)
+          .hint("is a name misspelt, or without a value yet?")
+          .usage();
+  return operate(call, of.name);
 }
-constexpr const char *add = "add", *subtract = "subtract", *multiply = "multiply", *divide = "true_divide",
-                     *whole = "floor_divide", *rest = "mod", *power = "power";
+constexpr Operator add{"add", "+"}, subtract{"subtract", "-"}, multiply{"multiply", "*"}, divide{"true_divide", "/"},
+    whole{"floor_divide", "//"}, rest{"mod", "%"}, power{"power", "^"};
 
 // Lua hands a unary operator its operand twice.
 Results negated(Call& call) { return operate(call, "negative"); }
@@ -184,7 +209,7 @@ int negate(lua_State* lua) {
 
 constexpr Function metamethods[] = {
     {"__add",
-     bound<binary<&add>>,
+     bound<binary<add>>,
      {.usage = "a + b",
       .doc = "The sum, as nacre.ops.add. One of the two may be a number, which has the other's dtype, or float32 when "
              "it is no whole number beside whole ones; shapes broadcast.",
@@ -194,13 +219,13 @@ constexpr Function metamethods[] = {
         assert((sum + 0.5).dtype == "float32")
       )"}},
     {"__sub",
-     bound<binary<&subtract>>,
+     bound<binary<subtract>>,
      {.usage = "a - b", .doc = "The difference, as nacre.ops.subtract.", .example = R"(
        local x = nacre.tensor{1.0, 3.0}
        assert((x - x:mean()):totable()[1] == -1)
      )"}},
     {"__mul",
-     bound<binary<&multiply>>,
+     bound<binary<multiply>>,
      {.usage = "a * b",
       .doc = "The product element by element, as nacre.ops.multiply; a:matmul(b) is that of matrices.",
       .example = R"(
@@ -209,7 +234,7 @@ constexpr Function metamethods[] = {
         assert(a:matmul(b):totable()[1][1] == 2)
       )"}},
     {"__div",
-     bound<binary<&divide>>,
+     bound<binary<divide>>,
      {.usage = "a / b",
       .doc = "The quotient, as nacre.ops.true_divide: floating also where both are whole.",
       .example = R"(
@@ -217,16 +242,16 @@ constexpr Function metamethods[] = {
         assert(x:totable()[2] == 0.5 and x.dtype == "float32")
       )"}},
     {"__idiv",
-     bound<binary<&whole>>,
+     bound<binary<whole>>,
      {.usage = "a // b", .doc = "The quotient rounded down, as nacre.ops.floor_divide.", .example = R"(
        assert((nacre.tensor{-7, 7} // 2):totable()[1] == -4)
      )"}},
     {"__mod",
-     bound<binary<&rest>>,
+     bound<binary<rest>>,
      {.usage = "a % b", .doc = "What is left of a // b, with the sign of b, as nacre.ops.mod.", .example = R"(
        assert((nacre.tensor{-7, 7} % 3):totable()[1] == 2)
      )"}},
-    {"__pow", bound<binary<&power>>, {.usage = "a ^ b", .doc = "The power, as nacre.ops.power.", .example = R"(
+    {"__pow", bound<binary<power>>, {.usage = "a ^ b", .doc = "The power, as nacre.ops.power.", .example = R"(
       assert((nacre.tensor{1.0, 2.0, 3.0} ^ 2):sum():item() == 14)
     )"}},
     {"__unm", negate, {.usage = "-a", .doc = "The negative, as nacre.ops.negative.", .example = R"(
@@ -258,9 +283,17 @@ constexpr Function metamethods[] = {
 constexpr std::string_view of_functions[] = {"cond", "custom_gradient", "fori_loop", "jvp", "map",
                                              "scan", "switch",          "while_loop"};
 
+// The operation that has the name; "": none.
+std::string_view operation_named(std::string_view name) {
+  const auto function = std::ranges::find(function_names, name, &FunctionName::function);
+  if (function != std::end(function_names)) name = function->operation;
+  return operation_arguments(fmt::format("ops.{}", name)) ? name : "";
+}
+
 Out index_operations(Call& call) {
   const std::string name = call.text(2, "the name of an operation");
-  if (auto function = operation_method(call, name)) return *std::move(function);
+  if (const std::string_view operation = operation_named(name); !operation.empty())
+    return Out::Function{bound<call_named>, std::string(operation)};
   for (const std::string_view function : of_functions)
     if (name == function)
       throw Error("there is no operation '{}'", name).hint(fmt::format("it takes functions: nacre.{}", name)).usage();
@@ -268,13 +301,6 @@ Out index_operations(Call& call) {
   std::vector<std::string_view> known;
   operation_names({}, known);
   throw Error("there is no operation '{}'", name).hint(suggestion(name, known)).usage();
-}
-
-// The operation that has the name; "": none.
-std::string_view operation_named(std::string_view name) {
-  const auto function = std::ranges::find(function_names, name, &FunctionName::function);
-  if (function != std::end(function_names)) name = function->operation;
-  return operation_arguments(fmt::format("ops.{}", name)) ? name : "";
 }
 
 std::optional<NamedEntry> find_operation(std::string_view name) {
@@ -311,12 +337,14 @@ std::span<const Function> operators() { return metamethods; }
 std::optional<Out> operation_method(Call&, std::string_view key) {
   const std::string_view operation = operation_named(key);
   if (operation.empty()) return std::nullopt;
-  return Out(Out::Function{bound<call_named>, std::string(operation)});
+  return Out(Out::Function{bound<call_method>, std::string(operation)});
 }
 
 std::optional<std::string> operation_of(const Call& call, int index) {
   lua_State* const lua = call.lua();
-  if (lua_tocfunction(lua, index) != bound<call_named> || !lua_getupvalue(lua, index, 1)) return std::nullopt;
+  const lua_CFunction function = lua_tocfunction(lua, index);
+  if ((function != bound<call_named> && function != bound<call_method>) || !lua_getupvalue(lua, index, 1))
+    return std::nullopt;
   std::string name = call.text(-1, "the name of an operation");
   lua_pop(lua, 1);
   return name;
@@ -354,6 +382,7 @@ const Namespace& operations_namespace() {
       .name = "ops",
       .index = bound<index_operations>,
       .make = bound<call_named>,
+      .method = bound<call_method>,
       .add_names = [](std::vector<std::string_view>& names) { operation_names({}, names); },
       .find = find_operation};
   return space;

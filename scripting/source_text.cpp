@@ -268,7 +268,7 @@ class Writer {
     }
     if (const std::string path = path_of(index); !path.empty()) return path;
     if (const auto operation = operation_of(call_, index)) return "_ENV.nacre.ops." + *operation;
-    if (const LuaClassRef kind = find_class(call_, index)) return class_named(*kind, value);
+    if (const LuaClassRef kind = class_at(call_, index)) return class_named(*kind, value);
     if (!call_.is_table(index)) refuse(owner, name, call_.described(index));
     return table_text(index, owner, name, 0);
   }
@@ -283,7 +283,7 @@ class Writer {
         case LUA_TNUMBER:
         case LUA_TSTRING: return literal(call_.tree(at));
         case LUA_TTABLE:
-          if (!find_class(call_, at)) return table_text(at, owner, name, depth + 1);
+          if (!class_at(call_, at)) return table_text(at, owner, name, depth + 1);
           [[fallthrough]];
         default: refuse(owner, name, "a table of more than numbers, texts and tables");
       }

@@ -138,7 +138,11 @@ Object any_self(const Call& call) {
   std::vector<std::string_view> known;
   for (const Member& member : self.kind->members) known.emplace_back(member.name);
   if (self.kind->other_names) self.kind->other_names(self, known);
-  throw Error("{} has no '{}'", call.described(1), key).hint(suggestion(key, known)).usage();
+  const auto& words = self.kind->other_words;
+  const auto word = std::ranges::find(words, key, [](const auto& entry) { return entry.first; });
+  throw Error("{} has no '{}'", call.described(1), key)
+      .hint(word == words.end() ? suggestion(key, known) : fmt::format("here it is {}", word->second))
+      .usage();
 }
 
 // The class whose keys are no texts, when there is such a key; else null.
@@ -598,6 +602,55 @@ void State::note_calls(lua_State* lua) noexcept {
   }
 }
 
+namespace {
+
+// What the innermost function of Lua can name: its variables, and globals.
+std::vector<std::string> names_known(lua_State* lua) {
+  std::vector<std::string> names;
+  const auto add = [&](const char* name) {
+    if (*name != '\0' && *name != '(') names.emplace_back(name);
+    lua_pop(lua, 1);
+  };
+  lua_Debug debug;
+  for (int level = 0; lua_getstack(lua, level, &debug); ++level) {
+    lua_getinfo(lua, "lf", &debug);
+    if (debug.currentline > 0) {
+      for (int i = 1; const char* name = lua_getlocal(lua, &debug, i); ++i) add(name);
+      for (int i = 1; const char* name = lua_getupvalue(lua, -1, i); ++i) add(name);
+    }
+    lua_pop(lua, 1);
+    if (debug.currentline > 0) break;
+  }
+  lua_pushglobaltable(lua);
+  for (lua_pushnil(lua); lua_next(lua, -2); lua_pop(lua, 1))
+    if (lua_type(lua, -2) == LUA_TSTRING) names.push_back(text_at(lua, -2));
+  lua_pop(lua, 1);
+  return names;
+}
+
+}  // namespace
+
+// What helps against the message on the stack, which is Lua's.
+void State::note_hint(lua_State* lua) noexcept {
+  try {
+    hint_.clear();
+    const std::string text = text_at(lua, -1);
+    if (text.find("concatenate a tensor value") != std::string::npos)
+      hint_ = "tostring(t) is its text, t:item() its number";
+    if (text.find("number expected, got tensor") != std::string::npos) hint_ = "t:item() is its number";
+    constexpr std::string_view unknown = "a nil value (global '";
+    const std::size_t at = text.find(unknown);
+    if (at == std::string::npos || !lua_checkstack(lua, 4)) return;
+    const std::size_t start = at + unknown.size(), end = text.find('\'', start);
+    const std::vector<std::string> names = names_known(lua);
+    const std::string_view meant =
+        nearest(std::string_view(text).substr(start, end - start), {names.begin(), names.end()});
+    if (!meant.empty()) hint_ = fmt::format("did you mean '{}'?", meant);
+  } catch (const std::exception&) {
+    hint_.clear();
+  }
+}
+
 // Makes a text of any error, where it is raised.
 int State::explain(lua_State* lua) {
   if (!lua_tostring(lua, 1) && !(luaL_callmeta(lua, 1, "__tostring") && lua_type(lua, -1) == LUA_TSTRING)) {
@@ -612,6 +665,7 @@ int State::explain(lua_State* lua) {
   State& state = of(lua);
   const bool known = state.calls_noted_ && state.thrown_ && text_at(lua, -1) == state.thrown_->what();
   if (!known) state.note_calls(lua);
+  state.note_hint(lua);
   state.calls_noted_ = known;
   return 1;
 }
@@ -625,7 +679,7 @@ Error State::failure(lua_State* lua, int status, bool explained) {
     Error error("Lua needs too much memory");
     return !serves() ? error.hint(fmt::format("it may use {} MiB", limits_.memory >> 20)) : error;
   }
-  Error error = thrown_ && text == thrown_->what() ? *thrown_ : error_of(text);
+  Error error = thrown_ && text == thrown_->what() ? *thrown_ : error_of(text).hint(explained ? hint_ : "");
   if (explained)
     for (const Mark& call : calls_) error.within(fmt::format("called at {}", call.text()));
   return error;

@@ -85,6 +85,8 @@ struct Class {
   bool (*set_other)(Call&, std::string_view key) = nullptr;
   void (*other_names)(const Object&,
                       std::vector<std::string_view>&) = nullptr;  // adds what such keys may be, for hints
+  // What people look for by the words of other libraries, and what it is here: "astype", "tensor:cast(dtype)".
+  std::span<const std::pair<std::string_view, std::string_view>> other_words{};
   // What stands under keys that are no texts, object[3], and how it is set: the object is argument 1, the key 2, the
   // new value 3. Null: there are no such keys.
   Out (*at)(Call&) = nullptr;
@@ -211,8 +213,8 @@ class State {
   State& operator=(const State&) = delete;
   static State& of(lua_State* lua);
 
-  // Lets a Lua state that somebody else has made, and will close, have what `make` gives, unless it has a State already.
-  // That ends with the Lua state; it has no limits. `make` gives null when it cannot. Raises.
+  // Lets a Lua state that somebody else has made, and will close, have what `make` gives, unless it has a State
+  // already. That ends with the Lua state; it has no limits. `make` gives null when it cannot. Raises.
   static void serve(lua_State* host, State* (*make)(lua_State* host) noexcept);
 
   lua_State* lua() const { return lua_.get(); }
@@ -276,6 +278,7 @@ class State {
   const Object* find(lua_State* lua, int index);
   Error failure(lua_State* lua, int status, bool explained);
   void note_calls(lua_State* lua) noexcept;
+  void note_hint(lua_State* lua) noexcept;
 
   Limits limits_;
   std::size_t memory_ = 0;  // that Lua uses
@@ -295,6 +298,7 @@ class State {
   std::vector<Place> objects_;
   std::vector<std::uint32_t> free_;  // places
   std::uint64_t adopted_ = 0;
+  std::string hint_;             // for the last error of Lua itself
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
   bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called

@@ -153,7 +153,12 @@ Out make_tensor(Call& call) {
 
 // --- members ------------------------------------------------------------------------------------------------------
 
-const Tensor& self(const Call& call) { return call.self<eager::Array>()->value; }
+// Any tensor that is at hand.
+Object tensor_self(const Call& call) {
+  auto object = call.object(1);
+  if (object && is_tensor(*object)) return *std::move(object);
+  throw call.unwanted(1, "a tensor").hint("methods are called with a colon: object:method()");
+}
 
 // Which elements count, as a layer said; nil: all.
 Out mask(Call& call) {
@@ -165,41 +170,36 @@ void set_mask(Call& call) {
   const auto array = call.self<eager::Array>();
   array->mask = call.given(3) ? call.get<eager::Array>(3, "a tensor of booleans") : nullptr;
 }
-Out to_table(Call& call) { return Out::Elements{self(call)}; }
 
-Out item(Call& call) {
-  const Tensor tensor = self(call);
-  if (tensor.size() != 1)
-    throw Error("got a tensor of {} elements, wanted one", tensor.size()).hint("tensor:totable() gives all").usage();
-  return Out::Elements{tensor.reshaped({})};
-}
+Out picture(Call& call) { return picture_of(call.self<eager::Array>()->value); }
 
-// Any other member of a tensor that is at hand.
-Object tensor_self(const Call& call) {
-  auto object = call.object(1);
-  if (object && is_tensor(*object)) return *std::move(object);
-  throw call.unwanted(1, "a tensor").hint("methods are called with a colon: object:method()");
-}
-
-Out picture(Call& call) { return picture_of(self(call)); }
-
-// What other libraries call it.
-constexpr std::pair<std::string_view, std::string_view> other_words[] = {
-    {"astype", "cast"},     {"to", "cast"},           {"type", "cast"},
-    {"float", "cast"},      {"double", "cast"},       {"half", "cast"},
-    {"int", "cast"},        {"long", "cast"},         {"bool", "cast"},
-    {"dim", "ndim"},        {"rank", "ndim"},         {"numel", "size"},
-    {"numpy", "totable"},   {"tolist", "totable"},    {"detach", "stop_gradient"},
-    {"mm", "matmul"},       {"permute", "transpose"}, {"unsqueeze", "expand_dims"},
-    {"cat", "concatenate"}, {"narrow", "slice"}};
-
-std::optional<Out> other_member(Call& call, std::string_view key) {
-  if (auto method = operation_method(call, key)) return method;
-  for (const auto& [word, ours] : other_words)
-    if (word == key)
-      throw Error("{} has no '{}'", call.described(1), key).hint(fmt::format("it is called '{}' here", ours)).usage();
-  return std::nullopt;
-}
+constexpr std::pair<std::string_view, std::string_view> other_words[] = {{"astype", "tensor:cast(dtype)"},
+                                                                         {"to", "tensor:cast(dtype)"},
+                                                                         {"type", "tensor.dtype"},
+                                                                         {"float", "tensor:cast(dtype)"},
+                                                                         {"double", "tensor:cast(dtype)"},
+                                                                         {"half", "tensor:cast(dtype)"},
+                                                                         {"int", "tensor:cast(dtype)"},
+                                                                         {"long", "tensor:cast(dtype)"},
+                                                                         {"bool", "tensor:cast(dtype)"},
+                                                                         {"dim", "tensor.ndim"},
+                                                                         {"rank", "tensor.ndim"},
+                                                                         {"numel", "tensor.size"},
+                                                                         {"numpy", "tensor:totable()"},
+                                                                         {"tolist", "tensor:totable()"},
+                                                                         {"detach", "tensor:stop_gradient()"},
+                                                                         {"mm", "tensor:matmul(other)"},
+                                                                         {"permute", "tensor:transpose(axes)"},
+                                                                         {"unsqueeze", "tensor:expand_dims(axis)"},
+                                                                         {"cat", "nacre.ops.concatenate"},
+                                                                         {"narrow", "tensor[key]"},
+                                                                         {"view", "tensor:reshape(shape)"},
+                                                                         {"backward", "nacre.grad(f)"},
+                                                                         {"requires_grad", "nacre.grad(f)"},
+                                                                         {"grad", "nacre.grad(f)"},
+                                                                         {"copy", "tensor:clone()"},
+                                                                         {"T", "tensor:transpose()"},
+                                                                         {"save", "nacre.save_npy(path, tensor)"}};
 
 // --- comparisons --------------------------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ constexpr Member members[] = {
             assert(vectors.mask == nil)
           )"}},
     {.name = "item",
-     .method = bound<item>,
+     .method = bound<item_of_one>,
      .entry = {.usage = "tensor:item()",
                .doc = "The number, boolean or text of a tensor of one element.",
                .example = R"(
@@ -287,7 +287,7 @@ constexpr Member members[] = {
                  assert(nacre.tensor{1, 2, 3}:sum():item() == 6)
                )"}},
     {.name = "totable",
-     .method = bound<to_table>,
+     .method = bound<table_of_tensor>,
      .entry = {.usage = "tensor:totable()",
                .doc = "Its elements as nested tables; of a tensor without axes its element.",
                .example = R"(
@@ -405,9 +405,10 @@ const Class& class_of<eager::Array>() {
       .members = members,
       .metamethods = metamethods(),
       .text = [](const Object& object) { return line_of(std::static_pointer_cast<eager::Array>(object.value)->value); },
-      .other = other_member,
+      .other = operation_method,
       .keeps_methods = true,
       .other_names = operation_names,
+      .other_words = other_words,
       .at = item_of_tensor,
       .set_at = set_item_of_tensor};
   return kind;
@@ -432,6 +433,27 @@ Out device_of_tensor(Call& call) {
   tensor_self(call);
   eager::Eager* const eager = ComputingState::of(call).eager();
   return eager ? eager->backend().name() : "cpu";
+}
+
+namespace {
+
+Tensor numbers_of(Call& call) {
+  const Object object = tensor_self(call);
+  auto& state = ComputingState::of(call);
+  // A weight has other numbers whenever the function runs.
+  if (object.kind != &class_of<eager::Array>() && state.trace()) refuse_numbers(call);
+  return array_of(call, object).value;
+}
+
+}  // namespace
+
+Out table_of_tensor(Call& call) { return Out::Elements{numbers_of(call)}; }
+
+Out item_of_one(Call& call) {
+  const Tensor tensor = numbers_of(call);
+  if (tensor.size() != 1)
+    throw Error("got a tensor of {} elements, wanted one", tensor.size()).hint("tensor:totable() gives all").usage();
+  return Out::Elements{tensor.reshaped({})};
 }
 
 Out clone_tensor(Call& call) {

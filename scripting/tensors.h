@@ -18,13 +18,16 @@ Out item_of_tensor(Call& call);
 // t[key] = value: of arrays and traced values; the object has a new value from then on.
 void set_item_of_tensor(Call& call);
 
-// --- members of arrays and traced values --------------------------------------------------------------------------
+// --- members of arrays, traced values and weights -----------------------------------------------------------------
 
 Out shape_of_tensor(Call& call);
 Out dtype_of_tensor(Call& call);
 Out ndim_of_tensor(Call& call);
 Out size_of_tensor(Call& call);
 Out device_of_tensor(Call& call);
+Out table_of_tensor(Call& call);
+Out item_of_one(Call& call);
+void refuse_numbers(Call& call);  // of what is traced; throws
 Out clone_tensor(Call& call);
 Results rows_of_tensor(Call& call);  // what a generic `for` takes
 Out length_of_tensor(Call& call);    // #t

@@ -15,12 +15,6 @@ Value constant(Graph& graph, std::uint64_t bits) {
   return graph.constant(Tensor::scalar(static_cast<std::int64_t>(bits)));
 }
 
-// Another seed for each number: streams of random numbers are told apart by the calls of one graph, which functions in
-// graphs of their own do not count together.
-Value numbered_seed(Value seed, std::int64_t number) {
-  return ops::bitwise_xor(seed, constant(seed.graph(), 0x9E3779B97F4A7C15U * static_cast<std::uint64_t>(number)));
-}
-
 // Another seed for each step of a loop, also of one within another: Marsaglia's xorshift, "Xorshift RNGs" (2003).
 Value seed_of_step(Value seed, Value iteration) {
   Graph& graph = seed.graph();
@@ -41,8 +35,8 @@ Value seed_of_step(Value seed, Value iteration) {
 TracedFunction::TracedFunction(ComputingState& state)
     : state_(state),
       outer_(*state_.trace()),
-      context_(graph_, outer_.context().training(), outer_.context().seed() ? graph_.input(seed_name, whole) : Value(),
-               outer_.context().step() ? graph_.input(step_name, whole) : Value()),
+      context_(outer_.context().part(graph_, outer_.context().seed() ? graph_.input(seed_name, whole) : Value(),
+                                     outer_.context().step() ? graph_.input(step_name, whole) : Value())),
       scope_(context_, &outer_) {}
 
 Object TracedFunction::open(const Type& type) {
@@ -74,7 +68,7 @@ std::vector<Structure> TracedFunction::run(const Call& call, const Out& function
     result = result.with(values);
   }
   if (random()) {
-    taken_.emplace_back(seed_name, numbered_seed(outer_.context().seed(), outer_.next_part()));
+    taken_.emplace_back(seed_name, outer_.context().seed());
     taken_.emplace_back(step_name, outer_.context().step());
   }
   for (const auto& [input, outside] : scope_.imported())

@@ -12,8 +12,6 @@ namespace {
 std::shared_ptr<Weight> self(const Call& call) { return call.self<Weight>(); }
 
 Out name(Call& call) { return self(call)->variable->path(); }
-Out shape(Call& call) { return self(call)->variable->shape(); }
-Out dtype(Call& call) { return name_of(self(call)->variable->type().dtype); }
 Out trainable(Call& call) { return self(call)->variable->trainable(); }
 
 // As a tensor.
@@ -30,7 +28,9 @@ enum class Change : std::uint8_t { set, add, subtract };
 // weight:assign(value), weight:assign_add(value), weight:assign_sub(value)
 template <Change change>
 void assign(Call& call) {
-  const VariableRef variable = self(call)->variable;
+  const std::shared_ptr<Weight> weight = self(call);
+  const VariableRef variable = weight->variable;
+  want_value(call, *weight);
   Computation work{
       .key = fmt::format("assign {} {}", static_cast<int>(change), static_cast<const void*>(variable.get())),
       .operands = {read_tensor(call, 2, "a tensor or a number")},
@@ -60,7 +60,7 @@ constexpr Member members[] = {
        assert(dense.weights[1].name == "fc/kernel")
      )"}},
     {.name = "shape",
-     .get = shape,
+     .get = shape_of_tensor,
      .entry = {.usage = "weight.shape", .doc = "The sizes of its axes, as a list.", .example = R"(
        local dense = nacre.layers.Dense{units = 2}
        dense(nacre.ones{1, 3})
@@ -68,9 +68,19 @@ constexpr Member members[] = {
        assert(#kernel.shape == 2 and kernel.shape[1] == 3 and kernel.shape[2] == 2)
      )"}},
     {.name = "dtype",
-     .get = dtype,
+     .get = dtype_of_tensor,
      .entry = {.usage = "weight.dtype", .doc = "The dtype of its numbers, such as \"float32\".", .example = R"(
        assert(nacre.Variable(nacre.zeros({2}, "float64")).dtype == "float64")
+     )"}},
+    {.name = "ndim",
+     .get = ndim_of_tensor,
+     .entry = {.usage = "weight.ndim", .doc = "How many axes it has.", .example = R"(
+       assert(nacre.Variable(nacre.zeros{2, 3}).ndim == 2)
+     )"}},
+    {.name = "size",
+     .get = size_of_tensor,
+     .entry = {.usage = "weight.size", .doc = "How many numbers it has.", .example = R"(
+       assert(nacre.Variable(nacre.zeros{2, 3}).size == 6)
      )"}},
     {.name = "trainable",
      .get = trainable,
@@ -94,6 +104,18 @@ constexpr Member members[] = {
                  w:assign(2)
                  assert(before:item() == 1 and w.value:item() == 2)
                )"}},
+    {.name = "item",
+     .method = bound<item_of_one>,
+     .entry = {.usage = "weight:item()", .doc = "The number of a weight that has one.", .example = R"(
+       assert(nacre.Variable(2.5):item() == 2.5)
+     )"}},
+    {.name = "totable",
+     .method = bound<table_of_tensor>,
+     .entry = {.usage = "weight:totable()", .doc = "Its numbers as nested tables.", .example = R"(
+       local bias = nacre.layers.Dense{units = 2, bias_initializer = "ones"}
+       bias(nacre.zeros{1, 3})
+       assert(bias.bias:totable()[2] == 1)
+     )"}},
     {.name = "assign",
      .method = bound<assign<Change::set>>,
      .entry = {.usage = "weight:assign(value)",
@@ -125,6 +147,13 @@ constexpr Member members[] = {
                  assert(math.abs(w.value:item() - 2.4) < 1e-6)
                )"}},
 };
+
+constexpr std::pair<std::string_view, std::string_view> other_words[] = {{"numpy", "weight.value"},
+                                                                         {"data", "weight.value"},
+                                                                         {"tolist", "weight:totable()"},
+                                                                         {"path", "weight.name"},
+                                                                         {"requires_grad", "weight.trainable"},
+                                                                         {"grad", "nacre.grad(f, weight)"}};
 
 struct VariableConfig {
   std::string name = "variable";
@@ -165,6 +194,7 @@ const Class& class_of<Weight>() {
                           .other = operation_method,
                           .keeps_methods = true,
                           .other_names = operation_names,
+                          .other_words = other_words,
                           .at = item_of_tensor,
                           .set_at = set_item_of_tensor};
   return kind;

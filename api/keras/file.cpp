@@ -29,7 +29,7 @@ std::vector<Assignment> match_layer(const Layer& layer, const LayerWeights* save
     return match_weights(layer, saved->weights, vintage);
   } catch (const Error& error) {
     if (!options.skip_mismatch) throw;
-    return skip(line_of(error));
+    return skip(error.line());
   }
 }
 
@@ -45,10 +45,6 @@ void note_quantized(const LoadOptions& options, const std::vector<std::string>& 
   note(options, fmt::format("the quantised weights of {} layer{} ('{}'{}) are read as the floating numbers that they stand for; where Keras rounds the "
                             "inputs of such layers too, its predictions are less exact than these",
                             paths.size(), paths.size() == 1 ? "" : "s", paths.front(), paths.size() == 1 ? "" : ", …"));
-}
-
-std::string line_of(const Error& error) {
-  return error.subject().empty() ? error.message() : fmt::format("{}: {}", error.subject(), error.message());
 }
 
 std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options) {

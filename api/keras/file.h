@@ -20,8 +20,6 @@ std::vector<VariableRef> file_order(const Layer& layer);
 void note(const LoadOptions& options, const std::string& line);
 // Notes which layers of a file were quantised, if any.
 void note_quantized(const LoadOptions& options, const std::vector<std::string>& paths);
-// What went wrong with what, without scopes and hints.
-std::string line_of(const Error& error);
 
 // The model that the config describes, of any vintage; without weights and not compiled.
 std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const LoadOptions& options = {});

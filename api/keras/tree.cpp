@@ -201,7 +201,7 @@ void load_weights(FunctionalLayer& model, const WeightTree& tree, const LoadOpti
       if (weights.quantized) quantized.push_back(layer->path());
     } catch (const Error& error) {
       if (!options.skip_mismatch) throw;
-      skip(line_of(error));
+      skip(error.line());
     }
   }
   for (const auto& [variable, value] : all) variable->assign(value);

@@ -45,11 +45,15 @@ Error& Error::usage() & {
   return *this;
 }
 
+std::string Error::line() const {
+  std::string line;
+  if (mark_) line += mark_.text() + ": ";
+  if (!subject_.empty()) line += subject_ + ": ";
+  return line + message_;
+}
+
 void Error::compose() {
-  text_.clear();
-  if (mark_) text_ += escaped(mark_.text()) + ": ";
-  if (!subject_.empty()) text_ += escaped(subject_) + ": ";
-  text_ += escaped(message_);
+  text_ = escaped(line());
   for (const std::string& scope : scopes_) text_ += "\n  " + escaped(scope);
   if (!hint_.empty()) text_ += "\n  hint: " + escaped(hint_);
 }

@@ -57,6 +57,8 @@ class Error : public std::exception {
   const std::vector<std::string>& scopes() const { return scopes_; }
   const std::string& hint_text() const { return hint_; }
   const char* what() const noexcept override { return text_.c_str(); }  // the whole text, as above, each part escaped
+  // Mark, subject and message: the reason within another Error's message.
+  std::string line() const;
 
  private:
   void compose();

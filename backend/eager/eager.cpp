@@ -219,10 +219,9 @@ Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
 // --- recording ----------------------------------------------------------------------------------------------------
 
 Eager::Recording::Recording(Eager& eager, const std::vector<VariableRef>& watched, bool all)
-    : eager_(eager), before_(eager.watching_all_) {
-  ++eager_.recordings_;
+    : eager_(eager), depth_(++eager.recordings_), before_(eager.watching_all_) {
   for (const VariableRef& variable : watched) {
-    eager_.leaf_of(variable);  // recordings around that watch all know it too
+    eager_.leaf_of(variable);  // recordings around that watch all come first
     watch(variable);
   }
   if (all) eager_.watching_all_ = this;
@@ -231,30 +230,37 @@ Eager::Recording::Recording(Eager& eager, const std::vector<VariableRef>& watche
 Eager::Recording::~Recording() {
   --eager_.recordings_;
   eager_.watching_all_ = before_;
-  for (const VariableRef& variable : watched_) {
-    const auto entry = eager_.watched_.find(variable.get());
-    if (--entry->second.recordings == 0) eager_.watched_.erase(entry);
+  for (auto& [variable, before] : watched_) {
+    if (before.record) eager_.leaves_[variable.get()] = std::move(before);
+    else eager_.leaves_.erase(variable.get());
   }
 }
 
 void Eager::Recording::watch(const VariableRef& variable) {
-  watched_.push_back(variable);
-  Watched& entry = eager_.watched_[variable.get()];
-  if (entry.recordings++ == 0) entry.variable = variable, entry.leaf = std::make_shared<Record>();
+  Leaf& leaf = eager_.leaves_[variable.get()];
+  if (leaf.depth == depth_) return;
+  auto record = std::make_shared<Record>();
+  if (leaf.record) record->links.push_back({leaf.record, 0});
+  watched_.push_back({variable, std::exchange(leaf, {std::move(record), depth_})});
 }
 
 Array Eager::Recording::leaf(const VariableRef& variable) {
-  if (!eager_.watched_.contains(variable.get())) watch(variable);
-  return {Tensor(Type{variable->type().dtype, {}}), eager_.watched_.at(variable.get()).leaf};
+  watch(variable);
+  return {Tensor(Type{variable->type().dtype, {}}), eager_.leaves_.at(variable.get()).record};
 }
 
 std::shared_ptr<Record> Eager::leaf_of(const VariableRef& variable) {
-  auto watched = watched_.find(variable.get());
-  if (watched == watched_.end() && watching_all_ && variable->trainable()) {
-    for (Recording* all = watching_all_; all; all = all->before_) all->watch(variable);
-    watched = watched_.find(variable.get());
+  auto leaf = leaves_.find(variable.get());
+  if (watching_all_ && variable->trainable()) {
+    const auto watch = [&](const auto& again, Recording* all) -> void {
+      if (!all || (leaf != leaves_.end() && leaf->second.depth >= all->depth_)) return;
+      again(again, all->before_);  // the outermost first
+      all->watch(variable);
+    };
+    watch(watch, watching_all_);
+    leaf = leaves_.find(variable.get());
   }
-  return watched == watched_.end() ? nullptr : watched->second.leaf;
+  return leaf == leaves_.end() ? nullptr : leaf->second.record;
 }
 
 Array Eager::read(const VariableRef& variable) { return {variable->value(), leaf_of(variable)}; }

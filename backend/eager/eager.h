@@ -38,6 +38,13 @@ using OwnGradient = std::function<std::vector<std::optional<Array>>(std::span<co
 
 // Used by one thread.
 class Eager {
+  // What a variable is for the innermost recording that watches it. It leads to that of the one around, so that a
+  // gradient in one is of what was computed there alone.
+  struct Leaf {
+    std::shared_ptr<Record> record{};
+    int depth = 0;  // of the recording; 0: none
+  };
+
  public:
   explicit Eager(const Backend& backend);
 
@@ -72,10 +79,15 @@ class Eager {
 
    private:
     friend Eager;
+    struct Watched {
+      VariableRef variable;
+      Leaf before;  // that of the recordings around
+    };
     void watch(const VariableRef& variable);
 
     Eager& eager_;
-    std::vector<VariableRef> watched_;
+    int depth_;  // how many there are with it
+    std::vector<Watched> watched_;
     Recording* before_;  // the recording around that watches all
   };
   bool recording() const { return recordings_ > 0; }
@@ -106,12 +118,6 @@ class Eager {
     bool stale() const { return owned && owner.expired(); }
   };
   using Entries = std::list<Entry>;
-  struct Watched {
-    VariableRef variable;
-    std::shared_ptr<Record> leaf;
-    int recordings = 0;
-  };
-
   std::shared_ptr<Program> find(std::string_view key);
   std::shared_ptr<Program> remember(std::string_view key, std::unique_ptr<Graph> graph,
                                     const std::shared_ptr<const void>& owner);
@@ -126,7 +132,7 @@ class Eager {
   std::size_t made_ = 0, bytes_ = 0;
   int recordings_ = 0;
   Recording* watching_all_ = nullptr;
-  std::unordered_map<const Variable*, Watched> watched_;
+  std::unordered_map<const Variable*, Leaf> leaves_;  // of those that are watched
 };
 
 }  // namespace nacre::eager

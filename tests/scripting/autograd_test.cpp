@@ -165,6 +165,64 @@ TEST_F(Autograd, GradientsHaveGradients) {
             "96");
 }
 
+// What a gradient within another function is taken of was computed in its own function alone.
+TEST_F(Autograd, GradientsByAWeightWithinOnesByTheSame) {
+  const std::string source =
+      "local w = nacre.Variable(3.0) "
+      "local function inner(x) local h = w * x return (nacre.grad(function() return h * w end, w)()) end "
+      "local function outer(x) return nacre.value_and_grad(function() return inner(x) end, w)() end "
+      "local plain = inner(nacre.tensor(2.0)):item() "
+      "local value, slope = {}(nacre.tensor(2.0)) "
+      "return {{plain, value:item(), slope:item()}}";
+  EXPECT_EQ(text(fmt::format(fmt::runtime(source), "outer")), "[6, 6, 2]");
+  EXPECT_EQ(text(fmt::format(fmt::runtime(source), "nacre.compile(outer)")), "[6, 6, 2]");
+  // Also where the layers are built on the way.
+  EXPECT_EQ(
+      text("local d = nacre.layers.Dense{units = 1, use_bias = false, kernel_initializer = 'ones'} "
+           "local function inner(x) local h = d(x) return nacre.grad(function() return (h * d(x)):sum() end, d)()[1] "
+           "end "
+           "local value, slope = nacre.value_and_grad(function() return inner(nacre.tensor{{2.0}}):sum() end, d)() "
+           "return {value:item(), slope[1]:item()}"),
+      "[4, 4]");
+}
+
+// The same layer draws the same mask at once and compiled, also where gradients are taken.
+TEST_F(Autograd, RandomNumbersOfGradientsAreThoseOfTheFunction) {
+  EXPECT_EQ(
+      text("local drop, x = nacre.layers.Dropout{rate = 0.5, name = 'd'}, nacre.ones{1, 20} "
+           "local function f(x) return (drop(x, {training = true}) * nacre.arange(20)):sum() end "
+           "local function draw(g) nacre.set_seed(7) return (g(x):item()) end "
+           "local gradient = nacre.value_and_grad(f) "
+           "local once = draw(f) "
+           "return {draw(gradient) == once, draw(nacre.compile(f)) == once, draw(nacre.compile(gradient)) == once}"),
+      "[true, true, true]");
+  // Two functions within one draw differently.
+  EXPECT_EQ(text("local function f(x) return (nacre.rand{3} * x):sum() end "
+                 "local a, b = nacre.compile(function(x) return nacre.grad(f)(x), nacre.grad(f)(x) end)(nacre.ones{3}) "
+                 "return a == b"),
+            "false");
+}
+
+TEST_F(Autograd, WeightsHaveTheirInitialValuesWhenTheyAreRead) {
+  const std::string model =
+      "local m = nacre.Sequential{nacre.Input{3}, nacre.layers.Dense{units = 1, kernel_initializer = 'ones'}} "
+      "local w = m.weights[1] ";
+  EXPECT_EQ(text(model + "return w.value:sum():item()"), "3");
+  EXPECT_EQ(text(model + "return {(w * 2):sum():item(), w:totable()[3][1], m.layers[1].kernel == w}"), "[6, 1, true]");
+  EXPECT_EQ(text(model + "w:assign_add(1) return w.value:sum():item()"), "6");
+  EXPECT_EQ(text(model + "nacre.optimizers.SGD{learning_rate = 1}:apply({nacre.ones{3, 1}, nacre.ones{1}}, m) "
+                         "return w.value:sum():item()"),
+            "0");
+  EXPECT_EQ(text(model + "return nacre.compile(function() return (w * 2):sum() end)():item()"), "6");
+  EXPECT_EQ(text(model + "return nacre.grad(function() return (w * w):sum() end, w)():sum():item()"), "6");
+  EXPECT_EQ(refusal(model + "nacre.compile(function() return w:item() end)()").substr(0, 60),
+            "s.lua:1: a function that is being traced has no numbers yet:");
+  // As get_weights gives them.
+  EXPECT_EQ(text("nacre.set_seed(3) local m = nacre.Sequential{nacre.Input{3}, nacre.layers.Dense{units = 2}} "
+                 "local first = m.weights[1].value return first == m:get_weights()[1]"),
+            "true");
+}
+
 TEST_F(Autograd, VjpStopAndCheck) {
   EXPECT_EQ(text("local y, back = nacre.vjp(function(x) return x * x end, nacre.tensor{1.0, 2.0}) "
                  "return {y:totable(), back(nacre.tensor{1.0, 10.0}):totable()}"),
@@ -299,6 +357,14 @@ TEST_F(Autograd, ModelsTakeSingleBatches) {
 }
 
 // --- data ---------------------------------------------------------------------------------------------------------
+
+TEST_F(Autograd, WalksAreShuffledAnewEachTime) {
+  EXPECT_EQ(text("local set = nacre.dataset{x = nacre.arange(50)} "
+                 "local function walk() return (set:batches{batch_size = 50, shuffle = true}()) end "
+                 "nacre.set_seed(1) local a, b = walk(), walk() nacre.set_seed(1) "
+                 "return {a == b, a == walk(), b == walk(), a:sum():item()}"),
+            "[false, true, true, 1225]");
+}
 
 TEST_F(Autograd, DataSetsAreWalkedAndChanged) {
   EXPECT_EQ(text("local d = nacre.dataset{x = nacre.tensor{1, 2, 3, 4, 5}, y = nacre.tensor{10, 20, 30, 40, 50}} local "

@@ -915,7 +915,7 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
   EXPECT_EQ(outcome(with(""), "local t = {} for i = 1, 50 do t = {t} end self.t = t", ""), "");
   expect_holds(outcome(with(""), "", "self(x)"), "overflow");
   expect_holds(outcome("return 3", "", ""), "the source has no class 'L'");
-  expect_holds(outcome("nacre.Layer('L') nacre.Layer('L')", "", ""), "two classes are called 'L'");
+  expect_holds(outcome("nacre.Layer('L') nacre.Layer('L')", "", ""), "the source has two classes 'L'");
   expect_holds(outcome("\x1bLua", "", ""), "");
 }
 

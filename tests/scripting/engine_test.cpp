@@ -366,6 +366,31 @@ TEST_F(Scripts, YamlGivesModels) {
 
 // --- mistakes -----------------------------------------------------------------------------------------------------
 
+// The words of Python and of other libraries lead to ours.
+TEST_F(Scripts, HabitsOfOtherLanguagesAreAnswered) {
+  const std::pair<const char*, const char*> answers[] = {
+      {"nacre.layers.Dense{16, activation = 'relu'}", "write Dense{units = 16}"},
+      {"nacre.layers.Dense(16, {activation = 'relu'})", "write Dense{units = 16}"},
+      {"nacre.optimizers.Adam(0.01)", "write Adam{learning_rate = 0.01}"},
+      {"local o = nacre.optimizers.Adam() print(o.lr)", "here it is optimizer.learning_rate"},
+      {"nacre.optimizers.Adam():apply_gradients()", "here it is optimizer:apply(gradients, weights)"},
+      {"nacre.Sequential{}:get_layer('x')", "here it is model:layer(name)"},
+      {"nacre.Sequential{}:compile('adam', 'mse')", "write {optimizer = 'adam'}"},
+      {"nacre.data.digits{count = 4}:batches(2)", "write {batch_size = 2}"},
+      {"nacre.data.digits{count = 4}:shuffle(2)", "here it is dataset:batches{shuffle = true}"},
+      {"nacre.zeros{4}:reshape(2, 2)", "reshape takes x, newshape; a list is one table: {2, 2}"},
+      {"nacre.randn(2, 3)", "the shape is one table: {2, 3}"},
+      {"local x = nacre.ones{2, 2} x.mean(0)", "methods are called with a colon: tensor:mean(…)"},
+      {"local x = nacre.ones{2, 2} x.sum()", "methods are called with a colon: tensor:sum(…)"},
+      {"local x = nacre.ones{2} return x * weight", "is a name misspelt, or without a value yet?"},
+      {"local model = 1 modle:fit()", "did you mean 'model'?"},
+      {"local function f(model) return function() return modle.x, model end end f(1)()", "did you mean 'model'?"},
+      {"return 'loss: ' .. nacre.ones{1}", "tostring(t) is its text, t:item() its number"},
+      {"return string.format('%d', nacre.ones{1})", "t:item() is its number"},
+  };
+  for (const auto& [source, answer] : answers) EXPECT_EQ(error(source).hint_text(), answer) << source;
+}
+
 TEST_F(Scripts, MistakesAreSaidWithLineAndNearestKey) {
   EXPECT_EQ(refusal("local x\nx = nacre.layers.Dense{unit = 3}"),
             "s.lua:2: layer 'dense' (Dense): unknown key 'unit'\n  hint: did you mean 'units'?");
@@ -373,7 +398,8 @@ TEST_F(Scripts, MistakesAreSaidWithLineAndNearestKey) {
             "s.lua:1: layer 'fc' (Dense): 'units': wanted an integer, got 'many'");
   EXPECT_EQ(refusal("nacre.layers.Dens{units = 3}"), "s.lua:1: unknown layer 'Dens'\n  hint: did you mean 'Dense'?");
   EXPECT_EQ(refusal("nacre.Sequental{}"), "s.lua:1: nacre has no 'Sequental'\n  hint: did you mean 'Sequential'?");
-  EXPECT_EQ(refusal("nacre.layers.Dense(3)"), "s.lua:1: got a number, wanted a table of names: Dense{…}");
+  EXPECT_EQ(refusal("nacre.layers.Dense(3)"),
+            "s.lua:1: got a number, wanted a table of names: Dense{…}\n  hint: write Dense{units = 3}");
   EXPECT_NE(
       refusal("nacre.ops.unique(1)").find("operation keras.ops.Unique has results whose size depends on the values"),
       std::string::npos);
@@ -571,7 +597,8 @@ TEST(ScriptCallbacks, AreStoppedByTheFlag) {
        {"while true do end", "while true do pcall(function() while true do end end) end",
         "coroutine.wrap(function() while true do end end)()",
         "nacre.while_loop(nacre.ops.ones_like, nacre.ops.negative, {1})",
-        "nacre.compile(function(x) return nacre.while_loop(function() return true end, function(x) return x + 1 end, x) "
+        "nacre.compile(function(x) return nacre.while_loop(function() return true end, function(x) return x + 1 end, "
+        "x) "
         "end)(nacre.ones{2})",
         "local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}} m:compile{loss = 'mse'}\n"
         "m:fit(nacre.ones{64, 2}, nacre.ones{64, 1}, {epochs = 1 << 40, verbose = false})"}) {

@@ -100,7 +100,7 @@ TEST_F(TensorsOfLua, KnowTheirTypes) {
   EXPECT_EQ(run("return seen").as_string(), wanted);
   EXPECT_EQ(refusal("return #nacre.tensor(3)"), "s.lua:1: a tensor without axes has no length");
   EXPECT_EQ(refusal("return nacre.zeros{2}.astype"),
-            "s.lua:1: tensor float32(2,) {0, 0} has no 'astype'\n  hint: it is called 'cast' here");
+            "s.lua:1: tensor float32(2,) {0, 0} has no 'astype'\n  hint: here it is tensor:cast(dtype)");
   EXPECT_EQ(refusal("return nacre.zeros{2}:resape{1, 2}"),
             "s.lua:1: tensor float32(2,) {0, 0} has no 'resape'\n  hint: did you mean 'reshape'?");
 }
