@@ -67,7 +67,9 @@ class Order {
     const int index = static_cast<int>(layer_index_.size());
     if (layer_index_.emplace(call.layer.get(), index).second) layers.push_back(call.layer);
     if (is_input(call) && std::find(inputs_.begin(), inputs_.end(), symbol) == inputs_.end())
-      throw Error("the outputs depend on the input '{}', which is not among the model's inputs", call.layer->name()).usage();
+      throw Error("the outputs depend on {} {}, which is not among the model's inputs",
+                  call.layer->name().empty() ? "an input" : fmt::format("the input '{}'", call.layer->name()), symbol.type().shape)
+          .usage();
     for (const Symbol& operand : operands(call)) visit(operand);
     walk.push_back(symbol.share_call());
   }

@@ -58,7 +58,11 @@ FileKind kind_of_folder(const fs::path& path) {
         .at(Mark{path.string()})
         .hint("save the model in Keras: model.save('model.keras')")
         .usage();
-  throw Error("this folder holds no model: there is no 'config.json'").at(Mark{path.string()}).usage();
+  Error error("this folder holds no model: there is no 'config.json'");
+  error.at(Mark{path.string()}).usage();
+  for (const char* name : {"model.keras", "model.h5"})  // of a run
+    if (fs::exists(path / name)) error.hint(fmt::format("name the file: {}", (path / name).string()));
+  throw error;
 }
 
 FileKind kind_of_hdf5(const fs::path& path) {

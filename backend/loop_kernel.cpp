@@ -6,6 +6,7 @@
 #include "backend/core/stop_flag.h"
 #include "backend/discarded.h"
 #include "backend/executable.h"
+#include "backend/graph/flops.h"
 #include "backend/graph/ops/loop.h"
 
 namespace nacre {
@@ -19,6 +20,7 @@ class LoopKernel final : public Kernel {
         body_(*node.attrs<LoopAttrs>().body, backend, workspace_, precision),
         carries_(static_cast<std::size_t>(node.attrs<LoopAttrs>().carries)),
         most_steps_(node.attrs<LoopAttrs>().most_steps),
+        work_(work_of(*node.attrs<LoopAttrs>().condition) + work_of(*node.attrs<LoopAttrs>().body)),
         inputs_(node.inputs().size()),
         outputs_(carries_) {
     for (std::size_t i = 0; i < carries_; ++i) {
@@ -36,7 +38,7 @@ class LoopKernel final : public Kernel {
     for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i] = arguments.inputs[i];
     std::int64_t steps = 0;
     for (; steps != most_steps_ && holds(arguments); ++steps) {
-      StopFlag::check();
+      StopFlag::check(work_);
       for (std::size_t i = 0; i < carries_; ++i) {
         if (stacked_[i]) std::memcpy(place(arguments, i, steps), inputs_[i], bytes_[i]);
         // The result and the scratch memory in turn.
@@ -71,8 +73,8 @@ class LoopKernel final : public Kernel {
   std::shared_ptr<Workspace> workspace_;
   Executable condition_, body_;
   std::size_t carries_;
-  std::int64_t most_steps_;
-  std::size_t scratch_bytes_ = 0;  // of the carries
+  std::int64_t most_steps_, work_;  // of a step
+  std::size_t scratch_bytes_ = 0;   // of the carries
   std::vector<std::size_t> bytes_, scratch_at_;
   std::vector<char> stacked_;
   std::vector<const void*> inputs_;

@@ -57,7 +57,9 @@ int run(int count, char** words) {
   app.set_version_flag("--version", std::string("nacre ") + std::string(version()));
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* verb, const CLI::Error& error) {
-    return std::string(error.what()) + "\n  hint: " + verb->get_name() + " --help shows what there is\n";
+    const std::vector<const CLI::App*> given = verb->get_subcommands({});
+    const std::string name = given.empty() ? "nacre" : "nacre " + given.front()->get_name();
+    return std::string(error.what()) + "\n  hint: " + name + " --help shows what there is\n";
   });
   int status = 0;
 
@@ -219,6 +221,13 @@ int run(int count, char** words) {
 
   std::vector<std::string> verbs;
   for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) verbs.push_back(known->get_name());
+  std::vector<char*> asked(words, words + count);  // "help VERB" is "VERB --help"
+  std::string help = "--help";
+  if (count > 1 && std::string_view(words[1]) == "help") {
+    asked.erase(asked.begin() + 1);
+    asked.push_back(help.data());
+    words = asked.data();
+  }
   if (count > 1 && words[1][0] != '-' && std::find(verbs.begin(), verbs.end(), words[1]) == verbs.end())
     throw Error("unknown verb '{}'", words[1]).hint(suggestion(words[1], {verbs.begin(), verbs.end()})).usage();
   try {

@@ -118,6 +118,8 @@ NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Por
     const hdf5::File file = hdf5::File::open(path);
     return choose_arrays(file.root().dataset_paths(), ports, [&](const std::string& name) { return file.root().tensor(name); });
   }
+  if (std::filesystem::is_directory(path))
+    throw Error("this is a folder, wanted files").at({path.string(), 0, 0}).hint(fmt::format("name them: {}/*.png", path.string())).usage();
   const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   throw Error("'{}' is no kind of file that predict reads", extension)
       .at({path.string(), 0, 0})

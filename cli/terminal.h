@@ -29,8 +29,10 @@ std::string short_number(double value);
 // How far an epoch has come.
 struct Progress {
   std::int64_t epoch = 0, epochs = 0;    // epoch from 0
+  bool validation = false;               // over validation data
+  std::int64_t first_batch = 0;          // where it was taken up
   std::int64_t batch = 0, batches = 0;   // done so far
-  double seconds = 0;                    // since the epoch began
+  double seconds = 0;                    // since it began
   double samples_per_second = 0;
   std::vector<std::pair<std::string, double>> metrics;
 };

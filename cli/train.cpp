@@ -31,9 +31,11 @@ class RunListener final : public ProgressListener {
   }
 
   void on_begin(const Sweep& pass) override {
-    if (pass.kind != Sweep::Kind::train) return;
+    const bool train = pass.kind == Sweep::Kind::train;
+    if (train) epoch_ = pass, epoch_began_ = Clock::now();
+    else if (pass.kind != Sweep::Kind::validation) return;
     pass_ = pass;
-    began_ = Clock::now();
+    pass_began_ = Clock::now();
     last_drawn_ = {};
   }
 
@@ -44,13 +46,17 @@ class RunListener final : public ProgressListener {
   }
 
   void on_batch(std::int64_t batches, std::int64_t samples, const Logs& logs) override {
-    // A pass over validation data is part of its epoch; only training has a bar.
-    if (!quiet_ && logs.find("loss")) display_.show(progress(batches, samples, logs));
+    if (quiet_) return;
+    Progress state = progress(pass_, pass_began_, logs);
+    state.batch = batches;
+    const double seconds = std::max(state.seconds, 1e-9), done = static_cast<double>(batches - pass_.first_batch);
+    state.samples_per_second = static_cast<double>(samples) * done / static_cast<double>(std::max<std::int64_t>(batches, 1)) / seconds;
+    display_.show(state);
   }
 
   void on_end(const Sweep& pass, const Logs& logs) override {
     if (pass.kind != Sweep::Kind::train) return;
-    if (!quiet_) display_.finish(progress(pass.batches, pass.samples, logs));
+    if (!quiet_) display_.finish(progress(pass, epoch_began_, logs));
     epochs_.emplace_back(pass.epoch, logs);
     write_file_atomically(folder_.history(), history_csv(epochs_));
   }
@@ -67,14 +73,17 @@ class RunListener final : public ProgressListener {
   const std::optional<StepMemory>& memory() const { return memory_; }  // none: no step was done
 
  private:
-  Progress progress(std::int64_t batches, std::int64_t samples, const Logs& logs) const {
-    Progress state;
-    state.epoch = pass_.epoch;
-    state.epochs = pass_.epochs;
-    state.batch = batches;
-    state.batches = pass_.batches;
-    state.seconds = std::chrono::duration<double>(Clock::now() - began_).count();
-    state.samples_per_second = state.seconds > 0 ? static_cast<double>(samples) / state.seconds : 0;
+  // Of a pass that is done.
+  Progress progress(const Sweep& pass, Clock::time_point began, const Logs& logs) const {
+    Progress state{.epoch = epoch_.epoch,
+                   .epochs = epoch_.epochs,
+                   .validation = pass.kind == Sweep::Kind::validation,
+                   .first_batch = pass.first_batch,
+                   .batch = pass.batches,
+                   .batches = pass.batches,
+                   .seconds = std::chrono::duration<double>(Clock::now() - began).count()};
+    const double share = pass.batches > 0 ? 1 - static_cast<double>(pass.first_batch) / static_cast<double>(pass.batches) : 1;
+    state.samples_per_second = state.seconds > 0 ? static_cast<double>(pass.samples) * share / state.seconds : 0;
     state.metrics.assign(logs.begin(), logs.end());
     return state;
   }
@@ -83,8 +92,8 @@ class RunListener final : public ProgressListener {
   bool quiet_;
   std::optional<StepMemory> memory_;
   ProgressDisplay display_;
-  Sweep pass_;
-  Clock::time_point began_, last_drawn_;
+  Sweep epoch_, pass_;  // the pass over validation data is a part of the epoch
+  Clock::time_point epoch_began_, pass_began_, last_drawn_;
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
 

@@ -120,12 +120,15 @@ class Registry {
   }
   const ClassInfo<Base>& get(std::string_view name, const Mark& mark = {}, std::string_view module = {}) const {
     if (const auto* info = find(name, module)) return *info;
-    std::vector<std::string_view> known;
+    // Spelt as the name is: "acuracy" is not meant for the class Accuracy.
+    const bool words = !name.empty() && snake_case(name) == name;
+    std::vector<std::string> known;
     for (const auto& info : classes_) {
-      if (!info.qualified) known.push_back(info.class_name);
+      if (info.doc.empty()) continue;  // not for people
+      if (!info.qualified) known.push_back(words ? snake_case(info.class_name) : std::string(info.class_name));
       known.insert(known.end(), info.aliases.begin(), info.aliases.end());
     }
-    throw Error("unknown {} '{}'", kind_, name).at(mark).hint(suggestion(name, known)).usage();
+    throw Error("unknown {} '{}'", kind_, name).at(mark).hint(suggestion(name, {known.begin(), known.end()})).usage();
   }
 
  private:

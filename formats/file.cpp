@@ -60,9 +60,11 @@ std::string_view reason_text(int error_number) {
   }
 }
 
-std::string_view advice(int error_number, bool writing) {
+std::string advice(const fs::path& path, int error_number, bool writing) {
   switch (error_number) {
-    case ENOENT: return writing ? "create the folder first" : "check the path; relative ones start at the present folder";
+    case ENOENT:
+      if (writing) return "create the folder first";
+      return path.is_relative() ? fmt::format("check the path: it leads to {}", fs::absolute(path).string()) : "check the path";
     case EACCES:
     case EPERM: return writing ? "choose a folder that you may write to" : "ask its owner for the right to read it";
     case ENOSPC:
@@ -82,7 +84,7 @@ Error file_error(const fs::path& path, std::string_view action, int error_number
   if (reason.empty()) reason = std::generic_category().message(error_number);
   Error error("cannot be {}: {}", action, reason);
   error.at(Mark{path.string()});
-  if (const std::string_view text = advice(error_number, writing); !text.empty()) error.hint(std::string(text));
+  error.hint(advice(path, error_number, writing));
   if (error_number == ENOENT || error_number == ENOTDIR || error_number == EISDIR) error.usage();
   return error;
 }

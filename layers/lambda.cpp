@@ -101,7 +101,7 @@ void allow_scripts() { allowed() = true; }
 
 void need_scripts_allowed() {
   if (refusals() > 0 && !allowed())
-    throw Error("it holds Lua code, which is not run from files unless that is allowed").hint("--allow-lua allows it").usage();
+    throw Error("it holds Lua code, which is not run from files unless that is allowed").hint("--allow-lua allows it, and in a script nacre.load(path, {allow_lua = true})").usage();
 }
 
 std::vector<ClassInfo<Layer>> lambda_layers() { return {layer_info<LambdaLayer>()}; }

@@ -76,7 +76,7 @@ Values Context::host(HostFunctionRef function, const Values& operands) {
 
 std::string Layer::own_name() const { return name().empty() ? snake_case(class_name()) : name(); }
 
-std::string Layer::label() const { return fmt::format("layer '{}' ({})", own_name(), class_name()); }
+std::string Layer::label() const { return fmt::format("layer '{}' ({})", own_name(), shown_class()); }
 
 void Layer::rename(std::string name) {
   options_.name = std::move(name);

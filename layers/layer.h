@@ -161,6 +161,7 @@ class Layer : public Configurable<Layer>, public std::enable_shared_from_this<La
   const DTypePolicy& dtype() const { return options_.dtype; }
   std::string own_name() const;  // the name, or the class's in snake case
   std::string label() const;     // "layer 'fc1' (Dense)"
+  virtual std::string shown_class() const { return std::string(class_name()); }  // of Lua's classes their own name
 
   // Creates the weights for these input shapes on the first call; later calls check nothing. Errors carry label().
   void ensure_built(const std::vector<Shape>& inputs);

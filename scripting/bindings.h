@@ -150,7 +150,9 @@ Config read_options(const Call& call, int index) {
   if (!call.given(index)) return {};
   if (!call.is_named(index))
     throw call.unwanted(index, "a table of names").hint(names_hint(call, index, "", fields_of<Config>()));
-  return read_config<Config>(call.tree(index));
+  Tree given = call.tree(index);
+  if (!given.is_mapping()) given = Tree::mapping().at(call.place());  // {}, which is a list too
+  return read_config<Config>(given);
 }
 // A script as Lua reads it: without the mark of its encoding and the line for the shell. Lines keep their numbers.
 std::string script_text(std::string source);

@@ -36,6 +36,7 @@ class LayerOfLua final : public Layer, public Scripted {
   }
 
   std::string_view class_name() const override { return lua_class_name; }
+  std::string shown_class() const override { return lua_.name(); }
   Tree config_tree(Style style) const override {
     Tree tree = write_config(options_, style), own = lua_.config(style);
     if (style == Style::keras) {

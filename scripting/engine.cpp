@@ -9,6 +9,7 @@
 #include "formats/file.h"
 #include "scripting/bindings.h"
 #include "scripting/lambda.h"
+#include "scripting/readable.h"
 #include "scripting/sandbox.h"
 
 extern "C" {
@@ -33,6 +34,8 @@ Out clock(Call&) { return std::chrono::duration<double>(std::chrono::steady_cloc
 // With require "nacre" too, so that a script runs in any Lua that has the module.
 int open(lua_State* lua) {
   luaL_openlibs(lua);
+  lua_pushcfunction(lua, print_readable);
+  lua_setglobal(lua, "print");
   luaL_getsubtable(lua, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   push_nacre(lua);
   lua_pushvalue(lua, -1);
@@ -123,12 +126,40 @@ void open_nacre(lua_State* lua) {
   lua_setfield(lua, -2, "newaxis");
 }
 
+namespace {
+
+constexpr std::pair<std::string_view, std::string_view> other_words[] = {
+    {"load_model", "nacre.load(path)"},
+    {"save", "model:save(path), or nacre.save_npy(path, tensor)"},
+    {"models", "nacre.Sequential and nacre.Model"},
+    {"keras", "the table nacre itself"},
+    {"nn", "nacre.layers"},
+    {"layer", "nacre.layers"},
+    {"optim", "nacre.optimizers"},
+    {"array", "nacre.tensor(table)"},
+    {"Tensor", "nacre.tensor(table)"},
+    {"cat", "nacre.ops.concatenate"},
+    {"seed", "nacre.set_seed(n)"},
+    {"manual_seed", "nacre.set_seed(n)"},
+    {"no_grad", "not needed: nothing is recorded outside of nacre.grad and its like"},
+    {"GradientTape", "nacre.value_and_grad(f)"},
+    {"function", "nacre.compile(f)"},
+    {"jit", "nacre.compile(f)"},
+};
+
+}  // namespace
+
 void refuse_name(const Call& call, std::string_view table) {
   const std::string name = call.text(2, "a name");
   std::vector<std::string> names;
   if (call.is_table(1)) call.each_named(1, [&](const std::string& key, int) { names.push_back(key); });
   std::sort(names.begin(), names.end());
-  throw Error("{} has no '{}'", table, name).hint(suggestion(name, {names.begin(), names.end()})).usage();
+  Error error("{} has no '{}'", table, name);
+  const auto word = std::ranges::find(other_words, name, [](const auto& entry) { return entry.first; });
+  if (word != std::end(other_words)) error.hint(fmt::format("here it is {}", word->second));
+  for (const Namespace* space : namespaces())
+    if (space->find(name)) error.hint(fmt::format("here it is nacre.{}.{}", space->name, name));
+  throw error.hint(suggestion(name, {names.begin(), names.end()})).usage();
 }
 
 void push_nacre(lua_State* lua) {

@@ -27,11 +27,7 @@ std::string text_of(const Object& object) {
 // --- members ------------------------------------------------------------------------------------------------------
 
 Out name(Call& call) { return self(call)->layer->own_name(); }
-Out class_name(Call& call) {
-  const auto object = self(call);
-  const auto* const scripted = dynamic_cast<const Scripted*>(object->layer.get());
-  return scripted ? Out(scripted->lua().name()) : Out(object->layer->class_name());
-}
+Out class_name(Call& call) { return self(call)->layer->shown_class(); }
 Out trainable(Call& call) { return self(call)->layer->trainable(); }
 Out built(Call& call) { return self(call)->layer->built(); }
 Out count_params(Call& call) { return self(call)->layer->count_params(); }
@@ -174,6 +170,15 @@ Results record_call(const Call& call, const LayerObject& object, const LayerArgu
   });
 }
 
+// What its weights take counts for the layer, argument 1, from now on; in a model it counts for that.
+void count_weights(const Call& call, const Layer& layer) {
+  const auto object = call.object(1);
+  if (!object || object->bytes > 0 || std::static_pointer_cast<LayerObject>(object->value)->place) return;
+  std::size_t bytes = 0;
+  for (const Weight& weight : layer.weights()) bytes += weight.variable->type().bytes();
+  call.replace(1, {object->kind, object->value, bytes});
+}
+
 // Makes the weights for these inputs.
 void build_for(const Call& call, Layer& layer, const LayerArguments& arguments) {
   if (!layer.built()) {
@@ -187,6 +192,7 @@ void build_for(const Call& call, Layer& layer, const LayerArguments& arguments) 
     }
     layer.ensure_built(shapes);
   }
+  count_weights(call, layer);
 }
 
 Results compute_call(const Call& call, const LayerObject& object, const LayerArguments& arguments) {

@@ -201,6 +201,7 @@ void LuaObject::enter(const std::function<void(const Call&)>& work) const {
     throw Error("'{}' belongs to a script, which runs on a thread of its own", name_)
         .hint("a class in a file that YAML or a saved model names runs anywhere");
   present.renew();
+  const StopFlag stop = present.bounds();
   const Call call(present.lua());
   const SameStack same(call);
   work(call);

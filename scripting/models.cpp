@@ -291,11 +291,20 @@ struct FitExtras {
   std::string checkpoint;
   static void describe(auto&& field) {
     field("seed", &FitExtras::seed, "of everything random; null: that of nacre.set_seed", at_least(0));
-    field("verbose", &FitExtras::verbose, "a line for each epoch");
+    field("verbose", &FitExtras::verbose, "a line for each epoch; also Keras's 0, 1 and 2");
     field("checkpoint", &FitExtras::checkpoint, "file that is written after each epoch");
     field("resume", &FitExtras::resume, "goes on from the checkpoint, if there is one");
   }
 };
+
+// Keras's verbose = 0, 1, 2 or "auto".
+void read_keras_verbosity(Tree& config) {
+  Tree* verbose = config.find("verbose");
+  if (!verbose || verbose->is_bool()) return;
+  if (*verbose == Tree("auto")) *verbose = Tree(true).at(verbose->mark());
+  else if (verbose->is_integer() && verbose->as_integer() >= 0 && verbose->as_integer() <= 2)
+    *verbose = Tree(verbose->as_integer() > 0).at(verbose->mark());
+}
 
 // {[0] = 1.0, 2.0} is a mapping; {1.0, 2.0} looks like a list, but is of the classes 1 and 2.
 void number_classes(Tree& config) {
@@ -311,6 +320,7 @@ Results fit(Call& call) {
   Model& model = model_of(call);
   Arguments arguments(call, {"x", "y"});
   number_classes(arguments.config);
+  read_keras_verbosity(arguments.config);
   FitConfig config;
   FitExtras extras;
   DataKeys keys;

@@ -280,8 +280,16 @@ constexpr Function metamethods[] = {
 };
 
 // Keras's operations that are functions of nacre itself.
-constexpr std::string_view of_functions[] = {"cond", "custom_gradient", "fori_loop", "jvp", "map",
-                                             "scan", "switch",          "while_loop"};
+constexpr std::pair<std::string_view, std::string_view> of_functions[] = {{"associative_scan", "scan"},
+                                                                          {"cond", "cond"},
+                                                                          {"custom_gradient", "custom_gradient"},
+                                                                          {"fori_loop", "fori_loop"},
+                                                                          {"jvp", "jvp"},
+                                                                          {"map", "map"},
+                                                                          {"scan", "scan"},
+                                                                          {"switch", "switch"},
+                                                                          {"vectorized_map", "map"},
+                                                                          {"while_loop", "while_loop"}};
 
 // The operation that has the name; "": none.
 std::string_view operation_named(std::string_view name) {
@@ -294,8 +302,8 @@ Out index_operations(Call& call) {
   const std::string name = call.text(2, "the name of an operation");
   if (const std::string_view operation = operation_named(name); !operation.empty())
     return Out::Function{bound<call_named>, std::string(operation)};
-  for (const std::string_view function : of_functions)
-    if (name == function)
+  for (const auto& [keras, function] : of_functions)
+    if (name == keras)
       throw Error("there is no operation '{}'", name).hint(fmt::format("it takes functions: nacre.{}", name)).usage();
   if (auto refusal = refused_operation(name, "", "")) throw *std::move(refusal);
   std::vector<std::string_view> known;

@@ -136,7 +136,7 @@ std::string values_text(State& state, int first, int width, bool expression) {
   std::vector<std::string> texts;
   std::string line;
   for (int i = first; i <= last; ++i) {
-    texts.push_back(readable(state, i, width));
+    texts.push_back(readable(state.lua(), i, width));
     line += (i == first ? "" : ", ") + texts.back();
   }
   if (line.find('\n') == line.npos && columns_of(line) <= width) return line;
@@ -164,7 +164,9 @@ std::string Prompt::run(std::string_view chunk, int width) {
   const scripting::Readings readings(lua, scripting::is_command(lua, word) ? call : chunk);
   std::string source = readings.best().source();
   try {
+    state_.definitions().chunks.emplace("=prompt", source);  // for classes that are saved
     state_.call(scripting::run_source, &source, LUA_MULTRET);
+    const scripting::Call here(lua);  // what is shown may run methods of Lua
     std::string text = scripting::values_text(state_, top + 1, width, readings.expression.good());
     lua_settop(lua, top);
     return text;

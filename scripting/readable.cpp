@@ -261,12 +261,37 @@ std::string in_lines(const Piece& piece, int indent, int width, int after) {
   return text + "\n" + std::string(static_cast<std::size_t>(indent), ' ') + "}";
 }
 
+constexpr int printed_width = 80;
+
+Out text_of_table(Call& call) { return readable(call.lua(), 1, printed_width); }
+
 }  // namespace
 
-std::string readable(State& state, int index, int width) {
-  if (const auto layer = Call(state.lua()).find<LayerObject>(index); layer && layer->model)
-    return layer->model->summary();
-  return in_lines(Reader(state.lua()).read(index, longest_text, 0), 0, width, 0);
+std::string readable(lua_State* lua, int index, int width) {
+  if (const auto layer = Call(lua).find<LayerObject>(index); layer && layer->model) return layer->model->summary();
+  return in_lines(Reader(lua).read(index, longest_text, 0), 0, width, 0);
+}
+
+int print_readable(lua_State* lua) {
+  const int count = lua_gettop(lua);
+  for (int i = 1; i <= count; ++i) {
+    const bool plain = lua_istable(lua, i) && luaL_getmetafield(lua, i, "__tostring") == LUA_TNIL;
+    if (plain) {
+      lua_pushcfunction(lua, bound<text_of_table>);
+      lua_pushvalue(lua, i);
+      lua_call(lua, 1, 1);
+    } else {
+      luaL_tolstring(lua, i, nullptr);
+    }
+    std::size_t size = 0;
+    const char* bytes = lua_tolstring(lua, -1, &size);
+    if (i > 1) std::fputc('\t', stdout);
+    std::fwrite(bytes, 1, size, stdout);
+    lua_settop(lua, count);
+  }
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+  return 0;
 }
 
 std::string wrapped(const std::vector<std::string>& words, int indent, int width) {

@@ -1,5 +1,5 @@
 // Lua that comes with a file: what it sees, and how far it may go. It reaches no files, no processes and no other code;
-// its steps, its memory, its texts and what it hands to operations are bounded.
+// its steps, its memory, its texts, what it hands to operations and what those compute are bounded.
 #pragma once
 
 #include <cstdio>
@@ -15,12 +15,14 @@ inline constexpr Limits sandbox_limits{.memory = 64 << 20,
                                        .text = 16 << 10,
                                        .handed = 100'000,
                                        .handed_in_all = true,
+                                       .work = 100'000'000'000,
                                        .held = std::size_t{1} << 30};
 
 // Of a whole script of somebody else's.
 inline constexpr Limits script_limits{.memory = std::size_t{256} << 20,
                                       .steps = 1'000'000'000,
                                       .text = std::size_t{1} << 20,
+                                      .work = 10'000'000'000'000,
                                       .held = std::size_t{2} << 30};
 
 // Pushes a table of what such Lua sees of Lua's own: parts of the basic functions, of math and of table. Raises.

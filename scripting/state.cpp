@@ -6,8 +6,6 @@
 #include <cstring>
 #include <limits>
 
-#include "backend/core/stop_flag.h"
-
 namespace nacre::scripting {
 
 namespace {
@@ -62,8 +60,11 @@ int raise_here(lua_State* lua, const char* message) {
   return lua_error(lua);
 }
 
-// "script.lua:3: attempt to …" as an Error with its mark.
+// "script.lua:3: attempt to …", perhaps with a hint, as an Error with its mark.
 Error error_of(const std::string& text) {
+  constexpr std::string_view before_hint = "\n  hint: ";
+  if (const std::size_t hint = text.find(before_hint); hint != std::string::npos)
+    return error_of(text.substr(0, hint)).hint(text.substr(hint + before_hint.size()));
   const std::size_t end = text.find(": ");
   const std::size_t colon = end == std::string::npos || end == 0 ? std::string::npos : text.rfind(':', end - 1);
   if (colon == std::string::npos || colon == 0 || end - colon < 2 || end - colon > 10) return Error(text);
@@ -686,7 +687,7 @@ Error State::failure(lua_State* lua, int status, bool explained) {
 }
 
 void State::call(lua_CFunction function, void* argument, int results) {
-  const StopFlag stop(limits_.stop);
+  const StopFlag stop = bounds();
   if (!lua_checkstack(lua(), 4)) throw Error("Lua needs too much memory");
   calls_.clear();
   lua_pushcfunction(lua(), explain);
@@ -883,6 +884,9 @@ void Call::replace(int index, Object object) const {
     else lua_pop(lua_, 1);
     if (!known) throw Error("the class of {}s is gone from Lua's registry", object.kind->name);
   }
+  const std::size_t most = state_.limits_.held;
+  if (most > 0 && object.bytes > before->bytes && state_.held_ + (object.bytes - before->bytes) > most)
+    throw Error("tensors take more than {} MiB", most >> 20).usage();
   state_.held_ += object.bytes - before->bytes;
   std::swap(state_.place_at(lua_, index)->object, object);  // what it was ends last
 }

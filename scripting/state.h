@@ -20,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "backend/core/stop_flag.h"
 #include "backend/core/tensor.h"
 #include "formats/config.h"
 
@@ -199,6 +200,7 @@ struct Limits {
   std::size_t text = 0;                     // bytes of a text, which one step may copy or compare; 0: any number
   int handed = 10'000'000;                  // values that a call hands to C++
   bool handed_in_all = false;               // … that all calls together hand over
+  std::int64_t work = 0;                    // of what tensors compute, see graph/flops.h; 0: any
   std::size_t held = 0;                     // bytes that objects keep outside of Lua's memory; 0: any number
   const std::atomic<bool>* stop = nullptr;  // while it is true, Lua ends with the error "interrupted"
 };
@@ -226,7 +228,9 @@ class State {
   std::uint64_t adopted() const { return adopted_; }
   StateHandle handle() const { return self_; }
   // From now on as many steps may be taken, and values handed over, as at the start.
-  void renew() { steps_ = 0, handed_ = 0; }
+  // Ends what runs while it lives when the limits are reached.
+  StopFlag bounds() { return StopFlag(limits_.stop, limits_.work > 0 ? &work_left_ : nullptr); }
+  void renew() { steps_ = 0, handed_ = 0, work_left_ = limits_.work; }
 
   // Calls function(argument), which may raise and holds nothing with a destructor when it does. Its results lie on the
   // stack. Throws Error: what was thrown within, or what Lua says, with the lines of the script on the way.
@@ -283,7 +287,7 @@ class State {
   Limits limits_;
   std::size_t memory_ = 0;  // that Lua uses
   std::size_t held_ = 0, unreported_ = 0;
-  std::int64_t steps_ = 0;
+  std::int64_t steps_ = 0, work_left_ = limits_.work;
   bool text_too_long_ = false;
   int handed_ = 0;
   bool warnings_ = true, warning_ = false;  // whether they are shown; whether one is being written

@@ -68,7 +68,7 @@ threshold: 1.0
 default_value: 0.0
 images: train-images.gz
 labels: train-labels.gz
-file: data.h5
+file: data
 inputs: x
 target: y
 x: x.npy

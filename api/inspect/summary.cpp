@@ -125,7 +125,7 @@ ModelSummary summarize(const Model& model, const SummaryOptions& options) {
   summary.flops = graph.connected() ? std::optional<std::int64_t>(0) : std::nullopt;
   const Layer* before = nullptr;
   for (const auto& layer : layers) {
-    ModelSummary::Row row{.name = layer->name(), .class_name = std::string(layer->class_name()), .inputs = {}, .outputs = {}, .parameters = layer->count_params(),
+    ModelSummary::Row row{.name = layer->name(), .class_name = layer->shown_class(), .inputs = {}, .outputs = {}, .parameters = layer->count_params(),
                           .flops = {}, .connected_to = {}};
     if (graph.connected()) row.flops = 0;
     for (const LayerCall* call : calls[layer.get()]) {

@@ -41,7 +41,7 @@ ClassInfo<Callback> lambda_info() {
   info.make = [](const Tree& config) -> std::shared_ptr<Callback> {
     throw Error("a LambdaCallback holds functions, which a configuration cannot give")
         .at(config.mark())
-        .hint("make it in C++, or use a callback that has a name")
+        .hint("C++ makes it; in Lua a table of the functions is a callback: {on_epoch_end = function(self, epoch, logs) … end}")
         .usage();
   };
   return info;

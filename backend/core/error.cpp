@@ -81,6 +81,18 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// Whether all of the word's parts stand in the candidate: "sparse_crossentropy", "sparse_categorical_crossentropy".
+bool has_parts(std::string_view word, std::string_view candidate) {
+  bool several = false;
+  for (std::size_t begin = 0; begin <= word.size();) {
+    const std::size_t end = std::min(word.find('_', begin), word.size());
+    if (end == begin || candidate.find(word.substr(begin, end - begin)) == std::string_view::npos) return false;
+    several = several || end < word.size();
+    begin = end + 1;
+  }
+  return several;
+}
+
 }  // namespace
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
@@ -91,6 +103,9 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) best = candidate, best_distance = distance;
   }
+  if (best.empty() || best_distance > 2)
+    for (std::string_view candidate : candidates)
+      if (has_parts(word, candidate)) return candidate;
   return best;
 }
 

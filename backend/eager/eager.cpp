@@ -161,10 +161,12 @@ std::shared_ptr<Program> Eager::remember(std::string_view key, std::unique_ptr<G
                                          const std::shared_ptr<const void>& owner) {
   for (auto entry = entries_.begin(); entry != entries_.end();)
     entry = entry->stale() ? forget(entry) : std::next(entry);
+  // With an owner a program goes when that does; else nothing tells that nobody needs its variables any more.
   std::size_t bytes = 0;
-  for (const auto& [variable, value] : graph->variables()) bytes += variable->type().bytes();
-  static const std::size_t most_bytes = machine_memory() / 4;
-  while (!entries_.empty() && (entries_.size() >= most_programs || bytes_ + bytes > most_bytes))
+  if (!owner)
+    for (const auto& [variable, value] : graph->variables()) bytes += variable->type().bytes();
+  static const std::size_t most_bytes = machine_memory() / 16;
+  while (!entries_.empty() && (entries_.size() >= most_programs || (bytes_ > 0 && bytes_ + bytes > most_bytes)))
     forget(std::prev(entries_.end()));
   entries_.push_front({std::string(key), make(std::move(graph)), owner, owner != nullptr, bytes});
   by_key_.emplace(entries_.front().key, entries_.begin());

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/core/stop_flag.h"
+#include "backend/graph/flops.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/host.h"
 #include "backend/graph/ops/pool.h"
@@ -73,9 +75,11 @@ Program::Program(std::unique_ptr<Graph> graph, const Backend& backend, std::shar
     if (is_floating(variable->type().dtype)) variables_.push_back(variable);
   for (const Node* node : graph_->nodes()) on_host_ = on_host_ || node->is(op::host);
   for (const auto& [name, value] : graph_->inputs()) on_host_ = on_host_ || value.dtype() == DType::string;
+  if (!on_host_) work_ = work_of(*graph_);
 }
 
 std::vector<Tensor> Program::run(std::span<const Tensor> inputs) {
+  StopFlag::check(work_);
   if (on_host_) return interpret(*graph_, inputs, backend_);
   if (!executable_) executable_ = std::make_unique<Executable>(*graph_, backend_, workspace_, precision_);
   return executable_->run(inputs);

@@ -40,6 +40,7 @@ class Program {
   MatmulPrecision precision_;
   std::vector<VariableRef> variables_;
   bool on_host_ = false;
+  std::int64_t work_ = 0;
   std::unique_ptr<Executable> executable_;
   std::map<std::pair<std::vector<char>, bool>, std::shared_ptr<const Derivative>> derivatives_;
 };

@@ -96,4 +96,13 @@ std::int64_t flops_of(const Graph& graph) {
   return total;
 }
 
+std::int64_t work_of(const Graph& graph) {
+  std::int64_t total = 1;
+  for (const Node* node : graph.nodes()) {
+    if (!node->is(op::loop)) total += flops_of(*node);
+    for (const Type& type : node->types()) total += type.shape.elements();
+  }
+  return total;
+}
+
 }  // namespace nacre

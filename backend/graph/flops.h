@@ -9,5 +9,7 @@ namespace nacre {
 // function such as exp as one; moving and converting elements costs nothing.
 std::int64_t flops_of(const Node& node);
 std::int64_t flops_of(const Graph& graph);
+// A measure of a run for bounds: its flops and the elements that it makes. Loops count each of their steps themselves.
+std::int64_t work_of(const Graph& graph);
 
 }  // namespace nacre

@@ -126,7 +126,8 @@ TEST_F(LuaClasses, MistakesHaveTheirPlaces) {
   EXPECT_EQ(changed("classes.lua, class: Gate", "class.lua, class: Gate"),
             "in/class.lua: cannot be opened: no such file or folder\n  named at in/t.yaml:5:19\n  while building model "
             "'gates'\n"
-            "  hint: check the path; relative ones start at the present folder\n");
+            "  hint: check the path: it leads to " +
+                (folder_ / "in/class.lua").string() + "\n");
   write_plainly(folder_ / "in/classes.lua",
                 "local Gate = nacre.Layer('Gate')\nfunction Gate:call(x)\n  return x +\nend\n");
   EXPECT_EQ(changed("gates", "gates"), "in/classes.lua:4: 'optimizer': unexpected symbol near 'end'\n");

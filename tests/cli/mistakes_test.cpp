@@ -73,11 +73,11 @@ TEST_F(Mistakes, ShapesThatDoNotFit) {
 TEST_F(Mistakes, MissingFiles) {
   const Outcome config = nacre({"train", "nothing.yaml"});
   EXPECT_EQ(config.status, 2);
-  EXPECT_EQ(config.err, "nothing.yaml: cannot be opened: no such file or folder\n  hint: check the path; relative ones start at the present folder\n");
+  EXPECT_EQ(config.err, "nothing.yaml: cannot be opened: no such file or folder\n  hint: check the path: it leads to " + (folder_ / "nothing.yaml").string() + "\n");
   const Outcome data = train({"data.train={idx: {images: none.gz, labels: none.gz}}"});
   EXPECT_EQ(data.status, 2);
   EXPECT_EQ(data.err, "none.gz: cannot be opened: no such file or folder\n  while opening the training data\n"
-                      "  hint: check the path; relative ones start at the present folder\n");
+                      "  hint: check the path: it leads to " + (folder_ / "none.gz").string() + "\n");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run")) << "nothing is made for a run that cannot begin";
 }
 

@@ -5,6 +5,7 @@
 #include "backend/core/memory.h"
 #include "formats/hdf5.h"
 #include "formats/npy.h"
+#include "scripting/sandbox.h"
 #include "tests/scripting/scripts.h"
 
 namespace nacre {
@@ -847,6 +848,22 @@ TEST_F(TensorsOfLua, SandboxesBoundThem) {
     const std::string message = test::message_of([&] { sandbox.run(fmt::format("return {}", call)); });
     EXPECT_NE(message, "") << call;
     EXPECT_LT(resident_memory(), before + (std::size_t{1100} << 20)) << call;
+  }
+  // Weights count as tensors do, and what is computed is bounded, in loops of graphs too.
+  const char* layers =
+      "local t = {} for i = 1, 40 do t[i] = nacre.layers.Dense{units = 10000} pcall(t[i], nacre.ones{1, 10000}) "
+      "t[i](nacre.ones{1, 10000}) end";
+  const std::size_t before = resident_memory();
+  EXPECT_NE(test::message_of([&] { sandbox.run(layers); }).find("tensors take more than 2048 MiB"), std::string::npos);
+  EXPECT_LT(resident_memory(), before + (std::size_t{3} << 30));
+  scripting::Limits limits = scripting::script_limits;
+  limits.work = 10'000'000'000;
+  for (const char* work : {"local m = nacre.ones{1000, 1000} while true do m = m:matmul(m) * 0 end",
+                           "nacre.while_loop(function() return true end, function(x) return x:matmul(x) * 0 end, "
+                           "{nacre.ones{1000, 1000}})"}) {
+    scripting::Sandbox bounded(limits);
+    EXPECT_NE(test::message_of([&] { bounded.run(work, "=work"); }).find("too much is computed"), std::string::npos)
+        << work;
   }
   EXPECT_NE(test::message_of([&] { sandbox.run("nacre.save_npy('x.npy', nacre.ones{1})"); }), "");
   EXPECT_EQ(sandbox.run("local t = nacre.random.normal{2, 3} t[1] = 5 return t[{1, 2}]:item()").text(), "5");

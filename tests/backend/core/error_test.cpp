@@ -72,6 +72,12 @@ TEST(Nearest, IgnoresCaseAndSmallSlips) {
   EXPECT_EQ(nearest("x", {}), "");
 }
 
+TEST(Nearest, FindsNamesOfWhichPartsWereLeftOut) {
+  EXPECT_EQ(nearest("sparse_crossentropy", {"binary_crossentropy", "sparse_categorical_crossentropy"}),
+            "sparse_categorical_crossentropy");
+  EXPECT_EQ(nearest("binary_crosentropy", {"sparse_binary_crosentropy", "binary_crossentropy"}), "binary_crossentropy");
+}
+
 TEST(Suggestion, NamesTheNearestOrTheKnown) {
   EXPECT_EQ(suggestion("filter", {"filters", "strides"}), "did you mean 'filters'?");
   EXPECT_EQ(suggestion("activation", {"filters", "strides"}), "known: filters, strides");
