@@ -45,6 +45,12 @@ void TraceScope::note_optimizers_of(const TraceScope& inner) {
     if (std::ranges::find(optimizers_, optimizer) == optimizers_.end()) optimizers_.push_back(optimizer);
 }
 
+Error ended_trace() {
+  return Error("got a tensor of a trace that has ended")
+      .hint("what a traced function computes is known to it alone; return it instead of keeping it")
+      .usage();
+}
+
 ComputingState::Tracing::Tracing(ComputingState& state, TraceScope& scope, std::shared_ptr<bool> running)
     : state_(state),
       before_(std::exchange(state.trace_, &scope)),
@@ -70,10 +76,7 @@ namespace {
 
 const Traced& running(const std::shared_ptr<void>& object) {
   const auto& traced = *std::static_pointer_cast<Traced>(object);
-  if (!*traced.running)
-    throw Error("got a tensor of a trace that has ended")
-        .hint("what a traced function computes is known to it alone; return it instead of keeping it")
-        .usage();
+  if (!*traced.running) throw ended_trace();
   return traced;
 }
 
@@ -311,7 +314,7 @@ std::vector<Object> compute(const Call& call, Computation work) {
   bool traced = work.traced && state.trace();
   for (const Object& operand : work.operands) traced = traced || operand.kind == &class_of<Traced>();
   if (traced) {
-    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    if (!state.trace()) throw ended_trace();
     return trace(call, work);
   }
   for (Object& operand : work.operands)

@@ -156,7 +156,7 @@ Results apply_named(Call& call, std::string_view name) {
   };
   Tree arguments = keras_arguments(call, name, operand);
   if (!kind) kind = &class_of<Traced>();
-  if (kind == &class_of<Traced>() && !state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+  if (kind == &class_of<Traced>() && !state.trace()) throw ended_trace();
   return kind->apply(call, name, operands, std::move(arguments));
 }
 

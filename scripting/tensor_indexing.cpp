@@ -407,7 +407,7 @@ Out item_at(const Call& call, const Object& object, const Placed& key) {
   const bool traced =
       object.kind == &class_of<Traced>() || !all_known(key) || (state.trace() && object.kind == &class_of<Weight>());
   if (traced) {
-    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    if (!state.trace()) throw ended_trace();
     return state.traced(read_traced(call, object, key));
   }
   const eager::Array array = array_of(call, object);
@@ -675,7 +675,7 @@ void set_item_of_tensor(Call& call) {
   const bool traced = object->kind == &class_of<Traced>() || !is_known(value) || !all_known(key) ||
                       (state.trace() && value.kind == &class_of<Weight>());
   if (traced) {
-    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    if (!state.trace()) throw ended_trace();
     return call.replace(1, state.traced(assigned_in_trace(call, *object, key, value)));
   }
   Selection selection = selection_of(call, key, *object);

@@ -321,6 +321,18 @@ TEST_F(Autograd, CompiledFunctionsFollowWhatIsFrozen) {
             "false");
 }
 
+TEST_F(Autograd, TensorsOfATraceEndWithIt) {
+  for (const char* use :
+       {"kept + 1", "kept[1]", "kept:sum()", "nacre.layers.ReLU()(kept)", "kept.shape",
+        "nacre.ones{2}[kept:cast('int32')]", "(function() local t = nacre.zeros{2} t[1] = kept end)()",
+        "nacre.ops.where(nacre.tensor{true, false}, kept, 1)"})
+    EXPECT_NE(
+        refusal(fmt::format("local kept nacre.compile(function(x) kept = x end)(nacre.ones{{2}}) return {}", use))
+            .find("got a tensor of a trace that has ended\n  hint: what a traced function computes is known to it"),
+        std::string::npos)
+        << use;
+}
+
 TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {
   EXPECT_NE(refusal("local f = nacre.compile(function(x)\nif x:sum():item() > 0 then return x end return -x end) "
                     "f(nacre.ones{2})")
