@@ -331,8 +331,9 @@ Results vjp(Call& call) {
 Out stop_gradient(Call& call) {
   const Object object = read_tensor(call, 1, "a tensor");
   auto& state = EngineState::of(call);
-  if (!state.trace()) return array_object(eager::Eager::stop(array_of(call, object)));
-  return state.traced(ops::stop_gradient(traced_value(call, object)));
+  if (!state.trace() || object.kind == &class_of<eager::Array>())
+    return array_object(eager::Eager::stop(array_of(call, object)));
+  return state.traced(ops::stop_gradient(traced_value(call, object)), traced_mask(call, object));
 }
 
 struct CheckConfig {

@@ -290,6 +290,40 @@ TEST_F(Autograd, CompiledFunctionsTakeAndGiveTables) {
       "[5, 8, 'x', 5]");
 }
 
+TEST_F(Autograd, MasksTravelThroughCompiledFunctions) {
+  run(R"(
+    local embed = nacre.layers.Embedding{input_dim = 5, output_dim = 2, mask_zero = true}
+    local pool, ids = nacre.layers.GlobalAveragePooling1D(), nacre.tensor{{1, 2, 0, 0}}
+    local e = embed(ids)
+    local whole = pool(e)
+    assert(whole ~= pool(e:clone() * 1), "the mask matters")
+    local function same(f, x, line)
+      assert(f(x) == whole and nacre.ops.allclose(nacre.compile(f)(x), whole):item(), debug.getinfo(2, "l").currentline)
+    end
+    same(function(e) return pool(e) end, e)
+    same(function(i) return pool(embed(i)) end, ids)
+    same(function(i) return pool(nacre.stop_gradient(embed(i))) end, ids)
+    same(function(i) return (nacre.vjp(function(e) return pool(e) end, embed(i))) end, ids)
+    same(function(i) return pool((nacre.vjp(function(e) return nacre.stop_gradient(e) end, embed(i)))) end, ids)
+    same(function(i) return pool((nacre.vjp(function() return embed(i) end, nacre.ones{1}))) end, ids)
+    same(function(i)
+      local loss, slope, again = nacre.value_and_grad(function(e) return pool(e):sum(), e end)(embed(i))
+      return pool(again)
+    end, ids)
+    -- Gradients of gradients: the mask comes from two traces further out.
+    local function slope(e)
+      return nacre.grad(function(x) return (nacre.grad(function(z) return (pool(e) * pool(e) * z):sum() end)(x) * x):sum() end)(pool(e))
+    end
+    assert(nacre.ops.allclose(slope(e), nacre.compile(slope)(e)):item())
+    -- What they give has masks, in its place, and calls with and without one differ.
+    local f = nacre.compile(function(i, e) return i, {embed(i), 3, e}, i:cast("float32"):expand_dims(-1) end)
+    local plain, list, last = f(ids, e)
+    assert(plain.mask == nil and last.mask == nil and list[2] == 3)
+    assert(list[1].mask == e.mask and list[3].mask == e.mask and list[3] == e)
+    local _, unmasked = f(ids, nacre.zeros{1, 4, 2})
+    assert(unmasked[3].mask == nil and unmasked[1].mask == e.mask))");
+}
+
 TEST_F(Autograd, ACompiledStepTrainsAsAnEagerOne) {
   const std::string source =
       "local function train(compiled) "
