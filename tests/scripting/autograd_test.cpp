@@ -324,6 +324,22 @@ TEST_F(Autograd, MasksTravelThroughCompiledFunctions) {
     assert(unmasked[3].mask == nil and unmasked[1].mask == e.mask))");
 }
 
+// As Lua tells them apart.
+TEST_F(Autograd, CompiledFunctionsKnowTheirArgumentsApart) {
+  EXPECT_EQ(text("local f = nacre.compile(function(a) return math.type(a), type(a) end) local all = {} "
+                 "for i, a in ipairs{1, 1.0, '1', true, 1} do all[i] = f(a) or select(2, f(a)) end return all"),
+            "['integer', 'float', 'string', 'boolean', 'integer']");
+  EXPECT_EQ(text("local f = nacre.compile(function(a) return #a, a[#a] end) local long = ('x'):rep(80) "
+                 "local one, two = select(2, f{long .. 'a'}), select(2, f{long .. 'b'}) "
+                 "return {one:sub(-1), two:sub(-1), f{'a', 'b'}, (f{\"a','b\"})}"),
+            "['a', 'b', 2, 1]");
+  EXPECT_EQ(text("local n, f = 0 f = nacre.compile(function(x) n = n + 1 return x end) "
+                 "for i = 1, 64 do f(nacre.zeros{i}) end f(nacre.zeros{1}) f(nacre.zeros{65}) f(nacre.zeros{1}) "
+                 "return {n, (pcall(f, nacre.zeros{2})), n}"),
+            "[65, true, 66]")
+      << "what was not used for the longest time is forgotten";
+}
+
 TEST_F(Autograd, ACompiledStepTrainsAsAnEagerOne) {
   const std::string source =
       "local function train(compiled) "
