@@ -179,9 +179,10 @@ std::span<const Function> compile_functions() {
             "A function that gives what f gives, as one compiled graph. f runs once for each kind of arguments, told "
             "apart by the shapes and dtypes of tensors and by the values of all else, and what it does with tensors is "
             "recorded: later calls run that, updates of weights and new random numbers included, and none of f's Lua. "
+            "Tensors that f has from elsewhere are constants of what is recorded, with the numbers that they have "
+            "then; assignments to elements of arguments stay within. "
             "What needs a tensor's numbers meanwhile, such as item() or a branch, is refused with its line; nacre.cond "
-            "and "
-            "nacre.while_loop decide by them.",
+            "and nacre.while_loop decide by them.",
         .example = R"(
           local dense, mse = nacre.layers.Dense{units = 1}, nacre.losses.MeanSquaredError()
           local optimizer = nacre.optimizers.Adam{learning_rate = 0.1}

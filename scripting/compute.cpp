@@ -181,7 +181,14 @@ Value traced_value(const Call& call, const Object& object) {
     const auto dtype = ComputingState::of(call).operand_dtype(*variable);
     return dtype ? ops::cast(value, *dtype) : value;
   }
-  const Tensor& value = std::static_pointer_cast<eager::Array>(object.value)->value;
+  const auto& array = *std::static_pointer_cast<eager::Array>(object.value);
+  const eager::Eager* const eager = ComputingState::of(call).eager();
+  if (array.origin && eager && eager->recording())
+    throw Error("{} comes from outside of the compiled function, and gradients are taken of it",
+                object.kind->text(object))
+        .hint("hand it over as an argument, or as nacre.stop_gradient(…)")
+        .usage();
+  const Tensor& value = array.value;
   if (value.dtype() == DType::string)
     throw Error("got {}, and a traced function has no texts of its own", object.kind->text(object))
         .hint("hand it over as an argument")

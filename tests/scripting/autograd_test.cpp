@@ -383,6 +383,25 @@ TEST_F(Autograd, TensorsOfATraceEndWithIt) {
         << use;
 }
 
+TEST_F(Autograd, CapturedTensorsAreConstantsOfATrace) {
+  EXPECT_EQ(
+      text("local c = nacre.tensor(2.0) local f = nacre.compile(function(x) return x * c end) "
+           "local a = f(nacre.tensor(1.0)):item() c = nacre.tensor(10.0) return {a, f(nacre.tensor(1.0)):item()}"),
+      "[2, 2]");
+  EXPECT_EQ(text("local x = nacre.tensor{3.0} local y = nacre.compile(function(x) x[1] = 0 return x end)(x) "
+                 "return {x[1]:item(), y[1]:item()}"),
+            "[3, 0]");
+  // Their gradients would be lost without a word.
+  const std::string source =
+      "local function outer(x) local h = x * 2 local f = nacre.compile(function(y)\nreturn y * {} end)\n"
+      "return f(x) end return nacre.grad(outer)(nacre.tensor(3.0)):item()";
+  EXPECT_EQ(refusal(fmt::format(fmt::runtime(source), "h")),
+            "s.lua:2: multiply: tensor float32() 6 comes from outside of the compiled function, and gradients are "
+            "taken of it\n  called at s.lua:3\n  called at s.lua:3\n  hint: hand it over as an argument, or as "
+            "nacre.stop_gradient(…)");
+  EXPECT_EQ(text(fmt::format(fmt::runtime(source), "nacre.stop_gradient(h)")), "6");
+}
+
 TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {
   EXPECT_NE(refusal("local f = nacre.compile(function(x)\nif x:sum():item() > 0 then return x end return -x end) "
                     "f(nacre.ones{2})")
