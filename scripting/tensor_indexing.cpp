@@ -470,28 +470,33 @@ Error more_than_traced_indices() {
       .usage();
 }
 
+// For each row the number of the last place that names it, or -1. Of equal places, side by side once they are sorted,
+// the last one is kept, and the others lead nowhere.
+Value last_writers(Value places, std::int64_t rows) {
+  Graph& graph = places.graph();
+  const std::int64_t count = places.shape().elements();
+  const Value order = ops::argsort(places), sorted = ops::gather(places, order),
+              nowhere = ops::broadcast_to(ops::scalar_like(places, static_cast<double>(rows)), {1}),
+              next = ops::concat({ops::slice_axis(sorted, 0, 1, count), nowhere}, 0);
+  const Value kept = ops::select(ops::equal(sorted, next), nowhere, sorted);
+  return graph.add(op::scatter_add, RowsAttrs{rows}, {kept, order + 1.0}).out() - 1.0;
+}
+
 // By integers that are known when the graph runs.
 Value written_by_places(Value x, int axis, int axes, Value places, Value values) {
   Value rows = merged(x, axis, axes);
   values = ops::broadcast_to(values, rows.shape().first(axis) + places.shape() + rows.shape().from(axis + 1));
-  const Shape moved = rows.shape();
   rows = emit::move_axis(rows, axis, 0);
   for (int i = 0; i < places.shape().rank(); ++i) values = emit::move_axis(values, axis + i, i);
   const Shape rest = rows.shape().from(1);
   const std::int64_t count = places.shape().elements();
+  if (count == 0) return x;
   values = ops::reshape(values, Shape{count} + rest);
-  places = ops::reshape(places, {count});
-  Graph& graph = x.graph();
-  const RowsAttrs attrs{rows.shape()[0]};
-  const Value sums = graph.add(op::scatter_add, attrs, {places, values}).out();
-  const Value ones = graph.constant([&] {
-    Tensor filled(DType::float32, {count});
-    std::ranges::fill(filled.writable<float>(), 1.0F);
-    return filled;
-  }());
-  Value hit = ops::cast(graph.add(op::scatter_add, attrs, {places, ones}).out(), DType::boolean);
+  const Value writers = last_writers(ops::reshape(places, {count}), rows.shape()[0]);
+  Value hit = ops::greater_equal(writers, ops::scalar_like(writers, 0));
   for (int i = 0; i < rest.rank(); ++i) hit = ops::expand_dims(hit, -1);
-  return ops::reshape(emit::move_axis(ops::select(hit, sums, rows), 0, axis), x.shape());
+  rows = ops::select(hit, ops::gather(values, writers), rows);
+  return ops::reshape(emit::move_axis(rows, 0, axis), x.shape());
 }
 
 // --- assignment ---------------------------------------------------------------------------------------------------

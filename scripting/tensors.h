@@ -53,7 +53,8 @@ inline constexpr Entry set_item_entry{
     .usage = "tensor[key] = value",
     .doc =
         "Gives the object another value, in which the elements at those places are a number, a table or a tensor "
-        "that broadcasts to them. No other tensor changes, and the elements are written where they lie when nobody "
+        "that broadcasts to them; of equal places the last one stays. No other tensor changes, and the elements are "
+        "written where they lie when nobody "
         "else holds them. Gradients pass to the value and to what is left.",
     .example = R"(
       local t = nacre.zeros{2, 3}

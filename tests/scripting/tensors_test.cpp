@@ -570,6 +570,38 @@ TEST_F(TensorsOfLua, TracedIndicesReadAndWrite) {
     assert(nacre.compile(function(x) for k, row in ipairs(x) do x[k] = row * k end return x end)(nacre.ones{2, 1}) == nacre.tensor{{1}, {2}}))");
 }
 
+// Of equal places the last one stays, at once as compiled; gradients go to its value alone.
+TEST_F(TensorsOfLua, TracedPlacesThatComeTwiceAreWrittenOnce) {
+  run(R"(
+    nacre.set_seed(5)
+    local set = function(x, i, v) x = x:clone() x[i] = v return x end
+    local compiled = nacre.compile(set)
+    assert(compiled(nacre.zeros{3}, nacre.tensor{1, 1}, nacre.tensor(5.0)) == nacre.tensor{5, 0, 0})
+    for _, dtype in ipairs{"bool", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"} do
+      local x, v = nacre.zeros({4}, dtype), nacre.tensor({0, 1, 1, 0, 1}, dtype)
+      for _, places in ipairs{{1, 2, 3, 4, 1}, {2, 2, 2, 2, 2}, {-1, 4, 1, 1, 3}, {1, 1, 2, 2, 1}} do
+        local i = nacre.tensor(places)
+        local y = compiled(x, i, v)
+        assert(y.dtype == dtype and y == set(x, i, v), dtype)
+      end
+    end
+    assert(compiled(nacre.zeros({2}, "int64"), nacre.tensor{1}, nacre.tensor({1 << 53 | 1}, "int64"))[1]:item() == 1 << 53 | 1)
+    assert(compiled(nacre.zeros{2}, nacre.zeros({0}, "int32"), nacre.tensor(1.0)) == nacre.zeros{2})
+    local pairs_of = function(x, i, j, v) x = x:clone() x[{i, j}] = v return (x * x * x) end
+    local x, i, j, v = nacre.randn{3, 4}, nacre.tensor{1, 3, 1, 1}, nacre.tensor{2, 4, 2, 1}, nacre.randn{4}
+    assert(nacre.compile(pairs_of)(x, i, j, v) == pairs_of(x, i, j, v))
+    local function agree(f, ...)
+      local a, b = f(...)
+      local c, d = nacre.compile(f)(...)
+      assert(nacre.ops.allclose(a, c):item() and nacre.ops.allclose(b, d):item())
+    end
+    local slope = nacre.grad(function(x, i, j, v) return pairs_of(x, i, j, v):sum() end, {1, 4})
+    agree(slope, x, i, j, v)
+    agree(nacre.grad(function(x, i, j, v) local a, b = slope(x, i, j, v) return (a * a):sum() + (b * b):sum() end, {1, 4}), x, i, j, v)
+    local rows = function(x, i, v) x = x:clone() x[{{}, i}] = v return (x ^ 3):sum() end
+    agree(nacre.grad(rows, {1, 3}), x, nacre.tensor{4, 4, 2}, nacre.randn{3, 3}))");
+}
+
 TEST_F(TensorsOfLua, TracesRefuseWhatTheyCannotRepeat) {
   const auto traced = [&](const std::string& body) {
     return refusal("local other = nacre.zeros{3}\nnacre.compile(function(x)\n" + body + "\nend)(nacre.ones{3})");
