@@ -10,6 +10,7 @@
 // What stands in brackets counts from 1, as Lua does; axes, and the places that operations give and take (argmax,
 // take), count from 0, as Keras does.
 #include <algorithm>
+#include <limits>
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/gather.h"
@@ -325,13 +326,26 @@ Tree get_item_key(const Placed& key) {
 
 Tree get_item_arguments(const Placed& key) { return Tree::Mapping{{"key", get_item_key(key), {}}}; }
 
-// Integers that count from 1 or from the end as such that count from 0; what is out of range stays so.
-Value from_zero(Value indices, std::int64_t size) {
+// Of places among so many.
+DType dtype_of_places(std::int64_t among) {
+  return among <= std::numeric_limits<std::int32_t>::max() ? DType::int32 : DType::int64;
+}
+
+// Integers that count from 1 or from the end as such that count from 0, and whether they are in range: the others are
+// 0.
+struct FromZero {
+  Value places, inside;
+};
+FromZero from_zero(Value indices, std::int64_t size, DType dtype) {
   if (indices.dtype() == DType::uint8) indices = ops::cast(indices, DType::int32);
+  if (dtype_of_places(size) == DType::int64) indices = ops::cast(indices, DType::int64);
   const Value zero = ops::scalar_like(indices, 0);
   const auto number = static_cast<double>(size);
-  return ops::select(ops::greater(indices, zero), indices - 1.0,
-                     ops::select(ops::less(indices, zero), indices + number, ops::fill_like(indices, number)));
+  const Value places = ops::select(ops::greater(indices, zero), indices - 1.0, indices + number);
+  const Value inside = ops::logical_and(
+      ops::not_equal(indices, zero),
+      ops::logical_and(ops::greater_equal(places, zero), ops::less(places, ops::scalar_like(indices, number))));
+  return {ops::cast(ops::select(inside, places, zero), dtype), inside};
 }
 
 bool is_known(const Object& tensor) { return tensor.kind != &class_of<Traced>(); }
@@ -342,31 +356,29 @@ bool all_known(const Placed& key) {
   });
 }
 
-Value constant_places(Graph& graph, std::span<const std::int64_t> places, const Shape& shape) {
-  return graph.constant(Tensor::of<std::int64_t>(shape, places).cast(DType::int32));
-}
-
-// The places that the tensors of the key name, among all elements of the axes that they take.
+// The places that the tensors of the key name, among all elements of the axes that they take; what is out of range is
+// behind them.
 Value traced_places(const Call& call, const Placed& key, const Object& object, const Shape& shape) {
   Graph& graph = ComputingState::of(call).trace()->graph();
   if (all_known(key)) {
     const Listed found = listed(call, key, object, shape);
-    return constant_places(graph, found.places, found.shape);
+    return graph.constant(Tensor::of<std::int64_t>(found.shape, found.places).cast(dtype_of_places(found.among)));
   }
   if (key.has_mask())
     throw Error("got a boolean index whose numbers are not known while the function is traced, nor how many are true")
         .hint("nacre.ops.where(mask, a, b) keeps the shape; x * mask:cast(x.dtype) makes the others 0")
         .usage();
-  Value places;
-  const Place* const first = &key.first_tensor();
-  for (const Place& place : std::span(first, static_cast<std::size_t>(key.tensors))) {
-    const std::int64_t size = emit::known_size(shape, place.axis);
-    Value one = traced_value(call, place.pick.tensor);
-    // One dtype for all; NaN's place, out of range, stays out of range of the product.
-    one = from_zero(ops::cast(one, DType::int32), size);
-    places = places ? places * static_cast<double>(size) + one : one;
+  const std::span indices(&key.first_tensor(), static_cast<std::size_t>(key.tensors));
+  std::int64_t among = 1;
+  for (const Place& place : indices) among *= emit::known_size(shape, place.axis);
+  Value places, inside;
+  for (const Place& place : indices) {
+    const std::int64_t size = shape[place.axis];
+    const FromZero one = from_zero(traced_value(call, place.pick.tensor), size, dtype_of_places(among));
+    places = places ? places * static_cast<double>(size) + one.places : one.places;
+    inside = inside ? ops::logical_and(inside, one.inside) : one.inside;
   }
-  return places;
+  return ops::select(inside, places, ops::scalar_like(places, static_cast<double>(among)));
 }
 
 // How many of the result's axes come before those of the key's tensors.

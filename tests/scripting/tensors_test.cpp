@@ -602,6 +602,23 @@ TEST_F(TensorsOfLua, TracedPlacesThatComeTwiceAreWrittenOnce) {
     agree(nacre.grad(rows, {1, 3}), x, nacre.tensor{4, 4, 2}, nacre.randn{3, 3}))");
 }
 
+TEST_F(TensorsOfLua, TracedPlacesOutOfRangeAreNoOtherPlaces) {
+  run(R"(
+    local x = nacre.tensor{{1.0, 2, 3}, {4, 5, 6}}
+    local read = nacre.compile(function(x, i, j) return x[{i, j}] end)
+    assert(read(x, nacre.tensor{1, 1, 1, 2, 0, 3, -3, 2}, nacre.tensor{0, 5, -4, 4, 3, 1, 1, -1}):isnan()
+           == nacre.tensor{true, true, true, true, true, true, true, false})
+    local one = nacre.compile(function(x, i) return x[i] end)
+    assert(one(x[1], nacre.tensor{0, 4, -4, 99, -99, 2}):isnan() == nacre.tensor{true, true, true, true, true, false})
+    for _, far in ipairs{(1 << 32) + 1, -(1 << 32) - 1, math.maxinteger, math.mininteger} do
+      assert(one(x[1], nacre.tensor({far}, "int64")):isnan()[1]:item(), far)
+    end
+    assert(one(nacre.tensor{7, 8}, nacre.tensor{0, 3, -3, 2}) == nacre.tensor{0, 0, 0, 8})
+    assert(one(nacre.arange(300), nacre.tensor({200, 255, 0}, "uint8")) == nacre.tensor{199, 254, 0})
+    local write = nacre.compile(function(x, i, j) x[{i, j}] = 9 return x end)
+    assert(write(x, nacre.tensor{1, 1, 2, 2}, nacre.tensor{0, 5, -4, 1}) == nacre.tensor{{1, 2, 3}, {9, 5, 6}}))");
+}
+
 TEST_F(TensorsOfLua, TracesRefuseWhatTheyCannotRepeat) {
   const auto traced = [&](const std::string& body) {
     return refusal("local other = nacre.zeros{3}\nnacre.compile(function(x)\n" + body + "\nend)(nacre.ones{3})");
