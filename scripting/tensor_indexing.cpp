@@ -138,7 +138,8 @@ struct Placed {
 };
 
 Error out_of_range(std::string_view what, const Object& object, const Shape& shape, int axis) {
-  return Error("{} is out of range for axis {} of {}, whose size is {}", what, axis, described(object), shape[axis])
+  return Error("{} is out of range for axis {} of {}, whose size is {}", what, axis, described(object),
+               shape[axis] == unknown ? "open" : std::to_string(shape[axis]))
       .hint(std::string(counting))
       .usage();
 }
@@ -151,9 +152,13 @@ std::int64_t from_zero(std::int64_t index, std::int64_t size) {
 void place_range(Place& place, const Object& object, const Shape& shape) {
   const Pick& pick = place.pick;
   const std::int64_t size = shape[place.axis];
-  if (size == unknown) return;
   const auto refuse = [&]() -> Error { return out_of_range("range " + pick.text(), object, shape, place.axis); };
   if (pick.first == 0) throw refuse();
+  if (size == unknown) {
+    if (pick.last == 0 && pick.step < 0) throw refuse();
+    if (pick.last == 0) place.count = 0;
+    return;
+  }
   const std::int64_t first = from_zero(pick.first, size),
                      last = pick.last == 0 ? -1 : from_zero(pick.last, size);  // {1, 0} is empty
   if (first < 0 || first > size || last < -1 || last >= size) throw refuse();
@@ -307,14 +312,19 @@ Tree get_item_key(const Placed& key) {
       case Pick::Kind::new_axis: tree.push(Tree()); break;
       case Pick::Kind::index: tree.push(place.first); break;
       case Pick::Kind::range: {
-        std::int64_t first = place.first, stop = first + place.count * pick.step;
-        bool open = stop < 0;
+        constexpr std::int64_t longest = std::int64_t{1} << 48;  // steps beyond all axes
+        std::int64_t first = place.first, stop = 0, step = std::clamp(pick.step, -longest, longest);
+        bool open = false;
         if (place.count == unknown) {  // the numbers as they are written
           first = from_zero(pick.first, unknown);
-          stop = from_zero(pick.last, unknown) + (pick.step > 0 ? 1 : -1);
-          open = pick.step > 0 ? pick.last == -1 : pick.last == 1;
+          stop = from_zero(pick.last, unknown) + (step > 0 ? 1 : -1);
+          open = step > 0 ? pick.last == -1 : pick.last == 1;
+        } else {
+          if (place.count <= 1) step = 1;
+          stop = first + place.count * step;
+          open = stop < 0;
         }
-        tree.push(fmt::format("{}:{}:{}", first, open ? "" : std::to_string(stop), pick.step));
+        tree.push(fmt::format("{}:{}:{}", first, open ? "" : std::to_string(stop), step));
         break;
       }
       default:

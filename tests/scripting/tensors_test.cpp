@@ -619,6 +619,28 @@ TEST_F(TensorsOfLua, TracedPlacesOutOfRangeAreNoOtherPlaces) {
     assert(write(x, nacre.tensor{1, 1, 2, 2}, nacre.tensor{0, 5, -4, 1}) == nacre.tensor{{1, 2, 3}, {9, 5, 6}}))");
 }
 
+TEST_F(TensorsOfLua, RangesOfOpenAxesAreThoseOfKnownOnes) {
+  run(R"(
+    local size = 4
+    local x, open = nacre.arange(size):cast("float32"):reshape{1, size}, nacre.Input{nacre.null}
+    for first = -size, size do
+      for last = -size, size do
+        for _, step in ipairs{1, 2, -1, -2, math.maxinteger, math.mininteger} do
+          local key = {{}, {first, last, step}}
+          local known, y = pcall(function() return x[key] end)
+          local fits, z = pcall(function() return nacre.Model{inputs = open, outputs = open[key]}:predict(x) end)
+          assert(known == fits and (not known or y == z), table.concat(key[2], " "))
+          if known then assert(nacre.compile(function(x) return x[key] end)(x) == y) end
+        end
+      end
+    end
+    assert(nacre.compile(function(x) return x[{{2, 3, math.maxinteger}}] end)(nacre.tensor{1, 2, 3}) == nacre.tensor{2}))");
+  EXPECT_EQ(
+      refusal("return nacre.Input{nacre.null}[{{}, {0, 1}}]")
+          .find("s.lua:1: range {0, 1} is out of range for axis 1 of symbol float32(None, None), whose size is open"),
+      0u);
+}
+
 TEST_F(TensorsOfLua, TracesRefuseWhatTheyCannotRepeat) {
   const auto traced = [&](const std::string& body) {
     return refusal("local other = nacre.zeros{3}\nnacre.compile(function(x)\n" + body + "\nend)(nacre.ones{3})");
