@@ -34,7 +34,7 @@ std::vector<Structure> TracedPart::run(const Call& call, const Out& function, co
   std::vector<Structure> results = function_.run(call, function, arguments);
   outer_.note_optimizers_of(function_.scope());
   function_.output_masks();
-  ready_ = ready_for_gradients(function_.graph(), state_.eager()->backend());
+  ready_ = ready_for_gradients(function_.graph(), state_.eager()->backend_of(function_.graph()));
   return results;
 }
 

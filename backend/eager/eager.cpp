@@ -152,9 +152,14 @@ Eager::Entries::iterator Eager::forget(Entries::iterator entry) {
 }
 
 std::shared_ptr<Program> Eager::make(std::unique_ptr<Graph> graph) const {
-  const bool reference = has_float64(*graph);
-  return std::make_shared<Program>(std::move(graph), reference ? reference_backend() : backend_,
-                                   reference ? reference_workspace_ : workspace_);
+  const Backend& backend = backend_of(*graph);
+  return std::make_shared<Program>(std::move(graph), backend,
+                                   &backend == &backend_ ? workspace_ : reference_workspace_);
+}
+
+// No other one knows float64.
+const Backend& Eager::backend_of(const Graph& graph) const {
+  return has_float64(graph) ? reference_backend() : backend_;
 }
 
 std::shared_ptr<Program> Eager::remember(std::string_view key, std::unique_ptr<Graph> graph,

@@ -52,8 +52,8 @@ class Eager {
   const std::shared_ptr<Workspace>& workspace() const { return workspace_; }
 
   // The program of that key, made by make() → std::unique_ptr<Graph> when it is not there. The least recently used are
-  // forgotten beyond a bound. `owner` is kept as long as the program: what an address in the key is of. Computes on the
-  // reference backend where the graph has float64, which no other one knows.
+  // forgotten beyond a bound. `owner` is kept as long as the program: what an address in the key is of. Computes on
+  // backend_of(graph).
   template <class Make>
   std::shared_ptr<Program> program(std::string_view key, Make&& make,
                                    const std::shared_ptr<const void>& owner = nullptr) {
@@ -62,6 +62,8 @@ class Eager {
   }
   std::size_t programs_made() const { return made_; }
   std::shared_ptr<Program> make(std::unique_ptr<Graph> graph) const;
+  // What computes a graph: the reference backend where it has float64.
+  const Backend& backend_of(const Graph& graph) const;
 
   // Runs the program, and remembers it where gradients may be asked for.
   Arrays run(const std::shared_ptr<Program>& program, Arrays inputs);

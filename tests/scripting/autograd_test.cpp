@@ -340,6 +340,16 @@ TEST_F(Autograd, CompiledFunctionsKnowTheirArgumentsApart) {
       << "what was not used for the longest time is forgotten";
 }
 
+TEST_F(Autograd, GradientsOfFloat64AreTakenInCompiledFunctions) {
+  run(R"(
+    local x = nacre.tensor({1, 2}, "float64")
+    local f = nacre.grad(function(x) return (nacre.ops.tanh(x) ^ 3):sum() end)
+    local a, b = f(x), nacre.compile(f)(x)
+    assert(b.dtype == "float64" and nacre.ops.allclose(a, b, 1e-12, 1e-14):item())
+    local back = nacre.compile(function(x) local y, back = nacre.vjp(function(x) return nacre.ops.softmax(x) end, x) return back(x) end)
+    assert(back(x).dtype == "float64"))");
+}
+
 TEST_F(Autograd, ACompiledStepTrainsAsAnEagerOne) {
   const std::string source =
       "local function train(compiled) "
