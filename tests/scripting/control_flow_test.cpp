@@ -425,6 +425,22 @@ TEST_F(ControlFlow, LoopsThatChangeTypesAreRefused) {
             std::string::npos);
 }
 
+TEST_F(ControlFlow, WalksWithoutTensorsAreRefused) {
+  for (const char* sequences : {"{1, 2, 3}", "3.0", "{}", "'abc'"})
+    for (const char* walk :
+         {"nacre.map(function(x) return x end, {})", "nacre.scan(function(c) return c end, 0.0, {})"}) {
+      const std::string source = fmt::format(fmt::runtime(walk), sequences);
+      for (const std::string& said : {refusal(source), traced_refusal("function(y) return " + source + " end")}) {
+        EXPECT_NE(said.find("wanted a tensor or a table of tensors, whose first axis is walked along"),
+                  std::string::npos)
+            << source << ": " << said;
+        EXPECT_NE(said.find("hint: nacre.tensor{1, 2, 3} makes one of numbers"), std::string::npos) << said;
+      }
+    }
+  EXPECT_NE(refusal("nacre.scan(function(c) return c end, 0.0, nil, {length = 0})").find("'length'"),
+            std::string::npos);
+}
+
 TEST_F(ControlFlow, LongLoopsKeepNothing) {
   EXPECT_EQ(text("local before = collectgarbage('count') local n = nacre.while_loop(function(n) return n:less(20000) "
                  "end, function(n) "
