@@ -85,8 +85,6 @@ std::vector<Object> TracedPart::gradients(const Call& call,
     if (!cotangents[i]) continue;
     outputs.push_back(output);
     given.push_back(traced_value(call, *cotangents[i]));
-    if (given.back().type() != output.type())
-      throw Error("the gradient of a result {} is {}", output.type(), given.back().type()).usage();
     slopes.push_back(joint->input(fmt::format("cotangent {}", i), output.type()));
   }
   for (const Opened& opened : opened_)

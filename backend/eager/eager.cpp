@@ -334,8 +334,8 @@ std::vector<std::optional<Array>> Eager::gradients(std::span<const Array> output
       give(output.origin.get(), output.output, {filled(output.value.type(), 1)});
       continue;
     }
-    if (cotangents[i].value.type() != output.value.type())
-      throw Error("the gradient of a result {} is {}", output.value.type(), cotangents[i].value.type()).usage();
+    ensure(cotangents[i].value.type() == output.value.type(), "a cotangent {} of {}", cotangents[i].value.type(),
+           output.value.type());
     give(output.origin.get(), output.output, cotangents[i]);
   }
   std::unordered_set<const Record*> asked;  // whose sums are wanted

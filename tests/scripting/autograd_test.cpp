@@ -234,6 +234,40 @@ TEST_F(Autograd, VjpStopAndCheck) {
             "[true, false]");
 }
 
+TEST_F(Autograd, ArgumentsWithoutRealTensorsHaveNoGradient) {
+  EXPECT_EQ(
+      text("local y, back = nacre.vjp(function(x, o, i, t) assert(o.scale == 3 and i.dtype == 'int32') return x * "
+           "o.scale end, nacre.tensor(2.0), {scale = 3}, nacre.tensor{1}, {nacre.tensor{1}}) "
+           "return {y:item(), select('#', back()), back():item()}"),
+      "[6, 1, 3]");
+  for (const char* call : {"vjp(function(x) return x end, 3.0)", "vjp(function(x) return x end, {3.0})",
+                           "check_grad(function(x) return x end, nacre.tensor{1})"})
+    EXPECT_EQ(refusal(fmt::format("nacre.{}", call)),
+              "s.lua:1: got no argument that a gradient could be taken of\n  hint: wanted a tensor of real numbers: "
+              "nacre.tensor(3.0), tensor:cast(\"float32\")");
+}
+
+TEST_F(Autograd, WhatHasNoGradientIsRefused) {
+  const auto both = [&](const std::string& function, const std::string& message) {
+    for (const char* how : {"nacre.grad({})(x)", "nacre.compile(nacre.grad({}))(x)"})
+      EXPECT_NE(refusal("local x = nacre.tensor{3.0, 4.0} " + fmt::format(fmt::runtime(how), function)).find(message),
+                std::string::npos)
+          << function;
+  };
+  both("function(x) return x:argmax() end", "the function that is differentiated gives tensor int32()");
+  both("function(x) return x:argmax() end", "wanted a real number\n");
+  both("function(x) return x:sum() end, {1, 1}", "got argument 1 twice among those that gradients are taken of");
+  both("function(x) return x:sum() end, {}", "wanted numbers of arguments, a layer or weights");
+  for (const char* how : {"f", "nacre.compile(f)"})
+    for (const char* dy : {"nacre.tensor{1, 2}", "nacre.tensor{1.0, 2, 3}"})
+      EXPECT_NE(refusal(fmt::format("local function f(x) local y, back = nacre.vjp(function(x) return x * x end, x) "
+                                    "return back({}) end {}(nacre.ones{{2}})",
+                                    dy, how))
+                    .find("\n  hint: it has the dtype and the shape of the result"),
+                std::string::npos)
+          << how << dy;
+}
+
 TEST_F(Autograd, MistakesAreSaid) {
   EXPECT_NE(refusal("nacre.grad(function(x) return x end)(nacre.ones{2})").find("wanted one number"),
             std::string::npos);
