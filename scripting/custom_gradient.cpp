@@ -265,7 +265,10 @@ std::span<const Function> custom_gradient_functions() {
         .doc =
             "A function that computes forward(x, …), and whose gradient is backward's. forward gives the result, and "
             "what else it gives is kept: backward(dy, kept, …) gives a gradient for each argument, nil where there is "
-            "none. dy has the tables of the result. Gradients go to the arguments alone, and have gradients in turn.",
+            "none. dy has the tables of the result. Gradients go to the arguments alone, and have gradients in turn: "
+            "other "
+            "tensors that gradients are taken of are refused in forward, and are constants where a function is "
+            "compiled.",
         .example = R"(
           local square = nacre.custom_gradient(
             function(x) return x * x, x end,
