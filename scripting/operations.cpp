@@ -69,8 +69,11 @@ int number_beside_tensor(const Call& call, const GivenArguments& given, std::str
 // Keras's arguments from those of the call: by place, then by name from a table at the end. The argument `number` is an
 // operand too.
 Tree keras_arguments(const Call& call, std::string_view name, const Call::ObjectReader& operand, int number = 0) {
+  const OperationArguments* const found = operation_arguments(fmt::format("ops.{}", name));
+  if (!found)
+    throw Error("there is no such operation").hint("operations are found by their names: nacre.ops.add").usage();
+  const OperationArguments& signature = *found;
   const std::vector<std::string> places = operation_places(name);
-  const OperationArguments& signature = *operation_arguments(fmt::format("ops.{}", name));
   std::size_t spread = places.size();  // the place of all further arguments
   for (const OperationArgument& argument : signature)
     if (argument.kind == OperationArgument::Kind::spread)

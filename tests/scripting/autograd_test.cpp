@@ -427,6 +427,18 @@ TEST_F(Autograd, TensorsOfATraceEndWithIt) {
         << use;
 }
 
+TEST_F(Autograd, FunctionsThatWereTakenApartAreRefused) {
+  EXPECT_EQ(refusal("local f = nacre.compile(function(x) return x end) debug.setupvalue(f, 2, 5) f(nacre.ones{1})"),
+            "s.lua:1: a compiled function has lost its traces\n  hint: make it anew: nacre.compile(f)");
+  for (const char* wrap : {"f", "nacre.compile(f)"})
+    EXPECT_NE(
+        refusal(fmt::format("local add = nacre.ops.add debug.setupvalue(add, 1, 'nosuch') local function f(x) return "
+                            "add(x, 1) end {}(nacre.ones{{1}})",
+                            wrap))
+            .find("s.lua:1: nosuch: there is no such operation"),
+        std::string::npos);
+}
+
 TEST_F(Autograd, CapturedTensorsAreConstantsOfATrace) {
   EXPECT_EQ(
       text("local c = nacre.tensor(2.0) local f = nacre.compile(function(x) return x * c end) "
