@@ -1,6 +1,7 @@
 #include "scripting/operations.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "layers/operations.h"
 #include "scripting/given_arguments.h"
@@ -50,11 +51,12 @@ constexpr std::string_view of_tensor_and_number[] = {
     "add",       "divide",  "equal",   "floor_divide", "greater",  "greater_equal", "less",     "less_equal",
     "logaddexp", "maximum", "minimum", "mod",          "multiply", "not_equal",     "subtract", "true_divide"};
 
-DType dtype_beside(DType tensor, bool integer) {
+DType dtype_beside(DType tensor, const Call& call, int number) {
   if (tensor == DType::string) refuse_texts();
   if (is_floating(tensor)) return tensor;
-  if (!integer) return DType::float32;
-  return tensor == DType::boolean ? DType::int32 : tensor;
+  if (!lua_isinteger(call.lua(), number)) return DType::float32;
+  if (tensor != DType::boolean) return tensor;
+  return std::in_range<std::int32_t>(lua_tointeger(call.lua(), number)) ? DType::int32 : DType::int64;
 }
 
 // The argument that is a number and stands for an operand; 0: none.
@@ -119,8 +121,7 @@ Results compute_at_once(const Call& call, std::string_view name, const GivenArgu
   const int number = number_beside_tensor(call, given, name);
   std::vector<Object> operands = given.objects();
   if (number) {
-    const bool integer = lua_isinteger(call.lua(), number);
-    const DType dtype = dtype_beside(type_of_tensor(operands.front()).dtype, integer);
+    const DType dtype = dtype_beside(type_of_tensor(operands.front()).dtype, call, number);
     operands.insert(number == 1 ? operands.begin() : operands.end(), array_object({scalar_of(call, number, dtype)}));
   }
   Computation work{.key = std::string(given.key().substr(0, number ? 3 + name.size() : given.key().size())),

@@ -130,7 +130,8 @@ class TableReader {
       if constexpr (std::is_same_v<Number, double>) fits = fits && number == std::floor(number) && number < 0x1p63;
       if (!fits)
         throw Error("the number {} does not fit in {}", number, *dtype_)
-            .hint("another dtype holds it: nacre.tensor(table, \"int64\"), tensor:cast(\"float32\")")
+            .hint(fmt::format("another dtype holds it: nacre.tensor(table, \"{}\"), tensor:cast(\"float32\")",
+                              std::is_same_v<Number, double> ? "float32" : "int64"))
             .usage();
     }
     return convert<T>(number);

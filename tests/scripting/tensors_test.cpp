@@ -158,7 +158,21 @@ TEST_F(TensorsOfLua, EveryDtypeComputes) {
     assert(nacre.tensor({1 << 53}, "int64") + 1 == nacre.tensor({(1 << 53) + 1}, "int64")))");
 }
 
+TEST_F(TensorsOfLua, LargeNumbersBesideBooleansAreInt64) {
+  const std::string all =
+      "nacre.tensor{true, false} + (1 << 40), (1 << 40) * nacre.tensor{true}, nacre.tensor{true} + 1";
+  const std::string wanted =
+      "tensor int64(2,) {1099511627777, 1099511627776} | tensor int64(1,) {1099511627776} | tensor int32(1,) {2}";
+  EXPECT_EQ(shown(all), wanted);
+  EXPECT_EQ(shown("f(nacre.tensor{true, false}, nacre.tensor{true})",
+                  "local f = nacre.compile(function(x, y) return x + (1 << 40), (1 << 40) * y, y + 1 end)"),
+            wanted);
+}
+
 TEST_F(TensorsOfLua, NumbersThatDoNotFitAreRefused) {
+  EXPECT_EQ(refusal("return nacre.tensor({1.5}, 'int32')"),
+            "s.lua:1: the number 1.5 does not fit in int32\n  hint: another dtype holds it: nacre.tensor(table, "
+            "\"float32\"), tensor:cast(\"float32\")");
   EXPECT_EQ(refusal("\nreturn nacre.tensor({1}, 'uint8') + 300"),
             "s.lua:2: add: the number 300 does not fit in uint8\n  hint: another dtype holds it: nacre.tensor(table, "
             "\"int64\"), tensor:cast(\"float32\")");
