@@ -169,6 +169,16 @@ TEST_F(TensorsOfLua, LargeNumbersBesideBooleansAreInt64) {
             wanted);
 }
 
+TEST_F(TensorsOfLua, MasksAreBooleans) {
+  const std::string before = "local e = nacre.ones{1, 2, 1} ";
+  for (const char* mask : {"nacre.tensor{{1.0, 0.0}}", "{true}", "3"})
+    EXPECT_NE(
+        refusal(before + fmt::format("e.mask = {}", mask)).find("wanted a tensor of booleans\n  hint: tensor:cast"),
+        std::string::npos);
+  EXPECT_EQ(shown("e.mask, e.mask.mask", before + "local m = nacre.tensor{{true, false}} m.mask = m e.mask = m"),
+            "tensor bool(1, 2)\n{{ true, false}} | nil");
+}
+
 TEST_F(TensorsOfLua, NumbersThatDoNotFitAreRefused) {
   EXPECT_EQ(refusal("return nacre.tensor({1.5}, 'int32')"),
             "s.lua:1: the number 1.5 does not fit in int32\n  hint: another dtype holds it: nacre.tensor(table, "
