@@ -183,7 +183,7 @@ Value traced_value(const Call& call, const Object& object) {
   }
   const auto& array = *std::static_pointer_cast<eager::Array>(object.value);
   const eager::Eager* const eager = ComputingState::of(call).eager();
-  if (array.origin && eager && eager->recording())
+  if (eager && eager->followed(array))
     throw Error("{} comes from outside of the compiled function, and gradients are taken of it",
                 object.kind->text(object))
         .hint("hand it over as an argument, or as nacre.stop_gradient(…)")

@@ -166,7 +166,7 @@ Results compute_now(const Call& call, const std::vector<Structure>& arguments) {
   std::vector<Tensor> values;
   for (const Object& tensor : tensors_in({results.front()})) {
     values.push_back(made.emplace_back(array_of(call, tensor)).value);
-    if (made.back().origin && !again)
+    if (!again && eager.followed(made.back()))
       throw Error("the forward function of nacre.custom_gradient uses what gradients are taken of and is no argument")
           .hint("hand it over as an argument, or as nacre.stop_gradient(…)")
           .usage();

@@ -53,6 +53,9 @@ class Record {
   virtual std::vector<std::optional<Array>> pull(Eager&, std::span<const std::optional<Array>> cotangents) {
     return {cotangents.begin(), cotangents.end()};
   }
+  // Whether it only gives values a name, with respect to which gradients can be taken.
+  virtual bool leaf() const { return true; }
+  static std::uint64_t last() { return last_order; }
 
   const std::uint64_t order;
   std::size_t outputs = 1;
@@ -95,6 +98,7 @@ class ProgramRecord final : public Record {
     for (Array& slope : eager.run(derivative_->backward, std::move(given))) slopes.emplace_back(std::move(slope));
     return slopes;
   }
+  bool leaf() const override { return false; }
 
  private:
   std::shared_ptr<const Program::Derivative> derivative_;
@@ -109,6 +113,7 @@ class OwnRecord final : public Record {
   std::vector<std::optional<Array>> pull(Eager&, std::span<const std::optional<Array>> cotangents) override {
     return pullback_(cotangents);
   }
+  bool leaf() const override { return false; }
 
  private:
   OwnGradient pullback_;
@@ -225,6 +230,7 @@ Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
 
 Eager::Recording::Recording(Eager& eager, const std::vector<VariableRef>& watched, bool all)
     : eager_(eager), depth_(++eager.recordings_), before_(eager.watching_all_) {
+  if (depth_ == 1) eager.begin_ = Record::last();
   for (const VariableRef& variable : watched) {
     eager_.leaf_of(variable);  // recordings around that watch all come first
     watch(variable);
@@ -269,6 +275,23 @@ std::shared_ptr<Record> Eager::leaf_of(const VariableRef& variable) {
 }
 
 Array Eager::read(const VariableRef& variable) { return {variable->value(), leaf_of(variable)}; }
+
+bool Eager::followed(const Array& array) const {
+  if (!recording()) return false;
+  std::unordered_set<const Record*> met;
+  std::vector<const Record*> waiting;
+  const auto meet = [&](const Record* record) {
+    if (record && record->order > begin_ && met.insert(record).second) waiting.push_back(record);
+  };
+  meet(array.origin.get());
+  while (!waiting.empty()) {
+    const Record* const record = waiting.back();
+    waiting.pop_back();
+    if (record->leaf()) return true;
+    for (const Record::Link& link : record->links) meet(link.node.get());
+  }
+  return false;
+}
 
 Array Eager::watch(const Array& array) {
   auto node = std::make_shared<Record>();

@@ -95,6 +95,8 @@ class Eager {
   bool recording() const { return recordings_ > 0; }
   // … so that gradients have gradients in turn.
   bool recording_again() const { return recordings_ > 1; }
+  // Whether it was computed from what a recording that lives may take gradients of.
+  bool followed(const Array& array) const;
 
   // The variable's present value; gradients go on to it while it is watched.
   Array read(const VariableRef& variable);
@@ -133,6 +135,7 @@ class Eager {
   std::unordered_map<std::string_view, Entries::iterator> by_key_;
   std::size_t made_ = 0, bytes_ = 0;
   int recordings_ = 0;
+  std::uint64_t begin_ = 0;  // the last record before the outermost recording
   Recording* watching_all_ = nullptr;
   std::unordered_map<const Variable*, Leaf> leaves_;  // of those that are watched
 };

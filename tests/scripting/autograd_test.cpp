@@ -456,6 +456,13 @@ TEST_F(Autograd, CapturedTensorsAreConstantsOfATrace) {
             "taken of it\n  called at s.lua:3\n  called at s.lua:3\n  hint: hand it over as an argument, or as "
             "nacre.stop_gradient(…)");
   EXPECT_EQ(text(fmt::format(fmt::runtime(source), "nacre.stop_gradient(h)")), "6");
+  // What is left of gradients that were taken before is a constant like any other.
+  EXPECT_EQ(text("local kept, more local f = nacre.compile(function(x) return x * kept + more end) "
+                 "local c = nacre.custom_gradient(function(x) return x * kept end, function(dy) return dy * 7 end) "
+                 "nacre.grad(function(x) kept = x * x return kept end)(nacre.tensor(3.0)) "
+                 "local g = nacre.grad(function(x) more = kept * 2 return f(x) end)(nacre.tensor(1.0)) "
+                 "return {g:item(), nacre.grad(c)(nacre.tensor(1.0)):item()}"),
+            "[9, 7]");
 }
 
 TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {
