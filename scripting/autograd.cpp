@@ -45,6 +45,9 @@ bool is_built(const Call& call, int index) {
   return built;
 }
 
+constexpr std::string_view real_tensors =
+    "wanted a tensor of real numbers: nacre.tensor(3.0), tensor:cast(\"float32\")";
+
 Target target_of_argument(const Call& call, int place, int index) {
   if (call.find<LayerObject>(index)) return {place, index};
   Target target{.argument = place, .structure = Structure::read(call, index)};
@@ -52,12 +55,22 @@ Target target_of_argument(const Call& call, int place, int index) {
   target.structure.each([&](const Object& tensor) {
     if (!is_floating(type_of_tensor(tensor).dtype))
       throw Error("got {}, of which there is no gradient", tensor.kind->text(tensor))
-          .hint("wanted a tensor of real numbers: tensor:cast(\"float32\")")
+          .hint(std::string(real_tensors))
           .usage();
     ++floating;
   });
   if (floating == 0) throw call.unwanted(index, fmt::format("a tensor, a layer or weights as argument {}", place));
   return target;
+}
+
+bool has_floating(const Structure& structure) {
+  bool floating = false;
+  structure.each([&](const Object& tensor) { floating = floating || is_floating(type_of_tensor(tensor).dtype); });
+  return floating;
+}
+
+Error no_target() {
+  return Error("got no argument that a gradient could be taken of").hint(std::string(real_tensors)).usage();
 }
 
 // As the second argument of nacre.grad says: the numbers of arguments, or weights. nil: the first argument. `first` is
@@ -80,7 +93,14 @@ std::vector<Target> read_targets(const Call& call, int wanted, int first) {
   if (numbers) call.each_item(wanted, [&](int item) { numbers = numbers && lua_type(lua, item) == LUA_TNUMBER; });
   if (numbers) {
     std::vector<Target> targets;
-    call.each_item(wanted, [&](int item) { targets.push_back(argument(item)); });
+    call.each_item(wanted, [&](int item) {
+      targets.push_back(argument(item));
+      const int place = targets.back().argument;
+      if (std::ranges::count(targets, place, &Target::argument) > 1)
+        throw Error("got argument {} twice among those that gradients are taken of", place).usage();
+    });
+    if (targets.empty())
+      throw call.unwanted(wanted, "numbers of arguments, a layer or weights").hint("without them it is argument 1");
     return targets;
   }
   structure_of_weights(call, wanted);  // or its error
@@ -248,10 +268,14 @@ Results call_gradient(Call& call) {
   const KeptRef function = call.keep(lua_upvalueindex(1));
   const auto derivative = differentiate(call, function, 1, read_targets(call, lua_upvalueindex(2), 1));
   const Structure& result = derivative->result;
+  const auto given = [&] { return result.tensor ? result.tensor->kind->text(*result.tensor) : "no tensor"; };
   if (!result.tensor || type_of_tensor(*result.tensor).shape.elements() != 1)
-    throw Error("the function that is differentiated gives {}, wanted one number",
-                result.tensor ? result.tensor->kind->text(*result.tensor) : "no tensor")
+    throw Error("the function that is differentiated gives {}, wanted one number", given())
         .hint("sum or average it, or use nacre.vjp, which takes the gradients of the results")
+        .usage();
+  if (!is_floating(type_of_tensor(*result.tensor).dtype))
+    throw Error("the function that is differentiated gives {}, wanted a real number", given())
+        .hint("numbers that are counted or compared, as by argmax and greater, have no gradient")
         .usage();
   Results results;
   if (with_value) results.emplace_back(*result.tensor);
@@ -283,6 +307,14 @@ Results pull_back(Call& call) {
     if (lua_type(call.lua(), 2) == LUA_TNUMBER) cotangents.push_back(read_tensor(call, 2, "a tensor"));
     if (cotangents.size() != derivative->result.count())
       throw Error("got {} gradients for {} results", cotangents.size(), derivative->result.count()).usage();
+    auto cotangent = cotangents.begin();
+    derivative->result.each([&](const Object& tensor) {
+      const Type wanted = type_of_tensor(tensor), found = type_of_tensor(*cotangent++);
+      if (found != wanted)
+        throw Error("the gradient of a result {} is {}", wanted, found)
+            .hint("it has the dtype and the shape of the result: nacre.ones_like(y), tensor:cast(y.dtype)")
+            .usage();
+    });
   }
   return derivative->gradients_as_targets(call, cotangents);
 }
@@ -313,10 +345,10 @@ Results vjp(Call& call) {
   for (int i = 2; i <= call.count(); ++i) {
     const auto object = call.object(i);
     if (!call.is_table(i) && !(object && (is_tensor(*object) || object->kind == &class_of<LayerObject>()))) continue;
-    if (object && is_tensor(*object) && !is_floating(type_of_tensor(*object).dtype)) continue;
+    if (!(object && object->kind == &class_of<LayerObject>()) && !has_floating(Structure::read(call, i))) continue;
     targets.push_back(target_of_argument(call, i - 1, i));
   }
-  if (targets.empty()) throw Error("got no argument that a gradient could be taken of").usage();
+  if (targets.empty()) throw no_target();
   const KeptRef function = call.keep(1);
   const std::shared_ptr<Derivative> derivative = differentiate(call, function, 2, std::move(targets));
   Results results{derivative->result.map([](const Object& tensor) { return Out(tensor); }),
@@ -331,8 +363,9 @@ Results vjp(Call& call) {
 Out stop_gradient(Call& call) {
   const Object object = read_tensor(call, 1, "a tensor");
   auto& state = EngineState::of(call);
-  if (!state.trace()) return array_object(eager::Eager::stop(array_of(call, object)));
-  return state.traced(ops::stop_gradient(traced_value(call, object)));
+  if (!state.trace() || object.kind == &class_of<eager::Array>())
+    return array_object(eager::Eager::stop(array_of(call, object)));
+  return state.traced(ops::stop_gradient(traced_value(call, object)), traced_mask(call, object));
 }
 
 struct CheckConfig {
@@ -365,7 +398,7 @@ Results check_grad(Call& call) {
         [&](const Object& tensor) { floating = floating && is_floating(type_of_tensor(tensor).dtype); });
     if (floating) targets.push_back(target_of_argument(call, i - 1, i));
   }
-  if (targets.empty()) throw Error("got no argument that a gradient could be taken of").usage();
+  if (targets.empty()) throw no_target();
 
   lua_State* const lua = call.lua();
   const int top = lua_gettop(lua);

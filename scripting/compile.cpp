@@ -15,8 +15,9 @@ constexpr std::size_t most_traces = 64;  // of one function
 struct Trace {
   std::string key;
   std::shared_ptr<eager::Program> program;
-  std::vector<Structure> results;  // as the function gave them; their tensors are the program's outputs
-  std::string layers_state;        // of the layers it calls, as they were
+  std::vector<Structure> results;   // as the function gave them; their tensors are the program's first outputs
+  std::vector<std::size_t> masked;  // which of these tensors have a mask, the further outputs
+  std::string layers_state;         // of the layers it calls, as they were
   std::vector<std::shared_ptr<Layer>> layers;
 
   bool fresh() const {
@@ -37,32 +38,67 @@ const Class& class_of<Compiled>();
 
 namespace {
 
-Trace trace(const Call& call, std::string key, const std::vector<Structure>& arguments) {
+// The arguments of a compiled function, and what is known of a trace for them.
+struct Arguments {
+  std::vector<Structure> structures;
+  std::string key;
+  eager::Arrays arrays;  // of the tensors in them
+
+  explicit Arguments(const Call& call) {
+    for (int i = 1; i <= call.count(); ++i) {
+      structures.push_back(Structure::read(call, i));
+      structures.back().append_to(key);
+      key += ';';
+      structures.back().each([&](const Object& tensor) { arrays.push_back(array_of(call, tensor)); });
+    }
+    for (const eager::Array& array : arrays) key += array.mask ? array.mask->value.type().text() : "-";
+  }
+  // Of the program: the tensors, and the masks that there are.
+  eager::Arrays inputs() const {
+    eager::Arrays inputs = arrays;
+    for (const eager::Array& array : arrays)
+      if (array.mask) inputs.push_back(*array.mask);
+    return inputs;
+  }
+};
+
+Trace trace(const Call& call, const Arguments& arguments) {
   auto& state = EngineState::of(call);
   auto graph = std::make_unique<Graph>();
-  std::vector<Value> inputs;
-  for (const Structure& argument : arguments)
-    argument.each([&](const Object& tensor) {
-      inputs.push_back(graph->input(fmt::format("x{}", inputs.size()), type_of_tensor(tensor)));
-    });
+  Values inputs, masks;
+  for (const eager::Array& array : arguments.arrays)
+    inputs.push_back(graph->input(fmt::format("x{}", inputs.size()), array.value.type()));
+  for (const eager::Array& array : arguments.arrays)
+    masks.push_back(array.mask ? graph->input(fmt::format("mask {}", masks.size()), array.mask->value.type())
+                               : Value());
   const Type whole{DType::int64, {}};
   const Value seed = graph->input("seed", whole), step = graph->input("step", whole);
   Context context(*graph, false, seed, step);
   TraceScope scope(context);
-  Trace result{.key = std::move(key), .program = {}, .results = {}, .layers_state = {}, .layers = {}};
+  Trace result{.key = arguments.key, .program = {}, .results = {}, .masked = {}, .layers_state = {}, .layers = {}};
   {
     const ComputingState::Tracing tracing(state, scope);
     std::vector<Out> given;
-    auto next = inputs.begin();
-    for (const Structure& argument : arguments)
-      given.push_back(argument.map([&](const Object&) { return Out(state.traced(*next++)); }));
+    std::size_t next = 0;
+    for (const Structure& argument : arguments.structures)
+      given.push_back(argument.map([&](const Object&) {
+        const std::size_t place = next++;
+        return Out(state.traced(inputs[place], masks[place]));
+      }));
     const KeptRef function = call.keep(lua_upvalueindex(1));
     const int first = call.invoke(function, given);
     for (int i = first; i <= lua_gettop(call.lua()); ++i) result.results.push_back(Structure::read(call, i));
+    Values made;  // masks of results
     for (const Structure& one : result.results)
       one.each([&](const Object& tensor) {
-        graph->output(fmt::format("y{}", graph->outputs().size()), traced_value(call, tensor));
+        graph->output(fmt::format("y{}", made.size()), traced_value(call, tensor));
+        made.push_back(traced_mask(call, tensor));
       });
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      if (!made[i]) continue;
+      graph->output(fmt::format("mask {}", i), made[i]);
+      result.masked.push_back(i);
+    }
   }
   for (const Weight& weight : scope.weights()) initialize(weight, state.seed());
   result.layers = scope.layers();
@@ -83,31 +119,30 @@ Results call_compiled(Call& call) {
     return results;
   }
   const auto compiled = call.find<Compiled>(lua_upvalueindex(2));
-  ensure(compiled != nullptr, "a compiled function has lost its traces");
-  std::vector<Structure> arguments;
-  std::string key;
-  eager::Arrays inputs;
-  for (int i = 1; i <= call.count(); ++i) {
-    arguments.push_back(Structure::read(call, i));
-    arguments.back().append_to(key);
-    key += ';';
-    arguments.back().each([&](const Object& tensor) { inputs.push_back(array_of(call, tensor)); });
-  }
+  if (!compiled) throw Error("a compiled function has lost its traces").hint("make it anew: nacre.compile(f)").usage();
+  const Arguments arguments(call);
   std::vector<Trace>& traces = compiled->traces;
-  auto found = std::ranges::find(traces, key, &Trace::key);
+  auto found = std::ranges::find(traces, arguments.key, &Trace::key);
   if (found != traces.end() && !found->fresh()) traces.erase(found), found = traces.end();
   if (found == traces.end()) {
+    Trace made = trace(call, arguments);
     if (traces.size() == most_traces) traces.erase(traces.begin());
-    traces.push_back(trace(call, std::move(key), arguments));
-    found = traces.end() - 1;
+    traces.push_back(std::move(made));
+  } else {
+    std::rotate(found, found + 1, traces.end());
   }
+  const Trace& used = traces.back();
   const ComputingState::Draws draws = state.next_draws();
+  eager::Arrays inputs = arguments.inputs();
   inputs.push_back({Tensor::scalar(draws.seed)});
   inputs.push_back({Tensor::scalar(draws.step)});
-  const eager::Arrays outputs = state.eager()->run(found->program, std::move(inputs));
+  eager::Arrays outputs = state.eager()->run(used.program, std::move(inputs));
+  auto mask = outputs.end() - std::ssize(used.masked);
+  for (const std::size_t place : used.masked)
+    outputs[place].mask = std::make_shared<const eager::Array>(std::move(*mask++));
   auto next = outputs.begin();
   Results results;
-  for (const Structure& result : found->results)
+  for (const Structure& result : used.results)
     results.push_back(result.map([&](const Object&) { return Out(array_object(*next++)); }));
   return results;
 }
@@ -144,9 +179,10 @@ std::span<const Function> compile_functions() {
             "A function that gives what f gives, as one compiled graph. f runs once for each kind of arguments, told "
             "apart by the shapes and dtypes of tensors and by the values of all else, and what it does with tensors is "
             "recorded: later calls run that, updates of weights and new random numbers included, and none of f's Lua. "
+            "Tensors that f has from elsewhere are constants of what is recorded, with the numbers that they have "
+            "then; assignments to elements of arguments stay within. "
             "What needs a tensor's numbers meanwhile, such as item() or a branch, is refused with its line; nacre.cond "
-            "and "
-            "nacre.while_loop decide by them.",
+            "and nacre.while_loop decide by them.",
         .example = R"(
           local dense, mse = nacre.layers.Dense{units = 1}, nacre.losses.MeanSquaredError()
           local optimizer = nacre.optimizers.Adam{learning_rate = 0.1}

@@ -45,6 +45,12 @@ void TraceScope::note_optimizers_of(const TraceScope& inner) {
     if (std::ranges::find(optimizers_, optimizer) == optimizers_.end()) optimizers_.push_back(optimizer);
 }
 
+Error ended_trace() {
+  return Error("got a tensor of a trace that has ended")
+      .hint("what a traced function computes is known to it alone; return it instead of keeping it")
+      .usage();
+}
+
 ComputingState::Tracing::Tracing(ComputingState& state, TraceScope& scope, std::shared_ptr<bool> running)
     : state_(state),
       before_(std::exchange(state.trace_, &scope)),
@@ -70,10 +76,7 @@ namespace {
 
 const Traced& running(const std::shared_ptr<void>& object) {
   const auto& traced = *std::static_pointer_cast<Traced>(object);
-  if (!*traced.running)
-    throw Error("got a tensor of a trace that has ended")
-        .hint("what a traced function computes is known to it alone; return it instead of keeping it")
-        .usage();
+  if (!*traced.running) throw ended_trace();
   return traced;
 }
 
@@ -178,7 +181,14 @@ Value traced_value(const Call& call, const Object& object) {
     const auto dtype = ComputingState::of(call).operand_dtype(*variable);
     return dtype ? ops::cast(value, *dtype) : value;
   }
-  const Tensor& value = std::static_pointer_cast<eager::Array>(object.value)->value;
+  const auto& array = *std::static_pointer_cast<eager::Array>(object.value);
+  const eager::Eager* const eager = ComputingState::of(call).eager();
+  if (eager && eager->followed(array))
+    throw Error("{} comes from outside of the compiled function, and gradients are taken of it",
+                object.kind->text(object))
+        .hint("hand it over as an argument, or as nacre.stop_gradient(…)")
+        .usage();
+  const Tensor& value = array.value;
   if (value.dtype() == DType::string)
     throw Error("got {}, and a traced function has no texts of its own", object.kind->text(object))
         .hint("hand it over as an argument")
@@ -311,7 +321,7 @@ std::vector<Object> compute(const Call& call, Computation work) {
   bool traced = work.traced && state.trace();
   for (const Object& operand : work.operands) traced = traced || operand.kind == &class_of<Traced>();
   if (traced) {
-    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    if (!state.trace()) throw ended_trace();
     return trace(call, work);
   }
   for (Object& operand : work.operands)

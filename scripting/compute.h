@@ -119,6 +119,9 @@ class ComputingState : public State {
   std::optional<DType> autocast_;
 };
 
+// What is said of a value whose trace has ended.
+Error ended_trace();
+
 // Gives the weight its initial value, at once or before what is being traced runs, where it has none.
 void want_value(const Call& call, const Weight& weight);
 

@@ -166,7 +166,7 @@ Results compute_now(const Call& call, const std::vector<Structure>& arguments) {
   std::vector<Tensor> values;
   for (const Object& tensor : tensors_in({results.front()})) {
     values.push_back(made.emplace_back(array_of(call, tensor)).value);
-    if (made.back().origin && !again)
+    if (!again && eager.followed(made.back()))
       throw Error("the forward function of nacre.custom_gradient uses what gradients are taken of and is no argument")
           .hint("hand it over as an argument, or as nacre.stop_gradient(…)")
           .usage();
@@ -265,7 +265,10 @@ std::span<const Function> custom_gradient_functions() {
         .doc =
             "A function that computes forward(x, …), and whose gradient is backward's. forward gives the result, and "
             "what else it gives is kept: backward(dy, kept, …) gives a gradient for each argument, nil where there is "
-            "none. dy has the tables of the result. Gradients go to the arguments alone, and have gradients in turn.",
+            "none. dy has the tables of the result. Gradients go to the arguments alone, and have gradients in turn: "
+            "other "
+            "tensors that gradients are taken of are refused in forward, and are constants where a function is "
+            "compiled.",
         .example = R"(
           local square = nacre.custom_gradient(
             function(x) return x * x, x end,

@@ -20,11 +20,13 @@ Out autograd(std::string_view name) {
 struct Pullback {
   Structure result;
   KeptRef back;
+  std::vector<Structure> others;  // further results
 
   Pullback(const Call& call, const Out& function, Out x) {
     const int top = lua_gettop(call.lua()), first = call.invoke(autograd("vjp"), {function, std::move(x)});
     result = Structure::read(call, first);
     back = call.keep(first + 1);
+    for (int i = first + 2; i <= lua_gettop(call.lua()); ++i) others.push_back(Structure::read(call, i));
     lua_settop(call.lua(), top);
   }
 
@@ -77,15 +79,31 @@ Results hessian(Call& call) {
 
 // --- nacre.jvp ----------------------------------------------------------------------------------------------------
 
-// What is pulled back of f(x), as a function of what it is pulled back for. Upvalues: f, x.
+// f(x) pulled back, and f(x), as a function of what it is pulled back for. Upvalues: f, x.
 Results pulled(Call& call) {
   const Pullback pullback(call, call.keep(lua_upvalueindex(1)), call.keep(lua_upvalueindex(2)));
   std::vector<Object> dy;
   Structure::read(call, 1).each([&](const Object& tensor) { dy.push_back(tensor); });
-  return {out_of(pullback(call, dy))};
+  return {out_of(pullback(call, dy)), out_of(pullback.result)};
 }
 
-// f, x, v, and f(x) pulled back. The latter is linear in what it is pulled back for: its gradient is J·v.
+// The result with zeros in the places of its tensors.
+Structure zeros_like(const Structure& result) {
+  if (result.count() == 0) throw Error("the function that is differentiated gives no tensor").usage();
+  std::vector<Object> zeros;
+  result.each([&](const Object& tensor) { zeros.push_back(array_object({Tensor(type_of_tensor(tensor))})); });
+  return result.with(zeros);
+}
+
+// Zeros in the tables of f(x). What f does meanwhile is not recorded.
+Structure traced_zeros(const Call& call, const Out& function, const Structure& x) {
+  TracedFunction probe(EngineState::of(call));
+  const std::vector<Structure> results = probe.run(call, function, outs_of(opened(probe, {x})));
+  return zeros_like(results.empty() ? Structure() : results.front());
+}
+
+// f, x, v, and f(x) pulled back. The latter is linear in what it is pulled back for: its gradient is J·v. At once that
+// is the function `back` of the one call of f; in a trace, where that belongs to the function around, f is in `pulled`.
 Results push_forward(Call& call) {
   const Out function = function_at(call, 1, "a function");
   const Structure x = Structure::read(call, 2), direction = Structure::read(call, 3);
@@ -93,14 +111,14 @@ Results push_forward(Call& call) {
     throw Error("got {} as the direction of {}", direction.text(), x.text())
         .hint("it has the same tables, dtypes and shapes")
         .usage();
-  const std::vector<Structure> results = call_now(call, function, {Out::At{2}});
-  if (results.empty() || results.front().count() == 0)
-    throw Error("the function that is differentiated gives no tensor").usage();
-  std::vector<Object> zeros, tangents;
-  results.front().each([&](const Object& tensor) { zeros.push_back(array_object({Tensor(type_of_tensor(tensor))})); });
+  std::vector<Object> tangents;
   direction.each([&](const Object& tensor) { tangents.push_back(tensor); });
-  const Pullback pullback(call, Out::At{4}, out_of(results.front().with(zeros)));
-  return {out_of(results.front()), out_of(pullback(call, tangents))};
+  if (EngineState::of(call).trace()) {
+    const Pullback pullback(call, Out::At{4}, out_of(traced_zeros(call, function, x)));
+    return {out_of(pullback.others.at(0)), out_of(pullback(call, tangents))};
+  }
+  const Pullback forward(call, function, Out::At{2}), pullback(call, forward.back, out_of(zeros_like(forward.result)));
+  return {out_of(forward.result), out_of(pullback(call, tangents))};
 }
 
 int jvp(lua_State* lua) {
@@ -136,8 +154,8 @@ std::span<const Function> jacobian_functions() {
       {"jvp",
        jvp,
        {.usage = "nacre.jvp(f, x, v)",
-        .doc = "f(x), and how it changes in the direction v, which has the tables and types of x. It costs about four "
-               "times as much as f.",
+        .doc = "f(x), and how it changes in the direction v, which has the tables and types of x. It costs a few "
+               "times as much as f, whose Lua runs twice while a function around it is compiled.",
         .example = R"(
           local y, dy = nacre.jvp(function(x) return x * x end, nacre.tensor{1.0, 2.0}, nacre.tensor{10.0, 1.0})
           assert(y:totable()[2] == 4 and dy:totable()[1] == 20)

@@ -1,6 +1,7 @@
 #include "scripting/operations.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "layers/operations.h"
 #include "scripting/given_arguments.h"
@@ -50,11 +51,12 @@ constexpr std::string_view of_tensor_and_number[] = {
     "add",       "divide",  "equal",   "floor_divide", "greater",  "greater_equal", "less",     "less_equal",
     "logaddexp", "maximum", "minimum", "mod",          "multiply", "not_equal",     "subtract", "true_divide"};
 
-DType dtype_beside(DType tensor, bool integer) {
+DType dtype_beside(DType tensor, const Call& call, int number) {
   if (tensor == DType::string) refuse_texts();
   if (is_floating(tensor)) return tensor;
-  if (!integer) return DType::float32;
-  return tensor == DType::boolean ? DType::int32 : tensor;
+  if (!lua_isinteger(call.lua(), number)) return DType::float32;
+  if (tensor != DType::boolean) return tensor;
+  return std::in_range<std::int32_t>(lua_tointeger(call.lua(), number)) ? DType::int32 : DType::int64;
 }
 
 // The argument that is a number and stands for an operand; 0: none.
@@ -69,8 +71,11 @@ int number_beside_tensor(const Call& call, const GivenArguments& given, std::str
 // Keras's arguments from those of the call: by place, then by name from a table at the end. The argument `number` is an
 // operand too.
 Tree keras_arguments(const Call& call, std::string_view name, const Call::ObjectReader& operand, int number = 0) {
+  const OperationArguments* const found = operation_arguments(fmt::format("ops.{}", name));
+  if (!found)
+    throw Error("there is no such operation").hint("operations are found by their names: nacre.ops.add").usage();
+  const OperationArguments& signature = *found;
   const std::vector<std::string> places = operation_places(name);
-  const OperationArguments& signature = *operation_arguments(fmt::format("ops.{}", name));
   std::size_t spread = places.size();  // the place of all further arguments
   for (const OperationArgument& argument : signature)
     if (argument.kind == OperationArgument::Kind::spread)
@@ -116,8 +121,7 @@ Results compute_at_once(const Call& call, std::string_view name, const GivenArgu
   const int number = number_beside_tensor(call, given, name);
   std::vector<Object> operands = given.objects();
   if (number) {
-    const bool integer = lua_isinteger(call.lua(), number);
-    const DType dtype = dtype_beside(type_of_tensor(operands.front()).dtype, integer);
+    const DType dtype = dtype_beside(type_of_tensor(operands.front()).dtype, call, number);
     operands.insert(number == 1 ? operands.begin() : operands.end(), array_object({scalar_of(call, number, dtype)}));
   }
   Computation work{.key = std::string(given.key().substr(0, number ? 3 + name.size() : given.key().size())),
@@ -156,7 +160,7 @@ Results apply_named(Call& call, std::string_view name) {
   };
   Tree arguments = keras_arguments(call, name, operand);
   if (!kind) kind = &class_of<Traced>();
-  if (kind == &class_of<Traced>() && !state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+  if (kind == &class_of<Traced>() && !state.trace()) throw ended_trace();
   return kind->apply(call, name, operands, std::move(arguments));
 }
 

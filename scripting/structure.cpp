@@ -95,27 +95,41 @@ Structure Structure::with_tensors() const {
   return changed;
 }
 
+namespace {
+
+// Calls part(structure) for each part that is no table.
+void write(std::string& text, const Structure& structure, void (*part)(std::string&, const Structure&)) {
+  if (!structure.is_table) return part(text, structure);
+  text += '{';
+  for (const Structure& item : structure.items) write(text, item, part), text += ',';
+  for (const auto& [name, value] : structure.entries) {
+    part(text, {.constant = name});
+    text += '=';
+    write(text, value, part);
+    text += ',';
+  }
+  text += '}';
+}
+
+}  // namespace
+
 std::string Structure::text() const {
   std::string text;
-  append_to(text);
+  write(text, *this, [](std::string& to, const Structure& part) {
+    to += part.tensor ? type_of_tensor(*part.tensor).text() : part.constant.text();
+  });
   return text;
 }
 
+// 1 is not 1.0, which Lua tells apart too, and texts may hold whatever else stands in a key.
 void Structure::append_to(std::string& key) const {
-  if (tensor) {
-    key += type_of_tensor(*tensor).text();
-  } else if (!is_table) {
-    key += constant.text();
-  } else {
-    key += '{';
-    for (const Structure& item : items) item.append_to(key), key += ',';
-    for (const auto& [name, value] : entries) {
-      key += Tree(name).text() + '=';
-      value.append_to(key);
-      key += ',';
-    }
-    key += '}';
-  }
+  write(key, *this, [](std::string& to, const Structure& part) {
+    const Tree& value = part.constant;
+    if (part.tensor) to += type_of_tensor(*part.tensor).text();
+    else if (value.is_string()) to += fmt::format("'{}'{}", value.as_string().size(), value.as_string());
+    else if (value.is_number() && !value.is_integer()) to += fmt::format("~{}", value.as_number());
+    else to += value.text();
+  });
 }
 
 }  // namespace nacre::scripting

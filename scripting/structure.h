@@ -27,7 +27,7 @@ struct Structure {
   Structure with_tensors() const;
   // What tells structures apart, types of tensors included.
   void append_to(std::string& key) const;
-  std::string text() const;
+  std::string text() const;  // the same for people, who are shown the beginning of long texts
 };
 
 }  // namespace nacre::scripting

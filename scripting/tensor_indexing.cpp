@@ -10,6 +10,7 @@
 // What stands in brackets counts from 1, as Lua does; axes, and the places that operations give and take (argmax,
 // take), count from 0, as Keras does.
 #include <algorithm>
+#include <limits>
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/gather.h"
@@ -137,7 +138,8 @@ struct Placed {
 };
 
 Error out_of_range(std::string_view what, const Object& object, const Shape& shape, int axis) {
-  return Error("{} is out of range for axis {} of {}, whose size is {}", what, axis, described(object), shape[axis])
+  return Error("{} is out of range for axis {} of {}, whose size is {}", what, axis, described(object),
+               shape[axis] == unknown ? "open" : std::to_string(shape[axis]))
       .hint(std::string(counting))
       .usage();
 }
@@ -150,9 +152,13 @@ std::int64_t from_zero(std::int64_t index, std::int64_t size) {
 void place_range(Place& place, const Object& object, const Shape& shape) {
   const Pick& pick = place.pick;
   const std::int64_t size = shape[place.axis];
-  if (size == unknown) return;
   const auto refuse = [&]() -> Error { return out_of_range("range " + pick.text(), object, shape, place.axis); };
   if (pick.first == 0) throw refuse();
+  if (size == unknown) {
+    if (pick.last == 0 && pick.step < 0) throw refuse();
+    if (pick.last == 0) place.count = 0;
+    return;
+  }
   const std::int64_t first = from_zero(pick.first, size),
                      last = pick.last == 0 ? -1 : from_zero(pick.last, size);  // {1, 0} is empty
   if (first < 0 || first > size || last < -1 || last >= size) throw refuse();
@@ -306,14 +312,19 @@ Tree get_item_key(const Placed& key) {
       case Pick::Kind::new_axis: tree.push(Tree()); break;
       case Pick::Kind::index: tree.push(place.first); break;
       case Pick::Kind::range: {
-        std::int64_t first = place.first, stop = first + place.count * pick.step;
-        bool open = stop < 0;
+        constexpr std::int64_t longest = std::int64_t{1} << 48;  // steps beyond all axes
+        std::int64_t first = place.first, stop = 0, step = std::clamp(pick.step, -longest, longest);
+        bool open = false;
         if (place.count == unknown) {  // the numbers as they are written
           first = from_zero(pick.first, unknown);
-          stop = from_zero(pick.last, unknown) + (pick.step > 0 ? 1 : -1);
-          open = pick.step > 0 ? pick.last == -1 : pick.last == 1;
+          stop = from_zero(pick.last, unknown) + (step > 0 ? 1 : -1);
+          open = step > 0 ? pick.last == -1 : pick.last == 1;
+        } else {
+          if (place.count <= 1) step = 1;
+          stop = first + place.count * step;
+          open = stop < 0;
         }
-        tree.push(fmt::format("{}:{}:{}", first, open ? "" : std::to_string(stop), pick.step));
+        tree.push(fmt::format("{}:{}:{}", first, open ? "" : std::to_string(stop), step));
         break;
       }
       default:
@@ -325,13 +336,26 @@ Tree get_item_key(const Placed& key) {
 
 Tree get_item_arguments(const Placed& key) { return Tree::Mapping{{"key", get_item_key(key), {}}}; }
 
-// Integers that count from 1 or from the end as such that count from 0; what is out of range stays so.
-Value from_zero(Value indices, std::int64_t size) {
+// Of places among so many.
+DType dtype_of_places(std::int64_t among) {
+  return among <= std::numeric_limits<std::int32_t>::max() ? DType::int32 : DType::int64;
+}
+
+// Integers that count from 1 or from the end as such that count from 0, and whether they are in range: the others are
+// 0.
+struct FromZero {
+  Value places, inside;
+};
+FromZero from_zero(Value indices, std::int64_t size, DType dtype) {
   if (indices.dtype() == DType::uint8) indices = ops::cast(indices, DType::int32);
+  if (dtype_of_places(size) == DType::int64) indices = ops::cast(indices, DType::int64);
   const Value zero = ops::scalar_like(indices, 0);
   const auto number = static_cast<double>(size);
-  return ops::select(ops::greater(indices, zero), indices - 1.0,
-                     ops::select(ops::less(indices, zero), indices + number, ops::fill_like(indices, number)));
+  const Value places = ops::select(ops::greater(indices, zero), indices - 1.0, indices + number);
+  const Value inside = ops::logical_and(
+      ops::not_equal(indices, zero),
+      ops::logical_and(ops::greater_equal(places, zero), ops::less(places, ops::scalar_like(indices, number))));
+  return {ops::cast(ops::select(inside, places, zero), dtype), inside};
 }
 
 bool is_known(const Object& tensor) { return tensor.kind != &class_of<Traced>(); }
@@ -342,31 +366,29 @@ bool all_known(const Placed& key) {
   });
 }
 
-Value constant_places(Graph& graph, std::span<const std::int64_t> places, const Shape& shape) {
-  return graph.constant(Tensor::of<std::int64_t>(shape, places).cast(DType::int32));
-}
-
-// The places that the tensors of the key name, among all elements of the axes that they take.
+// The places that the tensors of the key name, among all elements of the axes that they take; what is out of range is
+// behind them.
 Value traced_places(const Call& call, const Placed& key, const Object& object, const Shape& shape) {
   Graph& graph = ComputingState::of(call).trace()->graph();
   if (all_known(key)) {
     const Listed found = listed(call, key, object, shape);
-    return constant_places(graph, found.places, found.shape);
+    return graph.constant(Tensor::of<std::int64_t>(found.shape, found.places).cast(dtype_of_places(found.among)));
   }
   if (key.has_mask())
     throw Error("got a boolean index whose numbers are not known while the function is traced, nor how many are true")
         .hint("nacre.ops.where(mask, a, b) keeps the shape; x * mask:cast(x.dtype) makes the others 0")
         .usage();
-  Value places;
-  const Place* const first = &key.first_tensor();
-  for (const Place& place : std::span(first, static_cast<std::size_t>(key.tensors))) {
-    const std::int64_t size = emit::known_size(shape, place.axis);
-    Value one = traced_value(call, place.pick.tensor);
-    // One dtype for all; NaN's place, out of range, stays out of range of the product.
-    one = from_zero(ops::cast(one, DType::int32), size);
-    places = places ? places * static_cast<double>(size) + one : one;
+  const std::span indices(&key.first_tensor(), static_cast<std::size_t>(key.tensors));
+  std::int64_t among = 1;
+  for (const Place& place : indices) among *= emit::known_size(shape, place.axis);
+  Value places, inside;
+  for (const Place& place : indices) {
+    const std::int64_t size = shape[place.axis];
+    const FromZero one = from_zero(traced_value(call, place.pick.tensor), size, dtype_of_places(among));
+    places = places ? places * static_cast<double>(size) + one.places : one.places;
+    inside = inside ? ops::logical_and(inside, one.inside) : one.inside;
   }
-  return places;
+  return ops::select(inside, places, ops::scalar_like(places, static_cast<double>(among)));
 }
 
 // How many of the result's axes come before those of the key's tensors.
@@ -407,7 +429,7 @@ Out item_at(const Call& call, const Object& object, const Placed& key) {
   const bool traced =
       object.kind == &class_of<Traced>() || !all_known(key) || (state.trace() && object.kind == &class_of<Weight>());
   if (traced) {
-    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    if (!state.trace()) throw ended_trace();
     return state.traced(read_traced(call, object, key));
   }
   const eager::Array array = array_of(call, object);
@@ -470,28 +492,33 @@ Error more_than_traced_indices() {
       .usage();
 }
 
+// For each row the number of the last place that names it, or -1. Of equal places, side by side once they are sorted,
+// the last one is kept, and the others lead nowhere.
+Value last_writers(Value places, std::int64_t rows) {
+  Graph& graph = places.graph();
+  const std::int64_t count = places.shape().elements();
+  const Value order = ops::argsort(places), sorted = ops::gather(places, order),
+              nowhere = ops::broadcast_to(ops::scalar_like(places, static_cast<double>(rows)), {1}),
+              next = ops::concat({ops::slice_axis(sorted, 0, 1, count), nowhere}, 0);
+  const Value kept = ops::select(ops::equal(sorted, next), nowhere, sorted);
+  return graph.add(op::scatter_add, RowsAttrs{rows}, {kept, order + 1.0}).out() - 1.0;
+}
+
 // By integers that are known when the graph runs.
 Value written_by_places(Value x, int axis, int axes, Value places, Value values) {
   Value rows = merged(x, axis, axes);
   values = ops::broadcast_to(values, rows.shape().first(axis) + places.shape() + rows.shape().from(axis + 1));
-  const Shape moved = rows.shape();
   rows = emit::move_axis(rows, axis, 0);
   for (int i = 0; i < places.shape().rank(); ++i) values = emit::move_axis(values, axis + i, i);
   const Shape rest = rows.shape().from(1);
   const std::int64_t count = places.shape().elements();
+  if (count == 0) return x;
   values = ops::reshape(values, Shape{count} + rest);
-  places = ops::reshape(places, {count});
-  Graph& graph = x.graph();
-  const RowsAttrs attrs{rows.shape()[0]};
-  const Value sums = graph.add(op::scatter_add, attrs, {places, values}).out();
-  const Value ones = graph.constant([&] {
-    Tensor filled(DType::float32, {count});
-    std::ranges::fill(filled.writable<float>(), 1.0F);
-    return filled;
-  }());
-  Value hit = ops::cast(graph.add(op::scatter_add, attrs, {places, ones}).out(), DType::boolean);
+  const Value writers = last_writers(ops::reshape(places, {count}), rows.shape()[0]);
+  Value hit = ops::greater_equal(writers, ops::scalar_like(writers, 0));
   for (int i = 0; i < rest.rank(); ++i) hit = ops::expand_dims(hit, -1);
-  return ops::reshape(emit::move_axis(ops::select(hit, sums, rows), 0, axis), x.shape());
+  rows = ops::select(hit, ops::gather(values, writers), rows);
+  return ops::reshape(emit::move_axis(rows, 0, axis), x.shape());
 }
 
 // --- assignment ---------------------------------------------------------------------------------------------------
@@ -675,7 +702,7 @@ void set_item_of_tensor(Call& call) {
   const bool traced = object->kind == &class_of<Traced>() || !is_known(value) || !all_known(key) ||
                       (state.trace() && value.kind == &class_of<Weight>());
   if (traced) {
-    if (!state.trace()) throw Error("got a tensor of a trace that has ended").usage();
+    if (!state.trace()) throw ended_trace();
     return call.replace(1, state.traced(assigned_in_trace(call, *object, key, value)));
   }
   Selection selection = selection_of(call, key, *object);

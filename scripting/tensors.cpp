@@ -130,7 +130,8 @@ class TableReader {
       if constexpr (std::is_same_v<Number, double>) fits = fits && number == std::floor(number) && number < 0x1p63;
       if (!fits)
         throw Error("the number {} does not fit in {}", number, *dtype_)
-            .hint("another dtype holds it: nacre.tensor(table, \"int64\"), tensor:cast(\"float32\")")
+            .hint(fmt::format("another dtype holds it: nacre.tensor(table, \"{}\"), tensor:cast(\"float32\")",
+                              std::is_same_v<Number, double> ? "float32" : "int64"))
             .usage();
     }
     return convert<T>(number);
@@ -168,7 +169,11 @@ Out mask(Call& call) {
 // tensor.mask = other: what layers will be told; nil: nothing.
 void set_mask(Call& call) {
   const auto array = call.self<eager::Array>();
-  array->mask = call.given(3) ? call.get<eager::Array>(3, "a tensor of booleans") : nullptr;
+  if (!call.given(3)) return array->mask.reset();
+  const auto mask = call.find<eager::Array>(3);
+  if (!mask || mask->value.dtype() != DType::boolean)
+    throw call.unwanted(3, "a tensor of booleans").hint("tensor:cast(\"bool\"), nacre.ops.greater(tensor, 0)");
+  array->mask = std::make_shared<const eager::Array>(eager::Array{mask->value});
 }
 
 Out picture(Call& call) { return picture_of(call.self<eager::Array>()->value); }

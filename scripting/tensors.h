@@ -38,7 +38,10 @@ inline constexpr Entry item_entry{
         "Elements by their places, which count from 1, from the end from -1: tensor[2] of the first axis, "
         "tensor[{2, {1, 3}, {}}] by axis: a number, {first, last} or {first, last, step}, or {} for all; \"...\" for "
         "all that are not named, nacre.newaxis for a new axis. An integer tensor picks several, those side by side "
-        "pairwise; a boolean one those where it is true. The result is a tensor, and gradients pass.",
+        "pairwise; a boolean one those where it is true. The result is a tensor, and gradients pass. Places out of "
+        "range are "
+        "refused; those that a compiled function knows only when it runs give NaN, 0 of whole numbers, and are not "
+        "written.",
     .example = R"(
       local t = nacre.tensor{{1, 2, 3}, {4, 5, 6}}
       assert(t[1] == nacre.tensor{1, 2, 3} and t[{-1, 2}]:item() == 5)
@@ -53,7 +56,8 @@ inline constexpr Entry set_item_entry{
     .usage = "tensor[key] = value",
     .doc =
         "Gives the object another value, in which the elements at those places are a number, a table or a tensor "
-        "that broadcasts to them. No other tensor changes, and the elements are written where they lie when nobody "
+        "that broadcasts to them; of equal places the last one stays. No other tensor changes, and the elements are "
+        "written where they lie when nobody "
         "else holds them. Gradients pass to the value and to what is left.",
     .example = R"(
       local t = nacre.zeros{2, 3}

@@ -39,9 +39,9 @@ TracedFunction::TracedFunction(ComputingState& state)
                                      outer_.context().step() ? graph_.input(step_name, whole) : Value())),
       scope_(context_, &outer_) {}
 
-Object TracedFunction::open(const Type& type) {
+Object TracedFunction::open(const Type& type, Value mask) {
   opened_.push_back(fmt::format("opened {}", opened_.size()));
-  return make_object(Traced{graph_.input(opened_.back(), type), {}, running_});
+  return make_object(Traced{graph_.input(opened_.back(), type), mask, running_});
 }
 
 bool TracedFunction::random() const { return context_.seed() && context_.seed().uses() > 0; }
@@ -76,6 +76,11 @@ std::vector<Structure> TracedFunction::run(const Call& call, const Out& function
   for (const auto& [variable, value] : graph_.variables())
     variables_.emplace_back(variable, outer_.graph().latest(variable));
   return results;
+}
+
+void TracedFunction::output_masks() {
+  for (std::size_t i = 0; i < masks_.size(); ++i)
+    if (masks_[i]) graph_.output(fmt::format("mask {}", i), masks_[i]);
 }
 
 void TracedFunction::check_held() const {

@@ -14,13 +14,15 @@ class TracedFunction {
   const TraceScope& scope() const { return scope_; }
   const Graph& graph() const { return graph_; }
 
-  // A further input.
-  Object open(const Type& type);
+  // A further input. `mask`: of a graph around, for layers within; null: none.
+  Object open(const Type& type, Value mask = {});
   // Calls the function in this graph and reads its results, whose tensors become outputs, "y0"… in order. With
   // `numbers`, numbers and booleans among them become tensors. What is given back tells types, and is not for scripts.
   // The Lua stack is left as it was.
   std::vector<Structure> run(const Call& call, const Out& function, const std::vector<Out>& arguments,
                              bool numbers = false);
+  // After the run: the masks that there are become outputs too, "mask 3" that of the result 3.
+  void output_masks();
   // Throws a usage Error unless the graph can be held by an op.
   void check_held() const;
 

@@ -25,7 +25,7 @@ Object TracedPart::open(const Call& call, const Object& operand) {
     return operand;
   }
   const Value outside = traced_value(call, operand);
-  Object inside = function_.open(outside.type());
+  Object inside = function_.open(outside.type(), traced_mask(call, operand));
   opened_.push_back({nullptr, function_.opened().back(), outside});
   return inside;
 }
@@ -33,7 +33,8 @@ Object TracedPart::open(const Call& call, const Object& operand) {
 std::vector<Structure> TracedPart::run(const Call& call, const Out& function, const std::vector<Out>& arguments) {
   std::vector<Structure> results = function_.run(call, function, arguments);
   outer_.note_optimizers_of(function_.scope());
-  ready_ = ready_for_gradients(function_.graph(), state_.eager()->backend());
+  function_.output_masks();
+  ready_ = ready_for_gradients(function_.graph(), state_.eager()->backend_of(function_.graph()));
   return results;
 }
 
@@ -62,11 +63,13 @@ std::vector<Object> TracedPart::close() {
   for (const auto& [name, value] : ready_->outputs()) wanted.push_back(value);
   for (const auto& [variable, value] : ready_->updates()) wanted.push_back(value);
   const Values placed = place(*ready_, wanted, {});
-  const std::size_t results = ready_->outputs().size();
-  for (std::size_t i = results; i < placed.size(); ++i)
-    outer_.graph().update(ready_->updates()[i - results].variable, placed[i]);
+  const std::size_t outputs = ready_->outputs().size();
+  for (std::size_t i = outputs; i < placed.size(); ++i)
+    outer_.graph().update(ready_->updates()[i - outputs].variable, placed[i]);
   std::vector<Object> objects;
-  for (std::size_t i = 0; i < results; ++i) objects.push_back(state_.traced(placed[i]));
+  auto mask = placed.begin() + static_cast<std::ptrdiff_t>(function_.masks().size());
+  for (std::size_t i = 0; i < function_.masks().size(); ++i)
+    objects.push_back(state_.traced(placed[i], function_.masks()[i] ? *mask++ : Value()));
   return objects;
 }
 
@@ -82,8 +85,6 @@ std::vector<Object> TracedPart::gradients(const Call& call,
     if (!cotangents[i]) continue;
     outputs.push_back(output);
     given.push_back(traced_value(call, *cotangents[i]));
-    if (given.back().type() != output.type())
-      throw Error("the gradient of a result {} is {}", output.type(), given.back().type()).usage();
     slopes.push_back(joint->input(fmt::format("cotangent {}", i), output.type()));
   }
   for (const Opened& opened : opened_)

@@ -111,9 +111,14 @@ Results walk_now(const Call& call, const Walk& walk) {
 
 // Sequences at `index`, all of one length; nil: none, and as many steps as `length` says.
 void read_sequences(const Call& call, int index, std::optional<std::int64_t> length, Walk& walk) {
+  const auto refuse = [&]() -> Error {
+    return call.unwanted(index, "a tensor or a table of tensors, whose first axis is walked along")
+        .hint("nacre.tensor{1, 2, 3} makes one of numbers");
+  };
   walk.length = length.value_or(unknown);
   if (call.given(index)) {
     walk.sequences = {carried(call, Structure::read(call, index))};
+    if (walk.sequences.front().count() == 0) throw refuse();
     walk.sequences.front().each([&](const Object& tensor) {
       const Shape shape = type_of_tensor(tensor).shape;
       if (shape.rank() == 0 || !same(shape[0], walk.length))
@@ -123,8 +128,7 @@ void read_sequences(const Call& call, int index, std::optional<std::int64_t> len
       walk.length = shape[0];
     });
   }
-  if (walk.length == unknown && walk.sequences.empty())
-    throw call.unwanted(index, "a tensor or a table of tensors, whose first axis is walked along");
+  if (walk.length == unknown && walk.sequences.empty()) throw refuse();
   if (walk.length == 0) throw Error("{} got sequences without elements", walk.who).usage();
   if (walk.length > most_elements) throw Error("{} got {} elements, which is too many", walk.who, walk.length).usage();
 }
@@ -133,7 +137,7 @@ struct ScanConfig {
   std::optional<std::int64_t> length;
   bool reverse = false;
   static void describe(auto&& field) {
-    field("length", &ScanConfig::length, "steps, where there are no sequences", at_least(0));
+    field("length", &ScanConfig::length, "steps, where there are no sequences", at_least(1));
     field("reverse", &ScanConfig::reverse, "from the last element to the first; items keep their places");
   }
 };

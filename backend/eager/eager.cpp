@@ -53,6 +53,9 @@ class Record {
   virtual std::vector<std::optional<Array>> pull(Eager&, std::span<const std::optional<Array>> cotangents) {
     return {cotangents.begin(), cotangents.end()};
   }
+  // Whether it only gives values a name, with respect to which gradients can be taken.
+  virtual bool leaf() const { return true; }
+  static std::uint64_t last() { return last_order; }
 
   const std::uint64_t order;
   std::size_t outputs = 1;
@@ -95,6 +98,7 @@ class ProgramRecord final : public Record {
     for (Array& slope : eager.run(derivative_->backward, std::move(given))) slopes.emplace_back(std::move(slope));
     return slopes;
   }
+  bool leaf() const override { return false; }
 
  private:
   std::shared_ptr<const Program::Derivative> derivative_;
@@ -109,6 +113,7 @@ class OwnRecord final : public Record {
   std::vector<std::optional<Array>> pull(Eager&, std::span<const std::optional<Array>> cotangents) override {
     return pullback_(cotangents);
   }
+  bool leaf() const override { return false; }
 
  private:
   OwnGradient pullback_;
@@ -152,9 +157,14 @@ Eager::Entries::iterator Eager::forget(Entries::iterator entry) {
 }
 
 std::shared_ptr<Program> Eager::make(std::unique_ptr<Graph> graph) const {
-  const bool reference = has_float64(*graph);
-  return std::make_shared<Program>(std::move(graph), reference ? reference_backend() : backend_,
-                                   reference ? reference_workspace_ : workspace_);
+  const Backend& backend = backend_of(*graph);
+  return std::make_shared<Program>(std::move(graph), backend,
+                                   &backend == &backend_ ? workspace_ : reference_workspace_);
+}
+
+// No other one knows float64.
+const Backend& Eager::backend_of(const Graph& graph) const {
+  return has_float64(graph) ? reference_backend() : backend_;
 }
 
 std::shared_ptr<Program> Eager::remember(std::string_view key, std::unique_ptr<Graph> graph,
@@ -222,6 +232,7 @@ Arrays Eager::run(const std::shared_ptr<Program>& program, Arrays inputs) {
 
 Eager::Recording::Recording(Eager& eager, const std::vector<VariableRef>& watched, bool all)
     : eager_(eager), depth_(++eager.recordings_), before_(eager.watching_all_) {
+  if (depth_ == 1) eager.begin_ = Record::last();
   for (const VariableRef& variable : watched) {
     eager_.leaf_of(variable);  // recordings around that watch all come first
     watch(variable);
@@ -266,6 +277,23 @@ std::shared_ptr<Record> Eager::leaf_of(const VariableRef& variable) {
 }
 
 Array Eager::read(const VariableRef& variable) { return {variable->value(), leaf_of(variable)}; }
+
+bool Eager::followed(const Array& array) const {
+  if (!recording()) return false;
+  std::unordered_set<const Record*> met;
+  std::vector<const Record*> waiting;
+  const auto meet = [&](const Record* record) {
+    if (record && record->order > begin_ && met.insert(record).second) waiting.push_back(record);
+  };
+  meet(array.origin.get());
+  while (!waiting.empty()) {
+    const Record* const record = waiting.back();
+    waiting.pop_back();
+    if (record->leaf()) return true;
+    for (const Record::Link& link : record->links) meet(link.node.get());
+  }
+  return false;
+}
 
 Array Eager::watch(const Array& array) {
   auto node = std::make_shared<Record>();
@@ -331,8 +359,8 @@ std::vector<std::optional<Array>> Eager::gradients(std::span<const Array> output
       give(output.origin.get(), output.output, {filled(output.value.type(), 1)});
       continue;
     }
-    if (cotangents[i].value.type() != output.value.type())
-      throw Error("the gradient of a result {} is {}", output.value.type(), cotangents[i].value.type()).usage();
+    ensure(cotangents[i].value.type() == output.value.type(), "a cotangent {} of {}", cotangents[i].value.type(),
+           output.value.type());
     give(output.origin.get(), output.output, cotangents[i]);
   }
   std::unordered_set<const Record*> asked;  // whose sums are wanted

@@ -52,8 +52,8 @@ class Eager {
   const std::shared_ptr<Workspace>& workspace() const { return workspace_; }
 
   // The program of that key, made by make() → std::unique_ptr<Graph> when it is not there. The least recently used are
-  // forgotten beyond a bound. `owner` is kept as long as the program: what an address in the key is of. Computes on the
-  // reference backend where the graph has float64, which no other one knows.
+  // forgotten beyond a bound. `owner` is kept as long as the program: what an address in the key is of. Computes on
+  // backend_of(graph).
   template <class Make>
   std::shared_ptr<Program> program(std::string_view key, Make&& make,
                                    const std::shared_ptr<const void>& owner = nullptr) {
@@ -62,6 +62,8 @@ class Eager {
   }
   std::size_t programs_made() const { return made_; }
   std::shared_ptr<Program> make(std::unique_ptr<Graph> graph) const;
+  // What computes a graph: the reference backend where it has float64.
+  const Backend& backend_of(const Graph& graph) const;
 
   // Runs the program, and remembers it where gradients may be asked for.
   Arrays run(const std::shared_ptr<Program>& program, Arrays inputs);
@@ -93,6 +95,8 @@ class Eager {
   bool recording() const { return recordings_ > 0; }
   // … so that gradients have gradients in turn.
   bool recording_again() const { return recordings_ > 1; }
+  // Whether it was computed from what a recording that lives may take gradients of.
+  bool followed(const Array& array) const;
 
   // The variable's present value; gradients go on to it while it is watched.
   Array read(const VariableRef& variable);
@@ -131,6 +135,7 @@ class Eager {
   std::unordered_map<std::string_view, Entries::iterator> by_key_;
   std::size_t made_ = 0, bytes_ = 0;
   int recordings_ = 0;
+  std::uint64_t begin_ = 0;  // the last record before the outermost recording
   Recording* watching_all_ = nullptr;
   std::unordered_map<const Variable*, Leaf> leaves_;  // of those that are watched
 };

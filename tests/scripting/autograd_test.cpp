@@ -234,6 +234,40 @@ TEST_F(Autograd, VjpStopAndCheck) {
             "[true, false]");
 }
 
+TEST_F(Autograd, ArgumentsWithoutRealTensorsHaveNoGradient) {
+  EXPECT_EQ(
+      text("local y, back = nacre.vjp(function(x, o, i, t) assert(o.scale == 3 and i.dtype == 'int32') return x * "
+           "o.scale end, nacre.tensor(2.0), {scale = 3}, nacre.tensor{1}, {nacre.tensor{1}}) "
+           "return {y:item(), select('#', back()), back():item()}"),
+      "[6, 1, 3]");
+  for (const char* call : {"vjp(function(x) return x end, 3.0)", "vjp(function(x) return x end, {3.0})",
+                           "check_grad(function(x) return x end, nacre.tensor{1})"})
+    EXPECT_EQ(refusal(fmt::format("nacre.{}", call)),
+              "s.lua:1: got no argument that a gradient could be taken of\n  hint: wanted a tensor of real numbers: "
+              "nacre.tensor(3.0), tensor:cast(\"float32\")");
+}
+
+TEST_F(Autograd, WhatHasNoGradientIsRefused) {
+  const auto both = [&](const std::string& function, const std::string& message) {
+    for (const char* how : {"nacre.grad({})(x)", "nacre.compile(nacre.grad({}))(x)"})
+      EXPECT_NE(refusal("local x = nacre.tensor{3.0, 4.0} " + fmt::format(fmt::runtime(how), function)).find(message),
+                std::string::npos)
+          << function;
+  };
+  both("function(x) return x:argmax() end", "the function that is differentiated gives tensor int32()");
+  both("function(x) return x:argmax() end", "wanted a real number\n");
+  both("function(x) return x:sum() end, {1, 1}", "got argument 1 twice among those that gradients are taken of");
+  both("function(x) return x:sum() end, {}", "wanted numbers of arguments, a layer or weights");
+  for (const char* how : {"f", "nacre.compile(f)"})
+    for (const char* dy : {"nacre.tensor{1, 2}", "nacre.tensor{1.0, 2, 3}"})
+      EXPECT_NE(refusal(fmt::format("local function f(x) local y, back = nacre.vjp(function(x) return x * x end, x) "
+                                    "return back({}) end {}(nacre.ones{{2}})",
+                                    dy, how))
+                    .find("\n  hint: it has the dtype and the shape of the result"),
+                std::string::npos)
+          << how << dy;
+}
+
 TEST_F(Autograd, MistakesAreSaid) {
   EXPECT_NE(refusal("nacre.grad(function(x) return x end)(nacre.ones{2})").find("wanted one number"),
             std::string::npos);
@@ -290,6 +324,66 @@ TEST_F(Autograd, CompiledFunctionsTakeAndGiveTables) {
       "[5, 8, 'x', 5]");
 }
 
+TEST_F(Autograd, MasksTravelThroughCompiledFunctions) {
+  run(R"(
+    local embed = nacre.layers.Embedding{input_dim = 5, output_dim = 2, mask_zero = true}
+    local pool, ids = nacre.layers.GlobalAveragePooling1D(), nacre.tensor{{1, 2, 0, 0}}
+    local e = embed(ids)
+    local whole = pool(e)
+    assert(whole ~= pool(e:clone() * 1), "the mask matters")
+    local function same(f, x, line)
+      assert(f(x) == whole and nacre.ops.allclose(nacre.compile(f)(x), whole):item(), debug.getinfo(2, "l").currentline)
+    end
+    same(function(e) return pool(e) end, e)
+    same(function(i) return pool(embed(i)) end, ids)
+    same(function(i) return pool(nacre.stop_gradient(embed(i))) end, ids)
+    same(function(i) return (nacre.vjp(function(e) return pool(e) end, embed(i))) end, ids)
+    same(function(i) return pool((nacre.vjp(function(e) return nacre.stop_gradient(e) end, embed(i)))) end, ids)
+    same(function(i) return pool((nacre.vjp(function() return embed(i) end, nacre.ones{1}))) end, ids)
+    same(function(i)
+      local loss, slope, again = nacre.value_and_grad(function(e) return pool(e):sum(), e end)(embed(i))
+      return pool(again)
+    end, ids)
+    -- Gradients of gradients: the mask comes from two traces further out.
+    local function slope(e)
+      return nacre.grad(function(x) return (nacre.grad(function(z) return (pool(e) * pool(e) * z):sum() end)(x) * x):sum() end)(pool(e))
+    end
+    assert(nacre.ops.allclose(slope(e), nacre.compile(slope)(e)):item())
+    -- What they give has masks, in its place, and calls with and without one differ.
+    local f = nacre.compile(function(i, e) return i, {embed(i), 3, e}, i:cast("float32"):expand_dims(-1) end)
+    local plain, list, last = f(ids, e)
+    assert(plain.mask == nil and last.mask == nil and list[2] == 3)
+    assert(list[1].mask == e.mask and list[3].mask == e.mask and list[3] == e)
+    local _, unmasked = f(ids, nacre.zeros{1, 4, 2})
+    assert(unmasked[3].mask == nil and unmasked[1].mask == e.mask))");
+}
+
+// As Lua tells them apart.
+TEST_F(Autograd, CompiledFunctionsKnowTheirArgumentsApart) {
+  EXPECT_EQ(text("local f = nacre.compile(function(a) return math.type(a), type(a) end) local all = {} "
+                 "for i, a in ipairs{1, 1.0, '1', true, 1} do all[i] = f(a) or select(2, f(a)) end return all"),
+            "['integer', 'float', 'string', 'boolean', 'integer']");
+  EXPECT_EQ(text("local f = nacre.compile(function(a) return #a, a[#a] end) local long = ('x'):rep(80) "
+                 "local one, two = select(2, f{long .. 'a'}), select(2, f{long .. 'b'}) "
+                 "return {one:sub(-1), two:sub(-1), f{'a', 'b'}, (f{\"a','b\"})}"),
+            "['a', 'b', 2, 1]");
+  EXPECT_EQ(text("local n, f = 0 f = nacre.compile(function(x) n = n + 1 return x end) "
+                 "for i = 1, 64 do f(nacre.zeros{i}) end f(nacre.zeros{1}) f(nacre.zeros{65}) f(nacre.zeros{1}) "
+                 "return {n, (pcall(f, nacre.zeros{2})), n}"),
+            "[65, true, 66]")
+      << "what was not used for the longest time is forgotten";
+}
+
+TEST_F(Autograd, GradientsOfFloat64AreTakenInCompiledFunctions) {
+  run(R"(
+    local x = nacre.tensor({1, 2}, "float64")
+    local f = nacre.grad(function(x) return (nacre.ops.tanh(x) ^ 3):sum() end)
+    local a, b = f(x), nacre.compile(f)(x)
+    assert(b.dtype == "float64" and nacre.ops.allclose(a, b, 1e-12, 1e-14):item())
+    local back = nacre.compile(function(x) local y, back = nacre.vjp(function(x) return nacre.ops.softmax(x) end, x) return back(x) end)
+    assert(back(x).dtype == "float64"))");
+}
+
 TEST_F(Autograd, ACompiledStepTrainsAsAnEagerOne) {
   const std::string source =
       "local function train(compiled) "
@@ -319,6 +413,56 @@ TEST_F(Autograd, CompiledFunctionsFollowWhatIsFrozen) {
                  "false local b = f(x) "
                  "return nacre.ops.all(nacre.ops.equal(a, b)):item()"),
             "false");
+}
+
+TEST_F(Autograd, TensorsOfATraceEndWithIt) {
+  for (const char* use :
+       {"kept + 1", "kept[1]", "kept:sum()", "nacre.layers.ReLU()(kept)", "kept.shape",
+        "nacre.ones{2}[kept:cast('int32')]", "(function() local t = nacre.zeros{2} t[1] = kept end)()",
+        "nacre.ops.where(nacre.tensor{true, false}, kept, 1)"})
+    EXPECT_NE(
+        refusal(fmt::format("local kept nacre.compile(function(x) kept = x end)(nacre.ones{{2}}) return {}", use))
+            .find("got a tensor of a trace that has ended\n  hint: what a traced function computes is known to it"),
+        std::string::npos)
+        << use;
+}
+
+TEST_F(Autograd, FunctionsThatWereTakenApartAreRefused) {
+  EXPECT_EQ(refusal("local f = nacre.compile(function(x) return x end) debug.setupvalue(f, 2, 5) f(nacre.ones{1})"),
+            "s.lua:1: a compiled function has lost its traces\n  hint: make it anew: nacre.compile(f)");
+  for (const char* wrap : {"f", "nacre.compile(f)"})
+    EXPECT_NE(
+        refusal(fmt::format("local add = nacre.ops.add debug.setupvalue(add, 1, 'nosuch') local function f(x) return "
+                            "add(x, 1) end {}(nacre.ones{{1}})",
+                            wrap))
+            .find("s.lua:1: nosuch: there is no such operation"),
+        std::string::npos);
+}
+
+TEST_F(Autograd, CapturedTensorsAreConstantsOfATrace) {
+  EXPECT_EQ(
+      text("local c = nacre.tensor(2.0) local f = nacre.compile(function(x) return x * c end) "
+           "local a = f(nacre.tensor(1.0)):item() c = nacre.tensor(10.0) return {a, f(nacre.tensor(1.0)):item()}"),
+      "[2, 2]");
+  EXPECT_EQ(text("local x = nacre.tensor{3.0} local y = nacre.compile(function(x) x[1] = 0 return x end)(x) "
+                 "return {x[1]:item(), y[1]:item()}"),
+            "[3, 0]");
+  // Their gradients would be lost without a word.
+  const std::string source =
+      "local function outer(x) local h = x * 2 local f = nacre.compile(function(y)\nreturn y * {} end)\n"
+      "return f(x) end return nacre.grad(outer)(nacre.tensor(3.0)):item()";
+  EXPECT_EQ(refusal(fmt::format(fmt::runtime(source), "h")),
+            "s.lua:2: multiply: tensor float32() 6 comes from outside of the compiled function, and gradients are "
+            "taken of it\n  called at s.lua:3\n  called at s.lua:3\n  hint: hand it over as an argument, or as "
+            "nacre.stop_gradient(…)");
+  EXPECT_EQ(text(fmt::format(fmt::runtime(source), "nacre.stop_gradient(h)")), "6");
+  // What is left of gradients that were taken before is a constant like any other.
+  EXPECT_EQ(text("local kept, more local f = nacre.compile(function(x) return x * kept + more end) "
+                 "local c = nacre.custom_gradient(function(x) return x * kept end, function(dy) return dy * 7 end) "
+                 "nacre.grad(function(x) kept = x * x return kept end)(nacre.tensor(3.0)) "
+                 "local g = nacre.grad(function(x) more = kept * 2 return f(x) end)(nacre.tensor(1.0)) "
+                 "return {g:item(), nacre.grad(c)(nacre.tensor(1.0)):item()}"),
+            "[9, 7]");
 }
 
 TEST_F(Autograd, WhatCannotBeTracedIsRefusedWithItsLine) {

@@ -425,6 +425,22 @@ TEST_F(ControlFlow, LoopsThatChangeTypesAreRefused) {
             std::string::npos);
 }
 
+TEST_F(ControlFlow, WalksWithoutTensorsAreRefused) {
+  for (const char* sequences : {"{1, 2, 3}", "3.0", "{}", "'abc'"})
+    for (const char* walk :
+         {"nacre.map(function(x) return x end, {})", "nacre.scan(function(c) return c end, 0.0, {})"}) {
+      const std::string source = fmt::format(fmt::runtime(walk), sequences);
+      for (const std::string& said : {refusal(source), traced_refusal("function(y) return " + source + " end")}) {
+        EXPECT_NE(said.find("wanted a tensor or a table of tensors, whose first axis is walked along"),
+                  std::string::npos)
+            << source << ": " << said;
+        EXPECT_NE(said.find("hint: nacre.tensor{1, 2, 3} makes one of numbers"), std::string::npos) << said;
+      }
+    }
+  EXPECT_NE(refusal("nacre.scan(function(c) return c end, 0.0, nil, {length = 0})").find("'length'"),
+            std::string::npos);
+}
+
 TEST_F(ControlFlow, LongLoopsKeepNothing) {
   EXPECT_EQ(text("local before = collectgarbage('count') local n = nacre.while_loop(function(n) return n:less(20000) "
                  "end, function(n) "
@@ -592,6 +608,36 @@ TEST_F(ControlFlow, JacobiansHessiansAndDirections) {
           "function(x) return nacre.jacobian(function(x) return x end, nacre.ops.broadcast_to(x:sum(), {1000})) end")
           .find("too large for a function that is compiled"),
       std::string::npos);
+}
+
+// What a function draws and changes on the way is the same for both results, and happens once.
+TEST_F(ControlFlow, DirectionsCallTheFunctionOnce) {
+  run(R"(
+    local x = nacre.tensor{{1.0}, {3.0}}
+    local function noisy(x) return nacre.jvp(function(x) return x * nacre.rand{2, 1} end, x, x) end
+    for _, f in ipairs{noisy, nacre.compile(noisy)} do
+      local y, dy = f(x)
+      assert(y == dy)
+      assert(y ~= f(x))
+    end
+    local means = {}
+    for i, wrap in ipairs{function(f) return f end, nacre.compile} do
+      local norm = nacre.layers.BatchNormalization{momentum = 0.5}
+      norm(x)
+      local runs = 0
+      local function step(x) runs = runs + 1 return norm(x, {training = true}) end
+      wrap(function(x) return nacre.jvp(step, x, x) end)(x)
+      means[i] = norm.weights[3].value:item()
+      assert(i == 2 or runs == 1)
+    end
+    assert(means[1] == 1 and means[2] == 1)
+    -- Tables, and gradients of it.
+    local function slope(t) local y, dy = nacre.jvp(function(t) return {t.a * t.b, 3, t.a} end, t, {a = t.b, b = t.a})
+      return (dy[1] * y[1] + dy[3] * y[3]):sum() end
+    local t = {a = nacre.tensor{2.0}, b = nacre.tensor{5.0}}
+    assert(slope(t):item() == 29 * 10 + 5 * 2 and nacre.compile(slope)(t) == slope(t))
+    local g, h = nacre.grad(slope)(t), nacre.compile(nacre.grad(slope))(t)
+    assert(g.a:item() == 3 * 4 * 5 + 125 + 5 and g.a == h.a and g.b == h.b))");
 }
 
 // --- what is refused while a function is traced -------------------------------------------------------------------

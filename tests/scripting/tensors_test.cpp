@@ -159,7 +159,31 @@ TEST_F(TensorsOfLua, EveryDtypeComputes) {
     assert(nacre.tensor({1 << 53}, "int64") + 1 == nacre.tensor({(1 << 53) + 1}, "int64")))");
 }
 
+TEST_F(TensorsOfLua, LargeNumbersBesideBooleansAreInt64) {
+  const std::string all =
+      "nacre.tensor{true, false} + (1 << 40), (1 << 40) * nacre.tensor{true}, nacre.tensor{true} + 1";
+  const std::string wanted =
+      "tensor int64(2,) {1099511627777, 1099511627776} | tensor int64(1,) {1099511627776} | tensor int32(1,) {2}";
+  EXPECT_EQ(shown(all), wanted);
+  EXPECT_EQ(shown("f(nacre.tensor{true, false}, nacre.tensor{true})",
+                  "local f = nacre.compile(function(x, y) return x + (1 << 40), (1 << 40) * y, y + 1 end)"),
+            wanted);
+}
+
+TEST_F(TensorsOfLua, MasksAreBooleans) {
+  const std::string before = "local e = nacre.ones{1, 2, 1} ";
+  for (const char* mask : {"nacre.tensor{{1.0, 0.0}}", "{true}", "3"})
+    EXPECT_NE(
+        refusal(before + fmt::format("e.mask = {}", mask)).find("wanted a tensor of booleans\n  hint: tensor:cast"),
+        std::string::npos);
+  EXPECT_EQ(shown("e.mask, e.mask.mask", before + "local m = nacre.tensor{{true, false}} m.mask = m e.mask = m"),
+            "tensor bool(1, 2)\n{{ true, false}} | nil");
+}
+
 TEST_F(TensorsOfLua, NumbersThatDoNotFitAreRefused) {
+  EXPECT_EQ(refusal("return nacre.tensor({1.5}, 'int32')"),
+            "s.lua:1: the number 1.5 does not fit in int32\n  hint: another dtype holds it: nacre.tensor(table, "
+            "\"float32\"), tensor:cast(\"float32\")");
   EXPECT_EQ(refusal("\nreturn nacre.tensor({1}, 'uint8') + 300"),
             "s.lua:2: add: the number 300 does not fit in uint8\n  hint: another dtype holds it: nacre.tensor(table, "
             "\"int64\"), tensor:cast(\"float32\")");
@@ -569,6 +593,77 @@ TEST_F(TensorsOfLua, TracedIndicesReadAndWrite) {
     assert(read:isnan() == nacre.tensor{true, true, false} and written == nacre.tensor{1, 0})
     -- Loops over a traced tensor end.
     assert(nacre.compile(function(x) for k, row in ipairs(x) do x[k] = row * k end return x end)(nacre.ones{2, 1}) == nacre.tensor{{1}, {2}}))");
+}
+
+// Of equal places the last one stays, at once as compiled; gradients go to its value alone.
+TEST_F(TensorsOfLua, TracedPlacesThatComeTwiceAreWrittenOnce) {
+  run(R"(
+    nacre.set_seed(5)
+    local set = function(x, i, v) x = x:clone() x[i] = v return x end
+    local compiled = nacre.compile(set)
+    assert(compiled(nacre.zeros{3}, nacre.tensor{1, 1}, nacre.tensor(5.0)) == nacre.tensor{5, 0, 0})
+    for _, dtype in ipairs{"bool", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"} do
+      local x, v = nacre.zeros({4}, dtype), nacre.tensor({0, 1, 1, 0, 1}, dtype)
+      for _, places in ipairs{{1, 2, 3, 4, 1}, {2, 2, 2, 2, 2}, {-1, 4, 1, 1, 3}, {1, 1, 2, 2, 1}} do
+        local i = nacre.tensor(places)
+        local y = compiled(x, i, v)
+        assert(y.dtype == dtype and y == set(x, i, v), dtype)
+      end
+    end
+    assert(compiled(nacre.zeros({2}, "int64"), nacre.tensor{1}, nacre.tensor({1 << 53 | 1}, "int64"))[1]:item() == 1 << 53 | 1)
+    assert(compiled(nacre.zeros{2}, nacre.zeros({0}, "int32"), nacre.tensor(1.0)) == nacre.zeros{2})
+    local pairs_of = function(x, i, j, v) x = x:clone() x[{i, j}] = v return (x * x * x) end
+    local x, i, j, v = nacre.randn{3, 4}, nacre.tensor{1, 3, 1, 1}, nacre.tensor{2, 4, 2, 1}, nacre.randn{4}
+    assert(nacre.compile(pairs_of)(x, i, j, v) == pairs_of(x, i, j, v))
+    local function agree(f, ...)
+      local a, b = f(...)
+      local c, d = nacre.compile(f)(...)
+      assert(nacre.ops.allclose(a, c):item() and nacre.ops.allclose(b, d):item())
+    end
+    local slope = nacre.grad(function(x, i, j, v) return pairs_of(x, i, j, v):sum() end, {1, 4})
+    agree(slope, x, i, j, v)
+    agree(nacre.grad(function(x, i, j, v) local a, b = slope(x, i, j, v) return (a * a):sum() + (b * b):sum() end, {1, 4}), x, i, j, v)
+    local rows = function(x, i, v) x = x:clone() x[{{}, i}] = v return (x ^ 3):sum() end
+    agree(nacre.grad(rows, {1, 3}), x, nacre.tensor{4, 4, 2}, nacre.randn{3, 3}))");
+}
+
+TEST_F(TensorsOfLua, TracedPlacesOutOfRangeAreNoOtherPlaces) {
+  run(R"(
+    local x = nacre.tensor{{1.0, 2, 3}, {4, 5, 6}}
+    local read = nacre.compile(function(x, i, j) return x[{i, j}] end)
+    assert(read(x, nacre.tensor{1, 1, 1, 2, 0, 3, -3, 2}, nacre.tensor{0, 5, -4, 4, 3, 1, 1, -1}):isnan()
+           == nacre.tensor{true, true, true, true, true, true, true, false})
+    local one = nacre.compile(function(x, i) return x[i] end)
+    assert(one(x[1], nacre.tensor{0, 4, -4, 99, -99, 2}):isnan() == nacre.tensor{true, true, true, true, true, false})
+    for _, far in ipairs{(1 << 32) + 1, -(1 << 32) - 1, math.maxinteger, math.mininteger} do
+      assert(one(x[1], nacre.tensor({far}, "int64")):isnan()[1]:item(), far)
+    end
+    assert(one(nacre.tensor{7, 8}, nacre.tensor{0, 3, -3, 2}) == nacre.tensor{0, 0, 0, 8})
+    assert(one(nacre.arange(300), nacre.tensor({200, 255, 0}, "uint8")) == nacre.tensor{199, 254, 0})
+    local write = nacre.compile(function(x, i, j) x[{i, j}] = 9 return x end)
+    assert(write(x, nacre.tensor{1, 1, 2, 2}, nacre.tensor{0, 5, -4, 1}) == nacre.tensor{{1, 2, 3}, {9, 5, 6}}))");
+}
+
+TEST_F(TensorsOfLua, RangesOfOpenAxesAreThoseOfKnownOnes) {
+  run(R"(
+    local size = 4
+    local x, open = nacre.arange(size):cast("float32"):reshape{1, size}, nacre.Input{nacre.null}
+    for first = -size, size do
+      for last = -size, size do
+        for _, step in ipairs{1, 2, -1, -2, math.maxinteger, math.mininteger} do
+          local key = {{}, {first, last, step}}
+          local known, y = pcall(function() return x[key] end)
+          local fits, z = pcall(function() return nacre.Model{inputs = open, outputs = open[key]}:predict(x) end)
+          assert(known == fits and (not known or y == z), table.concat(key[2], " "))
+          if known then assert(nacre.compile(function(x) return x[key] end)(x) == y) end
+        end
+      end
+    end
+    assert(nacre.compile(function(x) return x[{{2, 3, math.maxinteger}}] end)(nacre.tensor{1, 2, 3}) == nacre.tensor{2}))");
+  EXPECT_EQ(
+      refusal("return nacre.Input{nacre.null}[{{}, {0, 1}}]")
+          .find("s.lua:1: range {0, 1} is out of range for axis 1 of symbol float32(None, None), whose size is open"),
+      0u);
 }
 
 TEST_F(TensorsOfLua, TracesRefuseWhatTheyCannotRepeat) {
