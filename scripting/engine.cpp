@@ -9,6 +9,7 @@
 #include "formats/file.h"
 #include "scripting/bindings.h"
 #include "scripting/lambda.h"
+#include "scripting/operations.h"
 #include "scripting/readable.h"
 #include "scripting/sandbox.h"
 
@@ -157,6 +158,7 @@ void refuse_name(const Call& call, std::string_view table) {
   Error error("{} has no '{}'", table, name);
   const auto word = std::ranges::find(other_words, name, [](const auto& entry) { return entry.first; });
   if (word != std::end(other_words)) error.hint(fmt::format("here it is {}", word->second));
+  if (operations_namespace().find(name)) error.hint(fmt::format("here it is nacre.ops.{}", name));
   for (const Namespace* space : namespaces())
     if (space->find(name)) error.hint(fmt::format("here it is nacre.{}.{}", space->name, name));
   throw error.hint(suggestion(name, {names.begin(), names.end()})).usage();

@@ -308,7 +308,7 @@ Out index_operations(Call& call) {
     return Out::Function{bound<call_named>, std::string(operation)};
   for (const auto& [keras, function] : of_functions)
     if (name == keras)
-      throw Error("there is no operation '{}'", name).hint(fmt::format("it takes functions: nacre.{}", name)).usage();
+      throw Error("there is no operation '{}'", name).hint(fmt::format("it takes functions: nacre.{}", function)).usage();
   if (auto refusal = refused_operation(name, "", "")) throw *std::move(refusal);
   std::vector<std::string_view> known;
   operation_names({}, known);

@@ -652,18 +652,33 @@ void State::note_hint(lua_State* lua) noexcept {
   }
 }
 
+namespace {
+constexpr char error_key = 0;  // its address: where Lua's registry has an error that is no text
+constexpr std::string_view no_text = "the script raised an error that is no text";
+}  // namespace
+
 // Makes a text of any error, where it is raised.
 int State::explain(lua_State* lua) {
-  if (!lua_tostring(lua, 1) && !(luaL_callmeta(lua, 1, "__tostring") && lua_type(lua, -1) == LUA_TSTRING)) {
+  State& state = of(lua);
+  state.object_thrown_ = lua_type(lua, 1) != LUA_TSTRING && !lua_isnil(lua, 1);
+  lua_rawgetp(lua, LUA_REGISTRYINDEX, &error_key);
+  const bool again = state.object_thrown_ && !state.object_text_.empty() && lua_rawequal(lua, 1, -1);
+  lua_settop(lua, 1);
+  if (state.object_thrown_ && !again) {
+    lua_pushvalue(lua, 1);
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &error_key);
+  }
+  if (again) {
+    lua_pushlstring(lua, state.object_text_.data(), state.object_text_.size());
+  } else if (!lua_tostring(lua, 1) && !(luaL_callmeta(lua, 1, "__tostring") && lua_type(lua, -1) == LUA_TSTRING)) {
     lua_Debug debug;
     for (int level = 0; lua_getstack(lua, level, &debug); ++level) {
       lua_getinfo(lua, "Sl", &debug);
       if (debug.currentline > 0) break;
     }
-    lua_pushfstring(lua, "%s:%d: the script raised an error that is no text (%s)", debug.short_src, debug.currentline,
-                    luaL_typename(lua, 1));
+    lua_pushfstring(lua, "%s:%d: %s (%s)", debug.short_src, debug.currentline, no_text.data(), luaL_typename(lua, 1));
   }
-  State& state = of(lua);
+  if (state.object_thrown_ && !again) state.object_text_ = text_at(lua, -1);
   const bool known = state.calls_noted_ && state.thrown_ && text_at(lua, -1) == state.thrown_->what();
   if (!known) state.note_calls(lua);
   state.note_hint(lua);
@@ -703,6 +718,7 @@ void State::call(lua_CFunction function, void* argument, int results) {
 int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
   State& state = of(lua);
   std::string text;
+  bool object = false;  // the script's own error goes on as what it is
   try {
     try {
       Call call(lua);
@@ -716,6 +732,7 @@ int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
       if (!error.mark()) error.at(here);
       else if (here && error.mark().file != here.file) error.within(fmt::format("called at {}", here.text()));
       text = error.what();
+      object = std::exchange(state.object_thrown_, false) && error.message().starts_with(no_text);
       state.calls_noted_ = std::exchange(state.passed_on_, false);
       state.thrown_ = std::move(error);
     } catch (const LuaMemoryUsedUp&) {
@@ -728,7 +745,10 @@ int State::attempt(lua_State* lua, Results (*work)(Call&)) noexcept {
       text = fmt::format("{}: {}", place_of(lua).text(), error.what());
     }
     lua_settop(lua, 0);
-    const auto push_text = [&](lua_State* inner) { lua_pushlstring(inner, text.data(), text.size()); };
+    const auto push_text = [&](lua_State* inner) {
+      if (object) lua_rawgetp(inner, LUA_REGISTRYINDEX, &error_key);
+      else lua_pushlstring(inner, text.data(), text.size());
+    };
     try {
       shielded(lua, 1, push_text);
     } catch (const Error&) {  // by a hook of the program's, which has a say at every call

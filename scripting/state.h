@@ -305,6 +305,8 @@ class State {
   std::string hint_;             // for the last error of Lua itself
   std::optional<Error> thrown_;  // the last Error that became one of Lua's
   std::vector<Mark> calls_;      // of the last error that nobody caught: where the functions on the way were called
+  bool object_thrown_ = false;   // the last error was no text; Lua's registry has it, …
+  std::string object_text_;      // … and this is what is said of it where nobody catches it
   bool calls_noted_ = false;     // … of thrown_, which C++ passes on from a function of Lua that it called
   bool passed_on_ = false;       // C++ does so
   std::shared_ptr<State* const> self_ = std::make_shared<State* const>(this);

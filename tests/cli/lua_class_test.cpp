@@ -67,7 +67,7 @@ TEST_F(LuaClasses, TrainPredictAndTheRest) {
   EXPECT_NE(refused.err.find(": it holds Lua code, which is not run from files unless that is allowed\n"),
             std::string::npos)
       << refused.err;
-  EXPECT_NE(refused.err.find("\n  hint: --allow-lua allows it\n"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("\n  hint: --allow-lua allows it, and in a script "), std::string::npos) << refused.err;
   const Outcome predicted = nacre({"predict", "run/model.h5", "x.csv", "--allow-lua"});
   EXPECT_EQ(predicted.status, 0) << predicted.err;
   EXPECT_EQ(parse_json(predicted.out).items().size(), 1u) << predicted.out;
@@ -80,7 +80,7 @@ TEST_F(LuaClasses, TrainPredictAndTheRest) {
     EXPECT_EQ(nacre({"predict", file, "x.csv", "--allow-lua", "--untrusted"}).out, predicted.out) << file;
   EXPECT_EQ(nacre({"summary", "m.json"}).status, 2);
   const Outcome summary = nacre({"summary", "m.json", "--allow-lua"});
-  EXPECT_NE(summary.out.find("gate (Lua)"), std::string::npos) << summary.out << summary.err;
+  EXPECT_NE(summary.out.find("gate (Gate)"), std::string::npos) << summary.out << summary.err;
   const Outcome evaluated = nacre({"evaluate", "m.keras", "--data", "in/t.yaml", "--allow-lua"});
   EXPECT_EQ(evaluated.status, 2) << "the configuration still names the file";
   write_plainly(folder_ / "in/classes.lua", std::string(classes));

@@ -112,7 +112,7 @@ TEST_F(Classes, LayersOfAScriptRunAsTheyStandOnTensors) {
       "local Choice = nacre.Layer('Choice')\n"
       "function Choice:call(x)\n  if nacre.ops.sum(x):item() > 0 then return x end\nend\n"
       "nacre.Sequential{nacre.Input{2}, Choice()}");
-  expect_holds(message, "s.lua:3: layer 'choice_1' (Lua): a function that is being traced has no numbers yet");
+  expect_holds(message, "s.lua:3: layer 'choice_1' (Choice): a function that is being traced has no numbers yet");
 }
 
 TEST_F(Classes, LayersKnowTrainingMasksAndTheirArguments) {
@@ -271,13 +271,13 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
   expect(plain + "A(3)", "s.lua:2: layer 'A': got a number, wanted a table of names: A{…}");
   const auto call = [&](const std::string& body, const std::string& message) {
     expect("local A = nacre.Layer('A')\n" + body + "\nA{name = 'a'}(nacre.ones{2, 3})",
-           message + "\n  in layer 'a' (Lua)");
+           message + "\n  in layer 'a' (A)");
   };
   call("function A:call(x) return 'a' end", "s.lua:3: 'call' of 'A' gives 'a', wanted a tensor");
   const auto called = [&](const std::string& body, const std::string& message) {
     const auto lines = std::ranges::count(body, '\n');
     expect("local A = nacre.Layer('A')\n" + body + "\nA{name = 'a'}(nacre.ones{2, 3})",
-           message + fmt::format("\n  in layer 'a' (Lua)\n  called at s.lua:{}", 3 + lines));
+           message + fmt::format("\n  in layer 'a' (A)\n  called at s.lua:{}", 3 + lines));
   };
   called("function A:call(x)\n return x:matmul(x) end",
          "s.lua:3: matmul: inner sizes differ: (2, 3) · (2, 3)");
@@ -286,7 +286,7 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
       "local A = nacre.Layer('A') function A:call(x) return x end function A:build() self:add_weight{nam = 3} "
       "end\nA()(nacre.ones{1})",
       "s.lua:1: add_weight: unknown key 'nam'\n  called at s.lua:2\n  hint: did you mean 'name'?");
-  expect(plain + "A{size = 1, name = 'a'}.weights = 3", "s.lua:2: layer 'a' (Lua): 'weights' cannot be set");
+  expect(plain + "A{size = 1, name = 'a'}.weights = 3", "s.lua:2: layer 'a' (A): 'weights' cannot be set");
   expect("nacre.layers.Dense{units = print}",
          "s.lua:1: layer 'dense' (Dense): 'units': wanted an integer, got a function");
 }
@@ -373,7 +373,7 @@ TEST_F(Classes, SavedTextsKeepTheirLines) {
   expect_holds(test::message_of([&] {
                  loaded.predict(Tensor(DType::float32, {1, 5}));
                }),
-               "s.lua:6: layer 'l' (Lua): too wide");
+               "s.lua:6: layer 'l' (L): too wide");
 }
 
 TEST_F(Classes, WhatATextCannotHoldIsRefusedWhenItIsSaved) {
@@ -572,7 +572,7 @@ TEST_F(ClassesInYaml, MistakesHaveFileAndLine) {
         "local Gate = nacre.Layer('Gate', {units = 8, activation = ''})\nfunction Gate:call(x)\n  return x:reshape({7, "
         "9})\nend");
   expect_holds(refusal("", ""),
-               "gate.lua:3: reshape: cannot reshape (7, 4) to (7, 9)\n  in layer 'lua' (Lua)\n  "
+               "gate.lua:3: reshape: cannot reshape (7, 4) to (7, 9)\n  in layer 'lua' (Gate)\n  "
                "while building model 'lua'");
 }
 

@@ -366,6 +366,21 @@ TEST_F(Scripts, YamlGivesModels) {
 
 // --- mistakes -----------------------------------------------------------------------------------------------------
 
+// A script's own errors pass through functions of nacre as what they are.
+TEST_F(Scripts, ErrorsThatAreNoTextsPassThrough) {
+  EXPECT_EQ(
+      text("local ok, e = pcall(nacre.grad(function(x) error({code = 42}) end), nacre.tensor(1.0)) "
+           "local inner, f = pcall(nacre.grad(function(x) nacre.grad(function(y) error({code = 43}) end)(x) end), "
+           "nacre.tensor(1.0)) return {ok, e.code, inner, f.code}"),
+      "[false, 42, false, 43]");
+  EXPECT_EQ(refusal("nacre.grad(function(x)\nerror({}) end)(nacre.tensor(1.0))"),
+            "s.lua:2: the script raised an error that is no text (table)\n  called at s.lua:1");
+  // The next error is its own.
+  EXPECT_EQ(text("pcall(nacre.grad(function(x) error({code = 42}) end), nacre.tensor(1.0)) "
+                 "local _, e = pcall(nacre.grad(function(x) error('text') end), nacre.tensor(1.0)) return e"),
+            "'s.lua:1: text'");
+}
+
 // The words of Python and of other libraries lead to ours.
 TEST_F(Scripts, HabitsOfOtherLanguagesAreAnswered) {
   const std::pair<const char*, const char*> answers[] = {
@@ -376,11 +391,13 @@ TEST_F(Scripts, HabitsOfOtherLanguagesAreAnswered) {
       {"nacre.optimizers.Adam():apply_gradients()", "here it is optimizer:apply(gradients, weights)"},
       {"nacre.Sequential{}:get_layer('x')", "here it is model:layer(name)"},
       {"nacre.Sequential{}:compile('adam', 'mse')", "write {optimizer = 'adam'}"},
-      {"nacre.Sequential{}:compile{optimizer = 'sgd', loss = 'mse', metrics = {'acuracy'}}", "did you mean 'accuracy'?"},
+      {"nacre.Sequential{}:compile{optimizer = 'sgd', loss = 'mse', metrics = {'acuracy'}}",
+       "did you mean 'accuracy'?"},
       {"nacre.Sequential{}:compile{optimizer = 'sgd', loss = 'sparse_crossentropy'}",
        "did you mean 'sparse_categorical_crossentropy'?"},
       {"nacre.callbacks.LambdaCallback{}",
-       "C++ makes it; in Lua a table of the functions is a callback: {on_epoch_end = function(self, epoch, logs) … end}"},
+       "C++ makes it; in Lua a table of the functions is a callback: {on_epoch_end = function(self, epoch, logs) … "
+       "end}"},
       {"nacre.data.digits{count = 4}:batches(2)", "write {batch_size = 2}"},
       {"nacre.data.digits{count = 4}:shuffle(2)", "here it is dataset:batches{shuffle = true}"},
       {"nacre.load_model('x.keras')", "here it is nacre.load(path)"},

@@ -115,7 +115,7 @@ TEST(LuaReadme, ItsScriptsRun) {
     EXPECT_EQ(message, "") << script;
     EXPECT_NE(printed, "");
   }
-  EXPECT_EQ(scripts, 2);
+  EXPECT_EQ(scripts, 3);
   std::filesystem::current_path(before);
 }
 
