@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/shared_layers.h"
 #include "backend/graph/ops/elementwise.h"
 #include "layers/emit.h"
 #include "layers/lambda.h"
@@ -111,23 +112,38 @@ class LayerOfLua final : public Layer, public Scripted {
   void attribute_set(const Call& call, int value) override {
     const auto object = call.object(value);
     if (call.is_table(value) || (object && object->kind == &class_of<LayerObject>())) collect_sublayers(call);
+    if (built()) check_variables(call);
     if (calls_ == 0 && !building_) tables_changed();  // graphs that hold what it was are stale
   }
 
-  // Layers among the attributes; those without a name are called after their attribute.
+  // Layers among the attributes; those without a name are called after their attribute. One that leads back here is
+  // known to this layer, but is no part of it.
   void collect_sublayers(const Call& call) {
     std::vector<std::shared_ptr<Layer>> found;
     std::set<std::string> names;
     lua_.each_object(call, [&](const Object& object, const std::string& name) {
       if (object.kind != &class_of<LayerObject>()) return;
       const auto& layer = std::static_pointer_cast<LayerObject>(object.value)->layer;
-      if (layer.get() == this || std::ranges::find(found, layer) != found.end()) return;
+      if (std::ranges::find(found, layer) != found.end() || reaches(*layer, *this)) return;
       if (layer->name().empty()) layer->rename(name);
       while (!names.insert(layer->name()).second) layer->rename(layer->name() + "_" + name);
       layer->set_parent(path());
       found.push_back(layer);
     });
     sublayers_ = std::move(found);
+  }
+
+  // A variable among the attributes that is no weight would be neither trained nor saved.
+  void check_variables(const Call& call) const {
+    const std::vector<Weight> own = weights();
+    lua_.each_object(call, [&](const Object& object, const std::string& name) {
+      if (object.kind != &class_of<Weight>()) return;
+      const auto& variable = std::static_pointer_cast<Weight>(object.value)->variable;
+      if (std::ranges::find(own, variable, &Weight::variable) == own.end())
+        throw Error("the attribute '{}' is a variable, but no weight of the layer", name)
+            .hint("self:add_weight in 'build' makes one, which is trained and saved with the layer")
+            .usage();
+    });
   }
 
   std::vector<Object> run_at_once(const Call& call, const CallAtOnce& given);
@@ -147,6 +163,7 @@ class LayerOfLua final : public Layer, public Scripted {
       const Tree masking = lua_.setting("supports_masking");
       supports_masking_ = !masking.is_null() && masking.as_bool();
       collect_sublayers(call);
+      check_variables(call);
     });
   }
 
@@ -434,7 +451,12 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
 
 // --- members of layers --------------------------------------------------------------------------------------------
 
-LayerOfLua& self(const Call& call) { return dynamic_cast<LayerOfLua&>(*call.self<LayerObject>()->layer); }
+// `otherwise`: what layers of nacre's own classes do instead, for messages.
+LayerOfLua& self(const Call& call, std::string_view otherwise) {
+  Layer& layer = *call.self<LayerObject>()->layer;
+  if (auto* const own = dynamic_cast<LayerOfLua*>(&layer)) return *own;
+  throw Error("{} {}", layer.label(), otherwise).usage();
+}
 
 struct WeightConfig {
   std::string name = "variable";
@@ -459,14 +481,14 @@ struct WeightConfig {
 Out add_weight(Call& call) {
   const auto config = about("add_weight", [&] { return read_options<WeightConfig>(call, 2); });
   if (!config.initializer) throw Error("a weight needs an initializer").usage();
-  return weight_object(self(call).make_weight(config.name, config.shape, config.initializer,
+  return weight_object(self(call, "makes its own weights").make_weight(config.name, config.shape, config.initializer,
                                               {.trainable = config.trainable,
                                                .regularizer = config.regularizer,
                                                .constraint = config.constraint,
                                                .dtype = config.dtype}));
 }
 
-void add_loss(Call& call) { self(call).add_penalty(call, read_tensor(call, 2, "a loss")); }
+void add_loss(Call& call) { self(call, "adds its own losses").add_penalty(call, read_tensor(call, 2, "a loss")); }
 
 constexpr Member members[] = {
     {"add_weight",

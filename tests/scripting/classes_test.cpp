@@ -200,6 +200,39 @@ TEST_F(Classes, LayersHoldWeightsLayersAndLosses) {
             "'b/stack_1/kernel', 'b/stack_1/bias', 'b/stack_2/kernel', 'b/stack_2/bias'], [2, 0.5, 0], 4, 9, true]");
 }
 
+// What leads back to a layer is no part of it.
+TEST_F(Classes, LayersMayKnowOneAnother) {
+  EXPECT_EQ(said(R"(
+    local C = nacre.Layer("C")
+    function C:build() self.w = self:add_weight{name = "w", shape = {}, initializer = "ones"} end
+    function C:call(x) return x * self.w end
+    local P = nacre.Layer("P")
+    function P:build(shape)
+      self.child = C{}
+      self.child.parent = self
+      self.children = {C{}}
+      self.children[1].family = {self, {self}}
+    end
+    function P:call(x) return self.child(self.children[1](x)) end
+    local p = P{}
+    p(nacre.ones{2})
+    local b, c = C{}, C{}
+    b.o = c
+    c.o = b
+    local a, m = C{}, nacre.Sequential{nacre.Input{2}}
+    m:add(a)
+    a.m = m
+    return {#p.weights, p.weights[1].name, p.child.parent == p, #b.weights, #c.weights, m:count_params(), a.m == m}
+  )"),
+            "[2, 'p/child/w', true, 0, 0, 1, true]");
+  const std::string within = "the model 's' would stand within itself";
+  expect_holds(refused("local s = nacre.Sequential{name = 's'}\ns:add(s)"), within);
+  expect_holds(refused("local A = nacre.Layer('A') function A:call(x) return x end local a, s = A{}, "
+                       "nacre.Sequential{name = 's'} a.m = s\ns:add(a)"),
+               within);
+  expect_holds(refused("local s = nacre.Sequential{name = 's'} local t = nacre.Sequential{s}\ns:add(t)"), within);
+}
+
 TEST_F(Classes, LayersComputeInTheirPolicy) {
   EXPECT_EQ(said(R"(
     local Scale = nacre.Layer("Scale")
@@ -279,13 +312,27 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
     expect("local A = nacre.Layer('A')\n" + body + "\nA{name = 'a'}(nacre.ones{2, 3})",
            message + fmt::format("\n  in layer 'a' (Lua)\n  called at s.lua:{}", 3 + lines));
   };
-  called("function A:call(x)\n return x:matmul(x) end",
-         "s.lua:3: matmul: inner sizes differ: (2, 3) · (2, 3)");
+  called("function A:call(x)\n return x:matmul(x) end", "s.lua:3: matmul: inner sizes differ: (2, 3) · (2, 3)");
   called("function A:call(x) self:add_weight{name = 'a'} return x end", "s.lua:2: weights are made in 'build'");
   expect(
       "local A = nacre.Layer('A') function A:call(x) return x end function A:build() self:add_weight{nam = 3} "
       "end\nA()(nacre.ones{1})",
       "s.lua:1: add_weight: unknown key 'nam'\n  called at s.lua:2\n  hint: did you mean 'name'?");
+  const std::string no_weight =
+      "the attribute 'v' is a variable, but no weight of the layer\n  hint: self:add_weight in 'build' makes one, "
+      "which "
+      "is trained and saved with the layer";
+  EXPECT_EQ(refused("local A = nacre.Layer('A') function A:call(x) return x end function A:build() self.v = "
+                    "nacre.Variable(nacre.ones{1}) end\nA{name = 'a'}(nacre.ones{1})"),
+            "s.lua:2: layer 'a' (Lua): " + no_weight);
+  EXPECT_EQ(
+      refused("local A = nacre.Layer('A') function A:call(x) return x end local a = A{name = 'a'} a(nacre.ones{1})"
+              "\na.v = nacre.Variable(nacre.ones{1})"),
+      "s.lua:2: " + no_weight);
+  expect(
+      "local A = nacre.Layer('A') function A:call(x) return x end local f = A{}.add_weight\nf(nacre.layers.Dense{units "
+      "= 1, name = 'd'}, {name = 'w'})",
+      "s.lua:2: layer 'd' (Dense) makes its own weights");
   expect(plain + "A{size = 1, name = 'a'}.weights = 3", "s.lua:2: layer 'a' (Lua): 'weights' cannot be set");
   expect("nacre.layers.Dense{units = print}",
          "s.lua:1: layer 'dense' (Dense): 'units': wanted an integer, got a function");
