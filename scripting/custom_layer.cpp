@@ -481,11 +481,12 @@ struct WeightConfig {
 Out add_weight(Call& call) {
   const auto config = about("add_weight", [&] { return read_options<WeightConfig>(call, 2); });
   if (!config.initializer) throw Error("a weight needs an initializer").usage();
-  return weight_object(self(call, "makes its own weights").make_weight(config.name, config.shape, config.initializer,
-                                              {.trainable = config.trainable,
-                                               .regularizer = config.regularizer,
-                                               .constraint = config.constraint,
-                                               .dtype = config.dtype}));
+  return weight_object(self(call, "makes its own weights")
+                           .make_weight(config.name, config.shape, config.initializer,
+                                        {.trainable = config.trainable,
+                                         .regularizer = config.regularizer,
+                                         .constraint = config.constraint,
+                                         .dtype = config.dtype}));
 }
 
 void add_loss(Call& call) { self(call, "adds its own losses").add_penalty(call, read_tensor(call, 2, "a loss")); }

@@ -142,6 +142,7 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
                                   .usage();
   given_ = LuaSource{keys.source, keys.file};
   const std::string& file = config.place.empty() ? keys.file : config.place;
+  const Fields given_fields(config.fields);  // objects among them are not within the sandbox
   sandbox_ = std::make_unique<Sandbox>();
   state_ = sandbox_->handle();
   const KeptRef given = sandbox_->run(script_text(keys.source), file.empty() ? "=source" : "@" + file);
@@ -156,7 +157,7 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
     const LuaClass of_functions{.name = keys.chosen, .kind = kind_};
     const LuaClass& described = class_ ? *class_ : of_functions;
     name_ = described.name.empty() ? "function" : described.name;
-    fields_ = described.complete(Fields(config.fields), keys_of(options));
+    fields_ = described.complete(given_fields, keys_of(options));
     make_attributes(call);
   });
 }

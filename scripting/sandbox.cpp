@@ -22,8 +22,8 @@ void keep(lua_State* lua, const char* library, std::span<const char* const> name
   if (library) lua_setfield(lua, -2, library);
 }
 
-constexpr std::array base_names{"assert", "error", "ipairs", "pairs", "select", "tonumber", "tostring", "type"};
-constexpr std::array more_base_names{"next", "pcall", "rawequal", "rawget", "rawlen", "rawset"};
+constexpr std::array base_names{"assert", "error",  "ipairs", "next",   "pairs",    "pcall",    "rawequal",
+                                "rawget", "rawlen", "rawset", "select", "tonumber", "tostring", "type"};
 constexpr std::array math_names{"abs", "ceil", "cos", "exp", "floor", "fmod", "huge",     "log",
                                 "max", "min",  "pi",  "sin", "sqrt",  "tan",  "tointeger"};
 constexpr std::array string_names{"byte", "char", "len"};
@@ -179,9 +179,16 @@ constexpr const char* names_of_nacre[] = {"Activation",
 
 int open(lua_State* lua) {
   lua_settop(lua, 0);
-  push_safe_globals(lua);
+  lua_newtable(lua);
   luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
-  keep(lua, nullptr, more_base_names);
+  keep(lua, nullptr, base_names);
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_MATHLIBNAME, luaopen_math, 0);
+  keep(lua, "math", math_names);
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
+  keep_counted(lua, table_functions);
+  keep(lua, "table", {});
   lua_pushcfunction(lua, print);
   lua_setfield(lua, 1, "print");
   lua_newtable(lua);
@@ -208,6 +215,9 @@ int open(lua_State* lua) {
   return 0;
 }
 
+constexpr int deepest = 4;        // of sandboxes within one another
+constexpr long most_within = 16;  // of sandboxes within one, at any depth
+
 struct Chunk {
   const std::string& source;
   const std::string& name;
@@ -224,21 +234,9 @@ int run_chunk(lua_State* lua) {
 
 }  // namespace
 
-void push_safe_globals(lua_State* lua) {
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
-  keep(lua, nullptr, base_names);
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_MATHLIBNAME, luaopen_math, 0);
-  keep(lua, "math", math_names);
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
-  keep_counted(lua, table_functions);
-  keep(lua, "table", {});
-}
-
 const std::set<std::string>& names_in_sandbox() {
   static const std::set<std::string> names = [] {
+    const Sandbox::Running none(nullptr);
     const Sandbox sandbox;
     lua_State* const lua = sandbox.lua();
     std::set<std::string> found;
@@ -257,11 +255,28 @@ const std::set<std::string>& names_in_sandbox() {
   return names;
 }
 
+const Sandbox*& Sandbox::Running::innermost() {
+  thread_local const Sandbox* sandbox = nullptr;
+  return sandbox;
+}
+
 Sandbox::Sandbox(const Limits& limits, std::FILE* output) : EngineState(limits), output_(output) {
+  if (const Sandbox* const around = Running::innermost()) {
+    depth_ = around->depth_ + 1;
+    together_ = around->together_;
+    if (depth_ > deepest) throw Error("Lua of files makes objects of Lua more than {} deep", deepest).usage();
+    if (together_.use_count() - 1 > most_within)
+      throw Error("Lua of a file makes more than {} objects that come with a text of their own", most_within)
+          .hint("objects of its own classes are not counted")
+          .usage();
+  } else {
+    together_ = std::make_shared<const int>();
+  }
   call(open, nullptr, 0);
 }
 
 KeptRef Sandbox::run(const std::string& source, const std::string& name) {
+  const Running running(this);
   renew();
   Chunk chunk{source, name};
   call(run_chunk, &chunk, 1);
@@ -269,6 +284,12 @@ KeptRef Sandbox::run(const std::string& source, const std::string& name) {
   KeptRef result = here.keep(-1);
   lua_pop(lua(), 1);
   return result;
+}
+
+void Sandbox::enter(const std::function<void(const Call&)>& work) {
+  const Running running(this);
+  const Call call(lua());
+  work(call);
 }
 
 }  // namespace nacre::scripting

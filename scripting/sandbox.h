@@ -25,23 +25,39 @@ inline constexpr Limits script_limits{.memory = std::size_t{256} << 20,
                                       .work = 10'000'000'000'000,
                                       .held = std::size_t{2} << 30};
 
-// Pushes a table of what such Lua sees of Lua's own: parts of the basic functions, of math and of table. Raises.
-void push_safe_globals(lua_State* lua);
-
-// A state in which classes of a file run, as they do in the script that defined them: see nacre.Layer. They see
-// tensors, operations, layers and the other classes; each call from C++ may take as many steps as the first.
+// A state in which classes and functions of a file run, as they do in the script that defined them: see nacre.Layer.
+// They see tensors, operations, layers and the other classes; each call from C++ may take as many steps as the first.
 class Sandbox final : public EngineState {
  public:
-  // `output`: where print() writes; by default where no program reads it as a result.
+  // `output`: where print() writes; by default where no program reads it as a result. Throws a usage Error when what
+  // runs on this thread is such a state already and has made too many, or is itself within too many.
   explicit Sandbox(const Limits& limits = sandbox_limits, std::FILE* output = stderr);
   std::FILE* output() const { return output_; }
   bool sandboxed() const override { return true; }
 
   // Runs a chunk, which defines classes and gives one value. Throws Error with its lines.
   KeptRef run(const std::string& source, const std::string& name);
+  // Runs work(call), where nothing of this state is under way yet.
+  void enter(const std::function<void(const Call&)>& work);
 
  private:
+  friend const std::set<std::string>& names_in_sandbox();
+  // While it lives, that state runs on this thread: those that are made meanwhile are within it. Null: none does.
+  class Running {
+   public:
+    explicit Running(const Sandbox* sandbox) : before_(std::exchange(innermost(), sandbox)) {}
+    ~Running() { innermost() = before_; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    static const Sandbox*& innermost();
+
+   private:
+    const Sandbox* before_;
+  };
+
   std::FILE* output_;
+  int depth_ = 0;                        // how many it is within
+  std::shared_ptr<const int> together_;  // one for all that are within the same: it counts them
 };
 
 // What there is in one by its name: "math", "math.floor", "nacre.ops", ….

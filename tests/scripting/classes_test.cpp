@@ -756,6 +756,27 @@ TEST_F(Classes, LambdaTakesFunctions) {
                "'function' cannot be saved: the function uses 'w', tensor float32(1,) {1}, which its text cannot hold");
 }
 
+// What its text may use when it is saved is there when it is loaded.
+TEST_F(Classes, SavedLambdasSeeWhatClassesSee) {
+  EXPECT_EQ(said(R"(
+    local function check(f)
+      local x = nacre.tensor{{1.0, -2.0, 3.0}}
+      local model = nacre.Sequential{nacre.Input{3}, nacre.layers.Lambda{f}}
+      model:save(folder .. "l.keras")
+      local loaded = nacre.load(folder .. "l.keras", {allow_lua = true})
+      return nacre.ops.max(nacre.ops.abs(model:predict(x) - loaded:predict(x))):item()
+    end
+    return {check(function(x) return x + nacre.ones{3} end),
+            check(function(x)
+              return nacre.cond(nacre.ops.sum(x):greater(0), function() return x end, function() return -x end)
+            end),
+            check(function(x) local ok, y = pcall(function() return x * 2 end) return y end),
+            check(function(x) return x * tonumber(("%d"):format(2)) end),
+            check(function(x) return nacre.layers.Dense{units = 2, kernel_initializer = "ones"}(x) end)}
+  )"),
+            "[0, 0, 0, 0, 0]");
+}
+
 TEST_F(Classes, MistakesWithLossesMetricsAndOptimizersAreSaid) {
   const auto compiled = [&](const std::string& options) {
     return refused("local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 2}}\nmodel:compile{" +
@@ -964,6 +985,35 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
   expect_holds(outcome("return 3", "", ""), "the source has no class 'L'");
   expect_holds(outcome("nacre.Layer('L') nacre.Layer('L')", "", ""), "the source has two classes 'L'");
   expect_holds(outcome("\x1bLua", "", ""), "");
+}
+
+// Each has a memory and a stack of C of its own, so that their number is bounded too.
+TEST_F(Classes, SourcesOfFilesMakeFewOthers) {
+  const std::string make = "nacre.deserialize{class_name = 'Lua', module = 'nacre.layers', config = ";
+  const auto outcome = [&](const std::string& source) {
+    write("hostile.lua", source);
+    return refused("local source = io.open(folder .. 'hostile.lua'):read('a')\n" + make +
+                   "{source = source, text = source}}(nacre.ones{1, 2})");
+  };
+  const auto layer = [&](const std::string& build) {
+    return "local A = nacre.Layer('A', {text = '', depth = 0}) function A:build(shape) " + build +
+           " end function A:call(x) return self.inner and self.inner(x) or x end return {A = A}";
+  };
+  const std::string own = make + "{source = self.text, text = self.text, depth = self.depth + 1}}";
+  expect_holds(outcome(layer("self.inner = " + own + " self.inner:build(shape)")),
+               "Lua of files makes objects of Lua more than 4 deep");
+  EXPECT_EQ(outcome(layer("if self.depth < 4 then self.inner = " + own + " end")), "");
+  const std::string many = "if self.depth == 0 then local t = {} for i = 1, COUNT do t[i] = " + own + " end end";
+  const auto times = [&](const std::string& count) {
+    std::string text = many;
+    return layer(text.replace(text.find("COUNT"), 5, count));
+  };
+  EXPECT_EQ(outcome(times("16")), "");
+  expect_holds(outcome(times("17")), "Lua of a file makes more than 16 objects that come with a text of their own");
+  expect_holds(refused("local text = 'function(x) return x end' for i = 1, 6 do text = ('function(x) return "
+                       "nacre.layers.Lambda{[\"function\"] = %q}(x) end'):format(text) end "
+                       "nacre.layers.Lambda{['function'] = text}(nacre.Input{2})"),
+               "more than 4 deep");
 }
 
 // print is for people: no program reads it.
