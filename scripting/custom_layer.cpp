@@ -308,7 +308,8 @@ class LayerOfLua final : public Layer, public Scripted {
     if (!built() || lua_.owns_state() || checked_ == config["source"]) return;
     try {
       Graph graph;
-      Context context(graph, false);
+      const Type whole{DType::int64, {}};
+      Context context(graph, false, graph.input("seed", whole), graph.input("step", whole));
       const auto feed = [&](const Types& types) {
         Values values;
         for (const Type& type : types) values.push_back(graph.input(fmt::format("x{}", graph.inputs().size()), type));

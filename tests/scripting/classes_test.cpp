@@ -233,6 +233,46 @@ TEST_F(Classes, LayersMayKnowOneAnother) {
   expect_holds(refused("local s = nacre.Sequential{name = 's'} local t = nacre.Sequential{s}\ns:add(t)"), within);
 }
 
+TEST_F(Classes, LayersDrawRandomNumbers) {
+  EXPECT_EQ(said(R"(
+    local Noise = nacre.Layer("Noise")
+    function Noise:call(x) return x + nacre.random.normal(x.shape) end
+    function Noise:compute_output_shape(shape) return shape end
+    local x = nacre.zeros{2, 3}
+    local m = nacre.Sequential{nacre.Input{3}, Noise{}, nacre.layers.Lambda{function(x) return x + nacre.random.normal{3} end}}
+    m:save(folder .. "n.keras")
+    local loaded = nacre.load(folder .. "n.keras", {allow_lua = true})
+    return {m:predict(x) ~= x, loaded:predict(x) ~= x, Noise{}(x) ~= x}
+  )"),
+            "[true, true, true]");
+  EXPECT_EQ(
+      refused("local A = nacre.Layer('A') function A:call(x) return x + nacre.random.normal(x.shape) end\n"
+              "nacre.Sequential{nacre.Input{2}, A{name = 'a'}, name = 'm'}"),
+      "s.lua:1: random.normal: got the size -1, wanted sizes of at least 0\n  in layer 'a' (Lua)\n  while building "
+      "model 'm'\n  hint: a size that is still open is -1: a layer with compute_output_shape is called when all "
+      "are known");
+  const std::string draw = "nacre.random.normal{1}",
+                    refusal = "random.normal draws random numbers, which only layers can";
+  const std::string fit = " m:fit(nacre.zeros{4, 2}, nacre.zeros{4, 1}, {verbose = false})";
+  const std::string model = " local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1, PENALTY}} ";
+  const auto with = [&](const std::string& penalty) {
+    return std::string(model).replace(model.find("PENALTY"), 7, penalty);
+  };
+  expect_holds(refused(with("kernel_regularizer = function(x) return nacre.ops.sum(x * " + draw + ") end") +
+                       "m:compile{loss = 'mse'}" + fit),
+               refusal);
+  expect_holds(refused(with("") + "m:compile{loss = function(y, p) return p - y + " + draw + " end}" + fit), refusal);
+  expect_holds(refused("local O = nacre.Optimizer('O', {learning_rate = 1}) function O:update_step(gradient, variable) "
+                       "variable:assign(variable * " +
+                       draw + ") end" + with("") + "m:compile{loss = 'mse', optimizer = O{}}" + fit),
+               refusal);
+  expect_holds(refused("local M = nacre.Metric('M') function M:build() self.s = self:add_variable{name = 's'} end "
+                       "function M:update_state() self.s:assign(nacre.ops.sum(" +
+                       draw + ")) end function M:result() return self.s end" + with("") +
+                       "m:compile{loss = 'mse', metrics = {M{}}}" + fit),
+               refusal);
+}
+
 TEST_F(Classes, LayersComputeInTheirPolicy) {
   EXPECT_EQ(said(R"(
     local Scale = nacre.Layer("Scale")
