@@ -26,7 +26,7 @@ bool known(const std::vector<Shape>& shapes) {
 class LayerOfLua final : public Layer, public Scripted {
  public:
   LayerOfLua(LuaObject object, LayerOptions options) : Layer(std::move(options)), Scripted(std::move(object)) {
-    if (!lua_.has("call")) throw Error("'{}' has no method 'call'", lua_.name()).usage();
+    lua_.need_method("call");
     for (const Tree& name :
          lua_.setting("call_arguments").is_null() ? Tree::Sequence() : lua_.setting("call_arguments").items())
       arguments_.push_back(name.as_string());

@@ -19,18 +19,20 @@ Values trace(Context& context, const std::string& source, const Values& inputs, 
     Out::List given;
     for (const Value& input : inputs) given.emplace_back(sandbox.traced(input));
     const Out in = given.size() == 1 ? given.front() : Out(std::move(given));
-    sandbox.enter([&](const Call& call) {
-      const int index = call.push_kept(*function);
-      if (!lua_isfunction(call.lua(), index)) throw Error("wanted a function: function(x) return … end");
-      const int first = call.invoke(Out::At{index}, {in, Out(arguments)});
-      const Tree returned = call.tree(first, [&](const Object& object) {
-        found.push_back(traced_value(call, object));
-        return tensor_reference(found.size() - 1);
-      });
-      const bool tensors = referred_tensor(returned) ||
-                           (returned.is_sequence() && !found.empty() && returned.items().size() == found.size());
-      if (!tensors) throw Error("it gives {}, wanted a tensor or a list of tensors", returned.text());
+    const StopFlag stop = sandbox.bounds();
+    const Call call(sandbox.lua());
+    const int index = call.push_kept(*function);
+    if (!lua_isfunction(call.lua(), index)) throw Error("wanted a function: function(x) return … end");
+    std::vector<Out> parameters{in};
+    if (!lua_iscfunction(call.lua(), index) || arguments != Tree::mapping()) parameters.emplace_back(arguments);
+    const int first = call.invoke(Out::At{index}, parameters);
+    const Tree returned = call.tree(first, [&](const Object& object) {
+      found.push_back(traced_value(call, object));
+      return tensor_reference(found.size() - 1);
     });
+    const bool tensors = referred_tensor(returned) ||
+                         (returned.is_sequence() && !found.empty() && returned.items().size() == found.size());
+    if (!tensors) throw Error("it gives {}, wanted a tensor or a list of tensors", returned.text());
   });
   return found;
 }

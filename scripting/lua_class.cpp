@@ -5,6 +5,7 @@
 #include "api/experiment/kinds.h"
 #include "layers/lambda.h"
 #include "scripting/bindings.h"
+#include "scripting/custom.h"
 #include "scripting/lua_object.h"
 
 namespace nacre::scripting {
@@ -156,6 +157,15 @@ Out Fields::out(const Tree& value, const std::function<Out(const Tree& config)>&
   return named;
 }
 
+Fields Fields::anew() const {
+  Fields copy = *this;
+  for (Object& object : copy.objects_) {
+    if (object.kind == &class_of<KeptRef>() || scripted_of(object)) continue;
+    if (auto made = read_spelled(write_spelled(object))) object = *std::move(made);
+  }
+  return copy;
+}
+
 std::string Fields::text(const Tree& value) const {
   if (const Object* object = object_of(value)) return object->kind->text(*object);
   return value.text();
@@ -194,6 +204,7 @@ Fields LuaClass::complete(const Fields& given, const std::vector<std::string_vie
     if (!value) throw Error("the key '{}' is missing (a field of '{}')", key, name).at(given.values().mark()).usage();
     all.set(key, given, *value);
   }
+  const Fields own_defaults = defaults.anew();
   for (const auto& [key, fallback, mark] : defaults.values().entries()) {
     const Tree* const value = given.values().find(key);
     if (value && !fits(*value, fallback))
@@ -202,9 +213,14 @@ Fields LuaClass::complete(const Fields& given, const std::vector<std::string_vie
           .about(fmt::format("'{}'", key))
           .usage();
     if (value) all.set(key, given, *value);
-    else all.set(key, defaults, fallback);
+    else all.set(key, own_defaults, fallback);
   }
   return all;
+}
+
+bool LuaClass::takes(const std::string& field, const Tree& value) const {
+  const Tree* const fallback = defaults.values().find(field);
+  return !fallback || fits(value, *fallback);
 }
 
 template <>
@@ -226,6 +242,13 @@ LuaClassRef class_at(const Call& call, int index) {
     if (const auto held = call.find<LuaClassRef>(-1)) found = *held;
   lua_settop(lua, top);
   return found;
+}
+
+void refuse_class(const Call& call, int index) {
+  if (const LuaClassRef kind = class_at(call, index))
+    throw Error("got class '{}', wanted an object of it", kind->name)
+        .hint(fmt::format("{}{{}} makes one", kind->name))
+        .usage();
 }
 
 namespace {

@@ -165,8 +165,9 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
 void LuaObject::make_attributes(const Call& call) {
   Out::Named attributes;
   const auto function_of = [&](const Tree& config) -> Out {
-    if (!sandbox_) throw Error("a function of a file is made where its object is").usage();
-    const KeptRef function = sandbox_->run(config["source"].as_string(), "=function");
+    auto* const sandbox = dynamic_cast<Sandbox*>(&call.state());
+    if (!sandbox) throw Error("a function of a file is made where its object is").usage();
+    const KeptRef function = sandbox->run(config["source"].as_string(), "=function");
     const SameStack same(call);
     if (!lua_isfunction(call.lua(), call.push_kept(*function)))
       throw Error("a field's source gives no function").usage();
@@ -240,6 +241,15 @@ std::vector<std::string> LuaObject::methods() const {
           true);
   });
   return {names.begin(), names.end()};
+}
+
+void LuaObject::need_method(std::string_view method) const {
+  if (has(method)) return;
+  const std::vector<std::string> known = methods();
+  throw Error("'{}' has no method '{}'", name_, method)
+      .hint(known.empty() ? fmt::format("function {}:{}(…) … end makes one", name_, method)
+                          : suggestion(method, {known.begin(), known.end()}))
+      .usage();
 }
 
 Tree LuaObject::setting(std::string_view key) const {
@@ -381,6 +391,23 @@ void LuaObject::check_source(const Tree& config) const {
   checked_ = text;
 }
 
+// Those that are plain values as they are now: methods and scripts may have set them.
+Tree LuaObject::fields_now() const {
+  Tree fields = fields_.written();
+  const auto state = state_.lock();
+  if (!state || (!static_cast<EngineState&>(**state).sandboxed() && !Call::innermost(**state))) return fields;
+  const Tree present = plain_attributes();
+  for (Tree::Entry& entry : fields.entries()) {
+    const Tree* const now = present.find(entry.key);
+    if (!now || *now == entry.value || (class_ && !class_->takes(entry.key, *now))) continue;
+    // Lua has one spelling for an empty list and for no names.
+    if (entry.value.is_mapping() && now->is_sequence() && now->items().empty() && entry.value.entries().empty())
+      continue;
+    entry.value = *now;
+  }
+  return fields;
+}
+
 Tree LuaObject::config(Style style) const {
   Tree config = Tree::mapping();
   const bool files = style == Style::keras;
@@ -402,7 +429,7 @@ Tree LuaObject::config(Style style) const {
     }
   }
   if (!chosen_.empty()) config.set("class", chosen_);
-  for (const Tree::Entry& entry : fields_.written().entries()) config.set(entry.key, entry.value);
+  for (const Tree::Entry& entry : fields_now().entries()) config.set(entry.key, entry.value);
   if (files) {
     try {
       check_source(config);

@@ -71,7 +71,8 @@ class LuaObject {
   // Runs work(call) in the state; its stack is as before afterwards.
   void enter(const std::function<void(const Call&)>& work) const;
   bool has(std::string_view method) const;
-  std::vector<std::string> methods() const;  // sorted
+  void need_method(std::string_view method) const;  // throws a usage Error with the nearest that there is
+  std::vector<std::string> methods() const;         // sorted
   // What the class or the object has under that key, where it is a plain value; else null.
   Tree setting(std::string_view key) const;
   // Calls self:method(arguments…) and read(call, first) with its results, from index `first` to the top of the stack.
@@ -95,6 +96,7 @@ class LuaObject {
  private:
   int push_table(const Call& call, const KeptRef& table) const;
   LuaSource source() const;
+  Tree fields_now() const;
   void check_source(const Tree& config) const;
   void make_attributes(const Call& call);
 

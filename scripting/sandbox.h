@@ -29,31 +29,19 @@ inline constexpr Limits script_limits{.memory = std::size_t{256} << 20,
 // They see tensors, operations, layers and the other classes; each call from C++ may take as many steps as the first.
 class Sandbox final : public EngineState {
  public:
-  // `output`: where print() writes; by default where no program reads it as a result. Throws a usage Error when what
-  // runs on this thread is such a state already and has made too many, or is itself within too many.
+  // `output`: where print() writes; by default where no program reads it as a result. Throws a usage Error when
+  // a script of such a state asks for it that has made too many, or is itself within too many.
   explicit Sandbox(const Limits& limits = sandbox_limits, std::FILE* output = stderr);
   std::FILE* output() const { return output_; }
   bool sandboxed() const override { return true; }
 
   // Runs a chunk, which defines classes and gives one value. Throws Error with its lines.
   KeptRef run(const std::string& source, const std::string& name);
-  // Runs work(call), where nothing of this state is under way yet.
-  void enter(const std::function<void(const Call&)>& work);
 
  private:
   friend const std::set<std::string>& names_in_sandbox();
-  // While it lives, that state runs on this thread: those that are made meanwhile are within it. Null: none does.
-  class Running {
-   public:
-    explicit Running(const Sandbox* sandbox) : before_(std::exchange(innermost(), sandbox)) {}
-    ~Running() { innermost() = before_; }
-    Running(const Running&) = delete;
-    Running& operator=(const Running&) = delete;
-    static const Sandbox*& innermost();
-
-   private:
-    const Sandbox* before_;
-  };
+  struct Apart {};  // whoever asks for it: it runs nothing
+  explicit Sandbox(Apart);
 
   std::FILE* output_;
   int depth_ = 0;                        // how many it is within
@@ -62,5 +50,7 @@ class Sandbox final : public EngineState {
 
 // What there is in one by its name: "math", "math.floor", "nacre.ops", ….
 const std::set<std::string>& names_in_sandbox();
+// Whether Lua's own libraries have that name and the sandbox does not: "os", "math.random".
+bool is_missing_in_sandbox(std::string_view name);
 
 }  // namespace nacre::scripting

@@ -251,8 +251,7 @@ TEST_F(Classes, LayersDrawRandomNumbers) {
       "s.lua:1: random.normal: got the size -1, wanted sizes of at least 0\n  in layer 'a' (Lua)\n  while building "
       "model 'm'\n  hint: a size that is still open is -1: a layer with compute_output_shape is called when all "
       "are known");
-  const std::string draw = "nacre.random.normal{1}",
-                    refusal = "random.normal draws random numbers, which only layers can";
+  const std::string draw = "nacre.random.normal{1}", refusal = "random.normal: only layers can draw random numbers";
   const std::string fit = " m:fit(nacre.zeros{4, 2}, nacre.zeros{4, 1}, {verbose = false})";
   const std::string model = " local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1, PENALTY}} ";
   const auto with = [&](const std::string& penalty) {
@@ -328,7 +327,8 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
   expect("nacre.Layer('A', 3)",
          "s.lua:1: nacre.Layer: got a number, wanted a table of fields with their defaults: {units = 8}");
   expect("nacre.Layer('A', {'a', a = 3})", "s.lua:1: nacre.Layer: the field 'a' stands twice");
-  expect("\nnacre.Layer('A')()", "s.lua:2: layer 'A': 'A' has no method 'call'");
+  expect("\nnacre.Layer('A')()",
+         "s.lua:2: layer 'A': 'A' has no method 'call'\n  hint: function A:call(…) … end makes one");
   const std::string plain =
       "local A = nacre.Layer('A', {'size', units = 8, word = 'a', on = true}) function A:call(x) return x end\n";
   expect(plain + "A{size = 1, unit = 3}", "s.lua:2: layer 'A': unknown key 'unit'\n  hint: did you mean 'units'?");
@@ -451,6 +451,40 @@ TEST_F(Classes, ClassesInTheScriptAreSavedWithWhatTheyUse) {
             "[[16, 34, 16, 52], [16, 34, 16, 52], 4]");
 }
 
+TEST_F(Classes, FieldsAreSavedAsTheyAre) {
+  EXPECT_EQ(said(R"(
+    local C = nacre.Layer("C", {scale = 1, sizes = {1, 2}, inner = nacre.null})
+    function C:call(x) return x * self.scale end
+    local c = C{}
+    c.scale, c.sizes, c.inner = 5, {3}, nacre.layers.Dense{units = 1}
+    local config = c:get_config()
+    c.scale = "x"    -- no number, which C{scale = …} wants
+    local other = c:get_config()
+    c.scale = 7
+    nacre.Sequential{nacre.Input{2}, c}:save(folder .. "m.keras")
+    local again = nacre.load(folder .. "m.keras", {allow_lua = true})
+    return {config.scale, config.sizes, other.scale, again:predict(nacre.ones{1, 2}):totable()}
+  )"),
+            "[5, [3], 1, [[7, 7]]]");
+}
+
+TEST_F(Classes, DefaultsBelongToOneObject) {
+  EXPECT_EQ(said(R"(
+    local A = nacre.Layer("A", {inner = nacre.layers.Dense{units = 2}, scale = function(x) return x * 3 end})
+    function A:call(x) return self.scale(self.inner(x)) end
+    local B = nacre.Layer("B")
+    function B:build() self.a = A{} end
+    function B:call(x) return self.a(x) end
+    local a, b = A{}, A{}
+    local model, x = nacre.Sequential{nacre.Input{2}, a, b, B{}}, nacre.ones{1, 2}
+    model:save(folder .. "m.keras")
+    local again = nacre.load(folder .. "m.keras", {allow_lua = true})
+    return {#model.weights, #again.weights, a.inner == b.inner,
+            nacre.ops.max(nacre.ops.abs(model:predict(x) - again:predict(x))):item()}
+  )"),
+            "[6, 6, false, 0]");
+}
+
 // Lines of errors are those of the script, also when the model comes from a file.
 TEST_F(Classes, SavedTextsKeepTheirLines) {
   here(
@@ -477,7 +511,13 @@ TEST_F(Classes, WhatATextCannotHoldIsRefusedWhenItIsSaved) {
            {"w = nacre.ones{1}", "return x * w",
             "its method 'call' uses 'w', tensor float32(1,) {1}, which its text cannot hold"},
            {"", "io.write('') return x",
-            "its method 'call' uses 'io', a table of more than numbers, texts and tables, which its text cannot hold"},
+            "its method 'call' uses 'io', and the sandbox, in which it runs when it is loaded, has no 'io'"},
+           {"", "local t = {2, 1} table.sort(t) return x * t[1]",
+            "its method 'call' uses 'table.sort', and the sandbox, in which it runs when it is loaded, has no "
+            "'table.sort'"},
+           {"", "local f = function() return x * math.random() end return f()",
+            "its method 'call' uses 'math.random', and the sandbox, in which it runs when it is loaded, has no "
+            "'math.random'"},
            {"local p = xpcall", "return p and x", "its method 'call' uses 'p', a function, which its text cannot hold"},
            {"local t = {nacre.ones{1}}", "return x * t[1]",
             "its method 'call' uses 't', a table of more than numbers, texts and tables, which"},
@@ -485,7 +525,8 @@ TEST_F(Classes, WhatATextCannotHoldIsRefusedWhenItIsSaved) {
            {"local f = load(string.dump(function(x) return x end, true))", "return f(x)",
             "the text of 'f', which its method 'call' uses is not known"},
            {"local c <const> = 3", "return x * c", "the text of its method 'call' is not known"},
-           {"f = coroutine.wrap(print)", "return f and x", "its method 'call' uses 'f', a function"}}) {
+           {"f = coroutine.wrap(print)", "return f and x", "its method 'call' uses 'f', a function"},
+           {"function load() return 2 end", "return x * load() * (math.ult(1, 2) and 1 or 0)", ""}}) {
     const std::string message = refusal(before, call);
     if (what.empty()) EXPECT_EQ(message, "") << before;
     else expect_holds(message, "'L' cannot be saved: " + what), expect_holds(message, advice);
@@ -784,6 +825,13 @@ TEST_F(Classes, SchedulesInitializersAndTheLikeMayBeFunctions) {
 
 TEST_F(Classes, LambdaTakesFunctions) {
   EXPECT_EQ(said(R"(
+    local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Lambda{nacre.ops.relu}}
+    m:save(folder .. "r.keras")
+    local x = nacre.tensor{{-1.0, 2.0}}
+    return {m:predict(x):totable(), nacre.load(folder .. "r.keras", {allow_lua = true}):predict(x):totable()}
+  )"),
+            "[[[0, 2]], [[0, 2]]]");
+  EXPECT_EQ(said(R"(
     local w = nacre.tensor{2.0, 3.0}          -- what only the script has
     local layer = nacre.layers.Lambda{function(x, arguments) return x * w * (arguments.by or 1) end, name = "times"}
     local by = nacre.layers.Lambda{["function"] = function(x, arguments) return x * arguments.by end, arguments = {by = 4}}
@@ -826,8 +874,31 @@ TEST_F(Classes, MistakesWithLossesMetricsAndOptimizersAreSaid) {
                "s.lua:3: loss 'function': 'call' of 'function' gives 'x', wanted a tensor");
   expect_holds(compiled("loss = function(a, b)\nreturn a:matmul(nacre.ones{3, 3}) end"),
                "s.lua:3: matmul: inner sizes differ");
-  expect_holds(compiled("loss = 'mse', metrics = {nacre.Metric('M')()}"), "metric 'm': 'M' has no state");
-  expect_holds(refused("nacre.Metric('M')():result()"), "in metric 'm'");
+  const std::string metric =
+      "(function() local M = nacre.Metric('M') function M:update_state() end function M:result() end return M{} end)()";
+  expect_holds(compiled("loss = 'mse', metrics = {" + metric + "}"), "metric 'm': 'M' has no state");
+  expect_holds(refused(metric + ":result()"), "in metric 'm'");
+  for (const auto& [kind, wanted, given] :
+       std::vector<std::array<std::string, 3>>{{"Loss", "call", "cal"},
+                                               {"Metric", "update_state", "update_stat"},
+                                               {"Activation", "call", "cal"},
+                                               {"Initializer", "call", "cal"},
+                                               {"Regularizer", "call", "cal"},
+                                               {"Constraint", "call", "cal"},
+                                               {"LearningRateSchedule", "call", "cal"},
+                                               {"Optimizer", "update_step", "update_steps"}})
+    expect_holds(refused(fmt::format("local K = nacre.{}('K') function K:{}() end K()", kind, given)),
+                 fmt::format("'K' has no method '{}'\n  hint: did you mean '{}'?", wanted, given));
+  for (const char* use : {"nacre.Sequential{L}", "nacre.Sequential{}:add(L)"})
+    expect_holds(refused(std::string("local L = nacre.Layer('L') function L:call(x) return x end ") + use),
+                 "got class 'L', wanted an object of it");
+  for (const char* callbacks : {"C", "{C}"})
+    expect_holds(refused(fmt::format("local C = nacre.Callback('C') function C:on_epoch_end() end "
+                                     "local m = nacre.Sequential{{nacre.Input{{1}}}} m:add(nacre.layers.ReLU{{}}) "
+                                     "m:compile{{loss = 'mse'}} m:fit(nacre.ones{{2, 1}}, nacre.ones{{2, 1}}, "
+                                     "{{callbacks = {}}})",
+                                     callbacks)),
+                 "got class 'C', wanted an object of it\n  hint: C{} makes one");
   expect_holds(refused("local M = nacre.Metric('M') M.direction = 'left' M()"),
                "'M' has the direction 'left', wanted \"up\" or \"down\"");
   expect_holds(compiled("loss = 'mse', optimizer = nacre.Optimizer('O')()"),
@@ -983,9 +1054,11 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
     });
   };
   EXPECT_EQ(outcome(with(""), "", ""), "");
-  for (const char* name : {"io", "os", "load", "loadstring", "require", "dofile", "debug", "package", "xpcall",
-                           "coroutine", "setmetatable", "getmetatable", "collectgarbage", "utf8", "warn"})
-    expect_holds(outcome(with(""), "", fmt::format("local y = {}.x", name)), "nil value");
+  for (const char* name : {"io", "os", "load", "require", "dofile", "debug", "package", "xpcall", "coroutine",
+                           "setmetatable", "getmetatable", "collectgarbage", "utf8", "warn"})
+    expect_holds(outcome(with(""), "", fmt::format("local y = {}.x", name)),
+                 fmt::format("the sandbox has no '{}'", name));
+  expect_holds(outcome(with(""), "", "local y = loadstring.x"), "nil value");
   for (const char* name : {"import", "load", "from_yaml", "load_npy", "save_npy", "data", "callbacks", "clock"})
     expect_holds(outcome(with(""), "", fmt::format("local y = nacre.{}", name)),
                  fmt::format("nacre has no '{}' in the sandbox", name));
@@ -1010,7 +1083,7 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
     expect_holds(runs("nacre.layers.Lua{file = '/etc/passwd'}"), "was not read");
     expect_holds(runs("nacre.losses.Lua{file = '/etc/passwd'}"), "was not read");
     expect_holds(runs("nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}:save('x.keras')"),
-                 "has no 'save'");
+                 "has no 'save' in the sandbox\n  hint: models are layers there");
     expect_holds(runs("nacre.layers.Sequential{layers = {}}:save_weights('x.h5')"), "has no 'save_weights'");
     expect_holds(runs("tostring(nacre.ops)() "), "attempt to call");
     expect_holds(runs("('x'):gsub('x', 'y')"), "attempt to call");
