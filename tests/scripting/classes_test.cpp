@@ -112,7 +112,7 @@ TEST_F(Classes, LayersOfAScriptRunAsTheyStandOnTensors) {
       "local Choice = nacre.Layer('Choice')\n"
       "function Choice:call(x)\n  if nacre.ops.sum(x):item() > 0 then return x end\nend\n"
       "nacre.Sequential{nacre.Input{2}, Choice()}");
-  expect_holds(message, "s.lua:3: layer 'choice_1' (Lua): a function that is being traced has no numbers yet");
+  expect_holds(message, "s.lua:3: layer 'choice_1' (Choice): a function that is being traced has no numbers yet");
 }
 
 TEST_F(Classes, LayersKnowTrainingMasksAndTheirArguments) {
@@ -248,7 +248,7 @@ TEST_F(Classes, LayersDrawRandomNumbers) {
   EXPECT_EQ(
       refused("local A = nacre.Layer('A') function A:call(x) return x + nacre.random.normal(x.shape) end\n"
               "nacre.Sequential{nacre.Input{2}, A{name = 'a'}, name = 'm'}"),
-      "s.lua:1: random.normal: got the size -1, wanted sizes of at least 0\n  in layer 'a' (Lua)\n  while building "
+      "s.lua:1: random.normal: got the size -1, wanted sizes of at least 0\n  in layer 'a' (A)\n  while building "
       "model 'm'\n  hint: a size that is still open is -1: a layer with compute_output_shape is called when all "
       "are known");
   const std::string draw = "nacre.random.normal{1}", refusal = "random.normal: only layers can draw random numbers";
@@ -344,13 +344,13 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
   expect(plain + "A(3)", "s.lua:2: layer 'A': got a number, wanted a table of names: A{…}");
   const auto call = [&](const std::string& body, const std::string& message) {
     expect("local A = nacre.Layer('A')\n" + body + "\nA{name = 'a'}(nacre.ones{2, 3})",
-           message + "\n  in layer 'a' (Lua)");
+           message + "\n  in layer 'a' (A)");
   };
   call("function A:call(x) return 'a' end", "s.lua:3: 'call' of 'A' gives 'a', wanted a tensor");
   const auto called = [&](const std::string& body, const std::string& message) {
     const auto lines = std::ranges::count(body, '\n');
     expect("local A = nacre.Layer('A')\n" + body + "\nA{name = 'a'}(nacre.ones{2, 3})",
-           message + fmt::format("\n  in layer 'a' (Lua)\n  called at s.lua:{}", 3 + lines));
+           message + fmt::format("\n  in layer 'a' (A)\n  called at s.lua:{}", 3 + lines));
   };
   called("function A:call(x)\n return x:matmul(x) end", "s.lua:3: matmul: inner sizes differ: (2, 3) · (2, 3)");
   called("function A:call(x) self:add_weight{name = 'a'} return x end", "s.lua:2: weights are made in 'build'");
@@ -364,7 +364,7 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
       "is trained and saved with the layer";
   EXPECT_EQ(refused("local A = nacre.Layer('A') function A:call(x) return x end function A:build() self.v = "
                     "nacre.Variable(nacre.ones{1}) end\nA{name = 'a'}(nacre.ones{1})"),
-            "s.lua:2: layer 'a' (Lua): " + no_weight);
+            "s.lua:2: layer 'a' (A): " + no_weight);
   EXPECT_EQ(
       refused("local A = nacre.Layer('A') function A:call(x) return x end local a = A{name = 'a'} a(nacre.ones{1})"
               "\na.v = nacre.Variable(nacre.ones{1})"),
@@ -373,7 +373,7 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
       "local A = nacre.Layer('A') function A:call(x) return x end local f = A{}.add_weight\nf(nacre.layers.Dense{units "
       "= 1, name = 'd'}, {name = 'w'})",
       "s.lua:2: layer 'd' (Dense) makes its own weights");
-  expect(plain + "A{size = 1, name = 'a'}.weights = 3", "s.lua:2: layer 'a' (Lua): 'weights' cannot be set");
+  expect(plain + "A{size = 1, name = 'a'}.weights = 3", "s.lua:2: layer 'a' (A): 'weights' cannot be set");
   expect("nacre.layers.Dense{units = print}",
          "s.lua:1: layer 'dense' (Dense): 'units': wanted an integer, got a function");
 }
@@ -494,7 +494,7 @@ TEST_F(Classes, SavedTextsKeepTheirLines) {
   expect_holds(test::message_of([&] {
                  loaded.predict(Tensor(DType::float32, {1, 5}));
                }),
-               "s.lua:6: layer 'l' (Lua): too wide");
+               "s.lua:6: layer 'l' (L): too wide");
 }
 
 TEST_F(Classes, WhatATextCannotHoldIsRefusedWhenItIsSaved) {
@@ -700,7 +700,7 @@ TEST_F(ClassesInYaml, MistakesHaveFileAndLine) {
         "local Gate = nacre.Layer('Gate', {units = 8, activation = ''})\nfunction Gate:call(x)\n  return x:reshape({7, "
         "9})\nend");
   expect_holds(refusal("", ""),
-               "gate.lua:3: reshape: cannot reshape (7, 4) to (7, 9)\n  in layer 'lua' (Lua)\n  "
+               "gate.lua:3: reshape: cannot reshape (7, 4) to (7, 9)\n  in layer 'lua' (Gate)\n  "
                "while building model 'lua'");
 }
 
