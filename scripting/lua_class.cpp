@@ -60,6 +60,23 @@ Tree write_spelled(const Object& object) {
   return spelling;
 }
 
+// An object like it, with objects of its own within; none: it holds nothing that two could share.
+std::optional<Object> made_anew(const Object& object) {
+  if (object.kind == &class_of<KeptRef>()) return std::nullopt;
+  const Scripted* const own = scripted_of(object);
+  if (!own) return read_spelled(write_spelled(object));
+  const Call* const call = Call::under_way() ? &Call::current() : nullptr;
+  if (!call || !own->lua().at_home(*call)) return read_spelled(write_spelled(object));
+  Tree options;
+  const auto take = [&]<class Base>(const Base& base) { options = base.config_tree(Style::yaml); };
+  if (object.kind == &class_of<LayerObject>()) take(*std::static_pointer_cast<LayerObject>(object.value)->layer);
+  each_plain_kind([&]<class Base>() {
+    if (object.kind == &class_of<std::shared_ptr<Base>>())
+      take(**std::static_pointer_cast<std::shared_ptr<Base>>(object.value));
+  });
+  return own->lua().made_anew(*call, std::move(options));
+}
+
 bool can_be_field(const Object& object) {
   bool can = object.kind == &class_of<LayerObject>() || object.kind == &class_of<KeptRef>();
   each_plain_kind([&]<class Base>() { can = can || object.kind == &class_of<std::shared_ptr<Base>>(); });
@@ -159,10 +176,8 @@ Out Fields::out(const Tree& value, const std::function<Out(const Tree& config)>&
 
 Fields Fields::anew() const {
   Fields copy = *this;
-  for (Object& object : copy.objects_) {
-    if (object.kind == &class_of<KeptRef>() || scripted_of(object)) continue;
-    if (auto made = read_spelled(write_spelled(object))) object = *std::move(made);
-  }
+  for (Object& object : copy.objects_)
+    if (auto made = made_anew(object)) object = *std::move(made);
   return copy;
 }
 

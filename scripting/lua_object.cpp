@@ -178,6 +178,18 @@ void LuaObject::make_attributes(const Call& call) {
   attributes_ = call.keep(Out(std::move(attributes)));
 }
 
+std::optional<Object> LuaObject::made_anew(const Call& call, Tree config) const {
+  if (!class_) return std::nullopt;
+  for (const Field& key : fields_of<LuaKeys>()) config.erase(key.key);
+  const Fields own = fields_.anew();
+  Out::Named given;
+  for (const Tree::Entry& entry : config.entries())
+    if (!own.values().find(entry.key)) given.push_back({entry.key, entry.value});
+  for (const Tree::Entry& entry : own.values().entries()) given.push_back({entry.key, own.out(entry.value, {})});
+  const SameStack same(call);
+  return call.object(call.invoke(methods_, {Out(std::move(given))}));
+}
+
 Tree LuaObject::with_defaults(Tree options) const {
   if (class_)
     for (const Tree::Entry& entry : class_->options.entries())

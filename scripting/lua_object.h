@@ -62,6 +62,9 @@ class LuaObject {
   const std::string& name() const { return name_; }
   const Fields& fields() const { return fields_; }
   bool is_function() const { return function_; }
+  // Another object of the class with these fields, for calls of its own state; none: it is a function. Of the config's
+  // keys those count that are no fields.
+  std::optional<Object> made_anew(const Call& call, Tree config) const;
   // The class's defaults for what all objects of the kind have, under those that are given.
   Tree with_defaults(Tree options) const;
   // Whether its state ends with it: what runs there must not own it.
