@@ -152,13 +152,12 @@ class LayerOfLua final : public Layer, public Scripted {
   void build(const std::vector<Shape>& inputs) override {
     lua_.enter([&](const Call& call) {
       Definitions& definitions = lua_.state().definitions();
-      building_ = true;
+      const UnderWay building(building_);
       ++definitions.builds;
       struct Built {
-        bool& building;
         int& builds;
-        ~Built() { building = false, --builds; }
-      } const built{building_, definitions.builds};
+        ~Built() { --builds; }
+      } const built{definitions.builds};
       if (lua_.has("build")) invoke("build", {shapes_for(inputs)});
       const Tree masking = lua_.setting("supports_masking");
       supports_masking_ = !masking.is_null() && masking.as_bool();
@@ -268,16 +267,11 @@ class LayerOfLua final : public Layer, public Scripted {
 
   void note_masks(const Call& call, int first, const Values& outputs) {
     std::size_t next = 0;
-    const auto note = [&](int index) {
+    each_result(call, first, [&](int index) {
       const auto object = call.object(index);
       if (const Value mask = object ? traced_mask(call, *object) : Value()) masks_.emplace_back(outputs[next], mask);
       ++next;
-    };
-    const int last = lua_gettop(call.lua());
-    for (int i = first; i <= last; ++i) {
-      if (call.is_table(i)) call.each_item(i, note);
-      else note(i);
-    }
+    });
   }
 
   std::vector<Shape> output_shapes(const std::vector<Shape>& inputs) const {
@@ -411,12 +405,7 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
     const ComputingState::Autocast autocast(state, dtype);
     const EngineState::AtOnce training(state, given.training);
     invoke("call", {in, Out(std::move(options))}, [&](const Call& inner, int first) {
-      const int last = lua_gettop(inner.lua());
-      const auto add = [&](int index) { results.push_back(array_at(inner, index, method("call"))); };
-      for (int i = first; i <= last; ++i) {
-        if (inner.is_table(i)) inner.each_item(i, add);
-        else add(i);
-      }
+      each_result(inner, first, [&](int index) { results.push_back(array_at(inner, index, method("call"))); });
     });
   }
   if (results.empty())

@@ -107,11 +107,7 @@ class MetricOfLua final : public Metric, public ScriptedAs<Metric> {
  protected:
   void build(const Type& y_true, const Type& y_pred) override {
     if (lua_.has("build")) {
-      building_ = true;
-      struct Built {
-        bool& building;
-        ~Built() { building = false; }
-      } const built{building_};
+      const UnderWay building(building_);
       invoke("build", {Out(y_true.shape), Out(y_pred.shape)});
     }
     if (variables().empty())

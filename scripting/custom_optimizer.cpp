@@ -37,11 +37,7 @@ class OptimizerOfLua final : public SlotOptimizer, public ScriptedAs<Optimizer> 
   void build(const std::vector<VariableRef>& variables) override {
     if (!built()) weights_ = variables;
     if (!built() && lua_.has("build")) {
-      building_ = true;
-      struct Built {
-        bool& building;
-        ~Built() { building = false; }
-      } const done{building_};
+      const UnderWay building(building_);
       Out::List list;
       for (const VariableRef& variable : variables) list.emplace_back(object_of(variable));
       invoke("build", {Out(std::move(list))});

@@ -463,12 +463,7 @@ Value read_value(const Call& call, int index, const std::string& method) {
 
 Values read_values(const Call& call, int first, const std::string& method) {
   Values values;
-  const auto add = [&](int index) { values.push_back(read_value(call, index, method)); };
-  const int last = lua_gettop(call.lua());
-  for (int i = first; i <= last; ++i) {
-    if (call.is_table(i)) call.each_item(i, add);
-    else add(i);
-  }
+  each_result(call, first, [&](int index) { values.push_back(read_value(call, index, method)); });
   if (values.empty())
     throw Error("{} gives nothing, wanted a tensor", method).hint("does it return its result?").usage();
   return values;

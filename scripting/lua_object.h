@@ -41,6 +41,18 @@ class SameStack {
   int top_;
 };
 
+// A flag that is true while it lives: a method is under way.
+class UnderWay {
+ public:
+  explicit UnderWay(bool& flag) : flag_(flag) { flag_ = true; }
+  ~UnderWay() { flag_ = false; }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  bool& flag_;
+};
+
 // The class of plain functions within fields; those of objects are "nacre.layers" and the like.
 inline constexpr std::string_view function_module = "nacre";
 
@@ -141,6 +153,15 @@ void traced_in(EngineState& state, Context& context, Work&& work) {
   work();
 }
 
+// Calls visit(index) for what a method gave, from `first` to the top of the stack: results, and the items of tables.
+template <class Visit>
+void each_result(const Call& call, int first, Visit&& visit) {
+  const int last = lua_gettop(call.lua());
+  for (int i = first; i <= last; ++i) {
+    if (call.is_table(i)) call.each_item(i, visit);
+    else visit(i);
+  }
+}
 // Whether a method gave something there.
 inline bool has_result(const Call& call, int index) {
   return index <= lua_gettop(call.lua()) && !lua_isnil(call.lua(), index);
