@@ -32,6 +32,7 @@ void SequentialLayer::add(std::shared_ptr<Layer> layer) {
 void SequentialLayer::append(std::shared_ptr<Layer> layer) {
   if (stack_.size() >= deepest_model)
     throw Error("more than {} layers stand one behind the other", deepest_model).usage();
+  if (reaches(*layer, *this)) throw Error("the model '{}' would stand within itself", title()).usage();
   stack_.push_back(std::move(layer));
   try {
     name_layers(stack_);

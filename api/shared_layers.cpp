@@ -82,6 +82,21 @@ void each_inner_object(Tree& object, const Layer& layer, const std::function<voi
   }
 }
 
+bool reaches(const Layer& from, const Layer& to) {
+  if (&from == &to) return true;
+  std::set<const Layer*> seen{&from};
+  std::vector<std::shared_ptr<Layer>> waiting = from.sublayers();
+  while (!waiting.empty()) {
+    const std::shared_ptr<Layer> layer = std::move(waiting.back());
+    waiting.pop_back();
+    if (layer.get() == &to) return true;
+    if (!seen.insert(layer.get()).second) continue;
+    const std::vector<std::shared_ptr<Layer>> more = layer->sublayers();
+    waiting.insert(waiting.end(), more.begin(), more.end());
+  }
+  return false;
+}
+
 Tree describe_model(const FunctionalLayer& model) {
   std::set<const Layer*> models;
   std::map<const Layer*, int> counts;

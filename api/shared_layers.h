@@ -30,6 +30,9 @@ std::shared_ptr<Layer> read_layer(const Tree& object);
 // Calls visit(description, layer) for the layers within a layer whose descriptions stand in that of the layer itself.
 void each_inner_object(Tree& object, const Layer& layer, const std::function<void(Tree&, Layer&)>& visit);
 
+// Whether `to` is the layer itself, or lies within it at any depth.
+bool reaches(const Layer& from, const Layer& to);
+
 // The description of a model, {module, class_name, config, registered_name}, with our ids of what is shared and the names
 // under which KerasHub registers its classes.
 Tree describe_model(const FunctionalLayer& model);

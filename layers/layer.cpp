@@ -50,7 +50,7 @@ Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies); }
 // --- Context ------------------------------------------------------------------------------------------------------
 
 Context::Stream Context::random_stream(const std::string& path, std::optional<std::int64_t> own_seed) {
-  ensure(seed_ && step_, "{} draws random numbers in a context without a seed", path);
+  if (!seed_ || !step_) throw Error("only layers can draw random numbers").about(path).usage();
   const Value seed = own_seed ? graph_.constant(Tensor::scalar(*own_seed)) : seed_;
   Context* outermost = this;
   while (outermost->around_) outermost = outermost->around_;

@@ -17,7 +17,8 @@ Symbols call_layer(const std::shared_ptr<Layer>& layer, Symbols inputs, std::map
     inputs.push_back(given.mapped().front());
   }
   Graph scratch;
-  Context context(scratch, false);
+  const Type whole{DType::int64, {}};
+  Context context(scratch, false, scratch.input("seed", whole), scratch.input("step", whole));
   const auto feed = [&](const Symbols& symbols) {
     Values values;
     for (const Symbol& symbol : symbols) {

@@ -47,7 +47,13 @@ Tree argument_tree(const Call& call, const FieldTable& fields, const Call::Objec
 
 void check_shape(const Type& type) {
   for (const std::int64_t size : type.shape)
-    if (size < 0) throw Error("got the size {}, wanted sizes of at least 0", size).usage();
+    if (size < 0) {
+      const bool open = size == unknown && Call::under_way() && ComputingState::of(Call::current()).trace();
+      throw Error("got the size {}, wanted sizes of at least 0", size)
+          .hint(open ? "a size that is still open is -1: a layer with compute_output_shape is called when all are known"
+                     : "")
+          .usage();
+    }
   check_size(type);
 }
 

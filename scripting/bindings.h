@@ -51,6 +51,7 @@ class EngineState : public ComputingState {
     bool before_;
   };
   bool training_at_once() const { return training_; }
+  void check_table(const Call& call, int index) const override { refuse_class(call, index); }
   // Whether its scripts come with files: they see no files, and layers that are models are no more than layers to them.
   virtual bool sandboxed() const { return false; }
   // The training that is under way for a model; null: none.

@@ -204,6 +204,7 @@ Tree read_callbacks(const Call& call, int index) {
   if (!call.is_table(index)) return call.tree(index);
   Tree list = Tree::sequence().at(call.place());
   const auto add = [&](int item) {
+    refuse_class(call, item);
     list.push(holds_hooks(call, item) ? call.hand(make_object(callback_of_table(call, item))).at(call.place())
                                       : call.tree(item));
   };

@@ -106,14 +106,14 @@ Results import_file(Call& call) {
       LuaSource{within([&] { return std::string("in nacre.import"); }, [&] { return script_text(read_file(path)); }),
                 path.string()});
   definitions.chunks.emplace("@" + source->file, source->text);
-  struct UnderWay {
+  struct Importing {
     Definitions& definitions;
-    ~UnderWay() { definitions.imports.pop_back(); }
+    ~Importing() { definitions.imports.pop_back(); }
   };
   call.load(source->text, "@" + source->file);
   const int chunk = lua_gettop(call.lua());
   definitions.imports.push_back(source);
-  const UnderWay under_way{definitions};
+  const Importing importing{definitions};
   Results results;
   for (int i = call.invoke(Out::At{chunk}, {}); i <= lua_gettop(call.lua()); ++i) results.emplace_back(Out::At{i});
   return results;

@@ -27,7 +27,7 @@ namespace {
 template <class Base>
 class FunctionOfLua final : public Base, public ScriptedAs<Base> {
  public:
-  using ScriptedAs<Base>::ScriptedAs;
+  explicit FunctionOfLua(LuaObject object) : ScriptedAs<Base>(std::move(object)) { this->lua_.need_method("call"); }
   std::string_view class_name() const override { return lua_class_name; }
   Tree config_tree(Style style) const override { return this->lua_.config(style); }
 
@@ -50,7 +50,7 @@ class FunctionOfLua final : public Base, public ScriptedAs<Base> {
 
 class InitializerOfLua final : public Initializer, public ScriptedAs<Initializer> {
  public:
-  using ScriptedAs::ScriptedAs;
+  explicit InitializerOfLua(LuaObject object) : ScriptedAs(std::move(object)) { lua_.need_method("call"); }
   std::string_view class_name() const override { return lua_class_name; }
   Tree config_tree(Style style) const override { return lua_.config(style); }
 
@@ -81,7 +81,8 @@ class InitializerOfLua final : public Initializer, public ScriptedAs<Initializer
 
 class FunctionOfScript final : public ScriptFunction, public Scripted {
  public:
-  using Scripted::Scripted;
+  // `of_c`: such functions, nacre.ops.relu, take no empty table of arguments.
+  FunctionOfScript(LuaObject object, bool of_c) : Scripted(std::move(object)), of_c_(of_c) {}
   Object self() const override { return {}; }  // it is no method
 
   Values operator()(Context& context, const Values& inputs, const Tree& arguments) const override {
@@ -91,7 +92,9 @@ class FunctionOfScript final : public ScriptFunction, public Scripted {
       Out::List given;
       for (const Value& input : inputs) given.emplace_back(state.traced(input));
       const Out in = given.size() == 1 ? given.front() : Out(std::move(given));
-      invoke("call", {in, Out(arguments)},
+      std::vector<Out> parameters{in};
+      if (!of_c_ || arguments != Tree::mapping()) parameters.emplace_back(arguments);
+      invoke("call", parameters,
              [&](const Call& call, int first) { results = read_values(call, first, "the function"); });
     });
     return results;
@@ -101,6 +104,9 @@ class FunctionOfScript final : public ScriptFunction, public Scripted {
     // A chunk as an expression, which is what Lambda holds.
     return fmt::format("(function() {} end)()", config["source"].as_string());
   }
+
+ private:
+  bool of_c_;
 };
 
 }  // namespace
@@ -124,10 +130,12 @@ std::shared_ptr<Initializer> Custom<Initializer>::make(LuaObject object, Options
 std::shared_ptr<Layer> lambda_of_function(const Call& call) {
   if (call.count() != 1 || !call.is_table(1)) return nullptr;
   KeptRef function;
+  bool of_c = false;
   Tree config = Tree::mapping().at(call.place());
   const auto take = [&](int value) {
     if (function || !lua_isfunction(call.lua(), value)) return false;
     function = call.keep(value);
+    of_c = lua_iscfunction(call.lua(), value);
     return true;
   };
   bool other_items = false;
@@ -142,8 +150,8 @@ std::shared_ptr<Layer> lambda_of_function(const Call& call) {
   if (other_items) throw Error("wanted a function and names: Lambda{{function(x) … end, name = …}}").usage();
   config.set("function", "function() end");
   auto [described, options] = read_layer_config<LambdaConfig>(config);
-  described.function = {.text = "",
-                        .script = std::make_shared<FunctionOfScript>(LuaObject(call, "layer", std::move(function)))};
+  described.function = {
+      .text = "", .script = std::make_shared<FunctionOfScript>(LuaObject(call, "layer", std::move(function)), of_c)};
   return Lambda(std::move(described), std::move(options)).share();
 }
 

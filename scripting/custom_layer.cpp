@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/shared_layers.h"
 #include "backend/graph/ops/elementwise.h"
 #include "layers/emit.h"
 #include "layers/lambda.h"
@@ -25,7 +26,7 @@ bool known(const std::vector<Shape>& shapes) {
 class LayerOfLua final : public Layer, public Scripted {
  public:
   LayerOfLua(LuaObject object, LayerOptions options) : Layer(std::move(options)), Scripted(std::move(object)) {
-    if (!lua_.has("call")) throw Error("'{}' has no method 'call'", lua_.name()).usage();
+    lua_.need_method("call");
     for (const Tree& name :
          lua_.setting("call_arguments").is_null() ? Tree::Sequence() : lua_.setting("call_arguments").items())
       arguments_.push_back(name.as_string());
@@ -111,17 +112,19 @@ class LayerOfLua final : public Layer, public Scripted {
   void attribute_set(const Call& call, int value) override {
     const auto object = call.object(value);
     if (call.is_table(value) || (object && object->kind == &class_of<LayerObject>())) collect_sublayers(call);
+    if (built()) check_variables(call);
     if (calls_ == 0 && !building_) tables_changed();  // graphs that hold what it was are stale
   }
 
-  // Layers among the attributes; those without a name are called after their attribute.
+  // Layers among the attributes; those without a name are called after their attribute. One that leads back here is
+  // known to this layer, but is no part of it.
   void collect_sublayers(const Call& call) {
     std::vector<std::shared_ptr<Layer>> found;
     std::set<std::string> names;
     lua_.each_object(call, [&](const Object& object, const std::string& name) {
       if (object.kind != &class_of<LayerObject>()) return;
       const auto& layer = std::static_pointer_cast<LayerObject>(object.value)->layer;
-      if (layer.get() == this || std::ranges::find(found, layer) != found.end()) return;
+      if (std::ranges::find(found, layer) != found.end() || reaches(*layer, *this)) return;
       if (layer->name().empty()) layer->rename(name);
       while (!names.insert(layer->name()).second) layer->rename(layer->name() + "_" + name);
       layer->set_parent(path());
@@ -130,23 +133,36 @@ class LayerOfLua final : public Layer, public Scripted {
     sublayers_ = std::move(found);
   }
 
+  // A variable among the attributes that is no weight would be neither trained nor saved.
+  void check_variables(const Call& call) const {
+    const std::vector<Weight> own = weights();
+    lua_.each_object(call, [&](const Object& object, const std::string& name) {
+      if (object.kind != &class_of<Weight>()) return;
+      const auto& variable = std::static_pointer_cast<Weight>(object.value)->variable;
+      if (std::ranges::find(own, variable, &Weight::variable) == own.end())
+        throw Error("the attribute '{}' is a variable, but no weight of the layer", name)
+            .hint("self:add_weight in 'build' makes one, which is trained and saved with the layer")
+            .usage();
+    });
+  }
+
   std::vector<Object> run_at_once(const Call& call, const CallAtOnce& given);
 
  protected:
   void build(const std::vector<Shape>& inputs) override {
     lua_.enter([&](const Call& call) {
       Definitions& definitions = lua_.state().definitions();
-      building_ = true;
+      const UnderWay building(building_);
       ++definitions.builds;
       struct Built {
-        bool& building;
         int& builds;
-        ~Built() { building = false, --builds; }
-      } const built{building_, definitions.builds};
+        ~Built() { --builds; }
+      } const built{definitions.builds};
       if (lua_.has("build")) invoke("build", {shapes_for(inputs)});
       const Tree masking = lua_.setting("supports_masking");
       supports_masking_ = !masking.is_null() && masking.as_bool();
       collect_sublayers(call);
+      check_variables(call);
     });
   }
 
@@ -251,16 +267,11 @@ class LayerOfLua final : public Layer, public Scripted {
 
   void note_masks(const Call& call, int first, const Values& outputs) {
     std::size_t next = 0;
-    const auto note = [&](int index) {
+    each_result(call, first, [&](int index) {
       const auto object = call.object(index);
       if (const Value mask = object ? traced_mask(call, *object) : Value()) masks_.emplace_back(outputs[next], mask);
       ++next;
-    };
-    const int last = lua_gettop(call.lua());
-    for (int i = first; i <= last; ++i) {
-      if (call.is_table(i)) call.each_item(i, note);
-      else note(i);
-    }
+    });
   }
 
   std::vector<Shape> output_shapes(const std::vector<Shape>& inputs) const {
@@ -291,7 +302,8 @@ class LayerOfLua final : public Layer, public Scripted {
     if (!built() || lua_.owns_state() || checked_ == config["source"]) return;
     try {
       Graph graph;
-      Context context(graph, false);
+      const Type whole{DType::int64, {}};
+      Context context(graph, false, graph.input("seed", whole), graph.input("step", whole));
       const auto feed = [&](const Types& types) {
         Values values;
         for (const Type& type : types) values.push_back(graph.input(fmt::format("x{}", graph.inputs().size()), type));
@@ -393,12 +405,7 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
     const ComputingState::Autocast autocast(state, dtype);
     const EngineState::AtOnce training(state, given.training);
     invoke("call", {in, Out(std::move(options))}, [&](const Call& inner, int first) {
-      const int last = lua_gettop(inner.lua());
-      const auto add = [&](int index) { results.push_back(array_at(inner, index, method("call"))); };
-      for (int i = first; i <= last; ++i) {
-        if (inner.is_table(i)) inner.each_item(i, add);
-        else add(i);
-      }
+      each_result(inner, first, [&](int index) { results.push_back(array_at(inner, index, method("call"))); });
     });
   }
   if (results.empty())
@@ -434,7 +441,12 @@ std::vector<Object> LayerOfLua::run_at_once(const Call& call, const CallAtOnce& 
 
 // --- members of layers --------------------------------------------------------------------------------------------
 
-LayerOfLua& self(const Call& call) { return dynamic_cast<LayerOfLua&>(*call.self<LayerObject>()->layer); }
+// `otherwise`: what layers of nacre's own classes do instead, for messages.
+LayerOfLua& self(const Call& call, std::string_view otherwise) {
+  Layer& layer = *call.self<LayerObject>()->layer;
+  if (auto* const own = dynamic_cast<LayerOfLua*>(&layer)) return *own;
+  throw Error("{} {}", layer.label(), otherwise).usage();
+}
 
 struct WeightConfig {
   std::string name = "variable";
@@ -459,14 +471,15 @@ struct WeightConfig {
 Out add_weight(Call& call) {
   const auto config = about("add_weight", [&] { return read_options<WeightConfig>(call, 2); });
   if (!config.initializer) throw Error("a weight needs an initializer").usage();
-  return weight_object(self(call).make_weight(config.name, config.shape, config.initializer,
-                                              {.trainable = config.trainable,
-                                               .regularizer = config.regularizer,
-                                               .constraint = config.constraint,
-                                               .dtype = config.dtype}));
+  return weight_object(self(call, "makes its own weights")
+                           .make_weight(config.name, config.shape, config.initializer,
+                                        {.trainable = config.trainable,
+                                         .regularizer = config.regularizer,
+                                         .constraint = config.constraint,
+                                         .dtype = config.dtype}));
 }
 
-void add_loss(Call& call) { self(call).add_penalty(call, read_tensor(call, 2, "a loss")); }
+void add_loss(Call& call) { self(call, "adds its own losses").add_penalty(call, read_tensor(call, 2, "a loss")); }
 
 constexpr Member members[] = {
     {"add_weight",

@@ -11,6 +11,7 @@ namespace {
 class LossOfLua final : public Loss, public ScriptedAs<Loss> {
  public:
   LossOfLua(LuaObject object, LossOptions options) : Loss(std::move(options)), ScriptedAs(std::move(object)) {
+    lua_.need_method("call");
     if (options_.name.empty()) options_.name = snake_case(lua_.name());
   }
   std::string_view class_name() const override { return lua_class_name; }
@@ -72,7 +73,10 @@ class MeanOfLua final : public MeanMetric, public ScriptedAs<Metric> {
 class MetricOfLua final : public Metric, public ScriptedAs<Metric> {
  public:
   MetricOfLua(LuaObject object, MetricOptions options)
-      : Metric(completed(std::move(options), object)), ScriptedAs(std::move(object)), direction_(direction_of(lua_)) {}
+      : Metric(completed(std::move(options), object)), ScriptedAs(std::move(object)), direction_(direction_of(lua_)) {
+    lua_.need_method("update_state");
+    lua_.need_method("result");
+  }
   std::string_view class_name() const override { return lua_class_name; }
   Tree config_tree(Style style) const override { return config_of_metric(options_, lua_, style); }
   std::optional<Direction> direction() const override { return direction_; }
@@ -103,11 +107,7 @@ class MetricOfLua final : public Metric, public ScriptedAs<Metric> {
  protected:
   void build(const Type& y_true, const Type& y_pred) override {
     if (lua_.has("build")) {
-      building_ = true;
-      struct Built {
-        bool& building;
-        ~Built() { building = false; }
-      } const built{building_};
+      const UnderWay building(building_);
       invoke("build", {Out(y_true.shape), Out(y_pred.shape)});
     }
     if (variables().empty())

@@ -19,7 +19,7 @@ class OptimizerOfLua final : public SlotOptimizer, public ScriptedAs<Optimizer> 
       : SlotOptimizer(named(std::move(options.common), object), options.rates.learning_rate,
                       options.rates.weight_decay),
         ScriptedAs(std::move(object)) {
-    if (!lua_.has("update_step")) throw Error("'{}' has no method 'update_step'", lua_.name()).usage();
+    lua_.need_method("update_step");
   }
   std::string_view class_name() const override { return lua_class_name; }
   Tree config_tree(Style style) const override {
@@ -37,11 +37,7 @@ class OptimizerOfLua final : public SlotOptimizer, public ScriptedAs<Optimizer> 
   void build(const std::vector<VariableRef>& variables) override {
     if (!built()) weights_ = variables;
     if (!built() && lua_.has("build")) {
-      building_ = true;
-      struct Built {
-        bool& building;
-        ~Built() { building = false; }
-      } const done{building_};
+      const UnderWay building(building_);
       Out::List list;
       for (const VariableRef& variable : variables) list.emplace_back(object_of(variable));
       invoke("build", {Out(std::move(list))});

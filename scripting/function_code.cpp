@@ -22,7 +22,7 @@ enum Constant : std::uint8_t {
   short_text = 0x04,
   long_text = 0x14
 };
-enum Operation : std::uint32_t { get_field_of_upvalue = 11, set_field_of_upvalue = 15 };
+enum Operation : std::uint32_t { get_field_of_upvalue = 11, get_field = 14, set_field_of_upvalue = 15 };
 
 }  // namespace
 
@@ -113,11 +113,20 @@ void FunctionCode::collect(std::size_t upvalue, std::set<std::string>& names) co
   const auto add = [&](std::uint32_t constant) {
     if (constant < strings_.size()) names.insert(strings_[constant]);
   };
-  for (const std::uint32_t instruction : code_) {
-    const std::uint32_t operation = instruction & 0x7f, a = instruction >> 7 & 0xff, b = instruction >> 16 & 0xff,
-                        c = instruction >> 24;
-    if (operation == get_field_of_upvalue && b == upvalue) add(c);
-    if (operation == set_field_of_upvalue && a == upvalue) add(b);
+  struct Instruction {
+    std::uint32_t operation, a, b, c;
+    explicit Instruction(std::uint32_t code)
+        : operation(code & 0x7f), a(code >> 7 & 0xff), b(code >> 16 & 0xff), c(code >> 24) {}
+  };
+  for (std::size_t i = 0; i < code_.size(); ++i) {
+    const Instruction present(code_[i]);
+    if (present.operation == set_field_of_upvalue && present.a == upvalue) add(present.b);
+    if (present.operation != get_field_of_upvalue || present.b != upvalue) continue;
+    add(present.c);
+    if (i + 1 == code_.size()) continue;
+    const Instruction next(code_[i + 1]);
+    if (next.operation == get_field && next.b == present.a && present.c < strings_.size() && next.c < strings_.size())
+      names.insert(strings_[present.c] + "." + strings_[next.c]);
   }
   for (const FunctionCode& function : inner_)
     for (std::size_t i = 0; i < function.upvalues_.size(); ++i)

@@ -18,7 +18,8 @@ class FunctionCode {
 
   // Whether both do the same, where the functions around may keep what they use in other places.
   bool same_as(const FunctionCode& other) const;
-  // The fields that it takes of the table in this upvalue (_ENV), also in the functions within.
+  // The fields that it takes of the table in this upvalue (_ENV), also in the functions within; where a field of such a
+  // field is taken at once, "math.floor", that too.
   std::set<std::string> fields_of_upvalue(std::size_t upvalue) const;
 
  private:

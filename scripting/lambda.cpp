@@ -11,53 +11,29 @@ namespace scripting {
 
 namespace {
 
-struct Chunk {
-  const std::string& source;  // "return function …"
-  const Out& inputs;
-  const Out& arguments;
-};
-
-int run(lua_State* lua) {
-  const Chunk& chunk = *static_cast<const Chunk*>(lua_touserdata(lua, 1));
-  State::open_class(lua, class_of<Traced>());
-  lua_settop(lua, 0);
-
-  push_safe_globals(lua);  // all that the function sees
-  lua_newtable(lua);  // nacre
-  push_namespace(lua, operations_namespace());
-  lua_setfield(lua, -2, "ops");
-  lua_setfield(lua, -2, "nacre");
-
-  if (luaL_loadbufferx(lua, chunk.source.data(), chunk.source.size(), "=lambda", "t") != LUA_OK) return lua_error(lua);
-  lua_pushvalue(lua, 1);
-  lua_setupvalue(lua, -2, 1);  // _ENV
-  lua_call(lua, 0, 1);
-  if (!lua_isfunction(lua, -1)) return luaL_error(lua, "wanted a function: function(x) return … end");
-  State::push(lua, chunk.inputs);
-  State::push(lua, chunk.arguments);
-  lua_call(lua, 2, 1);
-  return 1;
-}
-
 Values trace(Context& context, const std::string& source, const Values& inputs, const Tree& arguments) {
-  ComputingState state(sandbox_limits);
-  TraceScope scope(context);
-  const ComputingState::Tracing tracing(state, scope);
-  Out::List given;
-  for (const Value& input : inputs) given.emplace_back(state.traced(input));
-  const std::string text = "return " + source;
-  const Out in = given.size() == 1 ? given.front() : Out(std::move(given)), others(arguments);
-  Chunk chunk{text, in, others};
-  state.call(run, &chunk, 1);
+  Sandbox sandbox;
   Values found;
-  const Call call(state.lua());
-  const Tree returned = call.tree(-1, [&](const Object& object) {
-    found.push_back(traced_value(call, object));
-    return tensor_reference(found.size() - 1);
+  traced_in(sandbox, context, [&] {
+    const KeptRef function = sandbox.run("return " + source, "=lambda");
+    Out::List given;
+    for (const Value& input : inputs) given.emplace_back(sandbox.traced(input));
+    const Out in = given.size() == 1 ? given.front() : Out(std::move(given));
+    const StopFlag stop = sandbox.bounds();
+    const Call call(sandbox.lua());
+    const int index = call.push_kept(*function);
+    if (!lua_isfunction(call.lua(), index)) throw Error("wanted a function: function(x) return … end");
+    std::vector<Out> parameters{in};
+    if (!lua_iscfunction(call.lua(), index) || arguments != Tree::mapping()) parameters.emplace_back(arguments);
+    const int first = call.invoke(Out::At{index}, parameters);
+    const Tree returned = call.tree(first, [&](const Object& object) {
+      found.push_back(traced_value(call, object));
+      return tensor_reference(found.size() - 1);
+    });
+    const bool tensors = referred_tensor(returned) ||
+                         (returned.is_sequence() && !found.empty() && returned.items().size() == found.size());
+    if (!tensors) throw Error("it gives {}, wanted a tensor or a list of tensors", returned.text());
   });
-  const bool tensors = referred_tensor(returned) ||
-                       (returned.is_sequence() && !found.empty() && returned.items().size() == found.size());
-  if (!tensors) throw Error("it gives {}, wanted a tensor or a list of tensors", returned.text());
   return found;
 }
 

@@ -8,8 +8,8 @@
 // end gives others: nacre.ops.sum(x, {axis = 1, keepdims = true}). Axes count from 0. Comparisons are nacre.ops.greater
 // and its like: Lua's own can give nothing but true or false.
 //
-// A function sees parts of Lua's basic functions, of math and of table, and nothing that reaches files, the system or
-// other code; its steps, its memory, its texts and what it hands to operations are bounded.
+// A function sees what classes of files do, in a sandbox of its own: nothing that reaches files, the system or other
+// code; its steps, its memory, its texts and what it hands to operations are bounded.
 #pragma once
 
 #include "layers/lambda.h"

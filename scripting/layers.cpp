@@ -565,7 +565,13 @@ std::optional<Out> other_member(Call& call, std::string_view key) {
   if (auto found = model_member(call, key)) return found;
   if (auto found = training_member(call, key)) return found;
   if (auto found = custom_member(call, key)) return found;
-  return weight_member(call, key);
+  if (auto found = weight_member(call, key)) return found;
+  if (EngineState::of(call).sandboxed() && dynamic_cast<const FunctionalLayer*>(self(call)->layer.get()) &&
+      std::ranges::find(model_members(), key, &Member::name) != model_members().end())
+    throw Error("{} has no '{}' in the sandbox", call.described(1), key)
+        .hint("models are layers there: they are called, but not compiled, trained or saved")
+        .usage();
+  return std::nullopt;
 }
 bool set_other_member(Call& call, std::string_view key) {
   return set_training_member(call, key) || set_custom_member(call, key);

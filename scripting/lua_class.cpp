@@ -5,6 +5,7 @@
 #include "api/experiment/kinds.h"
 #include "layers/lambda.h"
 #include "scripting/bindings.h"
+#include "scripting/custom.h"
 #include "scripting/lua_object.h"
 
 namespace nacre::scripting {
@@ -57,6 +58,23 @@ Tree write_spelled(const Object& object) {
       spelling = write_object<Base>(**std::static_pointer_cast<std::shared_ptr<Base>>(object.value), Style::keras);
   });
   return spelling;
+}
+
+// An object like it, with objects of its own within; none: it holds nothing that two could share.
+std::optional<Object> made_anew(const Object& object) {
+  if (object.kind == &class_of<KeptRef>()) return std::nullopt;
+  const Scripted* const own = scripted_of(object);
+  if (!own) return read_spelled(write_spelled(object));
+  const Call* const call = Call::under_way() ? &Call::current() : nullptr;
+  if (!call || !own->lua().at_home(*call)) return read_spelled(write_spelled(object));
+  Tree options;
+  const auto take = [&]<class Base>(const Base& base) { options = base.config_tree(Style::yaml); };
+  if (object.kind == &class_of<LayerObject>()) take(*std::static_pointer_cast<LayerObject>(object.value)->layer);
+  each_plain_kind([&]<class Base>() {
+    if (object.kind == &class_of<std::shared_ptr<Base>>())
+      take(**std::static_pointer_cast<std::shared_ptr<Base>>(object.value));
+  });
+  return own->lua().made_anew(*call, std::move(options));
 }
 
 bool can_be_field(const Object& object) {
@@ -156,6 +174,13 @@ Out Fields::out(const Tree& value, const std::function<Out(const Tree& config)>&
   return named;
 }
 
+Fields Fields::anew() const {
+  Fields copy = *this;
+  for (Object& object : copy.objects_)
+    if (auto made = made_anew(object)) object = *std::move(made);
+  return copy;
+}
+
 std::string Fields::text(const Tree& value) const {
   if (const Object* object = object_of(value)) return object->kind->text(*object);
   return value.text();
@@ -194,6 +219,7 @@ Fields LuaClass::complete(const Fields& given, const std::vector<std::string_vie
     if (!value) throw Error("the key '{}' is missing (a field of '{}')", key, name).at(given.values().mark()).usage();
     all.set(key, given, *value);
   }
+  const Fields own_defaults = defaults.anew();
   for (const auto& [key, fallback, mark] : defaults.values().entries()) {
     const Tree* const value = given.values().find(key);
     if (value && !fits(*value, fallback))
@@ -202,9 +228,14 @@ Fields LuaClass::complete(const Fields& given, const std::vector<std::string_vie
           .about(fmt::format("'{}'", key))
           .usage();
     if (value) all.set(key, given, *value);
-    else all.set(key, defaults, fallback);
+    else all.set(key, own_defaults, fallback);
   }
   return all;
+}
+
+bool LuaClass::takes(const std::string& field, const Tree& value) const {
+  const Tree* const fallback = defaults.values().find(field);
+  return !fallback || fits(value, *fallback);
 }
 
 template <>
@@ -218,7 +249,7 @@ const Class& class_of<LuaClassRef>() {
 
 LuaClassRef class_at(const Call& call, int index) {
   lua_State* const lua = call.lua();
-  if (!lua_istable(lua, index) || !lua_getmetatable(lua, index)) return nullptr;
+  if (!lua_istable(lua, index) || !lua_checkstack(lua, 4) || !lua_getmetatable(lua, index)) return nullptr;
   const int top = lua_gettop(lua) - 1;
   call.push_field(-1, "__call");
   LuaClassRef found;
@@ -226,6 +257,13 @@ LuaClassRef class_at(const Call& call, int index) {
     if (const auto held = call.find<LuaClassRef>(-1)) found = *held;
   lua_settop(lua, top);
   return found;
+}
+
+void refuse_class(const Call& call, int index) {
+  if (const LuaClassRef kind = class_at(call, index))
+    throw Error("got class '{}', wanted an object of it", kind->name)
+        .hint(fmt::format("{}{{}} makes one", kind->name))
+        .usage();
 }
 
 namespace {

@@ -34,6 +34,8 @@ class Fields {
   void set(std::string_view key, const Fields& from, const Tree& value);
   // As Lua gets it. Functions that stand in files are made by `function_of`.
   Out out(const Tree& value, const std::function<Out(const Tree& config)>& function_of) const;
+  // The same with objects of their own, made from the configs of these, so that no two objects share a layer.
+  Fields anew() const;
   // For messages.
   std::string text(const Tree& value) const;
   // With objects in Keras's spelling, whatever the style around.
@@ -59,6 +61,8 @@ struct LuaClass {
 
   // The fields of an object; throws usage Errors with the nearest key. `others`: what may stand beside them, for hints.
   Fields complete(const Fields& given, const std::vector<std::string_view>& others) const;
+  // Whether the field's default lets it be such a plain value.
+  bool takes(const std::string& field, const Tree& value) const;
 };
 using LuaClassRef = std::shared_ptr<const LuaClass>;
 template <>
@@ -66,6 +70,9 @@ const Class& class_of<LuaClassRef>();
 
 // The class that a table is; null: none.
 LuaClassRef class_at(const Call& call, int index);
+
+// Throws a usage Error where the table is a class, and an object is wanted.
+void refuse_class(const Call& call, int index);
 
 // What a state knows of the classes that its scripts define.
 struct Definitions {

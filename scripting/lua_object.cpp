@@ -142,6 +142,7 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
                                   .usage();
   given_ = LuaSource{keys.source, keys.file};
   const std::string& file = config.place.empty() ? keys.file : config.place;
+  const Fields given_fields(config.fields);  // objects among them are not within the sandbox
   sandbox_ = std::make_unique<Sandbox>();
   state_ = sandbox_->handle();
   const KeptRef given = sandbox_->run(script_text(keys.source), file.empty() ? "=source" : "@" + file);
@@ -156,7 +157,7 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
     const LuaClass of_functions{.name = keys.chosen, .kind = kind_};
     const LuaClass& described = class_ ? *class_ : of_functions;
     name_ = described.name.empty() ? "function" : described.name;
-    fields_ = described.complete(Fields(config.fields), keys_of(options));
+    fields_ = described.complete(given_fields, keys_of(options));
     make_attributes(call);
   });
 }
@@ -164,8 +165,9 @@ LuaObject::LuaObject(std::string_view kind, const LuaConfig& config, std::span<c
 void LuaObject::make_attributes(const Call& call) {
   Out::Named attributes;
   const auto function_of = [&](const Tree& config) -> Out {
-    if (!sandbox_) throw Error("a function of a file is made where its object is").usage();
-    const KeptRef function = sandbox_->run(config["source"].as_string(), "=function");
+    auto* const sandbox = dynamic_cast<Sandbox*>(&call.state());
+    if (!sandbox) throw Error("a function of a file is made where its object is").usage();
+    const KeptRef function = sandbox->run(config["source"].as_string(), "=function");
     const SameStack same(call);
     if (!lua_isfunction(call.lua(), call.push_kept(*function)))
       throw Error("a field's source gives no function").usage();
@@ -174,6 +176,18 @@ void LuaObject::make_attributes(const Call& call) {
   for (const Tree::Entry& entry : fields_.values().entries())
     attributes.push_back({entry.key, fields_.out(entry.value, function_of)});
   attributes_ = call.keep(Out(std::move(attributes)));
+}
+
+std::optional<Object> LuaObject::made_anew(const Call& call, Tree config) const {
+  if (!class_) return std::nullopt;
+  for (const Field& key : fields_of<LuaKeys>()) config.erase(key.key);
+  const Fields own = fields_.anew();
+  Out::Named given;
+  for (const Tree::Entry& entry : config.entries())
+    if (!own.values().find(entry.key)) given.push_back({entry.key, entry.value});
+  for (const Tree::Entry& entry : own.values().entries()) given.push_back({entry.key, own.out(entry.value, {})});
+  const SameStack same(call);
+  return call.object(call.invoke(methods_, {Out(std::move(given))}));
 }
 
 Tree LuaObject::with_defaults(Tree options) const {
@@ -239,6 +253,15 @@ std::vector<std::string> LuaObject::methods() const {
           true);
   });
   return {names.begin(), names.end()};
+}
+
+void LuaObject::need_method(std::string_view method) const {
+  if (has(method)) return;
+  const std::vector<std::string> known = methods();
+  throw Error("'{}' has no method '{}'", name_, method)
+      .hint(known.empty() ? fmt::format("function {}:{}(…) … end makes one", name_, method)
+                          : suggestion(method, {known.begin(), known.end()}))
+      .usage();
 }
 
 Tree LuaObject::setting(std::string_view key) const {
@@ -380,6 +403,23 @@ void LuaObject::check_source(const Tree& config) const {
   checked_ = text;
 }
 
+// Those that are plain values as they are now: methods and scripts may have set them.
+Tree LuaObject::fields_now() const {
+  Tree fields = fields_.written();
+  const auto state = state_.lock();
+  if (!state || (!static_cast<EngineState&>(**state).sandboxed() && !Call::innermost(**state))) return fields;
+  const Tree present = plain_attributes();
+  for (Tree::Entry& entry : fields.entries()) {
+    const Tree* const now = present.find(entry.key);
+    if (!now || *now == entry.value || (class_ && !class_->takes(entry.key, *now))) continue;
+    // Lua has one spelling for an empty list and for no names.
+    if (entry.value.is_mapping() && now->is_sequence() && now->items().empty() && entry.value.entries().empty())
+      continue;
+    entry.value = *now;
+  }
+  return fields;
+}
+
 Tree LuaObject::config(Style style) const {
   Tree config = Tree::mapping();
   const bool files = style == Style::keras;
@@ -401,7 +441,7 @@ Tree LuaObject::config(Style style) const {
     }
   }
   if (!chosen_.empty()) config.set("class", chosen_);
-  for (const Tree::Entry& entry : fields_.written().entries()) config.set(entry.key, entry.value);
+  for (const Tree::Entry& entry : fields_now().entries()) config.set(entry.key, entry.value);
   if (files) {
     try {
       check_source(config);
@@ -423,12 +463,7 @@ Value read_value(const Call& call, int index, const std::string& method) {
 
 Values read_values(const Call& call, int first, const std::string& method) {
   Values values;
-  const auto add = [&](int index) { values.push_back(read_value(call, index, method)); };
-  const int last = lua_gettop(call.lua());
-  for (int i = first; i <= last; ++i) {
-    if (call.is_table(i)) call.each_item(i, add);
-    else add(i);
-  }
+  each_result(call, first, [&](int index) { values.push_back(read_value(call, index, method)); });
   if (values.empty())
     throw Error("{} gives nothing, wanted a tensor", method).hint("does it return its result?").usage();
   return values;

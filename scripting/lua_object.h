@@ -41,6 +41,18 @@ class SameStack {
   int top_;
 };
 
+// A flag that is true while it lives: a method is under way.
+class UnderWay {
+ public:
+  explicit UnderWay(bool& flag) : flag_(flag) { flag_ = true; }
+  ~UnderWay() { flag_ = false; }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  bool& flag_;
+};
+
 // The class of plain functions within fields; those of objects are "nacre.layers" and the like.
 inline constexpr std::string_view function_module = "nacre";
 
@@ -62,6 +74,9 @@ class LuaObject {
   const std::string& name() const { return name_; }
   const Fields& fields() const { return fields_; }
   bool is_function() const { return function_; }
+  // Another object of the class with these fields, for calls of its own state; none: it is a function. Of the config's
+  // keys those count that are no fields.
+  std::optional<Object> made_anew(const Call& call, Tree config) const;
   // The class's defaults for what all objects of the kind have, under those that are given.
   Tree with_defaults(Tree options) const;
   // Whether its state ends with it: what runs there must not own it.
@@ -71,7 +86,8 @@ class LuaObject {
   // Runs work(call) in the state; its stack is as before afterwards.
   void enter(const std::function<void(const Call&)>& work) const;
   bool has(std::string_view method) const;
-  std::vector<std::string> methods() const;  // sorted
+  void need_method(std::string_view method) const;  // throws a usage Error with the nearest that there is
+  std::vector<std::string> methods() const;         // sorted
   // What the class or the object has under that key, where it is a plain value; else null.
   Tree setting(std::string_view key) const;
   // Calls self:method(arguments…) and read(call, first) with its results, from index `first` to the top of the stack.
@@ -95,6 +111,7 @@ class LuaObject {
  private:
   int push_table(const Call& call, const KeptRef& table) const;
   LuaSource source() const;
+  Tree fields_now() const;
   void check_source(const Tree& config) const;
   void make_attributes(const Call& call);
 
@@ -136,6 +153,15 @@ void traced_in(EngineState& state, Context& context, Work&& work) {
   work();
 }
 
+// Calls visit(index) for what a method gave, from `first` to the top of the stack: results, and the items of tables.
+template <class Visit>
+void each_result(const Call& call, int first, Visit&& visit) {
+  const int last = lua_gettop(call.lua());
+  for (int i = first; i <= last; ++i) {
+    if (call.is_table(i)) call.each_item(i, visit);
+    else visit(i);
+  }
+}
 // Whether a method gave something there.
 inline bool has_result(const Call& call, int index) {
   return index <= lua_gettop(call.lua()) && !lua_isnil(call.lua(), index);

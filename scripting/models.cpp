@@ -30,6 +30,7 @@ void add_to(const Call& call, SequentialLayer& stack, int index) {
       throw call.unwanted(index, "a layer, or what nacre.Input gives");
     return stack.set_input(*symbol);
   }
+  refuse_class(call, index);
   const auto object = call.get<LayerObject>(index, "a layer");
   marked(object->mark, [&] { stack.add(object->layer); });
 }

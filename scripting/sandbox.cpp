@@ -22,10 +22,11 @@ void keep(lua_State* lua, const char* library, std::span<const char* const> name
   if (library) lua_setfield(lua, -2, library);
 }
 
-constexpr std::array base_names{"assert", "error", "ipairs", "pairs", "select", "tonumber", "tostring", "type"};
-constexpr std::array more_base_names{"next", "pcall", "rawequal", "rawget", "rawlen", "rawset"};
-constexpr std::array math_names{"abs", "ceil", "cos", "exp", "floor", "fmod", "huge",     "log",
-                                "max", "min",  "pi",  "sin", "sqrt",  "tan",  "tointeger"};
+constexpr std::array base_names{"assert", "error",  "ipairs", "next",   "pairs",    "pcall",    "rawequal",
+                                "rawget", "rawlen", "rawset", "select", "tonumber", "tostring", "type"};
+constexpr std::array math_names{"abs",  "acos", "asin", "atan", "ceil",       "cos",  "deg",        "exp",  "floor",
+                                "fmod", "huge", "log",  "max",  "maxinteger", "min",  "mininteger", "modf", "pi",
+                                "rad",  "sin",  "sqrt", "tan",  "tointeger",  "type", "ult"};
 constexpr std::array string_names{"byte", "char", "len"};
 
 // How many places of a table a function of C goes over: tables may claim lengths that they never have.
@@ -49,6 +50,7 @@ template <int first>
 std::uint64_t range_from(lua_State* lua) {
   return span(integer_or(lua, first, 1), integer_or(lua, first + 1, length(lua)));
 }
+std::uint64_t arguments(lua_State* lua) { return static_cast<std::uint64_t>(lua_gettop(lua)); }
 // Texts among the arguments, times what they are repeated.
 std::uint64_t size_of_texts(lua_State* lua) {
   std::uint64_t size = 0;
@@ -71,6 +73,7 @@ int counted(lua_State* lua) {
 
 constexpr luaL_Reg table_functions[] = {{"concat", counted<range_from<3>>},
                                         {"insert", counted<moved_by_insert>},
+                                        {"pack", counted<arguments>},
                                         {"remove", counted<moved_by_remove>},
                                         {"unpack", counted<range_from<2>>}};
 constexpr luaL_Reg string_functions[] = {{"format", counted<size_of_texts>}, {"lower", counted<size_of_texts>},
@@ -110,11 +113,20 @@ int print(lua_State* lua) {
   return 0;
 }
 
+constexpr const char* why_not =
+    "Lua that comes with a file, and a script under --sandbox, may be anybody's: it computes with tensors, layers and "
+    "classes, and reaches no files, no processes, no other code and no training";
+
 void refuse_name(Call& call) {
+  throw Error("nacre has no '{}' in the sandbox", call.text(2, "a name")).hint(why_not).usage();
+}
+
+// What is not among the globals: nil, but for names that Lua has elsewhere.
+Out missing_global(Call& call) {
+  if (lua_type(call.lua(), 2) != LUA_TSTRING) return {};
   const std::string name = call.text(2, "a name");
-  throw Error("nacre has no '{}' in the sandbox", name)
-      .hint("what comes with a file runs wherever that goes, without files and the script around it")
-      .usage();
+  if (is_missing_in_sandbox(name)) throw Error("the sandbox has no '{}'", name).hint(why_not).usage();
+  return {};
 }
 
 constexpr const char* names_of_nacre[] = {"Activation",
@@ -179,9 +191,16 @@ constexpr const char* names_of_nacre[] = {"Activation",
 
 int open(lua_State* lua) {
   lua_settop(lua, 0);
-  push_safe_globals(lua);
+  push_indexed(lua, bound<missing_global>);
   luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
-  keep(lua, nullptr, more_base_names);
+  keep(lua, nullptr, base_names);
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_MATHLIBNAME, luaopen_math, 0);
+  keep(lua, "math", math_names);
+  lua_newtable(lua);
+  luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
+  keep_counted(lua, table_functions);
+  keep(lua, "table", {});
   lua_pushcfunction(lua, print);
   lua_setfield(lua, 1, "print");
   lua_newtable(lua);
@@ -208,6 +227,9 @@ int open(lua_State* lua) {
   return 0;
 }
 
+constexpr int deepest = 4;        // of sandboxes within one another
+constexpr long most_within = 16;  // of sandboxes within one, at any depth
+
 struct Chunk {
   const std::string& source;
   const std::string& name;
@@ -224,22 +246,9 @@ int run_chunk(lua_State* lua) {
 
 }  // namespace
 
-void push_safe_globals(lua_State* lua) {
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_GNAME, luaopen_base, 0);
-  keep(lua, nullptr, base_names);
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_MATHLIBNAME, luaopen_math, 0);
-  keep(lua, "math", math_names);
-  lua_newtable(lua);
-  luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 0);
-  keep_counted(lua, table_functions);
-  keep(lua, "table", {});
-}
-
 const std::set<std::string>& names_in_sandbox() {
   static const std::set<std::string> names = [] {
-    const Sandbox sandbox;
+    const Sandbox sandbox{Sandbox::Apart{}};
     lua_State* const lua = sandbox.lua();
     std::set<std::string> found;
     const auto walk = [&](const auto& self, const std::string& prefix, int depth) -> void {
@@ -257,12 +266,36 @@ const std::set<std::string>& names_in_sandbox() {
   return names;
 }
 
+bool is_missing_in_sandbox(std::string_view name) {
+  static constexpr std::string_view missing[] = {
+      "collectgarbage", "coroutine", "debug",        "dofile", "getmetatable", "io",    "load", "loadfile", "os",
+      "package",        "require",   "setmetatable", "utf8",   "warn",         "xpcall"};
+  if (std::ranges::find(missing, name) != std::end(missing)) return true;
+  const std::size_t dot = name.find('.');
+  const std::string_view library = name.substr(0, dot);
+  return dot != std::string_view::npos && (library == "math" || library == "string" || library == "table") &&
+         !names_in_sandbox().contains(std::string(name));
+}
+
 Sandbox::Sandbox(const Limits& limits, std::FILE* output) : EngineState(limits), output_(output) {
+  if (const auto* around = Call::under_way() ? dynamic_cast<const Sandbox*>(&Call::current().state()) : nullptr) {
+    depth_ = around->depth_ + 1;
+    together_ = around->together_;
+    if (depth_ > deepest) throw Error("Lua of files makes objects of Lua more than {} deep", deepest).usage();
+    if (together_.use_count() - 1 > most_within)
+      throw Error("Lua of a file makes more than {} objects that come with a text of their own", most_within)
+          .hint("objects of its own classes are not counted")
+          .usage();
+  } else {
+    together_ = std::make_shared<const int>();
+  }
   call(open, nullptr, 0);
 }
 
+Sandbox::Sandbox(Apart) : EngineState(sandbox_limits), output_(stderr) { call(open, nullptr, 0); }
+
 KeptRef Sandbox::run(const std::string& source, const std::string& name) {
-  renew();
+  if (!Call::innermost(*this)) renew();
   Chunk chunk{source, name};
   call(run_chunk, &chunk, 1);
   const Call here(lua());

@@ -191,6 +191,11 @@ class Writer {
     throw Error("{} uses '{}', {}, which its text cannot hold", owner, name, what).usage();
   }
 
+  [[noreturn]] static void refuse_missing(const std::string& owner, const std::string& name) {
+    throw Error("{} uses '{}', and the sandbox, in which it runs when it is loaded, has no '{}'", owner, name, name)
+        .usage();
+  }
+
   bool is_text_function(const KeptRef& value) const {
     const SameStack same(call_);
     const int index = call_.push_kept(*value);
@@ -230,7 +235,15 @@ class Writer {
     if (!lua_rawequal(lua_, environment, -1)) refuse(owner, "_ENV", "a table of its own");
     for (const std::string& name : names) {
       if (names_in_sandbox().contains(name)) continue;
+      const std::size_t dot = name.find('.');
+      if (dot != std::string::npos) {
+        if (is_missing_in_sandbox(name)) refuse_missing(owner, name);
+        continue;
+      }
       call_.push_field(environment, name);
+      // What the script itself calls so is written.
+      const bool own = lua_isfunction(lua_, -1) && !lua_iscfunction(lua_, -1);
+      if (!lua_isnil(lua_, -1) && !own && is_missing_in_sandbox(name)) refuse_missing(owner, name);
       if (!lua_isnil(lua_, -1)) define(name, call_.keep(-1), false, owner);
       lua_pop(lua_, 1);
     }

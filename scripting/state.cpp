@@ -977,7 +977,7 @@ Tree Call::tree_at(int index, const ObjectReader& objects, const Mark& mark, int
       if (lua_isinteger(lua_, index)) return Tree(static_cast<std::int64_t>(lua_tointeger(lua_, index))).at(mark);
       return Tree(static_cast<double>(lua_tonumber(lua_, index))).at(mark);
     case LUA_TSTRING: return Tree(text_at(lua_, index)).at(mark);
-    case LUA_TTABLE: break;
+    case LUA_TTABLE: state_.check_table(*this, index); break;
     case LUA_TLIGHTUSERDATA:
       if (!lua_touserdata(lua_, index)) return Tree().at(mark);
       [[fallthrough]];

@@ -211,6 +211,8 @@ class State {
   explicit State(const Limits& limits);  // without libraries
   explicit State(lua_State* host);       // for a Lua state of somebody else's; see serve
   virtual ~State();
+  // Throws an Error for tables that no configuration takes.
+  virtual void check_table(const Call&, int /*index*/) const {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   static State& of(lua_State* lua);

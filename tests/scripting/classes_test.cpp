@@ -200,6 +200,77 @@ TEST_F(Classes, LayersHoldWeightsLayersAndLosses) {
             "'b/stack_1/kernel', 'b/stack_1/bias', 'b/stack_2/kernel', 'b/stack_2/bias'], [2, 0.5, 0], 4, 9, true]");
 }
 
+// What leads back to a layer is no part of it.
+TEST_F(Classes, LayersMayKnowOneAnother) {
+  EXPECT_EQ(said(R"(
+    local C = nacre.Layer("C")
+    function C:build() self.w = self:add_weight{name = "w", shape = {}, initializer = "ones"} end
+    function C:call(x) return x * self.w end
+    local P = nacre.Layer("P")
+    function P:build(shape)
+      self.child = C{}
+      self.child.parent = self
+      self.children = {C{}}
+      self.children[1].family = {self, {self}}
+    end
+    function P:call(x) return self.child(self.children[1](x)) end
+    local p = P{}
+    p(nacre.ones{2})
+    local b, c = C{}, C{}
+    b.o = c
+    c.o = b
+    local a, m = C{}, nacre.Sequential{nacre.Input{2}}
+    m:add(a)
+    a.m = m
+    return {#p.weights, p.weights[1].name, p.child.parent == p, #b.weights, #c.weights, m:count_params(), a.m == m}
+  )"),
+            "[2, 'p/child/w', true, 0, 0, 1, true]");
+  const std::string within = "the model 's' would stand within itself";
+  expect_holds(refused("local s = nacre.Sequential{name = 's'}\ns:add(s)"), within);
+  expect_holds(refused("local A = nacre.Layer('A') function A:call(x) return x end local a, s = A{}, "
+                       "nacre.Sequential{name = 's'} a.m = s\ns:add(a)"),
+               within);
+  expect_holds(refused("local s = nacre.Sequential{name = 's'} local t = nacre.Sequential{s}\ns:add(t)"), within);
+}
+
+TEST_F(Classes, LayersDrawRandomNumbers) {
+  EXPECT_EQ(said(R"(
+    local Noise = nacre.Layer("Noise")
+    function Noise:call(x) return x + nacre.random.normal(x.shape) end
+    function Noise:compute_output_shape(shape) return shape end
+    local x = nacre.zeros{2, 3}
+    local m = nacre.Sequential{nacre.Input{3}, Noise{}, nacre.layers.Lambda{function(x) return x + nacre.random.normal{3} end}}
+    m:save(folder .. "n.keras")
+    local loaded = nacre.load(folder .. "n.keras", {allow_lua = true})
+    return {m:predict(x) ~= x, loaded:predict(x) ~= x, Noise{}(x) ~= x}
+  )"),
+            "[true, true, true]");
+  EXPECT_EQ(refused("local A = nacre.Layer('A') function A:call(x) return x + nacre.random.normal(x.shape) end\n"
+                    "nacre.Sequential{nacre.Input{2}, A{name = 'a'}, name = 'm'}"),
+            "s.lua:1: random.normal: got the size -1, wanted sizes of at least 0\n  in layer 'a' (A)\n  while building "
+            "model 'm'\n  hint: a size that is still open is -1: a layer with compute_output_shape is called when all "
+            "are known");
+  const std::string draw = "nacre.random.normal{1}", refusal = "random.normal: only layers can draw random numbers";
+  const std::string fit = " m:fit(nacre.zeros{4, 2}, nacre.zeros{4, 1}, {verbose = false})";
+  const std::string model = " local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1, PENALTY}} ";
+  const auto with = [&](const std::string& penalty) {
+    return std::string(model).replace(model.find("PENALTY"), 7, penalty);
+  };
+  expect_holds(refused(with("kernel_regularizer = function(x) return nacre.ops.sum(x * " + draw + ") end") +
+                       "m:compile{loss = 'mse'}" + fit),
+               refusal);
+  expect_holds(refused(with("") + "m:compile{loss = function(y, p) return p - y + " + draw + " end}" + fit), refusal);
+  expect_holds(refused("local O = nacre.Optimizer('O', {learning_rate = 1}) function O:update_step(gradient, variable) "
+                       "variable:assign(variable * " +
+                       draw + ") end" + with("") + "m:compile{loss = 'mse', optimizer = O{}}" + fit),
+               refusal);
+  expect_holds(refused("local M = nacre.Metric('M') function M:build() self.s = self:add_variable{name = 's'} end "
+                       "function M:update_state() self.s:assign(nacre.ops.sum(" +
+                       draw + ")) end function M:result() return self.s end" + with("") +
+                       "m:compile{loss = 'mse', metrics = {M{}}}" + fit),
+               refusal);
+}
+
 TEST_F(Classes, LayersComputeInTheirPolicy) {
   EXPECT_EQ(said(R"(
     local Scale = nacre.Layer("Scale")
@@ -255,7 +326,8 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
   expect("nacre.Layer('A', 3)",
          "s.lua:1: nacre.Layer: got a number, wanted a table of fields with their defaults: {units = 8}");
   expect("nacre.Layer('A', {'a', a = 3})", "s.lua:1: nacre.Layer: the field 'a' stands twice");
-  expect("\nnacre.Layer('A')()", "s.lua:2: layer 'A': 'A' has no method 'call'");
+  expect("\nnacre.Layer('A')()",
+         "s.lua:2: layer 'A': 'A' has no method 'call'\n  hint: function A:call(…) … end makes one");
   const std::string plain =
       "local A = nacre.Layer('A', {'size', units = 8, word = 'a', on = true}) function A:call(x) return x end\n";
   expect(plain + "A{size = 1, unit = 3}", "s.lua:2: layer 'A': unknown key 'unit'\n  hint: did you mean 'units'?");
@@ -279,13 +351,27 @@ TEST_F(Classes, MistakesWithLayersAreSaid) {
     expect("local A = nacre.Layer('A')\n" + body + "\nA{name = 'a'}(nacre.ones{2, 3})",
            message + fmt::format("\n  in layer 'a' (A)\n  called at s.lua:{}", 3 + lines));
   };
-  called("function A:call(x)\n return x:matmul(x) end",
-         "s.lua:3: matmul: inner sizes differ: (2, 3) · (2, 3)");
+  called("function A:call(x)\n return x:matmul(x) end", "s.lua:3: matmul: inner sizes differ: (2, 3) · (2, 3)");
   called("function A:call(x) self:add_weight{name = 'a'} return x end", "s.lua:2: weights are made in 'build'");
   expect(
       "local A = nacre.Layer('A') function A:call(x) return x end function A:build() self:add_weight{nam = 3} "
       "end\nA()(nacre.ones{1})",
       "s.lua:1: add_weight: unknown key 'nam'\n  called at s.lua:2\n  hint: did you mean 'name'?");
+  const std::string no_weight =
+      "the attribute 'v' is a variable, but no weight of the layer\n  hint: self:add_weight in 'build' makes one, "
+      "which "
+      "is trained and saved with the layer";
+  EXPECT_EQ(refused("local A = nacre.Layer('A') function A:call(x) return x end function A:build() self.v = "
+                    "nacre.Variable(nacre.ones{1}) end\nA{name = 'a'}(nacre.ones{1})"),
+            "s.lua:2: layer 'a' (A): " + no_weight);
+  EXPECT_EQ(
+      refused("local A = nacre.Layer('A') function A:call(x) return x end local a = A{name = 'a'} a(nacre.ones{1})"
+              "\na.v = nacre.Variable(nacre.ones{1})"),
+      "s.lua:2: " + no_weight);
+  expect(
+      "local A = nacre.Layer('A') function A:call(x) return x end local f = A{}.add_weight\nf(nacre.layers.Dense{units "
+      "= 1, name = 'd'}, {name = 'w'})",
+      "s.lua:2: layer 'd' (Dense) makes its own weights");
   expect(plain + "A{size = 1, name = 'a'}.weights = 3", "s.lua:2: layer 'a' (A): 'weights' cannot be set");
   expect("nacre.layers.Dense{units = print}",
          "s.lua:1: layer 'dense' (Dense): 'units': wanted an integer, got a function");
@@ -364,6 +450,57 @@ TEST_F(Classes, ClassesInTheScriptAreSavedWithWhatTheyUse) {
             "[[16, 34, 16, 52], [16, 34, 16, 52], 4]");
 }
 
+TEST_F(Classes, FieldsAreSavedAsTheyAre) {
+  EXPECT_EQ(said(R"(
+    local C = nacre.Layer("C", {scale = 1, sizes = {1, 2}, inner = nacre.null})
+    function C:call(x) return x * self.scale end
+    local c = C{}
+    c.scale, c.sizes, c.inner = 5, {3}, nacre.layers.Dense{units = 1}
+    local config = c:get_config()
+    c.scale = "x"    -- no number, which C{scale = …} wants
+    local other = c:get_config()
+    c.scale = 7
+    nacre.Sequential{nacre.Input{2}, c}:save(folder .. "m.keras")
+    local again = nacre.load(folder .. "m.keras", {allow_lua = true})
+    return {config.scale, config.sizes, other.scale, again:predict(nacre.ones{1, 2}):totable()}
+  )"),
+            "[5, [3], 1, [[7, 7]]]");
+}
+
+TEST_F(Classes, DefaultsOfLuaBelongToOneObject) {
+  EXPECT_EQ(said(R"(
+    local Gate = nacre.import("gate.lua").Gate
+    local S = nacre.Layer("S", {layer = nacre.null, f = nacre.null})
+    function S:build() self.w = self:add_weight{name = "w", shape = {}, initializer = "ones"} end
+    function S:call(x) return self.f(self.layer(x)) * self.w end
+    local A = nacre.Layer("A", {gate = Gate{units = 2, name = "g"},
+                                s = S{layer = nacre.layers.Dense{units = 2}, f = function(x) return x * 2 end}})
+    function A:call(x) return self.gate(x) + self.s(x) end
+    local a, b, x = A{}, A{}, nacre.ones{1, 2}
+    a(x) b(x)
+    return {a.gate == b.gate, a.s == b.s, a.s.layer == b.s.layer, a.gate.units, b.gate.name, #a.weights, #b.weights,
+            #nacre.Sequential{nacre.Input{2}, a, b}.weights}
+  )"),
+            "[false, false, false, 2, 'g', 6, 6, 12]");
+}
+
+TEST_F(Classes, DefaultsBelongToOneObject) {
+  EXPECT_EQ(said(R"(
+    local A = nacre.Layer("A", {inner = nacre.layers.Dense{units = 2}, scale = function(x) return x * 3 end})
+    function A:call(x) return self.scale(self.inner(x)) end
+    local B = nacre.Layer("B")
+    function B:build() self.a = A{} end
+    function B:call(x) return self.a(x) end
+    local a, b = A{}, A{}
+    local model, x = nacre.Sequential{nacre.Input{2}, a, b, B{}}, nacre.ones{1, 2}
+    model:save(folder .. "m.keras")
+    local again = nacre.load(folder .. "m.keras", {allow_lua = true})
+    return {#model.weights, #again.weights, a.inner == b.inner,
+            nacre.ops.max(nacre.ops.abs(model:predict(x) - again:predict(x))):item()}
+  )"),
+            "[6, 6, false, 0]");
+}
+
 // Lines of errors are those of the script, also when the model comes from a file.
 TEST_F(Classes, SavedTextsKeepTheirLines) {
   here(
@@ -390,7 +527,13 @@ TEST_F(Classes, WhatATextCannotHoldIsRefusedWhenItIsSaved) {
            {"w = nacre.ones{1}", "return x * w",
             "its method 'call' uses 'w', tensor float32(1,) {1}, which its text cannot hold"},
            {"", "io.write('') return x",
-            "its method 'call' uses 'io', a table of more than numbers, texts and tables, which its text cannot hold"},
+            "its method 'call' uses 'io', and the sandbox, in which it runs when it is loaded, has no 'io'"},
+           {"", "local t = {2, 1} table.sort(t) return x * t[1]",
+            "its method 'call' uses 'table.sort', and the sandbox, in which it runs when it is loaded, has no "
+            "'table.sort'"},
+           {"", "local f = function() return x * math.random() end return f()",
+            "its method 'call' uses 'math.random', and the sandbox, in which it runs when it is loaded, has no "
+            "'math.random'"},
            {"local p = xpcall", "return p and x", "its method 'call' uses 'p', a function, which its text cannot hold"},
            {"local t = {nacre.ones{1}}", "return x * t[1]",
             "its method 'call' uses 't', a table of more than numbers, texts and tables, which"},
@@ -398,7 +541,8 @@ TEST_F(Classes, WhatATextCannotHoldIsRefusedWhenItIsSaved) {
            {"local f = load(string.dump(function(x) return x end, true))", "return f(x)",
             "the text of 'f', which its method 'call' uses is not known"},
            {"local c <const> = 3", "return x * c", "the text of its method 'call' is not known"},
-           {"f = coroutine.wrap(print)", "return f and x", "its method 'call' uses 'f', a function"}}) {
+           {"f = coroutine.wrap(print)", "return f and x", "its method 'call' uses 'f', a function"},
+           {"function load() return 2 end", "return x * load() * (math.ult(1, 2) and 1 or 0)", ""}}) {
     const std::string message = refusal(before, call);
     if (what.empty()) EXPECT_EQ(message, "") << before;
     else expect_holds(message, "'L' cannot be saved: " + what), expect_holds(message, advice);
@@ -697,6 +841,13 @@ TEST_F(Classes, SchedulesInitializersAndTheLikeMayBeFunctions) {
 
 TEST_F(Classes, LambdaTakesFunctions) {
   EXPECT_EQ(said(R"(
+    local m = nacre.Sequential{nacre.Input{2}, nacre.layers.Lambda{nacre.ops.relu}}
+    m:save(folder .. "r.keras")
+    local x = nacre.tensor{{-1.0, 2.0}}
+    return {m:predict(x):totable(), nacre.load(folder .. "r.keras", {allow_lua = true}):predict(x):totable()}
+  )"),
+            "[[[0, 2]], [[0, 2]]]");
+  EXPECT_EQ(said(R"(
     local w = nacre.tensor{2.0, 3.0}          -- what only the script has
     local layer = nacre.layers.Lambda{function(x, arguments) return x * w * (arguments.by or 1) end, name = "times"}
     local by = nacre.layers.Lambda{["function"] = function(x, arguments) return x * arguments.by end, arguments = {by = 4}}
@@ -709,6 +860,27 @@ TEST_F(Classes, LambdaTakesFunctions) {
                "'function' cannot be saved: the function uses 'w', tensor float32(1,) {1}, which its text cannot hold");
 }
 
+// What its text may use when it is saved is there when it is loaded.
+TEST_F(Classes, SavedLambdasSeeWhatClassesSee) {
+  EXPECT_EQ(said(R"(
+    local function check(f)
+      local x = nacre.tensor{{1.0, -2.0, 3.0}}
+      local model = nacre.Sequential{nacre.Input{3}, nacre.layers.Lambda{f}}
+      model:save(folder .. "l.keras")
+      local loaded = nacre.load(folder .. "l.keras", {allow_lua = true})
+      return nacre.ops.max(nacre.ops.abs(model:predict(x) - loaded:predict(x))):item()
+    end
+    return {check(function(x) return x + nacre.ones{3} end),
+            check(function(x)
+              return nacre.cond(nacre.ops.sum(x):greater(0), function() return x end, function() return -x end)
+            end),
+            check(function(x) local ok, y = pcall(function() return x * 2 end) return y end),
+            check(function(x) return x * tonumber(("%d"):format(2)) end),
+            check(function(x) return nacre.layers.Dense{units = 2, kernel_initializer = "ones"}(x) end)}
+  )"),
+            "[0, 0, 0, 0, 0]");
+}
+
 TEST_F(Classes, MistakesWithLossesMetricsAndOptimizersAreSaid) {
   const auto compiled = [&](const std::string& options) {
     return refused("local model = nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 2}}\nmodel:compile{" +
@@ -718,8 +890,33 @@ TEST_F(Classes, MistakesWithLossesMetricsAndOptimizersAreSaid) {
                "s.lua:3: loss 'function': 'call' of 'function' gives 'x', wanted a tensor");
   expect_holds(compiled("loss = function(a, b)\nreturn a:matmul(nacre.ones{3, 3}) end"),
                "s.lua:3: matmul: inner sizes differ");
-  expect_holds(compiled("loss = 'mse', metrics = {nacre.Metric('M')()}"), "metric 'm': 'M' has no state");
-  expect_holds(refused("nacre.Metric('M')():result()"), "in metric 'm'");
+  const std::string metric =
+      "(function() local M = nacre.Metric('M') function M:update_state() end function M:result() end return M{} end)()";
+  expect_holds(compiled("loss = 'mse', metrics = {" + metric + "}"), "metric 'm': 'M' has no state");
+  expect_holds(refused(metric + ":result()"), "in metric 'm'");
+  for (const auto& [kind, wanted, given] :
+       std::vector<std::array<std::string, 3>>{{"Loss", "call", "cal"},
+                                               {"Metric", "update_state", "update_stat"},
+                                               {"Activation", "call", "cal"},
+                                               {"Initializer", "call", "cal"},
+                                               {"Regularizer", "call", "cal"},
+                                               {"Constraint", "call", "cal"},
+                                               {"LearningRateSchedule", "call", "cal"},
+                                               {"Optimizer", "update_step", "update_steps"}})
+    expect_holds(refused(fmt::format("local K = nacre.{}('K') function K:{}() end K()", kind, given)),
+                 fmt::format("'K' has no method '{}'\n  hint: did you mean '{}'?", wanted, given));
+  for (const char* use : {"nacre.Sequential{L}", "nacre.Sequential{}:add(L)", "nacre.Sequential{}:compile{loss = L}",
+                          "nacre.Sequential{}:compile{metrics = {L}, loss = 'mse'}",
+                          "nacre.layers.Dense{units = 1, activation = L}", "nacre.Sequential{}:compile{optimizer = L}"})
+    expect_holds(refused(std::string("local L = nacre.Layer('L') function L:call(x) return x end ") + use),
+                 "got class 'L', wanted an object of it");
+  for (const char* callbacks : {"C", "{C}"})
+    expect_holds(refused(fmt::format("local C = nacre.Callback('C') function C:on_epoch_end() end "
+                                     "local m = nacre.Sequential{{nacre.Input{{1}}}} m:add(nacre.layers.ReLU{{}}) "
+                                     "m:compile{{loss = 'mse'}} m:fit(nacre.ones{{2, 1}}, nacre.ones{{2, 1}}, "
+                                     "{{callbacks = {}}})",
+                                     callbacks)),
+                 "got class 'C', wanted an object of it\n  hint: C{} makes one");
   expect_holds(refused("local M = nacre.Metric('M') M.direction = 'left' M()"),
                "'M' has the direction 'left', wanted \"up\" or \"down\"");
   expect_holds(compiled("loss = 'mse', optimizer = nacre.Optimizer('O')()"),
@@ -875,9 +1072,11 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
     });
   };
   EXPECT_EQ(outcome(with(""), "", ""), "");
-  for (const char* name : {"io", "os", "load", "loadstring", "require", "dofile", "debug", "package", "xpcall",
-                           "coroutine", "setmetatable", "getmetatable", "collectgarbage", "utf8", "warn"})
-    expect_holds(outcome(with(""), "", fmt::format("local y = {}.x", name)), "nil value");
+  for (const char* name : {"io", "os", "load", "require", "dofile", "debug", "package", "xpcall", "coroutine",
+                           "setmetatable", "getmetatable", "collectgarbage", "utf8", "warn"})
+    expect_holds(outcome(with(""), "", fmt::format("local y = {}.x", name)),
+                 fmt::format("the sandbox has no '{}'", name));
+  expect_holds(outcome(with(""), "", "local y = loadstring.x"), "nil value");
   for (const char* name : {"import", "load", "from_yaml", "load_npy", "save_npy", "data", "callbacks", "clock"})
     expect_holds(outcome(with(""), "", fmt::format("local y = nacre.{}", name)),
                  fmt::format("nacre has no '{}' in the sandbox", name));
@@ -902,7 +1101,7 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
     expect_holds(runs("nacre.layers.Lua{file = '/etc/passwd'}"), "was not read");
     expect_holds(runs("nacre.losses.Lua{file = '/etc/passwd'}"), "was not read");
     expect_holds(runs("nacre.Sequential{nacre.Input{2}, nacre.layers.Dense{units = 1}}:save('x.keras')"),
-                 "has no 'save'");
+                 "has no 'save' in the sandbox\n  hint: models are layers there");
     expect_holds(runs("nacre.layers.Sequential{layers = {}}:save_weights('x.h5')"), "has no 'save_weights'");
     expect_holds(runs("tostring(nacre.ops)() "), "attempt to call");
     expect_holds(runs("('x'):gsub('x', 'y')"), "attempt to call");
@@ -917,6 +1116,35 @@ TEST_F(Classes, SourcesOfFilesReachNothingOutside) {
   expect_holds(outcome("return 3", "", ""), "the source has no class 'L'");
   expect_holds(outcome("nacre.Layer('L') nacre.Layer('L')", "", ""), "the source has two classes 'L'");
   expect_holds(outcome("\x1bLua", "", ""), "");
+}
+
+// Each has a memory and a stack of C of its own, so that their number is bounded too.
+TEST_F(Classes, SourcesOfFilesMakeFewOthers) {
+  const std::string make = "nacre.deserialize{class_name = 'Lua', module = 'nacre.layers', config = ";
+  const auto outcome = [&](const std::string& source) {
+    write("hostile.lua", source);
+    return refused("local source = io.open(folder .. 'hostile.lua'):read('a')\n" + make +
+                   "{source = source, text = source}}(nacre.ones{1, 2})");
+  };
+  const auto layer = [&](const std::string& build) {
+    return "local A = nacre.Layer('A', {text = '', depth = 0}) function A:build(shape) " + build +
+           " end function A:call(x) return self.inner and self.inner(x) or x end return {A = A}";
+  };
+  const std::string own = make + "{source = self.text, text = self.text, depth = self.depth + 1}}";
+  expect_holds(outcome(layer("self.inner = " + own + " self.inner:build(shape)")),
+               "Lua of files makes objects of Lua more than 4 deep");
+  EXPECT_EQ(outcome(layer("if self.depth < 4 then self.inner = " + own + " end")), "");
+  const std::string many = "if self.depth == 0 then local t = {} for i = 1, COUNT do t[i] = " + own + " end end";
+  const auto times = [&](const std::string& count) {
+    std::string text = many;
+    return layer(text.replace(text.find("COUNT"), 5, count));
+  };
+  EXPECT_EQ(outcome(times("16")), "");
+  expect_holds(outcome(times("17")), "Lua of a file makes more than 16 objects that come with a text of their own");
+  expect_holds(refused("local text = 'function(x) return x end' for i = 1, 6 do text = ('function(x) return "
+                       "nacre.layers.Lambda{[\"function\"] = %q}(x) end'):format(text) end "
+                       "nacre.layers.Lambda{['function'] = text}(nacre.Input{2})"),
+               "more than 4 deep");
 }
 
 // print is for people: no program reads it.

@@ -652,7 +652,10 @@ TEST(SandboxedScripts, ComputeAndReachNothingElse) {
           .text(),
       "[5, [0, 0], false, 'x']");
   for (const char* name : {"io", "os", "require", "dofile", "loadfile", "load", "debug", "package", "setmetatable"})
-    EXPECT_EQ(engine.run(fmt::format("return {} == nil", name)), Tree(true)) << name;
+    EXPECT_NE(test::message_of([&] { engine.run(fmt::format("return {}", name)); })
+                  .find(fmt::format("the sandbox has no '{}'", name)),
+              std::string::npos)
+        << name;
   for (const char* name : {"load", "from_yaml", "save_npy", "load_npy", "data", "callbacks", "import"})
     EXPECT_THROW(engine.run(fmt::format("return nacre.{}", name)), Error) << name;
   EXPECT_THROW(engine.run("nacre.Sequential{nacre.Input{1}}:save('x.keras')"), Error);
