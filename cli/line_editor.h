@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "scripting/completion.h"
+#include "scripting/prompt/completion.h"
 
 namespace nacre::cli {
 

@@ -11,7 +11,7 @@
 #include "cli/line_editor.h"
 #include "cli/prompt_history.h"
 #include "cli/terminal.h"
-#include "scripting/prompt.h"
+#include "scripting/prompt/prompt.h"
 
 namespace nacre::cli {
 

@@ -6,8 +6,8 @@
 #include "api/data/dataset.h"
 #include "api/experiment/experiment.h"
 #include "api/model.h"
-#include "scripting/compute.h"
-#include "scripting/lua_class.h"
+#include "scripting/classes/lua_class.h"
+#include "scripting/functions/compute.h"
 #include "scripting/namespace.h"
 
 namespace nacre::scripting {

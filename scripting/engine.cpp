@@ -9,9 +9,9 @@
 #include "formats/file.h"
 #include "scripting/bindings.h"
 #include "scripting/lambda.h"
-#include "scripting/operations.h"
-#include "scripting/readable.h"
+#include "scripting/prompt/readable.h"
 #include "scripting/sandbox.h"
+#include "scripting/tensors/operations.h"
 
 extern "C" {
 #include <lualib.h>

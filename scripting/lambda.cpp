@@ -1,9 +1,9 @@
 #include "scripting/lambda.h"
 
 #include "layers/operations.h"
-#include "scripting/compute.h"
-#include "scripting/custom.h"
-#include "scripting/operations.h"
+#include "scripting/classes/custom.h"
+#include "scripting/functions/compute.h"
+#include "scripting/tensors/operations.h"
 
 namespace nacre {
 

@@ -7,7 +7,7 @@
 #include "formats/json.h"
 #include "layers/arguments.h"
 #include "layers/lambda.h"
-#include "scripting/custom.h"
+#include "scripting/classes/custom.h"
 
 namespace nacre::scripting {
 

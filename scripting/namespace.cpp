@@ -1,7 +1,7 @@
 #include "scripting/namespace.h"
 
 #include "scripting/bindings.h"
-#include "scripting/operations.h"
+#include "scripting/tensors/operations.h"
 
 namespace nacre::scripting {
 

@@ -5,10 +5,10 @@
 
 #include "api/inspect/reference.h"
 #include "layers/operations.h"
-#include "scripting/custom.h"
+#include "scripting/classes/custom.h"
 #include "scripting/operation_examples.h"
-#include "scripting/operations.h"
-#include "scripting/tensors.h"
+#include "scripting/tensors/operations.h"
+#include "scripting/tensors/tensors.h"
 
 namespace nacre {
 

@@ -1,8 +1,8 @@
 // Symbols: what layers are called on. Arithmetic and nacre.ops record operations on them.
 #include "layers/operations.h"
 #include "scripting/bindings.h"
-#include "scripting/operations.h"
-#include "scripting/tensors.h"
+#include "scripting/tensors/operations.h"
+#include "scripting/tensors/tensors.h"
 
 namespace nacre::scripting {
 

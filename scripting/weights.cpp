@@ -2,8 +2,8 @@
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 #include "scripting/bindings.h"
-#include "scripting/operations.h"
-#include "scripting/tensors.h"
+#include "scripting/tensors/operations.h"
+#include "scripting/tensors/tensors.h"
 
 namespace nacre::scripting {
 

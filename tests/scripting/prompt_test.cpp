@@ -1,5 +1,5 @@
 // The prompt's language side: chunks, what is shown of values, completion, help.
-#include "scripting/prompt.h"
+#include "scripting/prompt/prompt.h"
 
 #include <gtest/gtest.h>
 
