@@ -7,8 +7,8 @@
 #include "api/experiment/experiment.h"
 #include "api/model.h"
 #include "scripting/classes/lua_class.h"
-#include "scripting/functions/compute.h"
 #include "scripting/namespace.h"
+#include "scripting/tensors/compute.h"
 
 namespace nacre::scripting {
 

@@ -2,7 +2,7 @@
 
 #include "layers/operations.h"
 #include "scripting/classes/custom.h"
-#include "scripting/functions/compute.h"
+#include "scripting/tensors/compute.h"
 #include "scripting/tensors/operations.h"
 
 namespace nacre {

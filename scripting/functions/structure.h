@@ -1,7 +1,7 @@
 // Tensors in tables, as functions take and give them: {x, {mean = m, scale = s}}.
 #pragma once
 
-#include "scripting/functions/compute.h"
+#include "scripting/tensors/compute.h"
 
 namespace nacre::scripting {
 

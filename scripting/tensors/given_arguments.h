@@ -1,7 +1,7 @@
 // What a call is given: its tensors, and a text that tells its other arguments from those of other calls.
 #pragma once
 
-#include "scripting/functions/compute.h"
+#include "scripting/tensors/compute.h"
 
 namespace nacre::scripting {
 

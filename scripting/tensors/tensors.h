@@ -1,7 +1,7 @@
 // What the files about tensors share.
 #pragma once
 
-#include "scripting/functions/compute.h"
+#include "scripting/tensors/compute.h"
 
 namespace nacre::scripting {
 

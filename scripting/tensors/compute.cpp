@@ -1,4 +1,4 @@
-#include "scripting/functions/compute.h"
+#include "scripting/tensors/compute.h"
 
 #include <algorithm>
 
