@@ -94,7 +94,7 @@ TEST(Functional, DataIsCastAndSqueezedAsInKeras) {
 TEST(Functional, MistakesAreExplained) {
   const Symbol a = Input({3}, "a"), b = Input({3}, "b");
   EXPECT_EQ(message_of([&] { Model({a}, {Add()({a, b})}); }),
-            "the outputs depend on the input 'b', which is not among the model's inputs\n  while building model 'functional'");
+            "the outputs depend on the input 'b' (None, 3), which is not among the model's inputs\n  while building model 'functional'");
   const Symbol twice = Dense({.units = 2}, {.name = "fc"})(Dense({.units = 2}, {.name = "fc"})(a));
   EXPECT_EQ(message_of([&] { Model({a}, {twice}, {.name = "m"}); }),
             "two layers are called 'fc'\n  while building model 'm'\n  hint: give one of them another name");

@@ -318,8 +318,8 @@ TEST(SwapEMAWeights, ShowsAveragesWhileValidating) {
 
 TEST(LambdaCallback, ConfigurationsCannotHoldIt) {
   EXPECT_EQ(message_of([] { read_object<Callback>(parse_json(R"({"LambdaCallback": {}})", "c.json")); }),
-            "c.json:1:20: a LambdaCallback holds functions, which a configuration cannot give\n  hint: make it in C++, or "
-            "use a callback that has a name");
+            "c.json:1:20: a LambdaCallback holds functions, which a configuration cannot give\n  hint: C++ makes it; in "
+            "Lua a table of the functions is a callback: {on_epoch_end = function(self, epoch, logs) … end}");
 }
 
 TEST(LambdaCallback, CallsWhatItIsGiven) {
