@@ -11,7 +11,8 @@ void refuse_value(const Tree& tree, const Tree& only) {
 std::vector<std::int64_t> Axes::in(const Shape& shape) const {
   std::vector<std::int64_t> counted;
   for (std::int64_t axis : axes) {
-    need(axis >= -shape.rank() && axis < shape.rank(), "got {}, which has no axis {}", shape, axis);
+    if (axis < -shape.rank() || axis >= shape.rank())
+      throw Error("got {}, which has no axis {}", shape, axis).hint("axes count from 0, and from the end from -1");
     counted.push_back(axis < 0 ? axis + shape.rank() : axis);
   }
   std::sort(counted.begin(), counted.end());

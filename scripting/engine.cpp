@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "api/version.h"
 #include "formats/file.h"
 #include "scripting/bindings.h"
 #include "scripting/lambda.h"
@@ -125,6 +126,9 @@ void open_nacre(lua_State* lua) {
   lua_setfield(lua, -2, "null");
   lua_pushlightuserdata(lua, nullptr);
   lua_setfield(lua, -2, "newaxis");
+  const std::string_view number = version();
+  lua_pushlstring(lua, number.data(), number.size());
+  lua_setfield(lua, -2, "version");
 }
 
 namespace {

@@ -189,6 +189,13 @@ constexpr Entry random{
       assert(nacre.random.uniform({2}, {seed = 5}) == nacre.random.uniform({2}, {seed = 5}))
     )",
 };
+constexpr Entry version_of_nacre{
+    .usage = "nacre.version",
+    .doc = "The library's version.",
+    .example = R"(
+      assert(nacre.version:match("^%d+%.%d+%.%d+$"))
+    )",
+};
 constexpr Entry newaxis{
     .usage = "nacre.newaxis",
     .doc = "In a key of a tensor, a new axis of size 1. It is nacre.null.",
@@ -317,7 +324,10 @@ std::vector<Section> sections() {
       .functions("nacre", data_functions())
       .objects(class_of<DatasetRef>())
       .objects(batches_class());
-  section("The rest", "").add("nacre.null", null).functions("nacre", engine_functions());
+  section("The rest", "")
+      .add("nacre.null", null)
+      .add("nacre.version", version_of_nacre)
+      .functions("nacre", engine_functions());
 
   std::set<std::string> told;
   for (Section& one : all)

@@ -63,8 +63,10 @@ Feeder::Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* obje
   } else if (columns.size() == used.size()) {
     targets_ = match(columns, used);
   } else {
-    throw Error("the data has {} target{}, losses and metrics want {}: {}", columns.size(), columns.size() == 1 ? "" : "s",
-                used.size(), list(used)).usage();
+    Error error("the data has {} target{}, losses and metrics want {}: {}", columns.size(), columns.size() == 1 ? "" : "s",
+                used.size(), list(used));
+    if (columns.empty()) error.hint("targets stand beside the inputs: y after x in scripts, npy:x=x.npy,y=y.npy, idx:IMAGES,LABELS");
+    throw error.usage();
   }
   if (!class_weight_.empty() && used.size() != 1) throw Error("class weights are for models with one output").usage();
 

@@ -280,6 +280,10 @@ void check_key(const std::string& key, std::span<const std::string_view> reserve
 
 LuaClass describe_class(const Call& call, std::string_view kind, std::span<const std::string_view> options,
                         std::span<const std::string_view> reserved) {
+  if (call.is_table(1))
+    throw call.unwanted(1, "the name of a class")
+        .hint(fmt::format("nacre.{}(\"Name\", {{fields}}), then its methods", definer_of(kind)))
+        .usage();
   LuaClass described{.name = call.text(1, "the name of a class"), .kind = kind};
   const std::string& name = described.name;
   const bool word =
@@ -293,6 +297,10 @@ LuaClass describe_class(const Call& call, std::string_view kind, std::span<const
     call.each_named(
         2,
         [&](const std::string& key, int value) {
+          if (lua_isfunction(call.lua(), value) && std::ranges::find(reserved, key) != reserved.end())
+            throw Error("got a function as the field '{}'", key)
+                .hint(fmt::format("methods stand behind the class: function {}:{}(…) … end", name, key))
+                .usage();
           const bool option = std::ranges::find(options, key) != options.end();
           (option ? described.options : defaults).set(key, call.tree(value));
         },

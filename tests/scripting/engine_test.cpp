@@ -404,6 +404,9 @@ TEST_F(Scripts, HabitsOfOtherLanguagesAreAnswered) {
       {"nacre.relu(nacre.ones{1})", "here it is nacre.ops.relu"},
       {"nacre.Dense{units = 1}", "here it is nacre.layers.Dense"},
       {"nacre.ops.vectorized_map()", "it takes functions: nacre.map"},
+      {"nacre.Layer('Scale', {build = function() end})",
+       "methods stand behind the class: function Scale:build(…) … end"},
+      {"nacre.Layer{name = 'Scale'}", "nacre.Layer(\"Name\", {fields}), then its methods"},
       {"nacre.zeros{4}:reshape(2, 2)", "reshape takes x, newshape; a list is one table: {2, 2}"},
       {"nacre.randn(2, 3)", "the shape is one table: {2, 3}"},
       {"local x = nacre.ones{2, 2} x.mean(0)", "methods are called with a colon: tensor:mean(…)"},
@@ -652,8 +655,9 @@ TEST(SandboxedScripts, ComputeAndReachNothingElse) {
           .text(),
       "[5, [0, 0], false, 'x']");
   for (const char* name : {"io", "os", "require", "dofile", "loadfile", "load", "debug", "package", "setmetatable"})
-    EXPECT_NE(test::message_of([&] { engine.run(fmt::format("return {}", name)); })
-                  .find(fmt::format("the sandbox has no '{}'", name)),
+    EXPECT_NE(test::message_of([&] {
+                engine.run(fmt::format("return {}", name));
+              }).find(fmt::format("the sandbox has no '{}'", name)),
               std::string::npos)
         << name;
   for (const char* name : {"load", "from_yaml", "save_npy", "load_npy", "data", "callbacks", "import"})

@@ -206,7 +206,8 @@ TEST_F(TensorsOfLua, ShapesThatDoNotFitAreNamedWithTheirOperation) {
             "s.lua:2: true_divide: shapes (2,) and (3,) cannot be broadcast together\n  called at s.lua:1");
   EXPECT_EQ(refusal("return nacre.ones{2, 3}:matmul(nacre.ones{2, 3})"),
             "s.lua:1: matmul: inner sizes differ: (2, 3) · (2, 3)");
-  EXPECT_EQ(refusal("return nacre.ones{2}:sum(3)"), "s.lua:1: sum: got (2,), which has no axis 3");
+  EXPECT_EQ(refusal("return nacre.ones{2}:sum(3)"),
+            "s.lua:1: sum: got (2,), which has no axis 3\n  hint: axes count from 0, and from the end from -1");
   EXPECT_EQ(refusal("return nacre.ones{2}:sum{axes = 0}"),
             "s.lua:1: sum: unknown key 'axes'\n  hint: did you mean 'axis'?");
   EXPECT_EQ(refusal("return nacre.Input{2} + nacre.Input{3}").find("s.lua:1: add: "), 0u);

@@ -187,7 +187,8 @@ TEST(FitData, MismatchesAreExplained) {
   EXPECT_EQ(message_of([&] { model.fit(array_dataset({.inputs = {Tensor(DType::float32, {0, 4})}, .targets = {Tensor(DType::int32, {0})}})); }),
             "the data has no samples\n  while training model 'classifier'");
   EXPECT_EQ(message_of([&] { model.fit(array_dataset({.inputs = {data.features}})); }),
-            "the data has 0 targets, losses and metrics want 1: 'dense_1'\n  while training model 'classifier'");
+            "the data has 0 targets, losses and metrics want 1: 'dense_1'\n  while training model 'classifier'\n"
+            "  hint: targets stand beside the inputs: y after x in scripts, npy:x=x.npy,y=y.npy, idx:IMAGES,LABELS");
   EXPECT_EQ(message_of([&] { model.fit(array_dataset({.inputs = {data.features, data.features}, .targets = {data.labels}})); }),
             "the data has 2 inputs, the model takes 1: 'input_layer'\n  while training model 'classifier'");
   EXPECT_NE(message_of([&] { model.fit(labelled(blobs(8, 3, 5))); }).find("got data (8, 5) for the input 'input_layer', wanted (None, 4)"), std::string::npos);
