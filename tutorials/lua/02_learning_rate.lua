@@ -46,20 +46,15 @@ for x, y in batches do
   optimizer.learning_rate = optimizer.learning_rate * growth
 end
 
--- Where the loss falls fastest on its way to the lowest point, seen over a tenth of all steps.
-local reach = #batches // 20
-local suggested, steepest = nil, 0
-for i = 1 + reach, math.min(lowest, #losses - reach) do
-  local slope = losses[i + reach] - losses[i - reach]
-  if slope < steepest then suggested, steepest = i, slope end
-end
-assert(suggested, "the loss never falls")
+-- A tenth of the rate with the lowest loss: there it still falls fast, and is far from the edge.
+local suggested = math.floor(lowest - math.log(10) / math.log(growth) + 0.5)
+assert(suggested >= 1 and losses[lowest] < losses[1], "the loss never falls")
 
 print("    rate     loss")
 local apart = math.max(#batches // 24, 1)
 for i = 1 + (suggested - 1) % apart, #losses, apart do
   local bar = ("="):rep(math.floor(math.min(losses[i] / losses[1], 1.5) * 50))
-  print(("%8.1e %8.3f  %s%s"):format(rates[i], losses[i], bar, i == suggested and "  < falls fastest" or ""))
+  print(("%8.1e %8.3f  %s%s"):format(rates[i], losses[i], bar, i == suggested and "  < suggested" or ""))
 end
 
 -- The proof: from the same weights an epoch with this rate, with a far smaller one and with a far larger one.
