@@ -147,7 +147,8 @@ class TableReader {
 
 Out make_tensor(Call& call) {
   const std::optional<DType> dtype = read_dtype(call, 2);
-  if (const auto array = call.find<eager::Array>(1)) return out(dtype ? array->value.cast(*dtype) : array->value);
+  if (const auto object = call.object(1); object && is_tensor(*object))
+    return dtype ? Out(cast(call, *object, *dtype)) : clone_tensor(call);
   if (!call.given(1)) throw call.unwanted(1, "a table, a number or a text");
   return out(TableReader(call, dtype).read(1));
 }

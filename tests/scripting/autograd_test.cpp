@@ -203,6 +203,17 @@ TEST_F(Autograd, RandomNumbersOfGradientsAreThoseOfTheFunction) {
             "false");
 }
 
+// nacre.tensor of a tensor is the tensor, cast: gradients pass, in compiled functions too.
+TEST_F(Autograd, TensorsOfTensorsAreFollowed) {
+  const std::string f = "local function f(x) return nacre.tensor(x) * nacre.tensor(x, 'float32') end ";
+  EXPECT_EQ(text(f + "return nacre.grad(f)(nacre.tensor(3.0)):item()"), "6");
+  EXPECT_EQ(text(f + "return nacre.compile(nacre.grad(f))(nacre.tensor(3.0)):item()"), "6");
+  EXPECT_EQ(text("local w = nacre.Variable(3.0) "
+                 "return {nacre.tensor(w):item(), nacre.grad(function() return nacre.tensor(w) * w end, w)():item(), "
+                 "nacre.tensor(w, 'int32').dtype, nacre.tensor(nacre.tensor{'a'}):totable()[1]}"),
+            "[3, 6, 'int32', 'a']");
+}
+
 TEST_F(Autograd, WeightsHaveTheirInitialValuesWhenTheyAreRead) {
   const std::string model =
       "local m = nacre.Sequential{nacre.Input{3}, nacre.layers.Dense{units = 1, kernel_initializer = 'ones'}} "
