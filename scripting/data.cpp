@@ -396,13 +396,12 @@ constexpr Member members[] = {
                  assert(#train == 40 and #validation == 10)
                )"}},
 };
-constexpr std::pair<std::string_view, std::string_view> other_words[] = {
-    {"batch", "dataset:batches{batch_size = 32}"},
-    {"shuffle", "dataset:batches{shuffle = true}"},
-    {"as_numpy_iterator", "dataset:batches{batch_size = 32}"},
-    {"cardinality", "#dataset"},
-    {"size", "#dataset"},
-    {"length", "#dataset"}};
+constexpr OtherWord other_words[] = {{"batch", "dataset:batches{batch_size = 32}"},
+                                     {"shuffle", "dataset:batches{shuffle = true}"},
+                                     {"as_numpy_iterator", "dataset:batches{batch_size = 32}"},
+                                     {"cardinality", "#dataset"},
+                                     {"size", "#dataset"},
+                                     {"length", "#dataset"}};
 
 constexpr Function metamethods[] = {
     {"__len", bound<length>, {.usage = "#dataset", .doc = "How many samples it has.", .example = R"(

@@ -133,7 +133,7 @@ void open_nacre(lua_State* lua) {
 
 namespace {
 
-constexpr std::pair<std::string_view, std::string_view> other_words[] = {
+constexpr OtherWord other_words[] = {
     {"load_model", "nacre.load(path)"},
     {"save", "model:save(path), or nacre.save_npy(path, tensor)"},
     {"models", "nacre.Sequential and nacre.Model"},
@@ -160,12 +160,12 @@ void refuse_name(const Call& call, std::string_view table) {
   if (call.is_table(1)) call.each_named(1, [&](const std::string& key, int) { names.push_back(key); });
   std::sort(names.begin(), names.end());
   Error error("{} has no '{}'", table, name);
-  const auto word = std::ranges::find(other_words, name, [](const auto& entry) { return entry.first; });
-  if (word != std::end(other_words)) error.hint(fmt::format("here it is {}", word->second));
-  if (operations_namespace().find(name)) error.hint(fmt::format("here it is nacre.ops.{}", name));
-  for (const Namespace* space : namespaces())
-    if (space->find(name)) error.hint(fmt::format("here it is nacre.{}.{}", space->name, name));
-  throw error.hint(suggestion(name, {names.begin(), names.end()})).usage();
+  if (std::ranges::find(other_words, name, &OtherWord::first) == std::end(other_words)) {
+    if (operations_namespace().find(name)) error.hint(fmt::format("here it is nacre.ops.{}", name));
+    for (const Namespace* space : namespaces())
+      if (space->find(name)) error.hint(fmt::format("here it is nacre.{}.{}", space->name, name));
+  }
+  throw error.hint(name_hint(name, other_words, {names.begin(), names.end()})).usage();
 }
 
 void push_nacre(lua_State* lua) {

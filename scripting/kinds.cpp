@@ -327,22 +327,20 @@ constexpr Member class_members<Optimizer>[] = {
 };
 
 template <class Base>
-constexpr std::span<const std::pair<std::string_view, std::string_view>> other_words{};
-constexpr std::pair<std::string_view, std::string_view> words_of_metrics[] = {
-    {"update", "metric:update_state(y_true, y_pred)"},
-    {"compute", "metric:result()"},
-    {"reset", "metric:reset_state()"},
-    {"reset_states", "metric:reset_state()"}};
+constexpr std::span<const OtherWord> other_words{};
+constexpr OtherWord words_of_metrics[] = {{"update", "metric:update_state(y_true, y_pred)"},
+                                          {"compute", "metric:result()"},
+                                          {"reset", "metric:reset_state()"},
+                                          {"reset_states", "metric:reset_state()"}};
 template <>
-constexpr std::span<const std::pair<std::string_view, std::string_view>> other_words<Metric>{words_of_metrics};
-constexpr std::pair<std::string_view, std::string_view> words_of_optimizers[] = {
-    {"lr", "optimizer.learning_rate"},
-    {"apply_gradients", "optimizer:apply(gradients, weights)"},
-    {"step", "optimizer:apply(gradients, weights)"},
-    {"minimize", "optimizer:apply(gradients, weights)"},
-    {"zero_grad", "nothing: nacre.grad gives new gradients each time"}};
+constexpr std::span<const OtherWord> other_words<Metric>{words_of_metrics};
+constexpr OtherWord words_of_optimizers[] = {{"lr", "optimizer.learning_rate"},
+                                             {"apply_gradients", "optimizer:apply(gradients, weights)"},
+                                             {"step", "optimizer:apply(gradients, weights)"},
+                                             {"minimize", "optimizer:apply(gradients, weights)"},
+                                             {"zero_grad", "nothing: nacre.grad gives new gradients each time"}};
 template <>
-constexpr std::span<const std::pair<std::string_view, std::string_view>> other_words<Optimizer>{words_of_optimizers};
+constexpr std::span<const OtherWord> other_words<Optimizer>{words_of_optimizers};
 
 // object(x), of the kinds that compute one value of another.
 template <class Base>

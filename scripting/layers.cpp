@@ -583,7 +583,7 @@ void other_names(const Object& object, std::vector<std::string_view>& names) {
     names.push_back(last_name(weight));
 }
 
-constexpr std::pair<std::string_view, std::string_view> other_words[] = {
+constexpr OtherWord other_words[] = {
     {"get_layer", "model:layer(name)"},
     {"parameters", "layer.trainable_weights"},
     {"variables", "layer.weights"},

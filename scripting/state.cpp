@@ -136,13 +136,8 @@ Object any_self(const Call& call) {
 }
 
 [[noreturn]] void refuse_key(const Call& call, const Object& self, const std::string& key) {
-  std::vector<std::string_view> known;
-  for (const Member& member : self.kind->members) known.emplace_back(member.name);
-  if (self.kind->other_names) self.kind->other_names(self, known);
-  const auto& words = self.kind->other_words;
-  const auto word = std::ranges::find(words, key, [](const auto& entry) { return entry.first; });
   throw Error("{} has no '{}'", call.described(1), key)
-      .hint(word == words.end() ? suggestion(key, known) : fmt::format("here it is {}", word->second))
+      .hint(name_hint(key, self.kind->other_words, member_names(self)))
       .usage();
 }
 
@@ -200,6 +195,19 @@ Out same_objects(Call& call) {
 }
 
 }  // namespace
+
+std::string name_hint(std::string_view name, std::span<const OtherWord> words,
+                      const std::vector<std::string_view>& known) {
+  const auto word = std::ranges::find(words, name, &OtherWord::first);
+  return word == words.end() ? suggestion(name, known) : fmt::format("here it is {}", word->second);
+}
+
+std::vector<std::string_view> member_names(const Object& object) {
+  std::vector<std::string_view> names;
+  for (const Member& member : object.kind->members) names.emplace_back(member.name);
+  if (object.kind->other_names) object.kind->other_names(object, names);
+  return names;
+}
 
 std::string with_article(std::string_view noun) {
   if (noun == "nil" || noun == "no value") return std::string(noun);

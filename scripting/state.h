@@ -71,6 +71,12 @@ struct Function {
   Entry entry{};
 };
 
+// What people look for by a word of another library, and what it is here: "astype", "tensor:cast(dtype)".
+using OtherWord = std::pair<std::string_view, std::string_view>;
+// For whoever asked for a name that is not there: what it is here, or the nearest of the known ones.
+std::string name_hint(std::string_view name, std::span<const OtherWord> words,
+                      const std::vector<std::string_view>& known);
+
 // A kind of objects; one constant for each.
 struct Class {
   const char* name;  // for messages: "tensor"
@@ -86,8 +92,7 @@ struct Class {
   bool (*set_other)(Call&, std::string_view key) = nullptr;
   void (*other_names)(const Object&,
                       std::vector<std::string_view>&) = nullptr;  // adds what such keys may be, for hints
-  // What people look for by the words of other libraries, and what it is here: "astype", "tensor:cast(dtype)".
-  std::span<const std::pair<std::string_view, std::string_view>> other_words{};
+  std::span<const OtherWord> other_words{};
   // What stands under keys that are no texts, object[3], and how it is set: the object is argument 1, the key 2, the
   // new value 3. Null: there are no such keys.
   Out (*at)(Call&) = nullptr;
@@ -95,6 +100,9 @@ struct Class {
   // Of classes that operations (nacre.ops.NAME, +, -, …) take as operands: applies one.
   Results (*apply)(Call&, std::string_view operation, const std::vector<Object>& operands, Tree arguments) = nullptr;
 };
+
+// The names of an object's members.
+std::vector<std::string_view> member_names(const Object& object);
 
 // The class of objects that hold a T; specialised beside each.
 template <class T>

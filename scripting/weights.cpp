@@ -148,12 +148,12 @@ constexpr Member members[] = {
                )"}},
 };
 
-constexpr std::pair<std::string_view, std::string_view> other_words[] = {{"numpy", "weight.value"},
-                                                                         {"data", "weight.value"},
-                                                                         {"tolist", "weight:totable()"},
-                                                                         {"path", "weight.name"},
-                                                                         {"requires_grad", "weight.trainable"},
-                                                                         {"grad", "nacre.grad(f, weight)"}};
+constexpr OtherWord other_words[] = {{"numpy", "weight.value"},
+                                     {"data", "weight.value"},
+                                     {"tolist", "weight:totable()"},
+                                     {"path", "weight.name"},
+                                     {"requires_grad", "weight.trainable"},
+                                     {"grad", "nacre.grad(f, weight)"}};
 
 struct VariableConfig {
   std::string name = "variable";

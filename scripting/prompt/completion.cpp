@@ -130,10 +130,7 @@ class Looker {
       if (name.starts_with(beginning) && is_identifier(name)) found.emplace_back(name);
     };
     if (const auto object = Call(lua_).object(-1)) {
-      std::vector<std::string_view> known;
-      for (const Member& member : object->kind->members) known.emplace_back(member.name);
-      if (object->kind->other_names) object->kind->other_names(*object, known);
-      for (const std::string_view name : known) add(name);
+      for (const std::string_view name : member_names(*object)) add(name);
       if (functions) std::erase_if(found, [&](const std::string& name) { return !is_function(name); });
       return found;
     }
