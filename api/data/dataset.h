@@ -24,6 +24,7 @@ struct Batch {
 struct Column {
   std::string name;  // "" when the source has no name for it
   Type type;
+  std::vector<std::string> labels{};  // of a target that is a class number: the names of the classes, where they have any
 };
 
 // Immutable, and usable from several threads unless it is bound to one.

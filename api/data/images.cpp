@@ -34,6 +34,8 @@ class ImageFolder final : public Dataset {
       height_ = first.shape()[0];
       width_ = first.shape()[1];
     }
+    targets_ = {{"", {DType::int32, {}}, {}}};
+    for (const std::filesystem::path& folder_of_class : classes) targets_[0].labels.push_back(folder_of_class.filename().string());
     inputs_ = {{"", {DType::uint8, {height_, width_, channels_}}}};
     description_ = fmt::format("{}: {} pictures of {}×{}×{} in {} classes", folder.filename().string(), files_.size(), height_,
                                width_, channels_, classes.size());
@@ -65,7 +67,7 @@ class ImageFolder final : public Dataset {
   std::int64_t height_ = 0, width_ = 0;
   std::vector<std::filesystem::path> files_;
   std::vector<std::int32_t> labels_;
-  std::vector<Column> inputs_, targets_{{"", {DType::int32, {}}}};
+  std::vector<Column> inputs_, targets_;
   std::string description_;
 };
 

@@ -1,7 +1,7 @@
 #include "api/experiment/block.h"
 
 #include <algorithm>
-#include <charconv>
+#include <cctype>
 
 #include "formats/config.h"
 #include "formats/yaml.h"
@@ -31,6 +31,18 @@ bool is_argument(const OperationArguments& arguments, std::string_view key) {
   return std::any_of(arguments.begin(), arguments.end(), [&](const OperationArgument& argument) {
     return argument.name == key || argument.kind == OperationArgument::Kind::keywords;
   });
+}
+
+// Whether a text has an expression that uses a variable.
+bool mentions(const Tree& text, std::string_view variable) {
+  if (!text.is_string() || !has_expression(text.as_string())) return false;
+  const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+  const std::string_view whole = text.as_string();
+  for (std::size_t at = whole.find(variable); at != std::string_view::npos; at = whole.find(variable, at + 1)) {
+    const std::size_t end = at + variable.size();
+    if ((at == 0 || !is_word(whole[at - 1])) && (end == whole.size() || !is_word(whole[end]))) return true;
+  }
+  return false;
 }
 
 // What a name or a list of names holds.
@@ -105,7 +117,7 @@ class Expansion {
     LayerLine line;
     line.mark = mark;
     line.from = scope.previous;
-    bool used = true, explicit_from = false;
+    bool used = true, explicit_from = false, names_itself = false;
     std::string given_name;
     Tree config = Tree::mapping().at(mark);
     static const Tree::Mapping none;
@@ -119,6 +131,7 @@ class Expansion {
         continue;  // repetitions after the first continue where the one before ended
       } else if (key == "name") {
         given_name = substitute(entry.value, variables).as_string();
+        names_itself = mentions(entry.value, "index");
       } else if (key == "when") {
         used = substitute(entry.value, variables).as_bool();
       } else if (operation && is_argument(*operation, key)) {
@@ -134,7 +147,7 @@ class Expansion {
       }
     }
     std::string local_name = given_name;
-    if (!given_name.empty() && index) given_name += fmt::format("_{}", *index);
+    if (!given_name.empty() && index && !names_itself) given_name += fmt::format("_{}", *index);
 
     if (!used) {
       if (line.from.size() != 1)
@@ -171,9 +184,11 @@ class Expansion {
       model_.lines.push_back(std::move(line));
     }
     if (!local_name.empty()) {
-      if (index) scope.names.erase(local_name);  // the name alone is that of the last repetition
+      if (given_name != local_name) {
+        scope.names.erase(local_name);  // the name alone is that of the last repetition
+        name_in(scope, given_name, result, mark);
+      }
       name_in(scope, local_name, result, mark);
-      if (index) name_in(scope, given_name, result, mark);
     }
     scope.previous = {result};
     model_.last = result;

@@ -77,7 +77,8 @@ struct ExpandedModel {
 //   from: name | [names]    where its inputs come from; default: the line before
 //   name: text              within a block it is prefixed with the block's own name
 //   when: condition         false leaves the line out: its name then stands for its input
-//   repeat: n               that many times in a row; `index` counts from 0 in its expressions
+//   repeat: n               that many times in a row; `index` counts from 0 in its expressions, and numbers the names
+//                           (res_0, res_1, …) unless the name's own expression does ("block${index + 1}")
 //   mask, initial_state, query_mask, … , use_causal_mask, training: arguments of the call
 // An operation of Keras's (ops.NAME) has the constants among the arguments of its call beside `from`, whose tensors take
 // the other arguments in order: {ops.Multiply: {x2: 2}}, {ops.Subtract: {x1: 3, from: y}}, {ops.GetItem: {key: [":", "1:3"]}}.

@@ -74,6 +74,20 @@ layers:
             "add = Add <- d_0 d_1\n");
 }
 
+TEST(Block, NamesThatMentionIndexNumberThemselves) {
+  EXPECT_EQ(expanded(R"(
+layers:
+  - Dense: {units: 4, repeat: 2, name: "block${index + 1}_fc"}
+  - Dense: {units: 5, repeat: 2, name: "${string.format('my_indexes')}"}
+  - Add: {from: [block1_fc, block2_fc]}
+)"),
+            "block1_fc = Dense{units: 4} <- image\n"
+            "block2_fc = Dense{units: 4} <- block1_fc\n"
+            "my_indexes_0 = Dense{units: 5} <- block2_fc\n"
+            "my_indexes_1 = Dense{units: 5} <- my_indexes_0\n"
+            "add = Add <- block1_fc block2_fc\n");
+}
+
 TEST(Block, BranchesAndConditions) {
   const std::string blocks = R"(
 blocks:
