@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "api/model_card.h"
 #include "layers/symbol.h"
 
 namespace nacre {
@@ -64,6 +65,10 @@ class FunctionalLayer : public Layer {
   // The same as far as one of its calls: what comes into that.
   Values emit_operands(Context& context, Values inputs, const LayerCall& call);
 
+  // What files of it say besides.
+  const ModelCard& card() const { return card_; }
+  void set_card(ModelCard card) { card_ = std::move(card); }
+
   std::vector<std::shared_ptr<Layer>> sublayers() const override { return layers(); }
   bool supports_masking() const override { return true; }
   int input_count() const override { return static_cast<int>(inputs_.size()); }
@@ -95,6 +100,7 @@ class FunctionalLayer : public Layer {
   std::vector<std::shared_ptr<const LayerCall>> calls_;
   std::vector<std::shared_ptr<Layer>> layers_;
   Values output_masks_;  // of the call in progress
+  ModelCard card_;
   bool nested_ = false;  // it is a layer of another model
   // By calls of nested models: the calls in them, recorded again for this one.
   mutable std::map<const LayerCall*, std::map<const LayerCall*, std::shared_ptr<const LayerCall>>> opened_;

@@ -2,10 +2,18 @@
 
 #include <curl/curl.h>
 
-#include <cctype>
-#include <memory>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
-#include "backend/core/error.h"
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "formats/file.h"
 #include "formats/shared_library.h"
 
 namespace nacre {
@@ -38,7 +46,159 @@ struct FreeHeaders {
   void operator()(curl_slist* headers) const { curl().free_all(headers); }
 };
 
+// The file that a download grows in; locked, so that no two processes write to it.
+class PartialFile {
+ public:
+  explicit PartialFile(std::filesystem::path path) : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    if (descriptor_ < 0) throw file_error(path_, "written", errno);
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(descriptor_);
+      throw Error("another process is fetching this file").at({path_.string()}).hint("wait until it is done");
+    }
+    const off_t end = ::lseek(descriptor_, 0, SEEK_END);
+    size_ = end > 0 ? static_cast<std::uint64_t>(end) : 0;
+  }
+  ~PartialFile() { ::close(descriptor_); }
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::uint64_t size() const { return size_; }
+  // Errors are kept, for the callbacks of libcurl may not throw.
+  bool append(const char* bytes, std::size_t count) {
+    while (count > 0) {
+      const ssize_t written = ::pwrite(descriptor_, bytes, count, static_cast<off_t>(size_));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return error_ = errno, false;
+      bytes += written, count -= static_cast<std::size_t>(written), size_ += static_cast<std::uint64_t>(written);
+    }
+    return true;
+  }
+  bool clear() {
+    size_ = 0;
+    if (::ftruncate(descriptor_, 0) == 0) return true;
+    error_ = errno;
+    return false;
+  }
+  void flush() {
+    if (::fsync(descriptor_) != 0) error_ = errno;
+    check();
+  }
+  void check() const {
+    if (error_) throw file_error(path_, "written", error_);
+  }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_;
+  std::uint64_t size_ = 0;
+  int error_ = 0;
+};
+
+// One request for what a file lacks.
+class Transfer {
+ public:
+  Transfer(const HttpDownload& request, PartialFile& part) : request_(request), part_(part), first_(part.size()) {}
+
+  enum class Result { done, broken, stopped };
+  // broken: it may be tried again. Throws Error where that is of no use.
+  Result run() {
+    const std::unique_ptr<CURL, void (*)(CURL*)> session(curl().init(), curl().cleanup);
+    if (!session) throw Error("HTTP cannot be used: out of memory");
+    session_ = session.get();
+    const auto set = [&](CURLoption option, auto value) { curl().setopt(session_, option, value); };
+    set(CURLOPT_URL, request_.address.c_str());
+    set(CURLOPT_PROTOCOLS_STR, "http,https,file");
+    set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    set(CURLOPT_FOLLOWLOCATION, 1L);
+    set(CURLOPT_MAXREDIRS, 8L);
+    set(CURLOPT_FAILONERROR, 1L);
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_USERAGENT, "nacre");
+    set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.patience * 1000));
+    set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(CURLOPT_LOW_SPEED_TIME, std::max(1L, static_cast<long>(request_.patience)));
+    set(CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(first_));
+    set(CURLOPT_WRITEFUNCTION, &take);
+    set(CURLOPT_WRITEDATA, this);
+    set(CURLOPT_NOPROGRESS, 0L);
+    set(CURLOPT_XFERINFOFUNCTION, &tell);
+    set(CURLOPT_XFERINFODATA, this);
+    const CURLcode result = curl().perform(session_);
+    part_.check();
+    if (stopped_) return Result::stopped;
+    if (too_long_) throw Error("{}: the server sends more than the {} bytes that the file has", request_.address, *request_.size);
+    if (result == CURLE_OK) return Result::done;
+    const long status = answer();
+    if (status == 416 && first_ > 0 && part_.clear()) return Result::broken;  // what is there does not begin this file
+    reason_ = status >= 400 ? fmt::format("the server answers {}", status) : curl().strerror(result);
+    constexpr CURLcode final_ones[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_FILE_COULDNT_READ_FILE, CURLE_TOO_MANY_REDIRECTS,
+                                       CURLE_PEER_FAILED_VERIFICATION};
+    if ((status >= 400 && status < 500) || std::ranges::find(final_ones, result) != std::end(final_ones)) throw error();
+    return Result::broken;
+  }
+
+  Error error() const {
+    return Error("{}: {}", request_.address, reason_)
+        .hint(part_.size() ? fmt::format("try again: {} bytes are there already", part_.size()) : "is there a network?");
+  }
+
+ private:
+  static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 36;
+
+  long answer() const {
+    long status = 0;
+    curl().getinfo(session_, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+  }
+
+  static std::size_t take(const char* bytes, std::size_t size, std::size_t count, void* self) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    if (!std::exchange(transfer.begun_, true) && transfer.first_ > 0 && transfer.answer() == 200 && !transfer.part_.clear()) return 0;
+    if (transfer.part_.size() + size * count > transfer.request_.size.value_or(most_bytes)) {
+      transfer.too_long_ = true;
+      return 0;
+    }
+    return transfer.part_.append(bytes, size * count) ? size * count : 0;
+  }
+
+  static int tell(void* self, curl_off_t expected, curl_off_t, curl_off_t, curl_off_t) {
+    auto& transfer = *static_cast<Transfer*>(self);
+    const std::uint64_t done = transfer.part_.size();
+    const std::uint64_t all = transfer.request_.size.value_or(expected > 0 ? transfer.first_ + static_cast<std::uint64_t>(expected) : 0);
+    transfer.stopped_ = transfer.request_.progress && !transfer.request_.progress(done, all);
+    return transfer.stopped_ ? 1 : 0;
+  }
+
+  const HttpDownload& request_;
+  PartialFile& part_;
+  std::uint64_t first_;
+  CURL* session_ = nullptr;
+  bool begun_ = false, too_long_ = false, stopped_ = false;
+  std::string reason_;
+};
+
 }  // namespace
+
+std::filesystem::path download(const HttpDownload& request) {
+  PartialFile part(request.file.string() + ".part");
+  const auto complete = [&] { return request.size && part.size() == *request.size; };
+  if (request.size && part.size() > *request.size) part.clear();
+  for (int attempt = 1; !complete(); ++attempt) {
+    Transfer transfer(request, part);
+    const Transfer::Result result = transfer.run();
+    if (result == Transfer::Result::stopped)
+      throw Error("{}: stopped after {} bytes", request.address, part.size()).hint("the next time it goes on from there");
+    if (result == Transfer::Result::done) {
+      if (!request.size || complete()) break;
+      throw Error("{}: the server sent {} bytes, wanted {}", request.address, part.size(), *request.size);
+    }
+    if (attempt >= request.attempts) throw transfer.error();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300 * attempt));
+  }
+  part.flush();
+  return part.path();
+}
 
 long post(const HttpPost& request) {
   const std::unique_ptr<CURL, void (*)(CURL*)> session(curl().init(), curl().cleanup);

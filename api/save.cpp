@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "api/keras/tree.h"
+#include "api/zoo.h"
 #include "formats/file.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
@@ -149,7 +150,17 @@ Model load_architecture(const ModelFile& file, const LoadOptions& options) {
 }
 
 Model load_model(const fs::path& path, const LoadOptions& options) {
+  if (const std::optional<std::string> name = zoo_name(path)) return Model(open_zoo_model(*name));
   return load_model(read_model_file(path, options.untrusted), options);
+}
+
+Model load_any_model(const fs::path& path, const LoadOptions& options) {
+  if (zoo_name(path)) return load_model(path, options);
+  return load_any_model(read_model_file(path, options.untrusted), options);
+}
+
+Model load_any_model(const ModelFile& file, const LoadOptions& options) {
+  return is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
 }
 
 Model load_architecture(const fs::path& path, const LoadOptions& options) {

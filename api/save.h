@@ -23,14 +23,18 @@ std::uint64_t shard_bytes(const SaveOptions& options);
 void save_model(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {});
 void save_model(const Trainer& trainer, const std::filesystem::path& path, const SaveOptions& options = {});  // all weights have values
 
-// Throws an Error that names the file and, within it, the layer or class that cannot be read.
+// Throws an Error that names the file and, within it, the layer or class that cannot be read. The path may be a name of the
+// zoo (see api/zoo.h).
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 // A model of a .json or .yaml file; its weights have no values yet.
 Model load_architecture(const std::filesystem::path& path, const LoadOptions& options = {});
+// Whichever of both the file holds.
+Model load_any_model(const std::filesystem::path& path, const LoadOptions& options = {});
 
 // The same of files that were read already.
 Model load_model(const ModelFile& file, const LoadOptions& options = {});
 Model load_architecture(const ModelFile& file, const LoadOptions& options = {});
+Model load_any_model(const ModelFile& file, const LoadOptions& options = {});
 
 // Weights alone, and in .weights.h5 and shards the optimizer's state of a compiled model.
 void save_weights(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {});

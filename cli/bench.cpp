@@ -38,9 +38,7 @@ Subject saved(const BenchArguments& arguments) {
   if (!arguments.overrides.empty())
     throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
   set_threads(arguments.threads);
-  const ModelFile file = read_model_file(arguments.model, arguments.untrusted);
-  const LoadOptions options{.compile = arguments.training};
-  Model model = is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
+  Model model = load_any_model(arguments.model, {.compile = arguments.training, .untrusted = arguments.untrusted});
   if (arguments.training && !model.trainer().options())
     throw Error("the model was saved without loss and optimizer, so there is nothing to train")
         .at({arguments.model.string(), 0, 0})

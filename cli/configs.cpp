@@ -16,7 +16,7 @@ namespace nacre::cli {
 
 int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json) {
   const Experiment experiment = Experiment::load(config, overrides);
-  experiment.build_model();  // shapes that do not fit are said here, not only when it is trained
+  experiment.build_model(false);  // shapes that do not fit are said here, not only when it is trained
   const Tree tree = experiment.render();
   std::fputs(json ? (write_json(tree, 2) + "\n").c_str() : write_yaml(tree).c_str(), stdout);
   return 0;

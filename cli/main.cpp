@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "layers/lambda.h"
+#include "models_zoo/zoo.h"
 #include "scripting/lambda.h"
 
 namespace nacre::cli {
@@ -53,6 +54,11 @@ void limit_spinning(char** words) {
 // Declares the verbs, parses, and runs the one that was asked for.
 int run(int count, char** words) {
   enable_lua();
+  FetchDisplay fetching(STDERR_FILENO);
+  enable_zoo([&](const std::string& name, std::uint64_t done, std::uint64_t all) {
+    fetching.show(name, done, all);
+    return true;
+  });
   CLI::App app("nacre: describe, train and serve neural networks.", "nacre");
   app.set_version_flag("--version", std::string("nacre ") + std::string(version()));
   app.require_subcommand(1);
@@ -213,6 +219,26 @@ int run(int count, char** words) {
   verb = app.add_subcommand("reference", "write the reference of all classes and keys as Markdown");
   verb->add_option("folder", reference_folder, "folder for the pages")->required()->type_name("FOLDER");
   verb->callback([&] { status = reference(reference_folder); });
+
+  CLI::App* const zoo = app.add_subcommand("zoo", "the model zoo: zoo:NAME stands wherever a model is named");
+  zoo->require_subcommand(1);
+  bool zoo_json = false;
+  std::vector<std::string> zoo_names;
+  std::string zoo_name, mirror;
+  verb = zoo->add_subcommand("list", "its models, and the weights that there are for them");
+  add_json(*verb, zoo_json);
+  verb->callback([&] { status = zoo_list(zoo_json); });
+  verb = zoo->add_subcommand("show", "arguments, weights and size of a model");
+  verb->add_option("name", zoo_name, "for example mobilenetv2?alpha=0.5")->required()->type_name("NAME");
+  add_json(*verb, zoo_json);
+  verb->callback([&] { status = zoo_show(zoo_name, zoo_json); });
+  verb = zoo->add_subcommand("get", "fetch the weights of models, and print where they lie");
+  verb->add_option("names", zoo_names, "for example mobilenetv2?alpha=0.5")->required()->type_name("NAME");
+  verb->add_option("--mirror", mirror, "address of a folder that has the same files (default: NACRE_ZOO_MIRROR)")->type_name("ADDRESS");
+  verb->callback([&] { status = zoo_get(zoo_names, mirror); });
+  verb = zoo->add_subcommand("verify", "compare the weights that are here with their checksums");
+  verb->add_option("names", zoo_names, "of models (default: all)")->type_name("NAME");
+  verb->callback([&] { status = zoo_verify(zoo_names); });
 
   bool doctor_json = false;
   verb = app.add_subcommand("doctor", "version, backends, instruction sets, threads, libraries, devices");

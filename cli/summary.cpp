@@ -18,7 +18,7 @@ namespace {
 Model saved_model(const ModelFile& file) {
   std::vector<std::string> notes;
   const LoadOptions options{.notes = &notes};
-  Model model = is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
+  Model model = load_any_model(file, options);
   for (const std::string& line : notes) say(stderr, "note: " + line);
   return model;
 }
@@ -100,7 +100,7 @@ void print(const SummaryArguments& arguments, const ModelSummary& summary) {
 
 int summary(const SummaryArguments& arguments) {
   if (!arguments.untrusted && is_experiment(arguments.model)) {
-    print(arguments, summarize(configured_model(Experiment::load(arguments.model, arguments.overrides))));
+    print(arguments, summarize(configured_model(Experiment::load(arguments.model, arguments.overrides), "", false)));
     return 0;
   }
   if (!arguments.overrides.empty()) throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();

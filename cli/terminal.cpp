@@ -28,6 +28,14 @@ void print(int descriptor, std::string_view text) {
   }
 }
 
+// "[====>   ]", of so many columns between the brackets.
+std::string bar_text(double done, int width) {
+  const int filled = std::clamp(static_cast<int>(done * width), 0, width);
+  std::string bar = "[" + std::string(static_cast<std::size_t>(filled), '=');
+  if (filled < width) bar += ">" + std::string(static_cast<std::size_t>(width - filled - 1), ' ');
+  return bar + "]";
+}
+
 std::string metric_text(double value) {
   if (value != 0 && (std::abs(value) < 1e-3 || std::abs(value) >= 1e5)) return fmt::format("{:.3e}", value);
   return fmt::format("{:.4f}", value);
@@ -105,10 +113,7 @@ std::string progress_line(const Progress& progress, int width) {
   }
   const int bar = std::clamp(room - static_cast<int>(head.size() + tail.size()) - 2, 0, widest_bar);
   if (bar < narrowest_bar) return (head + tail).substr(0, static_cast<std::size_t>(room));
-  const int filled = static_cast<int>(done * bar);
-  std::string line = head + "[" + std::string(static_cast<std::size_t>(filled), '=');
-  if (filled < bar) line += ">" + std::string(static_cast<std::size_t>(bar - filled - 1), ' ');
-  return line + "]" + tail;
+  return head + bar_text(done, bar) + tail;
 }
 
 std::string epoch_line(const Progress& progress) {
@@ -144,6 +149,36 @@ void ProgressDisplay::finish(const Progress& progress) {
 void ProgressDisplay::say(const std::string& line) {
   clear();
   print(descriptor_, escaped(line) + "\n");
+}
+
+std::string fetch_line(const std::string& name, std::uint64_t done, std::uint64_t all, int width) {
+  const double megabyte = 1e6;
+  std::string tail = fmt::format(" {:.1f} MB", static_cast<double>(done) / megabyte);
+  if (all > 0) tail = fmt::format(" {:.1f} of {:.1f} MB", static_cast<double>(done) / megabyte, static_cast<double>(all) / megabyte);
+  const int room = std::max(width - 1, 20);
+  const std::string head = escaped(name).substr(0, static_cast<std::size_t>(std::max(room - static_cast<int>(tail.size()), 0)));
+  const int bar = std::min(room - static_cast<int>(head.size() + tail.size()) - 3, widest_bar);
+  if (all == 0 || bar < narrowest_bar) return head + tail;
+  return head + " " + bar_text(static_cast<double>(done) / static_cast<double>(all), bar) + tail;
+}
+
+FetchDisplay::FetchDisplay(int descriptor) : descriptor_(descriptor), terminal_(is_terminal(descriptor)) {}
+
+void FetchDisplay::show(const std::string& name, std::uint64_t done, std::uint64_t all) {
+  if (!terminal_) {
+    if (std::exchange(name_, name) != name) print(descriptor_, fmt::format("fetching {}\n", escaped(name)));
+    return;
+  }
+  if (all > 0 && done >= all) return clear();
+  if (now() - last_ < refresh_seconds) return;
+  last_ = now();
+  print(descriptor_, "\r" + fetch_line(name, done, all, terminal_width(descriptor_)) + "\x1b[K");
+  dirty_ = true;
+}
+
+void FetchDisplay::clear() {
+  if (dirty_) print(descriptor_, "\r\x1b[K");
+  dirty_ = false;
 }
 
 }  // namespace nacre::cli

@@ -60,4 +60,22 @@ class ProgressDisplay {
   double last_ = 0;
 };
 
+// "weights.h5 [=====>    ] 1.2 of 2.1 MB", in at most `width` columns; `all` is 0 when it is not known.
+std::string fetch_line(const std::string& name, std::uint64_t done, std::uint64_t all, int width);
+
+// Shows how far a download has come: by rewriting one line of a terminal; elsewhere a line says what is fetched.
+class FetchDisplay {
+ public:
+  explicit FetchDisplay(int descriptor);
+  ~FetchDisplay() { clear(); }
+  void show(const std::string& name, std::uint64_t done, std::uint64_t all);  // bytes; at most ten times a second
+  void clear();
+
+ private:
+  int descriptor_;
+  bool terminal_, dirty_ = false;
+  std::string name_;  // whose line was written
+  double last_ = 0;
+};
+
 }  // namespace nacre::cli

@@ -82,6 +82,12 @@ struct LuaArguments {
 };
 int lua(const LuaArguments& arguments);
 
+// The model zoo. Names may have arguments: "mobilenetv2?alpha=0.35".
+int zoo_list(bool json);
+int zoo_show(const std::string& name, bool json);
+int zoo_get(const std::vector<std::string>& names, const std::string& mirror);
+int zoo_verify(const std::vector<std::string>& names);  // of the models named, or all
+
 int plot(const std::filesystem::path& run_folder);
 int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json);
 int schema();

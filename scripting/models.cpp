@@ -104,21 +104,17 @@ struct LoadWeightsConfig {
   }
 };
 
-Model load_any(const std::string& path, const LoadOptions& options) {
-  const ModelFile file = read_model_file(path, options.untrusted);
-  return is_architecture(file.kind) ? load_architecture(file, options) : load_model(file, options);
-}
 
 // nacre.load("model.keras"[, {compile = false, …}])
 Out load(Call& call) {
   const std::string path = call.text(1, "the path of a model");
-  return model_object(call, load_any(path, read_options<LoadConfig>(call, 2).options()));
+  return model_object(call, load_any_model(path, read_options<LoadConfig>(call, 2).options()));
 }
 
 // nacre.from_yaml("mnist.yaml"): the model of a configuration, compiled when it names a loss; or Keras's architecture.
 Out from_yaml(Call& call) {
   const std::string path = call.text(1, "the path of a YAML file");
-  if (!is_experiment(path)) return model_object(call, load_any(path, {}));
+  if (!is_experiment(path)) return model_object(call, load_any_model(path, {}));
   return model_object(call, configured_model(Experiment::load(path)));
 }
 

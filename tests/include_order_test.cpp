@@ -37,6 +37,7 @@ const std::vector<std::pair<std::regex, std::vector<std::string>>> owners{
     {std::regex("(lua|lauxlib|lualib)\\.h(pp)?"), {"formats/", "scripting/"}},
     {std::regex("cairo.*"), {"api/"}},
     {std::regex("curl/.*"), {"api/"}},
+    {std::regex("openssl/.*"), {"formats/"}},
     {std::regex("pcre2.*"), {"api/"}},
     {std::regex("CLI/.*"), {"cli/"}},
     {std::regex("histedit\\.h|editline/.*"), {"cli/"}},

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "api/experiment/block.h"
+#include "api/zoo.h"
 #include "formats/yaml.h"
 
 namespace nacre {
@@ -154,6 +155,12 @@ Variables resolve_expressions(Tree& tree) {
 }
 
 ConfigFile load_config(const std::filesystem::path& file, std::span<const std::string> overrides) {
+  if (const std::optional<std::string> zoo = zoo_name(file)) {
+    Tree model, config;
+    model.set("zoo", *zoo);
+    config.set("model", std::move(model));
+    return finished(std::move(config), {}, overrides);
+  }
   return finished(load_yaml(file), file.parent_path(), overrides);
 }
 

@@ -18,6 +18,7 @@ struct ConfigFile {
 
 // Reads a YAML file. `include: FILE` (or a list of files) stands for the keys of those files, over which the file's
 // own keys win, mappings being merged key by key. Then each override KEY=VALUE is applied. Throws usage Errors.
+// "zoo:NAME" stands for a file that says `model: {zoo: NAME}` and no more.
 ConfigFile load_config(const std::filesystem::path& file, std::span<const std::string> overrides = {});
 ConfigFile parse_config(std::string_view text, std::string name, std::filesystem::path folder,
                         std::span<const std::string> overrides = {});

@@ -5,6 +5,7 @@
 
 #include "api/data/augment.h"
 #include "api/dtype_policy.h"
+#include "api/zoo.h"
 #include "formats/yaml.h"
 
 namespace nacre {
@@ -95,12 +96,14 @@ Experiment::Experiment(const ConfigFile& file, std::string default_name) {
 }
 
 bool is_experiment(const std::filesystem::path& file) {
+  if (zoo_name(file)) return true;
   const std::string extension = file.extension().string();
   return (extension == ".yaml" || extension == ".yml") && !load_yaml(file).find("class_name");
 }
 
 Experiment Experiment::load(const std::filesystem::path& file, std::span<const std::string> overrides) {
-  return Experiment(load_config(file, overrides), file.stem().string());
+  const std::optional<std::string> zoo = zoo_name(file);
+  return Experiment(load_config(file, overrides), zoo ? zoo->substr(0, zoo->find('?')) : file.stem().string());
 }
 
 std::optional<std::filesystem::path> Experiment::saved_model() const {
@@ -114,8 +117,8 @@ std::filesystem::path Experiment::output_folder() const {
   return std::filesystem::path("runs") / (config_.name.empty() ? "model" : config_.name);
 }
 
-std::shared_ptr<FunctionalLayer> Experiment::build_model() const {
-  return nacre::build_model(config_.model, variables_, folder_, config_.name);
+std::shared_ptr<FunctionalLayer> Experiment::build_model(bool with_weights) const {
+  return nacre::build_model(config_.model, variables_, folder_, config_.name, with_weights);
 }
 
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
@@ -167,8 +170,8 @@ DatasetRef Experiment::open_evaluation_data() const {
   throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
 }
 
-Model configured_model(const Experiment& experiment, std::string_view device) {
-  Model model(experiment.build_model());
+Model configured_model(const Experiment& experiment, std::string_view device, bool with_weights) {
+  Model model(experiment.build_model(with_weights));
   if (!device.empty()) model.set_device(device);
   if (const auto& dtype = experiment.config().train.precision.dtype) model = with_training_dtype(model, {*dtype});
   if (const CompileOptions& options = experiment.config().train.compile; !options.loss.empty()) model.compile(options);

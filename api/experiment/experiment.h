@@ -126,7 +126,8 @@ struct ExperimentConfig {
   }
 };
 
-// Whether a file is a configuration, and not an architecture of Keras in YAML, by its name and its keys.
+// Whether a file is a configuration, and not an architecture of Keras in YAML, by its name and its keys. A model of the zoo
+// ("zoo:NAME") counts as the configuration that names it.
 bool is_experiment(const std::filesystem::path& file);
 
 class Experiment {
@@ -139,7 +140,8 @@ class Experiment {
   // Where the run's files go: `output` relative to the working folder, or runs/NAME.
   std::filesystem::path output_folder() const;
 
-  std::shared_ptr<FunctionalLayer> build_model() const;
+  // Without weights those that the configuration names are not read: the form alone is of interest.
+  std::shared_ptr<FunctionalLayer> build_model(bool with_weights = true) const;
   // The saved model that the configuration takes as it is: it names the file and changes nothing of the model.
   std::optional<std::filesystem::path> saved_model() const;
 
@@ -161,7 +163,7 @@ class Experiment {
 };
 
 // Its model under train.dtype, compiled when it says with what loss; on this device ("": the default one).
-Model configured_model(const Experiment& experiment, std::string_view device = "");
+Model configured_model(const Experiment& experiment, std::string_view device = "", bool with_weights = true);
 
 // JSON Schema (2020-12) of experiment files.
 Tree experiment_schema();

@@ -1,6 +1,7 @@
 #include "api/experiment/model_builder.h"
 
 #include "api/save.h"
+#include "api/zoo.h"
 #include "formats/file.h"
 #include "formats/text.h"
 #include "formats/yaml.h"
@@ -58,8 +59,8 @@ std::pair<std::string, std::size_t> split_reference(const std::string& reference
 // Builds the lines of an expanded model one after the other.
 class Builder {
  public:
-  Builder(const ModelConfig& config, const Variables& variables, const std::filesystem::path& folder)
-      : config_(config), folder_(folder), expanded_(expand(config, variables)) {
+  Builder(const ModelConfig& config, const Variables& variables, const std::filesystem::path& folder, bool with_weights)
+      : config_(config), folder_(folder), with_weights_(with_weights), expanded_(expand(config, variables)) {
     if (!config.inputs.is_null())
       for (const Tree::Entry& entry : config.inputs.entries())
         add_input(entry.key, substitute(entry.value, variables), entry.mark);
@@ -131,7 +132,7 @@ class Builder {
   }
 
   std::shared_ptr<Layer> layer_of(const LayerLine& line) const {
-    if (line.class_name == "model") return build_model(line.config, line.variables, folder_, line.name);
+    if (line.class_name == "model") return build_model(line.config, line.variables, folder_, line.name, with_weights_);
     const ClassInfo<Layer>* info = registry<Layer>().find(line.class_name);
     if (!info) throw unknown_layer(line.class_name);
     Tree config = with_files(line.config, info->class_name, folder_);
@@ -192,6 +193,7 @@ class Builder {
 
   const ModelConfig& config_;
   const std::filesystem::path& folder_;
+  bool with_weights_;
   ExpandedModel expanded_;
   Symbols inputs_;
   std::map<std::string, Symbols> values_;  // by line name
@@ -199,15 +201,13 @@ class Builder {
 };
 
 std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std::filesystem::path& folder, const Variables& variables,
-                                            const Tree& model) {
+                                            const Tree& model, bool with_weights) {
   try {
     if (const auto file = saved_model_file(model, variables, folder)) {
-      const ModelFile contents = read_model_file(*file);
-      const Model loaded = is_architecture(contents.kind) ? load_architecture(contents) : load_model(contents, {.compile = false});
-      return std::static_pointer_cast<FunctionalLayer>(loaded.share());
+      return std::static_pointer_cast<FunctionalLayer>(load_any_model(*file, {.compile = false}).share());
     }
-    if (!zoo_opener()) throw Error("this build has no model zoo").usage();
-    return zoo_opener()(substitute(*config.zoo, variables).as_string());
+    const std::string name = substitute(*config.zoo, variables).as_string();
+    return open_zoo_model(zoo_name(name).value_or(name), with_weights);
   } catch (Error& error) {
     error.within(fmt::format("while opening the model of {}", model.mark().text()));
     throw;
@@ -339,11 +339,6 @@ Tree with_files(Tree config, std::string_view class_name, const std::filesystem:
   return config;
 }
 
-ZooOpener& zoo_opener() {
-  static ZooOpener opener = nullptr;
-  return opener;
-}
-
 std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder) {
   const ModelConfig config = read_model(model);
   if (!config.file) return std::nullopt;
@@ -351,20 +346,21 @@ std::optional<std::filesystem::path> saved_model_file(const Tree& model, const V
 }
 
 std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& variables,
-                                             const std::filesystem::path& folder, const std::string& default_name) {
+                                             const std::filesystem::path& folder, const std::string& default_name,
+                                             bool with_weights) {
   const ModelConfig config = read_model(tree);
   const std::string name = config.name.empty() ? default_name : config.name;
   const auto described = [&] {
-    Builder builder(config, variables, folder);
+    Builder builder(config, variables, folder, with_weights);
     LayerOptions options{.name = name, .trainable = true, .dtype = {}};
     const bool stack = !config.sequential.is_null() && !builder.branches() && config.outputs.is_null();
     return stack ? builder.stack(std::move(options)) : builder.graph(std::move(options));
   };
   const std::shared_ptr<FunctionalLayer> model =
       config.file || config.zoo
-          ? open_saved(config, folder, variables, tree)
+          ? open_saved(config, folder, variables, tree, with_weights)
           : within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); }, described);
-  if (config.weights) Model(model).load_weights(folder / substitute(*config.weights, variables).as_string());
+  if (config.weights && with_weights) Model(model).load_weights(folder / substitute(*config.weights, variables).as_string());
   return config.file || config.zoo ? chosen_part(config, variables, model, name) : model;
 }
 

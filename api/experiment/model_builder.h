@@ -24,19 +24,16 @@ struct ModelConfig {
     field("outputs", &ModelConfig::outputs, "names of layers: of a graph's own, or of those in `file` or `zoo` ('inner', 'outer/inner', 'lstm:1')");
     field("blocks", &ModelConfig::blocks, "pieces with arguments, used like layers: {residual(filters): [...]}");
     field("file", &ModelConfig::file, "a saved model, or an architecture in JSON or YAML");
-    field("zoo", &ModelConfig::zoo, "a model of the zoo, by name");
+    field("zoo", &ModelConfig::zoo, "a model of the zoo: its name, with arguments 'mobilenetv2?alpha=0.35'");
     field("weights", &ModelConfig::weights, "a file whose weights the model begins with");
     field("trainable", &ModelConfig::trainable, "of `file` or `zoo`: false freezes all layers, a list of names all others");
   }
 };
 
-// How `zoo:` is opened: null until the folder that knows the zoo fills it in.
-using ZooOpener = std::shared_ptr<FunctionalLayer> (*)(const std::string& name);
-ZooOpener& zoo_opener();
-
-// Throws usage Errors with the line of the layer that does not fit.
-std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables,
-                                             const std::filesystem::path& folder, const std::string& default_name = "");
+// Throws usage Errors with the line of the layer that does not fit. Without weights those of `weights` and of `zoo` are not
+// read: the form alone is of interest.
+std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables& variables, const std::filesystem::path& folder,
+                                             const std::string& default_name = "", bool with_weights = true);
 
 // The config of a layer whose vocabulary may be a file with a token per line, or whose class a file of Lua defines. They
 // are read here: models themselves hold the tokens and the source.

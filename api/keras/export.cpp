@@ -179,6 +179,7 @@ void warn_of_unknown(FunctionalLayer& model, std::vector<std::string>& warnings)
 }  // namespace
 
 ModelContents::ModelContents(const Trainer& trainer) : model(std::static_pointer_cast<FunctionalLayer>(trainer.model().shared_from_this())) {
+  if (const ModelCard& says = model->card(); says != ModelCard()) card = write_config(says, Style::yaml);
   if (!trainer.options()) return;
   compile_config = nacre::compile_config(trainer);
   optimizer_name = trainer.optimizer().name();

@@ -14,6 +14,7 @@ struct ModelContents {
   Tree compile_config;  // {optimizer, loss, metrics, …}; null when it was not compiled
   std::string optimizer_name;
   std::vector<VariableRef> optimizer;  // its state
+  Tree card;  // see api/model_card.h; null when it says nothing
 };
 
 // The same for Keras 3. Names lose their '/', and layers with the hard_sigmoid of Keras 1 and 2 get weights scaled by

@@ -56,6 +56,13 @@ std::shared_ptr<FunctionalLayer> read_architecture(const KerasFile& file, const 
   for (const std::string& line : notes) note(options, line);
   auto model = std::dynamic_pointer_cast<FunctionalLayer>(layer);
   if (!model) throw Error("the file holds a {}, no model", layer->class_name()).usage();
+  if (const Tree* card = file.state.find("card")) {
+    try {
+      model->set_card(read_config<ModelCard>(*card));
+    } catch (const Error& error) {
+      note(options, fmt::format("the model's labels and preprocessing are not read: {}", error.line()));
+    }
+  }
   return model;
 }
 

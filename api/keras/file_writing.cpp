@@ -96,6 +96,7 @@ KerasFile weights_file(const ModelContents& contents) {
 KerasFile model_file(const ModelContents& contents) {
   KerasFile file = weights_file(contents);
   file.model_config = legacy_layer(describe_model(*contents.model));
+  if (!contents.card.is_null()) file.state.set("card", contents.card);
   if (contents.compile_config.is_null()) return file;
   file.training_config = training_config(contents.compile_config);
   file.optimizer_weights = named_values(contents.optimizer);

@@ -144,6 +144,7 @@ KerasArchive model_archive(const ModelContents& contents) {
   KerasArchive archive;
   archive.metadata.set("keras_version", KerasFile().keras_version);
   archive.metadata.set("date_saved", present_time());
+  if (!contents.card.is_null()) archive.metadata.set("nacre", contents.card);
   archive.weights = weight_tree(contents);
   archive.config = archive_config(contents);
   for (const auto& [path, layer] : keras_places(*contents.model, {.repeat = true}))
@@ -156,6 +157,7 @@ KerasFile description_of(const KerasArchive& archive) {
   file.model_config = archive.config;
   const Tree* version = archive.metadata.find("keras_version");
   file.keras_version = version && version->is_string() ? version->as_string() : "";
+  if (const Tree* card = archive.metadata.find("nacre")) file.state.set("card", *card);
   if (const Tree* compiled = archive.config.find("compile_config"); compiled && compiled->is_mapping() && !compiled->entries().empty()) {
     file.training_config = *compiled;
     if (const Tree* optimizer = compiled->find("optimizer")) file.training_config.set("optimizer_config", Tree(*optimizer));

@@ -9,6 +9,22 @@
 
 namespace nacre {
 
+namespace {
+
+// Files of a classifier name the classes that it learned.
+void keep_labels(FunctionalLayer& model, const Dataset& data) {
+  if (data.targets().size() != 1 || model.outputs().size() != 1) return;
+  const std::vector<std::string>& labels = data.targets().front().labels;
+  const Shape& output = model.outputs().front().type().shape;
+  const std::int64_t units = output.rank() ? output[-1] : 1;
+  if (static_cast<std::int64_t>(labels.size()) != (units == 1 ? 2 : units)) return;
+  ModelCard card = model.card();
+  card.labels = labels;
+  model.set_card(std::move(card));
+}
+
+}  // namespace
+
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
     : trainer_(trainer),
       options_(options),
@@ -21,6 +37,7 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     train_ = split.train, validation_ = split.validation;
   }
   trainer.build_for(train_->inputs());
+  keep_labels(*trainer.model_, *train_);
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);
   trainer.prepare_training();

@@ -19,8 +19,9 @@ endif()
 nacre_need(fmt "fmt" libfmt-dev)
 if(NOT CMAKE_FIND_PACKAGE_NAME)  # headers that building nacre needs, not using it
   nacre_need(eigen "eigen3" libeigen3-dev)
-  nacre_need(cairo "cairo" libcairo2-dev)  # this library and the next are loaded when they are needed
+  nacre_need(cairo "cairo" libcairo2-dev)  # this library and the next two are loaded when they are needed
   nacre_need(curl "libcurl" libcurl4-openssl-dev)
+  nacre_need(crypto "libcrypto" libssl-dev)
 endif()
 nacre_need(yaml "yaml-cpp" libyaml-cpp-dev)
 nacre_need(hdf5 "hdf5-serial;hdf5" libhdf5-dev)

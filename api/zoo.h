@@ -1,0 +1,27 @@
+// Names of the model zoo, which may stand wherever a model's file or a configuration is named:
+//   zoo:mobilenetv2                                          with the weights that it is published with
+//   zoo:mobilenetv2?alpha=0.35&input_shape=96,96,3&weights=none
+// What is behind them belongs to models_zoo/, which lies above this folder: it fills in the hook.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/functional.h"
+
+namespace nacre {
+
+// What comes after "zoo:"; nothing where a path is no such name.
+std::optional<std::string> zoo_name(const std::filesystem::path& path);
+
+// The model of a name, with its weights or, where only its form is asked for, without any values.
+using ZooOpener = std::function<std::shared_ptr<FunctionalLayer>(const std::string& name, bool with_weights)>;
+// Empty until models_zoo/zoo.h's enable_zoo() is called.
+ZooOpener& zoo_opener();
+// Throws a usage Error when this program has no zoo, or that has no such model.
+std::shared_ptr<FunctionalLayer> open_zoo_model(const std::string& name, bool with_weights = true);
+
+}  // namespace nacre

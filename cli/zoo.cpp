@@ -1,0 +1,201 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "api/inspect/summary.h"
+#include "backend/core/unicode.h"
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "formats/json.h"
+#include "formats/yaml.h"
+#include "models_zoo/zoo.h"
+
+namespace nacre::cli {
+
+namespace {
+
+// A field where it says something.
+void set(Tree& tree, std::string_view key, const std::string& text) {
+  if (!text.empty()) tree.set(key, text);
+}
+
+Tree tree_of(const zoo::ZooModel& model, const zoo::Weights& weights) {
+  Tree tree = write_config(weights, Style::yaml);
+  const auto file = zoo::find(model, weights);
+  tree.set("here", file.has_value());
+  if (file) tree.set("path", file->string());
+  return tree;
+}
+
+Tree tree_of(const zoo::ZooModel& model) {
+  Tree tree, weights = Tree::sequence();
+  tree.set("name", model.name);
+  set(tree, "description", model.description);
+  set(tree, "paper", model.paper);
+  for (const zoo::Weights& entry : model.weights) weights.push(tree_of(model, entry));
+  tree.set("weights", std::move(weights));
+  return tree;
+}
+
+// "imagenet, cifar10 89.4%": each name once.
+std::string weights_text(const zoo::ZooModel& model) {
+  std::vector<std::string> seen;
+  std::string text;
+  for (const zoo::Weights& weights : model.weights) {
+    if (std::ranges::find(seen, weights.name) != seen.end()) continue;
+    seen.push_back(weights.name);
+    text += (text.empty() ? "" : ", ") + weights.name;
+    if (weights.measured.value && weights.measured.metric == "accuracy") text += fmt::format(" {:.1f}%", 100 * *weights.measured.value);
+  }
+  return text;
+}
+
+std::string size_text(std::int64_t bytes) {
+  return bytes < 1'000'000 ? fmt::format("{:.0f} kB", static_cast<double>(bytes) / 1e3) : fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+}
+
+// Text in lines of at most `width` columns, all but the first indented.
+std::string wrapped(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string result;
+  std::size_t column = indent;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (column > indent && column + 1 + word.size() > width) {
+      result += "\n" + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      result += " ";
+      ++column;
+    }
+    result += word;
+    column += word.size();
+  }
+  return result;
+}
+
+void print_weights(const zoo::ZooModel& model, const zoo::Weights& weights) {
+  const auto file = zoo::find(model, weights);
+  std::string line = fmt::format("  {}", weights.name);
+  if (!weights.arguments.entries().empty()) line += " " + weights.arguments.text();
+  if (weights.size) line += ", " + size_text(*weights.size);
+  line += file ? ", here" : ", to be fetched";
+  say(stdout, line);
+  if (const zoo::Measured& measured = weights.measured; measured.value)
+    say(stdout, fmt::format("    {} {:.4g} on {}", measured.metric, *measured.value, measured.data));
+  for (const auto& [what, text] : {std::pair<std::string_view, std::string>("trained by", weights.measured.command),
+                                   {"licence", weights.licence},
+                                   {"source", weights.source},
+                                   {"labels", weights.labels}})
+    if (!text.empty()) say(stdout, fmt::format("    {}: {}", what, text));
+}
+
+}  // namespace
+
+int zoo_list(bool json) {
+  const zoo::Manifest manifest = zoo::Manifest::load();
+  if (json) {
+    Tree list = Tree::sequence();
+    for (const zoo::ZooModel& model : manifest.models()) list.push(tree_of(model));
+    std::puts(write_json(list, 2).c_str());
+    return 0;
+  }
+  const auto width = static_cast<std::size_t>(std::min(terminal_width(STDOUT_FILENO), 120));
+  std::size_t name = 4, weights = 7;
+  for (const zoo::ZooModel& model : manifest.models()) {
+    name = std::max(name, model.name.size());
+    weights = std::max(weights, weights_text(model).size());
+  }
+  say(stdout, fmt::format("{:<{}}  {:<{}}  what it is", "name", name, "weights", weights));
+  const std::size_t indent = name + weights + 4;
+  for (const zoo::ZooModel& model : manifest.models()) {
+    std::fputs(fmt::format("{:<{}}  {:<{}}  {}\n", escaped(model.name), name, escaped(weights_text(model)), weights,
+                           wrapped(escaped(model.description), indent, std::max(width, indent + 24)))
+                   .c_str(),
+               stdout);
+  }
+  return 0;
+}
+
+int zoo_show(const std::string& name, bool json) {
+  const zoo::Reference reference = zoo::parse_reference(name);
+  const zoo::Manifest manifest = zoo::Manifest::load();
+  const zoo::ZooModel& model = manifest.model(reference.name);
+  zoo::Reference form = reference;
+  form.weights = "none";
+  const zoo::Choice choice = zoo::choose(form);
+  const ModelSummary summary = summarize(Model(zoo::open(name + (name.find('?') == std::string::npos ? "?" : "&") + "weights=none", false)),
+                                         {.measure_memory = false});
+  const Tree* const arguments = choice.config.find("variables");
+  Tree shown = Tree::mapping();
+  if (arguments)
+    for (const Tree::Entry& entry : arguments->entries())
+      if (entry.key != "weights") shown.set(entry.key, entry.value);
+  if (json) {
+    Tree tree = tree_of(model);
+    tree.set("arguments", shown);
+    tree.set("summary", summary.tree());
+    std::puts(write_json(tree, 2).c_str());
+    return 0;
+  }
+  say(stdout, model.name + (model.description.empty() ? "" : ": " + model.description));
+  if (!model.paper.empty()) say(stdout, "paper: " + model.paper);
+  say(stdout, fmt::format("{} parameters, of which {} are trained", summary.trainable + summary.non_trainable, summary.trainable));
+  if (!shown.entries().empty()) {
+    say(stdout, "arguments:");
+    for (const Tree::Entry& entry : shown.entries()) say(stdout, fmt::format("  {} = {}", entry.key, entry.value.text()));
+  }
+  if (!model.weights.empty()) say(stdout, "weights:");
+  for (const zoo::Weights& weights : model.weights) print_weights(model, weights);
+  return 0;
+}
+
+int zoo_get(const std::vector<std::string>& names, const std::string& mirror) {
+  const Interrupt interrupt;
+  FetchDisplay display(STDERR_FILENO);
+  for (const std::string& name : names) {
+    const zoo::Choice choice = zoo::choose(zoo::parse_reference(name));
+    if (!choice.weights) {
+      say(stdout, fmt::format("{}: there are no weights to fetch", name));
+      continue;
+    }
+    const std::filesystem::path file = zoo::fetch(
+        choice.model, *choice.weights,
+        [&](const std::string& fetched, std::uint64_t done, std::uint64_t all) {
+          display.show(fetched, done, all);
+          return !interrupt.flag()->load();
+        },
+        mirror);
+    display.clear();
+    say(stdout, file.string());
+  }
+  return 0;
+}
+
+int zoo_verify(const std::vector<std::string>& names) {
+  const zoo::Manifest manifest = zoo::Manifest::load();
+  int wrong = 0, seen = 0;
+  for (const std::string& name : names) manifest.model(name);  // or the error that there is none
+  for (const zoo::ZooModel& model : manifest.models()) {
+    if (!names.empty() && std::ranges::find(names, model.name) == names.end()) continue;
+    for (const zoo::Weights& weights : model.weights) {
+      const auto file = zoo::find(model, weights);
+      if (!file) continue;
+      ++seen;
+      try {
+        zoo::verify(*file, weights);
+        say(stdout, fmt::format("good   {} {}  {}", model.name, weights.name, file->string()));
+      } catch (const Error& error) {
+        ++wrong;
+        say(stdout, fmt::format("WRONG  {} {}  {}", model.name, weights.name, error.line()));
+      }
+    }
+  }
+  if (!seen) say(stdout, "none of these weights are here");
+  return wrong ? 1 : 0;
+}
+
+}  // namespace nacre::cli

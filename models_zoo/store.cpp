@@ -1,0 +1,118 @@
+#include "models_zoo/store.h"
+
+#include <cstdlib>
+
+#include "api/http.h"
+#include "formats/digest.h"
+#include "formats/file.h"
+
+namespace nacre::zoo {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value ? value : "";
+}
+
+// An installed program has its weights in ../share beside it; one that was just built in the source.
+std::vector<fs::path> shipped_folders() {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  if (const fs::path program = fs::read_symlink("/proc/self/exe", error); !error)
+    folders.push_back(program.parent_path().parent_path() / "share/nacre/zoo");
+  folders.emplace_back(NACRE_ZOO_INSTALLED);
+  folders.emplace_back(NACRE_ZOO_SOURCE);
+  return folders;
+}
+
+std::string checksum(const Weights& weights) {
+  return weights.sha256 ? *weights.sha256 : weights.md5.value_or("");
+}
+
+// A download of something else under the same name is told apart.
+fs::path fetched_file(const Weights& weights) {
+  const std::string sum = checksum(weights).substr(0, 8);
+  return fetched_folder() / (sum.empty() ? weights.file_name() : sum + "-" + weights.file_name());
+}
+
+bool is_file(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+}  // namespace
+
+fs::path fetched_folder() {
+  if (const std::string home = variable("NACRE_HOME"); !home.empty()) return fs::path(home) / "zoo";
+  if (const fs::path cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "nacre/zoo";
+  if (const std::string home = variable("HOME"); !home.empty()) return fs::path(home) / ".cache/nacre/zoo";
+  throw Error("there is no folder for fetched weights").hint("NACRE_HOME names one").usage();
+}
+
+std::optional<fs::path> find(const ZooModel& model, const Weights& weights) {
+  if (weights.file) {
+    if (!model.folder.empty()) return model.folder / *weights.file;
+    for (const fs::path& folder : shipped_folders())
+      if (is_file(folder / *weights.file)) return folder / *weights.file;
+    return std::nullopt;
+  }
+  const fs::path file = fetched_file(weights);
+  return is_file(file) ? std::optional(file) : std::nullopt;
+}
+
+void verify(const fs::path& file, const Weights& weights) {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(file, error);
+  if (error) throw file_error(file, "read", error.value());
+  if (weights.size && size != static_cast<std::uintmax_t>(*weights.size))
+    throw Error("the file has {} bytes, wanted {}", size, *weights.size).at({file.string()});
+  const std::string wanted = checksum(weights);
+  if (wanted.empty()) return;
+  const std::string found = digest_of_file(file, weights.sha256 ? Digest::sha256 : Digest::md5);
+  if (found != wanted)
+    throw Error("the {} is {}, wanted {}", weights.sha256 ? "SHA-256" : "MD5", found, wanted).at({file.string()});
+}
+
+fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress, const std::string& mirror) {
+  if (const auto present = find(model, weights)) return *present;
+  if (!weights.address)
+    throw Error("the weights '{}' of '{}' lie in a file that is missing: {}", weights.name, model.name, *weights.file)
+        .hint("it belongs to the program: install nacre again");
+  const fs::path file = fetched_file(weights);
+  make_folder(file.parent_path());
+  std::vector<std::string> addresses;
+  if (const std::string& base = mirror.empty() ? variable("NACRE_ZOO_MIRROR") : mirror; !base.empty())
+    addresses.push_back(base + (base.ends_with('/') ? "" : "/") + weights.file_name());
+  addresses.push_back(*weights.address);
+  bool stopped = false;
+  for (std::size_t i = 0;; ++i) {
+    try {
+      HttpDownload request{.address = addresses[i], .file = file};
+      if (weights.size) request.size = static_cast<std::uint64_t>(*weights.size);
+      if (progress)
+        request.progress = [&](std::uint64_t done, std::uint64_t all) {
+          stopped = !progress(weights.file_name(), done, all);
+          return !stopped;
+        };
+      const fs::path part = download(request);
+      try {
+        verify(part, weights);
+      } catch (...) {
+        std::error_code ignored;
+        fs::remove(part, ignored);  // going on with it would never end well
+        throw;
+      }
+      fs::rename(part, file);
+      return file;
+    } catch (Error& error) {
+      if (i + 1 < addresses.size() && !stopped) continue;
+      error.within(fmt::format("while fetching the weights '{}' of '{}'", weights.name, model.name));
+      throw;
+    }
+  }
+}
+
+}  // namespace nacre::zoo
