@@ -153,6 +153,8 @@ class Expansion {
     if (!given_name.empty() && index && !names_itself) given_name += fmt::format("_{}", *index);
 
     if (!used) {
+      const bool continues = scope.previous.size() == 1 && std::ranges::find(line.from, scope.previous.front()) != line.from.end();
+      if (line.from.size() > 1 && continues) line.from = scope.previous;
       if (line.from.size() != 1)
         throw Error("'{}' is left out by `when`, but has {} inputs to stand for", head, line.from.size()).at(mark).usage();
       if (!local_name.empty()) name_in(scope, local_name, line.from.front(), mark);

@@ -145,6 +145,23 @@ layers:
   EXPECT_EQ(expanded(without), "r_main = Conv2D <- image\nadd = Add <- r_main image\nflatten = Flatten <- add\n");
 }
 
+TEST(Block, SumsThatAreLeftOutStandForTheLineBefore) {
+  const std::string model = R"(
+blocks:
+  residual(sum):
+    - Conv2D: {name: main}
+    - Add: {from: [input, main], when: "${sum}", name: sum}
+layers:
+  - residual: {sum: false, name: r}
+  - residual: {sum: true, name: s}
+  - Add: {from: [r, s]}
+)";
+  EXPECT_EQ(expanded(model),
+            "r_main = Conv2D <- image\ns_main = Conv2D <- r_main\ns_sum = Add <- r_main s_main\nadd = Add <- r_main s_sum\n");
+  EXPECT_EQ(error_of("layers:\n- Dense: {name: a}\n- Dense: {from: image, name: b}\n- Add: {from: [image, a], when: false}\n"),
+            "m.yaml:4:3: 'Add' is left out by `when`, but has 2 inputs to stand for");
+}
+
 TEST(Block, NestedBlocksSeveralInputsSharedLayersAndCallArguments) {
   EXPECT_EQ(expanded(R"(
 blocks:
