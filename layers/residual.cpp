@@ -48,6 +48,18 @@ class StochasticDepthLayer final : public ConfiguredLayer<StochasticDepthConfig>
   }
 };
 
+// Szegedy et al., "Inception-v4, Inception-ResNet and the impact of residual connections on learning" (2016).
+class ScaledSumLayer final : public ConfiguredLayer<CustomScaleLayerConfig> {
+ public:
+  using ConfiguredLayer::ConfiguredLayer;
+  int input_count() const override { return 2; }
+
+ protected:
+  Values call(Context&, const CallArguments& arguments) override {
+    return {arguments.inputs[0] + arguments.inputs[1] * config_.scale};
+  }
+};
+
 }  // namespace
 
 LayerRef LayerScale(LayerScaleConfig config, LayerOptions options) {
@@ -56,10 +68,14 @@ LayerRef LayerScale(LayerScaleConfig config, LayerOptions options) {
 LayerRef StochasticDepth(StochasticDepthConfig config, LayerOptions options) {
   return std::make_shared<StochasticDepthLayer>(std::move(config), std::move(options));
 }
+LayerRef CustomScaleLayer(CustomScaleLayerConfig config, LayerOptions options) {
+  return std::make_shared<ScaledSumLayer>(std::move(config), std::move(options));
+}
 
 std::vector<ClassInfo<Layer>> residual_layers() {
-  constexpr std::string_view module = "keras.src.applications.convnext";
-  return {layer_info<LayerScaleLayer>(module), layer_info<StochasticDepthLayer>(module)};
+  constexpr std::string_view convnext = "keras.src.applications.convnext";
+  return {layer_info<LayerScaleLayer>(convnext), layer_info<StochasticDepthLayer>(convnext),
+          layer_info<ScaledSumLayer>("keras.src.applications.inception_resnet_v2")};
 }
 
 }  // namespace nacre

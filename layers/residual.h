@@ -1,4 +1,4 @@
-// What ConvNeXt and its kin put on the branches of residual blocks.
+// What ConvNeXt, Inception-ResNet and their kin put on the branches of residual blocks.
 #pragma once
 
 #include "layers/fields.h"
@@ -29,8 +29,16 @@ struct StochasticDepthConfig {
   }
 };
 
+struct CustomScaleLayerConfig {
+  static constexpr std::string_view class_name = "CustomScaleLayer";
+  static constexpr std::string_view doc = "The first of two inputs plus a multiple of the second: a scaled residual.";
+  double scale = 0;
+  static void describe(auto&& field) { field("scale", &CustomScaleLayerConfig::scale, "factor of the second input", required()); }
+};
+
 LayerRef LayerScale(LayerScaleConfig config, LayerOptions options = {});
 LayerRef StochasticDepth(StochasticDepthConfig config, LayerOptions options = {});
+LayerRef CustomScaleLayer(CustomScaleLayerConfig config, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> residual_layers();
 

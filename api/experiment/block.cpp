@@ -33,8 +33,9 @@ bool is_argument(const OperationArguments& arguments, std::string_view key) {
   });
 }
 
-// Whether a text has an expression that uses a variable.
+// Whether a text, or one in a list, has an expression that uses a variable.
 bool mentions(const Tree& text, std::string_view variable) {
+  if (text.is_sequence()) return std::ranges::any_of(text.items(), [&](const Tree& item) { return mentions(item, variable); });
   if (!text.is_string() || !has_expression(text.as_string())) return false;
   const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
   const std::string_view whole = text.as_string();
@@ -124,11 +125,10 @@ class Expansion {
     for (const Tree::Entry& entry : fields.is_null() ? none : fields.entries()) {
       const std::string_view key = entry.key;
       if (key == "repeat") continue;
-      if (key == "from" && !(index && *index > 0)) {
+      if (key == "from") {
+        if (index && *index > 0 && !mentions(entry.value, "index")) continue;  // where the repetition before ended
         line.from = resolved(substitute(entry.value, variables), scope);
-        explicit_from = line.from != scope.previous;
-      } else if (key == "from") {
-        continue;  // repetitions after the first continue where the one before ended
+        explicit_from = explicit_from || line.from != scope.previous;
       } else if (key == "name") {
         given_name = substitute(entry.value, variables).as_string();
         names_itself = mentions(entry.value, "index");
@@ -146,10 +146,15 @@ class Expansion {
         config.entries().push_back({entry.key, substitute(entry.value, variables), entry.mark});
       }
     }
+    const bool from_root = given_name.size() > 1 && given_name.front() == '/';
+    if (from_root) given_name.erase(0, 1);
+    const std::string prefix = from_root ? "" : scope.prefix;
     std::string local_name = given_name;
     if (!given_name.empty() && index && !names_itself) given_name += fmt::format("_{}", *index);
 
     if (!used) {
+      const bool continues = scope.previous.size() == 1 && std::ranges::find(line.from, scope.previous.front()) != line.from.end();
+      if (line.from.size() > 1 && continues) line.from = scope.previous;
       if (line.from.size() != 1)
         throw Error("'{}' is left out by `when`, but has {} inputs to stand for", head, line.from.size()).at(mark).usage();
       if (!local_name.empty()) name_in(scope, local_name, line.from.front(), mark);
@@ -162,12 +167,14 @@ class Expansion {
     if (const auto block = blocks_.find(head); block != blocks_.end()) {
       if (!line.named_inputs.empty() || !line.options.is_null())
         throw Error("'{}' is a block: arguments of a call go to the layers in it", head).at(mark).usage();
-      result = instance(block->second, config, line, given_name, scope, variables, depth);
+      const std::string& base = block->second.signature.name;
+      line.name = given_name.empty() ? scope.prefix + numbered(base) : prefix + given_name;
+      result = instance(block->second, config, line, variables, depth);
     } else {
       line.named = !given_name.empty();
       std::string_view plain = std::string_view(head).substr(operation ? head.find('.') + 1 : 0);
       if (const Tree* chosen = config.find("class"); head == lua_class_name && chosen && chosen->is_string()) plain = chosen->as_string();
-      line.name = unique(line.named ? scope.prefix + given_name : numbered(snake_case(plain)), mark);
+      line.name = unique(line.named ? prefix + given_name : numbered(snake_case(plain)), mark);
       if (head == "share") {
         const Tree& layer = config["layer"];
         line.shares = split_output(resolved(layer, scope).front()).first;
@@ -194,10 +201,9 @@ class Expansion {
     model_.last = result;
   }
 
-  std::string instance(const Definition& block, const Tree& arguments, const LayerLine& line, const std::string& given_name,
-                       const Scope& outer, const Variables& outer_variables, int depth) {
+  std::string instance(const Definition& block, const Tree& arguments, const LayerLine& line, const Variables& variables, int depth) {
     Scope scope;
-    scope.variables = outer_variables;
+    scope.variables = variables;
     std::vector<std::string_view> known;
     for (const auto& argument : block.signature.arguments) known.push_back(argument.name);
     for (const Tree::Entry& entry : arguments.entries())
@@ -212,8 +218,7 @@ class Expansion {
         throw Error("argument '{}' of block '{}' is missing", argument.name, block.signature.text()).at(line.mark).usage();
       else scope.variables[argument.name] = substitute(parse_yaml(argument.standard, line.mark.file), scope.variables);
     }
-    const std::string name = outer.prefix + (given_name.empty() ? numbered(block.signature.name) : given_name);
-    scope.prefix = name + "_";
+    scope.prefix = line.name + "_";
     scope.previous = line.from;
     if (line.from.size() == 1) scope.names["input"] = line.from.front();
     else
@@ -222,7 +227,7 @@ class Expansion {
            [&] { body(*block.body, scope, depth + 1); });
     if (scope.previous.size() != 1)
       throw Error("block '{}' has no layers to give a result", block.signature.name).at(line.mark).usage();
-    model_.aliases[name] = scope.previous.front();
+    model_.aliases[line.name] = scope.previous.front();
     return scope.previous.front();
   }
 

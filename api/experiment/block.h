@@ -74,9 +74,10 @@ struct ExpandedModel {
 // are the names that exist before the first line; the first line without `from` takes the first of them.
 //
 // A line is a bare class name or {Class: {fields…}}; beside the fields stand
-//   from: name | [names]    where its inputs come from; default: the line before
-//   name: text              within a block it is prefixed with the block's own name
-//   when: condition         false leaves the line out: its name then stands for its input
+//   from: name | [names]    where its inputs come from; default: the line before. Repetitions after the first continue
+//                           where the one before ended, unless an expression in it mentions `index`
+//   name: text              within a block it is prefixed with the block's own name, but not "/text"
+//   when: condition         false leaves the line out: its name then stands for its input, of several for the line before
 //   repeat: n               that many times in a row; `index` counts from 0 in its expressions, and numbers the names
 //                           (res_0, res_1, …) unless the name's own expression does ("block${index + 1}")
 //   mask, initial_state, query_mask, … , use_causal_mask, training: arguments of the call

@@ -201,6 +201,7 @@ const std::vector<LayerSample>& layer_samples() {
         "d/feedforward_layer_norm/gamma", "d/feedforward_layer_norm/beta"}},
       {"LayerScale: {init_values: 0.1, projection_dim: 4}", {real({2, 3, 4})}, {"layer_scale/variable"}},
       {"StochasticDepth: {drop_path_rate: 0.2}", {real({2, 3, 4})}},
+      {"CustomScaleLayer: {scale: 0.3}", {real({2, 3}), real({2, 3})}},
       {"SimpleRNNCell: {units: 3}",
        {real({2, 4})},
        {"simple_rnn_cell/kernel", "simple_rnn_cell/recurrent_kernel", "simple_rnn_cell/bias"}},

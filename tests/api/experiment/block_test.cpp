@@ -88,6 +88,44 @@ layers:
             "add = Add <- block1_fc block2_fc\n");
 }
 
+TEST(Block, RepetitionsMayComeFromSeveralBefore) {
+  EXPECT_EQ(expanded(R"(
+blocks:
+  cell: [Add: {from: [input1, input2]}]
+layers:
+  - Dense: {from: a, name: cell_0}
+  - cell: {from: ["cell_${index}", "${index == 0 and 'a' or 'cell_' .. index - 1}"], name: "cell_${index + 1}", repeat: 3}
+  - Dense: {from: [a], repeat: 2}
+)",
+                     {"a"}),
+            "cell_0 = Dense <- a\n"
+            "add = Add <- cell_0 a\n"
+            "add_1 = Add <- add cell_0\n"
+            "add_2 = Add <- add_1 add\n"
+            "dense = Dense <- a\n"
+            "dense_1 = Dense <- dense\n");
+}
+
+TEST(Block, NamesFromTheRootHaveNoPrefix) {
+  const std::string yaml = R"(
+blocks:
+  inner: [Dense: {name: d}]
+  outer(number):
+    - Dense: {name: "/dense_${number}_of_all"}
+    - inner: {name: /free, from: dense_1_of_all}
+    - inner
+    - ReLU: {from: free, name: last}
+layers:
+  - outer: {number: 1, name: o}
+)";
+  EXPECT_EQ(expanded(yaml),
+            "dense_1_of_all = Dense <- image\n"
+            "free_d = Dense <- dense_1_of_all\n"
+            "o_inner_d = Dense <- free_d\n"
+            "o_last = ReLU <- free_d\n");
+  EXPECT_EQ(error_of("layers:\n- Dense: {name: /}\n"), "m.yaml:2:3: '/' cannot be a name\n  hint: names hold no '/', ':' or '.'");
+}
+
 TEST(Block, BranchesAndConditions) {
   const std::string blocks = R"(
 blocks:
@@ -105,6 +143,23 @@ layers:
   EXPECT_EQ(expanded(with),
             "r_main = Conv2D <- image\nr_skip = Conv2D <- image\nadd = Add <- r_main r_skip\nflatten = Flatten <- add\n");
   EXPECT_EQ(expanded(without), "r_main = Conv2D <- image\nadd = Add <- r_main image\nflatten = Flatten <- add\n");
+}
+
+TEST(Block, SumsThatAreLeftOutStandForTheLineBefore) {
+  const std::string model = R"(
+blocks:
+  residual(sum):
+    - Conv2D: {name: main}
+    - Add: {from: [input, main], when: "${sum}", name: sum}
+layers:
+  - residual: {sum: false, name: r}
+  - residual: {sum: true, name: s}
+  - Add: {from: [r, s]}
+)";
+  EXPECT_EQ(expanded(model),
+            "r_main = Conv2D <- image\ns_main = Conv2D <- r_main\ns_sum = Add <- r_main s_main\nadd = Add <- r_main s_sum\n");
+  EXPECT_EQ(error_of("layers:\n- Dense: {name: a}\n- Dense: {from: image, name: b}\n- Add: {from: [image, a], when: false}\n"),
+            "m.yaml:4:3: 'Add' is left out by `when`, but has 2 inputs to stand for");
 }
 
 TEST(Block, NestedBlocksSeveralInputsSharedLayersAndCallArguments) {
