@@ -106,10 +106,12 @@ int run(int count, char** words) {
                    "pictures are one batch; - reads CSV or JSON lines from standard input")
       ->required()
       ->type_name("INPUT");
-  verb->add_option("-o,--output", predict_arguments.output, "file to write: .npy .npz .csv .json (default: JSON to the terminal)")
+  verb->add_option("-o,--output", predict_arguments.output, "file to write, with the numbers: .npy .npz .csv .json (default: names of classes where the model has them, else JSON, to the terminal)")
       ->type_name("OUT");
   verb->add_option("--batch-size", predict_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
   add_run_options(*verb, predict_arguments);
+  verb->add_option("--top", predict_arguments.top, "classes that are named for each sample (default: 3)")->type_name("N")->check(CLI::PositiveNumber);
+  add_json(*verb, predict_arguments.json);
   verb->callback([&] { status = predict(predict_arguments); });
 
   BenchArguments bench_arguments;

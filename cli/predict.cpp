@@ -1,13 +1,18 @@
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
+#include "api/classify.h"
 #include "api/save.h"
 #include "backend/core/parallel.h"
+#include "backend/core/unicode.h"
 #include "cli/interrupt.h"
 #include "cli/predict_inputs.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/csv.h"
 #include "formats/file.h"
+#include "formats/image.h"
 #include "formats/json.h"
 #include "formats/npy.h"
 
@@ -67,6 +72,45 @@ void write_outputs(const std::filesystem::path& path, const std::vector<std::str
   }
 }
 
+// What the samples are called: pictures by their files, others by their number.
+std::vector<std::string> sample_names(const std::vector<std::string>& words, std::size_t count) {
+  const bool pictures = words.size() == count && std::ranges::all_of(words, [](const std::string& word) { return is_image_name(word); });
+  if (pictures) return words;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < count; ++i) names.push_back(std::to_string(i + 1));
+  return names;
+}
+
+void print_answers(const PredictArguments& arguments, const std::vector<std::vector<ClassAnswer>>& answers) {
+  const std::vector<std::string> names = sample_names(arguments.inputs, answers.size());
+  if (arguments.json) {
+    Tree list = Tree::sequence();
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      Tree sample, classes = Tree::sequence();
+      sample.set("input", names[i]);
+      sample.set("label", answers[i].front().label);
+      sample.set("probability", shortest(answers[i].front().probability));
+      for (const ClassAnswer& answer : answers[i]) {
+        Tree entry;
+        entry.set("label", answer.label);
+        entry.set("probability", shortest(answer.probability));
+        classes.push(std::move(entry));
+      }
+      sample.set("classes", std::move(classes));
+      list.push(std::move(sample));
+    }
+    std::puts(write_json(list, 2).c_str());
+    return;
+  }
+  std::size_t width = 0;
+  for (const std::string& name : names) width = std::max(width, escaped(name).size());
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    std::string line = fmt::format("{:<{}}", escaped(names[i]), width);
+    for (const ClassAnswer& answer : answers[i]) line += fmt::format("  {} {:.1f}%", answer.label, 100 * answer.probability);
+    say(stdout, line);
+  }
+}
+
 }  // namespace
 
 int predict(const PredictArguments& arguments) {
@@ -79,11 +123,17 @@ int predict(const PredictArguments& arguments) {
   const Interrupt interrupt;
   PredictOptions options{.batch_size = arguments.batch_size};
   options.stop = interrupt.flag();
-  const DatasetRef data = array_dataset({.inputs = read_inputs(arguments.inputs, shape.inputs), .targets = {}, .weights = {},
+  const ModelCard& card = model.graph().card();
+  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs);
+  for (Tensor& input : inputs)
+    if (input.dtype() == DType::uint8) input = preprocessed(card.preprocessing, input);
+  const DatasetRef data = array_dataset({.inputs = std::move(inputs), .targets = {}, .weights = {},
                                          .input_names = {}, .target_names = {}, .description = ""});
   const std::vector<Tensor> outputs = model.predict(data, options);
   if (interrupt.flag()->load()) throw Error("interrupted before all {} samples were seen", data->size());
   if (arguments.output) write_outputs(*arguments.output, names, outputs);
+  else if (outputs.size() == 1 && are_classes(card.labels, outputs.front().shape()))
+    print_answers(arguments, classify(card.labels, outputs.front(), arguments.top));
   else std::fputs(json_of(names, outputs).c_str(), stdout);
   return 0;
 }

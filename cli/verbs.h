@@ -40,6 +40,8 @@ struct PredictArguments : RunArguments {
   std::vector<std::string> inputs;
   std::optional<std::filesystem::path> output;
   std::int64_t batch_size = 32;
+  std::size_t top = 3;  // classes named for each sample
+  bool json = false;
 };
 int predict(const PredictArguments& arguments);
 

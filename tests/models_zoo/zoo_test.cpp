@@ -1,0 +1,213 @@
+// Names of the zoo, manifests, and weights that are found, fetched and checked.
+#include "models_zoo/zoo.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "api/save.h"
+#include "formats/digest.h"
+#include "formats/file.h"
+#include "layers/layers.h"
+#include "tests/support/file_server.h"
+#include "tests/support/paths.h"
+
+namespace nacre::test {
+namespace {
+
+template <class Work>
+std::string message_of(Work&& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(ZooReference, NameAndArguments) {
+  const zoo::Reference plain = zoo::parse_reference("lenet");
+  EXPECT_EQ(plain.name, "lenet");
+  EXPECT_TRUE(plain.arguments.entries().empty());
+  EXPECT_FALSE(plain.weights);
+  const zoo::Reference full = zoo::parse_reference("mobilenetv2?alpha=0.35&input_shape=96,96,3&include_top=false&weights=none");
+  EXPECT_EQ(full.name, "mobilenetv2");
+  EXPECT_EQ(full.arguments.text(), "{alpha: 0.35, input_shape: [96, 96, 3], include_top: false}");
+  EXPECT_EQ(full.weights, "none");
+  EXPECT_EQ(zoo::parse_reference("x?input_shape=[null, null, 3]").arguments.text(), "{input_shape: [null, null, 3]}");
+}
+
+TEST(ZooReference, Mistakes) {
+  EXPECT_NE(message_of([] { zoo::parse_reference("lenet?classes"); }).find("wanted NAME=VALUE, got 'classes'"), std::string::npos);
+  EXPECT_NE(message_of([] { zoo::parse_reference("lenet?classes=1&classes=2"); }).find("'classes' is given twice"), std::string::npos);
+  EXPECT_NE(message_of([] { zoo::open("lennet"); }).find("the zoo has no model 'lennet'\n  hint: did you mean 'lenet'?"), std::string::npos);
+  EXPECT_NE(message_of([] { zoo::open("lenet?class=3&weights=none"); }).find("'zoo:lenet': unknown argument 'class'\n  hint: did you mean 'classes'?"),
+            std::string::npos);
+}
+
+TEST(ZooReference, ArgumentsChangeTheModel) {
+  const auto model = zoo::open("lenet?classes=3&input_shape=20,20,1&weights=none");
+  EXPECT_EQ(model->inputs().front().shape().text(), "(None, 20, 20, 1)");
+  EXPECT_EQ(model->outputs().front().shape().text(), "(None, 3)");
+  EXPECT_EQ(model->name(), "lenet");
+}
+
+// A manifest of one's own, with weights that a server publishes.
+class OwnZoo : public testing::Test {
+ protected:
+  void SetUp() override {
+    Sequential trained({Input({4}, "numbers"), Dense({.units = 2, .activation = "softmax"}, {.name = "answer"})});
+    trained.initialize(7);
+    trained.save_weights(folder_ / "published.h5");
+    kernel_ = trained.weights().front().variable->value();
+    bytes_ = read_file(folder_ / "published.h5");
+    write_file_atomically(folder_ / "pair.yaml",
+                          "variables: {classes: 2, weights: null}\n"
+                          "model:\n  inputs: {numbers: {shape: [4]}}\n  layers:\n"
+                          "    - Dense: {units: \"${classes}\", activation: softmax, name: answer}\n");
+    write_manifest("address: " + server_.address("published.h5"), digest_of_file(folder_ / "published.h5", Digest::sha256));
+    ::setenv("NACRE_HOME", (folder_ / "home").c_str(), 1);
+    ::setenv("NACRE_ZOO", (folder_ / "own.yaml").c_str(), 1);
+    ::unsetenv("NACRE_ZOO_MIRROR");
+  }
+  void TearDown() override {
+    ::unsetenv("NACRE_HOME");
+    ::unsetenv("NACRE_ZOO");
+    ::unsetenv("NACRE_ZOO_MIRROR");
+  }
+  void write_manifest(const std::string& where, const std::string& sum) {
+    write_file_atomically(folder_ / "own.yaml", "labels: {pair: [left, right]}\n"
+                                                "models:\n  pair:\n    architecture: pair.yaml\n    weights:\n"
+                                                "      - name: first\n        arguments: {classes: 2}\n        " +
+                                                    where + "\n        sha256: " + sum +
+                                                    "\n        labels: pair\n        licence: CC0\n"
+                                                    "        preprocessing: {scale: 0.5}\n");
+  }
+  const zoo::Weights weights() const { return zoo::Manifest::load().model("pair").weights.front(); }
+  const zoo::ZooModel model() const { return zoo::Manifest::load().model("pair"); }
+
+  TemporaryFolder folder_;
+  std::string bytes_;
+  Tensor kernel_;
+  std::function<FileServer::Answer(const FileServer::Request&)> answer_ = [this](const auto& asked) { return FileServer::file(bytes_, asked); };
+  FileServer server_{[this](const auto& asked) { return answer_(asked); }};
+};
+
+TEST_F(OwnZoo, WeightsAreFetchedOnceAndTheCardIsTheirs) {
+  for (int i = 0; i < 2; ++i) {
+    const auto pair = zoo::open("pair");
+    EXPECT_TRUE(pair->weights().front().variable->value().identical(kernel_));
+    EXPECT_EQ(pair->card().labels, (std::vector<std::string>{"left", "right"}));
+    EXPECT_EQ(pair->card().preprocessing.scale, 0.5);
+    EXPECT_EQ(pair->card().licence, "CC0");
+  }
+  EXPECT_EQ(server_.requests(), 1);
+  EXPECT_TRUE(zoo::find(model(), weights()));
+  EXPECT_NO_THROW(zoo::verify(*zoo::find(model(), weights()), weights()));
+}
+
+TEST_F(OwnZoo, TheFormAloneNeedsNoNetwork) {
+  const auto pair = zoo::open("pair", false);
+  EXPECT_EQ(pair->card().labels.size(), 2u);
+  EXPECT_EQ(server_.requests(), 0);
+}
+
+TEST_F(OwnZoo, WeightsThatDoNotFitAreNotTaken) {
+  EXPECT_NE(message_of([] { zoo::open("pair?classes=3"); })
+                .find("'zoo:pair': no weights of it fit these arguments\n  hint: weights=none begins with random ones; there are 'first' {classes: 2}"),
+            std::string::npos)
+      << message_of([] { zoo::open("pair?classes=3"); });
+  EXPECT_NE(message_of([] { zoo::open("pair?weights=second"); }).find("and are called 'second'"), std::string::npos);
+  EXPECT_EQ(zoo::open("pair?classes=3&weights=none")->outputs().front().shape().text(), "(None, 3)");
+}
+
+TEST_F(OwnZoo, WeightsOfAFile) {
+  const auto pair = zoo::open("pair?weights=" + (folder_ / "published.h5").string());
+  EXPECT_TRUE(pair->weights().front().variable->value().identical(kernel_));
+  EXPECT_EQ(server_.requests(), 0);
+}
+
+TEST_F(OwnZoo, DamagedWeightsAreNeverTaken) {
+  std::string damaged = bytes_;
+  damaged[damaged.size() / 2] ^= 1;
+  answer_ = [&](const auto& asked) { return FileServer::file(damaged, asked); };
+  const std::string message = message_of([] { zoo::open("pair"); });
+  EXPECT_NE(message.find("the SHA-256 is "), std::string::npos) << message;
+  EXPECT_NE(message.find("while fetching the weights 'first' of 'pair'"), std::string::npos) << message;
+  EXPECT_FALSE(zoo::find(model(), weights()));
+  answer_ = [this](const auto& asked) { return FileServer::file(bytes_, asked); };
+  EXPECT_NO_THROW(zoo::open("pair"));  // the damaged part is gone
+}
+
+TEST_F(OwnZoo, ADownloadIsTakenUpAgain) {
+  answer_ = [this](const auto& asked) { return asked.number < 3 ? FileServer::file(bytes_, asked, 700) : FileServer::file(bytes_, asked); };
+  EXPECT_NE(message_of([] { zoo::open("pair"); }).find("bytes are there already"), std::string::npos);
+  EXPECT_NO_THROW(zoo::open("pair"));
+  EXPECT_EQ(server_.requests(), 4);
+}
+
+TEST_F(OwnZoo, MirrorsComeFirst) {
+  std::filesystem::create_directory(folder_ / "mirror");
+  std::filesystem::copy(folder_ / "published.h5", folder_ / "mirror/published.h5");
+  ::setenv("NACRE_ZOO_MIRROR", ("file://" + (folder_ / "mirror").string()).c_str(), 1);
+  EXPECT_NO_THROW(zoo::open("pair"));
+  EXPECT_EQ(server_.requests(), 0);
+  std::filesystem::remove_all(folder_ / "home");
+  std::filesystem::remove_all(folder_ / "mirror");
+  EXPECT_NO_THROW(zoo::open("pair"));  // a mirror without the file
+  EXPECT_EQ(server_.requests(), 1);
+}
+
+TEST_F(OwnZoo, TheFolderOfFetchedWeightsMayBeCopied) {
+  zoo::open("pair");
+  std::filesystem::copy(folder_ / "home", folder_ / "copy", std::filesystem::copy_options::recursive);
+  ::setenv("NACRE_HOME", (folder_ / "copy").c_str(), 1);
+  answer_ = [](const auto&) { return FileServer::status("404 Not Found"); };
+  EXPECT_NO_THROW(zoo::open("pair"));
+}
+
+TEST_F(OwnZoo, ItsManifestIsChecked) {
+  write_manifest("file: published.h5\n        address: x", "00");
+  EXPECT_NE(message_of([] { zoo::Manifest::load(); }).find("the weights 'first' want either 'file' or 'address'"), std::string::npos);
+  write_manifest("fil: published.h5", "00");
+  const std::string message = message_of([] { zoo::Manifest::load(); });
+  EXPECT_NE(message.find("own.yaml:8:9: unknown key 'fil'"), std::string::npos) << message;
+  EXPECT_NE(message.find("while reading the manifest that NACRE_ZOO names"), std::string::npos) << message;
+}
+
+TEST_F(OwnZoo, FilesOfModelsKeepTheCard) {
+  const Model pair(zoo::open("pair"));
+  for (const char* name : {"pair.h5", "pair.keras"}) {
+    pair.save(folder_ / name);
+    EXPECT_EQ(load_model(folder_ / name).graph().card(), pair.graph().card()) << name;
+  }
+}
+
+// What the repository says of itself.
+TEST(Zoo, TheManifestHolds) {
+  const zoo::Manifest manifest = zoo::Manifest::load();
+  std::uintmax_t bytes = 0;
+  for (const zoo::ZooModel& model : manifest.models()) {
+    EXPECT_FALSE(model.description.empty()) << model.name;
+    EXPECT_NO_THROW(model.text()) << model.name;
+    for (const zoo::Weights& weights : model.weights) {
+      EXPECT_NO_THROW(manifest.labels(weights.labels)) << model.name;
+      EXPECT_FALSE(weights.licence.empty()) << model.name;
+      if (!weights.file) continue;
+      const auto file = zoo::find(model, weights);
+      ASSERT_TRUE(file) << model.name << " " << *weights.file;
+      EXPECT_NO_THROW(zoo::verify(*file, weights)) << model.name;
+      EXPECT_TRUE(weights.measured.value && !weights.measured.command.empty() && weights.measured.seed) << model.name;
+      bytes += std::filesystem::file_size(*file);
+    }
+  }
+  EXPECT_LT(bytes, 8'000'000u);
+}
+
+TEST(Zoo, NamesStandWhereModelsAre) {
+  enable_zoo();
+  EXPECT_EQ(load_model("zoo:lenet?classes=3&weights=none").outputs().front().shape().text(), "(None, 3)");
+}
+
+}  // namespace
+}  // namespace nacre::test
