@@ -168,13 +168,13 @@ class Expansion {
       if (!line.named_inputs.empty() || !line.options.is_null())
         throw Error("'{}' is a block: arguments of a call go to the layers in it", head).at(mark).usage();
       const std::string& base = block->second.signature.name;
-      line.name = given_name.empty() ? scope.prefix + numbered(base) : prefix + given_name;
+      line.name = given_name.empty() ? scope.prefix + numbered(base, block_counts_) : prefix + given_name;
       result = instance(block->second, config, line, variables, depth);
     } else {
       line.named = !given_name.empty();
       std::string_view plain = std::string_view(head).substr(operation ? head.find('.') + 1 : 0);
       if (const Tree* chosen = config.find("class"); head == lua_class_name && chosen && chosen->is_string()) plain = chosen->as_string();
-      line.name = unique(line.named ? prefix + given_name : numbered(snake_case(plain)), mark);
+      line.name = unique(line.named ? prefix + given_name : numbered(snake_case(plain), counts_), mark);
       if (head == "share") {
         const Tree& layer = config["layer"];
         line.shares = split_output(resolved(layer, scope).front()).first;
@@ -253,9 +253,10 @@ class Expansion {
     if (scope.prefix.empty()) model_.aliases[name] = target;
   }
 
-  // "conv2d", then "conv2d_1", …: Keras's way to name what has no name.
-  std::string numbered(const std::string& base) {
-    const int count = counts_[base]++;
+  // "conv2d", then "conv2d_1", …: Keras's way to name what has no name. A block that is called like a layer takes none of its
+  // numbers.
+  static std::string numbered(const std::string& base, std::map<std::string, int>& counts) {
+    const int count = counts[base]++;
     return count ? fmt::format("{}_{}", base, count) : base;
   }
 
@@ -266,7 +267,7 @@ class Expansion {
   }
 
   std::map<std::string, Definition, std::less<>> blocks_;
-  std::map<std::string, int> counts_;
+  std::map<std::string, int> counts_, block_counts_;
   std::map<std::string, Mark> taken_;
   ExpandedModel model_;
 };

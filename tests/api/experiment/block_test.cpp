@@ -106,6 +106,15 @@ layers:
             "dense_1 = Dense <- dense\n");
 }
 
+TEST(Block, BlocksCalledLikeLayersTakeNoneOfTheirNumbers) {
+  EXPECT_EQ(expanded("blocks:\n  dense: [Dense, ReLU: {name: act}]\nlayers: [dense, dense, Dense]\n"),
+            "dense = Dense <- image\n"
+            "dense_act = ReLU <- dense\n"
+            "dense_1 = Dense <- dense_act\n"
+            "dense_1_act = ReLU <- dense_1\n"
+            "dense_2 = Dense <- dense_1_act\n");
+}
+
 TEST(Block, NamesFromTheRootHaveNoPrefix) {
   const std::string yaml = R"(
 blocks:
