@@ -31,6 +31,29 @@ TEST(Architectures, HaveThePublishedSizes) {
   EXPECT_EQ(parameters("resnet_cifar", {"n=9"}), 855'770);                         // 0.85 M
 }
 
+Tensor tokens(std::initializer_list<std::int32_t> values) {
+  return Tensor::of<std::int32_t>({1, static_cast<std::int64_t>(values.size())}, values);
+}
+
+TEST(Architectures, EncodersDoNotSeePadding) {
+  const Experiment bert = architecture("bert_small", {"task=classification", "vocabulary_size=20", "length=6", "layers=2", "width=16", "heads=2"});
+  Model model(bert.build_model());
+  const Tensor text = tokens({3, 4, 5, 0, 0, 0}), before = model.predict(text), other = model.predict(tokens({3, 4, 5, 6, 6, 6}));
+  EXPECT_FALSE(std::ranges::equal(other.data<float>(), before.data<float>()));
+  const VariableRef table = model.graph().layer("token_embedding")->weights().front().variable;
+  Tensor changed = table->value();
+  std::ranges::fill(changed.writable<float>().first(16), 1.0f);  // the padding's row
+  table->assign(changed);
+  EXPECT_TRUE(std::ranges::equal(model.predict(text).data<float>(), before.data<float>()));
+}
+
+TEST(Architectures, DecodersDoNotSeeWhatFollows) {
+  Model model(architecture("gpt_small", {"vocabulary_size=20", "layers=2", "width=16", "heads=2"}).build_model());
+  const Tensor a = model.predict(tokens({3, 4, 5, 6})), b = model.predict(tokens({3, 4, 7, 8}));
+  EXPECT_TRUE(std::ranges::equal(a.data<float>().first(2 * 20), b.data<float>().first(2 * 20)));
+  EXPECT_FALSE(std::ranges::equal(a.data<float>().subspan(2 * 20, 20), b.data<float>().subspan(2 * 20, 20)));
+}
+
 struct Case {
   std::string name;
   std::vector<std::string> arguments;
