@@ -19,7 +19,8 @@ const typename LossClass::Config* config_of(const Loss& loss) {
 
 double sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
 
-double cross_entropy(double probability) { return -std::log(std::max(probability, losses::epsilon)); }
+// NaN is as bad as 0.
+double cross_entropy(double probability) { return -std::log(probability > losses::epsilon ? probability : losses::epsilon); }
 
 // Whether something of fewer elements (a mask, weights) that stands for places counts at one of `places`.
 bool counts(const Tensor* tensor, std::int64_t place, std::int64_t places) {
@@ -114,6 +115,10 @@ std::optional<ClassificationTask> classification_task(const Loss& loss, const Sh
   return task;
 }
 
+bool ClassificationTask::fits(const Tensor& prediction, const Tensor& target) const {
+  return target.size() == (sparse ? prediction.size() / classes : prediction.size());
+}
+
 ClassificationTally::ClassificationTally(ClassificationTask task, std::vector<std::string> labels, std::size_t bins, std::size_t listed)
     : task_(task), listed_(listed) {
   const auto classes = static_cast<std::size_t>(task_.classes);
@@ -149,9 +154,7 @@ void ClassificationTally::add(std::int64_t first, const Tensor& given, const Ten
   const std::int64_t classes = binary ? 1 : task_.classes;
   for (int axis = 0; !binary && axis < shape.rank(); ++axis)
     if (axis != task_.axis) (axis < task_.axis ? outer : inner) *= shape[axis];
-  const std::int64_t wanted = task_.sparse ? outer * inner : prediction.size();
-  if (target.size() != wanted)
-    throw Error("targets of shape {} do not go with predictions of shape {}", target.shape(), shape).usage();
+  ensure(task_.fits(prediction, target), "targets of shape {} do not go with predictions of shape {}", target.shape(), shape);
 
   report_.places = outer / samples * inner;
   std::vector<float> one(static_cast<std::size_t>(classes));
@@ -172,8 +175,10 @@ void ClassificationTally::add(std::int64_t first, const Tensor& given, const Ten
       }
       std::int64_t truth = 0;
       if (task_.sparse) {
-        truth = std::llround(target.at(o * inner + i));
-        if (truth < 0 || truth >= classes || truth == task_.ignored) continue;
+        const double label = target.at(o * inner + i);
+        if (!(label > -0.5 && label < static_cast<double>(classes) - 0.5)) continue;
+        truth = std::llround(label);
+        if (truth == task_.ignored) continue;
       } else {
         for (std::int64_t k = 1; k < classes; ++k)
           if (target.at(begin + k * inner) > target.at(begin + truth * inner)) truth = k;
@@ -209,7 +214,7 @@ void ClassificationTally::add_place(std::span<const float> values, std::int64_t 
   place.predicted = static_cast<std::int64_t>(predicted);
   place.probability = highest;
   place.truth_probability = right;
-  place.loss = task_.probabilistic ? cross_entropy(right) : highest - right;
+  place.loss = task_.probabilistic ? cross_entropy(right) : std::max(0.0, highest - right);
   if (report_.right_in_five) {
     std::int64_t before = 0;  // classes that are more probable, or as probable and earlier
     for (std::size_t k = 0; k < values.size() && before < 5; ++k)

@@ -94,6 +94,7 @@ struct ClassificationTask {
   std::optional<std::int64_t> ignored{};  // a label that does not count
   int axis = -1;             // of the classes
   std::int64_t classes = 2;
+  bool fits(const Tensor& prediction, const Tensor& target) const;
 };
 // None for a loss that is not about classes.
 std::optional<ClassificationTask> classification_task(const Loss& loss, const Shape& prediction);
@@ -105,7 +106,7 @@ class ClassificationTally {
   ClassificationTally(ClassificationTask task, std::vector<std::string> labels, std::size_t bins, std::size_t listed);
 
   // `first` is the number of the batch's first sample; mask and weight may be null, and places where one of them is 0
-  // do not count. Throws a usage Error when shapes do not fit.
+  // do not count. The task fits the tensors.
   void add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask, const Tensor* weight);
   ClassificationReport finish() &&;  // names of samples are the caller's to fill in
 

@@ -135,16 +135,16 @@ Tree tree_of(const Report& report, const Report::Sample& sample) {
   if (!sample.name.empty()) tree.set("name", sample.name);
   if (report.places > 1) tree.set("place", sample.place);
   if (report.kind == Report::Kind::multi_label) {
-    tree.set("class", name(sample.label));
-    tree.set("true", sample.truth != 0);
+    tree.set("label", name(sample.label));
+    tree.set("truth", sample.truth != 0);
     tree.set("predicted", sample.predicted != 0);
   } else {
-    tree.set("true", name(sample.truth));
+    tree.set("truth", name(sample.truth));
     tree.set("predicted", name(sample.predicted));
   }
   const bool scores = !report.probabilistic;
   tree.set(scores ? "score" : "probability", sample.probability);
-  tree.set(scores ? "true_score" : "true_probability", sample.truth_probability);
+  tree.set(scores ? "truth_score" : "truth_probability", sample.truth_probability);
   tree.set("loss", sample.loss);
   return tree;
 }
@@ -196,7 +196,7 @@ Tree ClassificationReport::tree() const {
     Tree list = Tree::sequence();
     for (const Confusion& pair : most_confused(most_listed)) {
       Tree& entry = list.items().emplace_back();
-      entry.set("true", labels[static_cast<std::size_t>(pair.truth)]);
+      entry.set("truth", labels[static_cast<std::size_t>(pair.truth)]);
       entry.set("predicted", labels[static_cast<std::size_t>(pair.predicted)]);
       entry.set("count", pair.count);
     }

@@ -18,7 +18,7 @@ std::vector<std::string> labels_of(std::int64_t classes, const Column& column, c
   return {};
 }
 
-std::vector<Watch> watches(const Trainer& trainer, const DatasetRef& data, const Predictions& predictions, const EvaluationOptions& options) {
+std::vector<Watch> watches(const Trainer& trainer, const DatasetRef& data, const Feed& feed, const Predictions& predictions, const EvaluationOptions& options) {
   Objective& objective = trainer.objective();
   const Feeder feeder(data, trainer.model(), &objective);
   std::vector<Watch> all;
@@ -29,9 +29,11 @@ std::vector<Watch> watches(const Trainer& trainer, const DatasetRef& data, const
     const Loss* loss = objective.loss(i);
     if (!loss) continue;
     const auto listed = static_cast<std::size_t>(options.worst);
-    if (const auto task = classification_task(*loss, predictions.outputs[i].shape()))
+    const Tensor &prediction = predictions.outputs[i], &wanted = feed.targets[watch.target];
+    // A loss may stretch targets over more predictions: then there is no one truth for each.
+    if (const auto task = classification_task(*loss, prediction.shape()); task && task->fits(prediction, wanted))
       watch.classification.emplace(*task, labels_of(task->classes, data->targets()[column], trainer.model().card()), static_cast<std::size_t>(options.bins), listed);
-    else if (is_regression(*loss)) watch.regression.emplace(data->size(), listed);
+    else if (is_regression(*loss) && prediction.size() == wanted.size()) watch.regression.emplace(data->size(), listed);
     else continue;
     all.push_back(std::move(watch));
   }
@@ -47,7 +49,7 @@ EvaluationReport evaluation_report(const Model& model, const DatasetRef& data, c
   report.logs = trainer.evaluate(
       data, {.batch_size = options.batch_size, .steps = options.steps, .stop = options.stop,
              .observe = [&](const Feed& feed, const Predictions& predictions) {
-               if (!watched) watched = watches(trainer, data, predictions, options);
+               if (!watched) watched = watches(trainer, data, feed, predictions, options);
                for (Watch& watch : *watched) {
                  const Tensor& prediction = predictions.outputs[watch.output];
                  const Tensor& target = feed.targets[watch.target];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "api/inspect/readable.h"
 
@@ -49,13 +50,12 @@ RegressionReport::Errors RegressionTally::Sums::errors() const {
 void RegressionTally::add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask, const Tensor* weight) {
   const std::int64_t samples = prediction.shape().rank() > 0 ? prediction.shape()[0] : 0;
   if (samples == 0) return;
-  if (target.size() != prediction.size())
-    throw Error("targets of shape {} do not go with predictions of shape {}", target.shape(), prediction.shape()).usage();
+  ensure(target.size() == prediction.size(), "targets of shape {} do not go with predictions of shape {}", target.shape(), prediction.shape());
   const std::int64_t numbers = prediction.size() / samples;
   const std::int64_t last = prediction.shape().rank() > 1 ? prediction.shape()[-1] : 1;
   const auto width = last <= static_cast<std::int64_t>(RegressionReport::most_columns) ? static_cast<std::size_t>(last) : 1;
   if (columns_.empty()) columns_.resize(width);
-  if (columns_.size() != width) throw Error("predictions of {} columns in one batch, of {} in another", columns_.size(), width).usage();
+  ensure(columns_.size() == width, "predictions of {} columns in one batch, of {} in another", columns_.size(), width);
   report_.numbers = numbers;
   const auto counts = [&](const Tensor* tensor, std::int64_t index) {
     if (!tensor || tensor->size() == 0 || prediction.size() % tensor->size() != 0) return true;
@@ -75,6 +75,7 @@ void RegressionTally::add(std::int64_t first, const Tensor& prediction, const Te
     if (counted == 0) continue;
     ++report_.count;
     at.error /= static_cast<double>(counted);
+    if (std::isnan(at.error)) at.error = std::numeric_limits<double>::infinity();
     if (at.index % stride_ == 0) report_.points.push_back({at.truth.front(), at.predicted.front()});
     const auto greater = [](const auto& a, const auto& b) { return a.error > b.error; };  // the least is on top
     if (report_.worst.size() >= listed_) {

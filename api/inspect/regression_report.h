@@ -49,7 +49,7 @@ class RegressionTally {
   // `samples`: how many there will be; `listed`: how many of the worst it keeps.
   RegressionTally(std::int64_t samples, std::size_t listed) : stride_(std::max<std::int64_t>(1, (samples - 1) / static_cast<std::int64_t>(RegressionReport::most_points) + 1)), listed_(listed) {}
 
-  // As for ClassificationTally.
+  // As for ClassificationTally; target and prediction have as many numbers.
   void add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask, const Tensor* weight);
   RegressionReport finish() &&;
 

@@ -167,7 +167,7 @@ std::string curves(const Run& run) {
   return "<div class=\"grid\">" + charts + "</div>\n";
 }
 
-std::string model_table(const ModelSummary& summary) {
+std::string model_table(const ModelSummary& summary, const ModelCard& card) {
   const auto shapes = [](const std::vector<Shape>& list) {
     std::string text;
     for (const Shape& shape : list) text += (text.empty() ? "" : ", ") + shape.text();
@@ -192,6 +192,8 @@ std::string model_table(const ModelSummary& summary) {
   for (const ModelSummary::Port& port : summary.inputs) facts.emplace_back("Input " + port.name, html::text(port.type.text()));
   for (const ModelSummary::Port& port : summary.outputs) facts.emplace_back("Output " + port.name, html::text(port.type.text()));
   if (summary.flops) facts.emplace_back("FLOPs per sample", readable_flops(*summary.flops));
+  if (!card.source.empty()) facts.emplace_back("Weights from", html::text(card.source));
+  if (!card.licence.empty()) facts.emplace_back("Licence", html::text(card.licence));
   return html::properties("The model", facts) + "<h3>Layers</h3>\n" + table;
 }
 
@@ -267,7 +269,7 @@ std::string run_report(const std::filesystem::path& run_folder, const RunReportO
   if (report) {
     for (Section& section : html::evaluation_sections(*report, *data)) sections.push_back(std::move(section));
   }
-  sections.push_back({"model", "Model", model_table(summary)});
+  sections.push_back({"model", "Model", model_table(summary, model.graph().card())});
   sections.push_back({"settings", "Training",
                       settings(run) + fmt::format("<details><summary>The whole configuration</summary><pre tabindex=\"0\">{}</pre></details>\n", html::lines(run.config_text))});
   sections.push_back({"environment", "Environment", surroundings(run)});

@@ -26,7 +26,7 @@ std::string matrix(const Classes& report) {
   const std::size_t size = report.classes.size();
   std::string html =
       "<div class=\"scroll\" role=\"region\" aria-label=\"Confusion matrix\" tabindex=\"0\"><table class=\"matrix\">"
-      "<caption>Rows are true classes, columns predicted ones; colours are shares of a row.</caption><thead><tr><td class=\"z\" aria-hidden=\"true\"></td>";
+      "<caption>Rows are true classes, columns predicted ones; colours are shares of a row.</caption><thead><tr><td class=\"corner\"></td>";
   for (std::size_t k = 0; k < size; ++k) html += fmt::format("<th scope=\"col\">{}</th>", label_of(report, static_cast<std::int64_t>(k)));
   html += "</tr></thead><tbody>";
   for (std::size_t i = 0; i < size; ++i) {
@@ -38,7 +38,7 @@ std::string matrix(const Classes& report) {
       const double depth = i == k ? share : std::sqrt(share);
       if (count == 0) html += "<td class=\"z\">0</td>";
       else
-        html += fmt::format("<td class=\"{}{}\" style=\"--share:{:.2f}\" title=\"{} of true {} said to be {}\">{}</td>", i == k ? "r" : "w",
+        html += fmt::format("<td class=\"{}{}\" style=\"--share:{:.2f}\" title=\"{} of true {} predicted as {}\">{}</td>", i == k ? "r" : "w",
                             depth >= 0.86 ? " full" : depth >= 0.6 ? " half" : "", std::max(depth, 0.06), percent(share),
                             label_of(report, static_cast<std::int64_t>(i)), label_of(report, static_cast<std::int64_t>(k)), with_commas(count));
     }
@@ -100,7 +100,7 @@ std::string calibration_section(const Classes& report) {
     if (bin.count > 0)
       rows.push_back({fmt::format("{:.2g} – {:.2g}", bin.low, bin.high), with_commas(bin.count), fmt::format("{:.3f}", bin.predicted),
                       fmt::format("{:.3f}", bin.observed), fmt::format("{:+.3f}", bin.predicted - bin.observed)});
-  return fmt::format("<p>What is said with a probability of 0.8 should be true 8 times out of 10. On average the two differ by {:.4f} (expected calibration "
+  return fmt::format("<p>What is predicted with a probability of 0.8 should be true 8 times out of 10. On average the two differ by {:.4f} (expected calibration "
                      "error).</p>\n<div class=\"grid\">{}{}</div>\n",
                      report.calibration_error, calibration(report),
                      table("By predicted probability", {{"Probability"}, {"Count", true}, {"Predicted", true}, {"Observed", true}, {"Difference", true}}, rows));
@@ -108,7 +108,7 @@ std::string calibration_section(const Classes& report) {
 
 std::string number_of(const Classes& report, double value) { return report.probabilistic ? percent(value) : fmt::format("{:.4g}", value); }
 
-std::string said(const Classes& report, const Classes::Sample& sample, std::int64_t label) {
+std::string label_text(const Classes& report, const Classes::Sample& sample, std::int64_t label) {
   if (report.kind != Classes::Kind::multi_label) return label_of(report, label);
   return (label ? "" : "not ") + label_of(report, sample.label);
 }
@@ -130,10 +130,10 @@ std::string class_samples(const Classes& report, const Dataset& data) {
   const auto shown = [&](const std::vector<Classes::Sample>& samples, bool right) {
     std::vector<std::pair<ShownSample, std::string>> cards;
     for (const Classes::Sample& sample : samples) {
-      std::string words = fmt::format("<dl><dt>true</dt><dd>{}", said(report, sample, sample.truth));
+      std::string words = fmt::format("<dl><dt>true</dt><dd>{}", label_text(report, sample, sample.truth));
       if (!right) words += fmt::format(" <small>{}</small>", number_of(report, sample.truth_probability));
-      words += fmt::format("</dd><dt>said</dt><dd class=\"{}\">{} {} <small>{}</small></dd></dl>", right ? "right" : "wrong", right ? "✓" : "✗",
-                           said(report, sample, sample.predicted), number_of(report, sample.probability));
+      words += fmt::format("</dd><dt>predicted</dt><dd class=\"{}\">{} {} <small>{}</small></dd></dl>", right ? "right" : "wrong", right ? "✓" : "✗",
+                           label_text(report, sample, sample.predicted), number_of(report, sample.probability));
       cards.emplace_back(shown_sample(data, sample.index), words + where(sample.index, sample.name, sample.place, report.places));
     }
     return gallery(cards);
@@ -164,7 +164,7 @@ std::string error_samples(const RegressionReport& report, const Dataset& data) {
   std::vector<std::pair<ShownSample, std::string>> cards;
   for (const RegressionReport::Sample& sample : report.worst)
     cards.emplace_back(shown_sample(data, sample.index),
-                       fmt::format("<dl><dt>true</dt><dd>{}</dd><dt>said</dt><dd>{}</dd><dt>error</dt><dd class=\"wrong\">{:.4g}</dd></dl>{}",
+                       fmt::format("<dl><dt>true</dt><dd>{}</dd><dt>predicted</dt><dd>{}</dd><dt>error</dt><dd class=\"wrong\">{:.4g}</dd></dl>{}",
                                    readable_numbers(sample.truth, 3), readable_numbers(sample.predicted, 3), sample.error, where(sample.index, sample.name, 0, 1)));
   return "<h3>The largest errors</h3>\n" + gallery(cards);
 }
@@ -176,12 +176,16 @@ std::string result_sentence(const EvaluationReport::Output& output, std::string_
     const std::string number = with_commas(found->places > 1 ? found->count : found->count / (found->kind == Classes::Kind::multi_label ? std::ssize(found->classes) : 1));
     const std::string_view what = found->places > 1 ? "places" : "samples";
     if (found->kind == Classes::Kind::multi_label)
-      return fmt::format("{} of its answers about {} labels are right on the {} {} of the {}.", percent(found->accuracy()), found->classes.size(), number, what, data);
-    return fmt::format("It names the right one of {} classes for {} of the {} {} of the {}.", found->classes.size(), percent(found->accuracy()), number, what, data);
+      return fmt::format("{} of its decisions about {} labels are correct on the {} {} of the {}.", percent(found->accuracy()), found->classes.size(), number, what, data);
+    std::string sentence = fmt::format("It classifies {} of the {} {} of the {} correctly ({} classes).", percent(found->accuracy()), number, what, data, found->classes.size());
+    const auto weakest = std::ranges::min_element(found->classes, {}, [](const Classes::Class& one) { return one.support > 0 ? one.f1() : 2; });
+    if (found->classes.size() > 2 && weakest->support > 0 && weakest->f1() < 1)
+      sentence += fmt::format(" The weakest class is {} (F1 {:.3f}).", shortened(found->labels[static_cast<std::size_t>(weakest - found->classes.begin())], 60), weakest->f1());
+    return sentence;
   }
   if (output.regression)
-    return fmt::format("On the {} samples of the {} its predictions are {:.4g} off on average, and explain {} of the variance (R²).", with_commas(output.regression->count),
-                       data, output.regression->errors.mean_absolute, percent(output.regression->errors.r_squared));
+    return fmt::format("On the {} samples of the {} its mean absolute error is {:.4g}; R² is {:.3f}.", with_commas(output.regression->count), data,
+                       output.regression->errors.mean_absolute, output.regression->errors.r_squared);
   return {};
 }
 

@@ -6,7 +6,7 @@
 
 namespace nacre::html {
 
-// One sentence about an output: "On the test data it names the right one of 10 classes for 98.2% of 2,000 samples."
+// What a reader wants to know of an output first: "It classifies 98.2% of the 2,000 samples of the test data correctly (10 classes)."
 std::string result_sentence(const EvaluationReport::Output& output, std::string_view data);
 
 // Confusion, classes, calibration and samples of a classifier; errors and samples of a regression. Titles say of which

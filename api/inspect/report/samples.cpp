@@ -44,15 +44,15 @@ Tensor picture(const Tensor& values, const Shape& shape) {
   return pixels;
 }
 
-std::string image(Tensor pixels) {
+std::string image(Tensor pixels, std::int64_t index) {
   const std::int64_t height = pixels.shape()[0], width = pixels.shape()[1], larger = std::max(height, width);
   if (larger > largest_side)
     pixels = resize_bilinear(pixels, std::max<std::int64_t>(1, height * largest_side / larger), std::max<std::int64_t>(1, width * largest_side / larger));
-  return fmt::format("<img{} width=\"{}\" height=\"{}\" alt=\"the sample's picture\" src=\"data:image/png;base64,{}\">", larger < 96 ? " class=\"small\"" : "",
-                     pixels.shape()[1], pixels.shape()[0], to_base64(encode_png(pixels)));
+  return fmt::format("<img{} width=\"{}\" height=\"{}\" alt=\"picture of sample {}\" src=\"data:image/png;base64,{}\">", larger < 96 ? " class=\"small\"" : "",
+                     pixels.shape()[1], pixels.shape()[0], index, to_base64(encode_png(pixels)));
 }
 
-std::string input(const Tensor& values, bool& wide) {
+std::string input(const Tensor& values, std::int64_t index, bool& wide) {
   const Shape& shape = values.shape();
   wide = true;
   if (values.dtype() == DType::string) {
@@ -62,7 +62,7 @@ std::string input(const Tensor& values, bool& wide) {
   }
   if (const auto as_picture = picture_shape(values.type())) {
     wide = false;
-    return image(picture(values, *as_picture));
+    return image(picture(values, *as_picture), index);
   }
   const std::vector<double> numbers = values.to_doubles();
   const bool is_series = is_floating(values.dtype()) && numbers.size() >= 24 &&
@@ -84,7 +84,7 @@ ShownSample shown_sample(const Dataset& data, std::int64_t index) {
     const Tensor& rows = batch.inputs[i];
     const std::string& name = data.inputs()[i].name;
     if (batch.inputs.size() > 1 && !name.empty()) shown.html += fmt::format("<span class=\"key\">{}</span>", text(name));
-    shown.html += input(rows.reshaped(rows.shape().from(1)), wide);
+    shown.html += input(rows.reshaped(rows.shape().from(1)), index, wide);
     shown.wide = shown.wide || wide;
   }
   return shown;

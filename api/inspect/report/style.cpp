@@ -49,7 +49,7 @@ figure { margin: 0; }
 figure.chart > svg { display: block; width: 100%; height: auto; max-width: 40rem; }
 figcaption { font-size: .9375rem; overflow-wrap: anywhere; }
 figure.chart > figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: baseline; margin-bottom: .2rem; }
-figure.chart > figcaption b { font-weight: 600; }
+figure.chart > figcaption b { font-weight: 600; flex-basis: 100%; }
 .key { color: var(--soft); font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .key::before { content: ""; display: inline-block; width: 1.1em; height: .22em; border-radius: 2px; margin-right: .4em; vertical-align: .28em; background: var(--key); }
 .k0 { --key: var(--c0); } .k1 { --key: var(--c1); } .k2 { --key: var(--c2); } .k3 { --key: var(--c3); } .k4 { --key: var(--c4); } .k5 { --key: var(--c5); }
@@ -72,13 +72,13 @@ tr.total th, tr.total td { color: var(--soft); }
 .matrix { width: auto; border-collapse: separate; border-spacing: 2px; font-size: .875rem; }
 .matrix th, .matrix td { border: 0; padding: .3rem .45rem; text-align: right; white-space: nowrap; min-width: 0; }
 .matrix td { background: rgb(var(--hue) / var(--share)); border-radius: 3px; min-width: 2.3rem; }
-.matrix td.r { --hue: var(--right); } .matrix td.w { --hue: var(--wrong); } .matrix td.z { background: var(--grid); color: var(--soft); }
+.matrix td.r { --hue: var(--right); } .matrix td.w { --hue: var(--wrong); } .matrix td.z { background: var(--grid); color: var(--soft); } .matrix td.corner { background: none; }
 .matrix td.half { color: var(--on-half); } .matrix td.full { color: var(--on-full); }
 .matrix thead th, .matrix tbody th { font-weight: 500; color: var(--ink); font-size: .8438rem; }
 .matrix thead th { text-align: center; max-width: 6rem; overflow: hidden; text-overflow: ellipsis; }
 .matrix tbody th { max-width: 10rem; overflow: hidden; text-overflow: ellipsis; position: sticky; left: 0; background: var(--card); }
 .heat { display: block; width: 100%; height: auto; max-width: 34rem; aspect-ratio: 1; image-rendering: pixelated; border: 1px solid var(--line); }
-.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.2rem), 1fr)); gap: .9rem; list-style: none; margin: 0; padding: 0; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 8.2rem), 1fr)); gap: .9rem; list-style: none; margin: 0; padding: 0; }
 .samples.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
 .samples li { border: 1px solid var(--line); border-radius: .6rem; padding: .6rem; min-width: 0; font-size: .875rem; line-height: 1.4; }
 .samples img { display: block; width: 100%; height: auto; aspect-ratio: 1; object-fit: contain; background: var(--grid); border-radius: .3rem; margin-bottom: .45rem; }
@@ -91,6 +91,7 @@ tr.total th, tr.total td { color: var(--soft); }
 .samples dd small { font-weight: 400; font-size: .8125rem; color: var(--soft); font-variant-numeric: tabular-nums; }
 .wrong { color: var(--wrong-ink); } .right { color: var(--right-ink); }
 .where { color: var(--soft); font-size: .8125rem; margin: .3rem 0 0; overflow-wrap: anywhere; }
+@media (max-width: 34rem) { .scroll .meter { display: none; } table { font-size: .875rem; } th.n, td.n { padding-left: .5rem; } }
 details { margin-top: .8rem; } summary { cursor: pointer; color: var(--accent); }
 pre { overflow-x: auto; background: var(--page); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem; font-size: .8125rem; line-height: 1.45; }
 footer { color: var(--soft); font-size: .875rem; margin: 1.5rem 0 0; overflow-wrap: anywhere; }
