@@ -1,26 +1,18 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
-#include "api/experiment/experiment.h"
+#include "api/inspect/evaluation_report.h"
 #include "api/save.h"
 #include "backend/core/parallel.h"
 #include "cli/interrupt.h"
+#include "cli/models.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/json.h"
 
 namespace nacre::cli {
-
-namespace {
-
-DatasetRef open_data(const std::string& text) {
-  const std::string extension = std::filesystem::path(text).extension().string();
-  if (extension == ".yaml" || extension == ".yml") return Experiment::load(text).open_evaluation_data();
-  return parse_source(text)->open("");
-}
-
-}  // namespace
 
 int evaluate(const EvaluateArguments& arguments) {
   set_threads(arguments.threads);
@@ -31,19 +23,21 @@ int evaluate(const EvaluateArguments& arguments) {
         .hint("compile it before it is saved");
   if (!arguments.device.empty()) model.set_device(arguments.device);
   const Interrupt interrupt;
-  EvaluateOptions options;
+  EvaluationOptions options{.worst = arguments.worst};
   options.stop = interrupt.flag();
   if (arguments.batch_size) options.batch_size = arguments.batch_size;
-  const DatasetRef data = open_data(arguments.data);
-  const Logs logs = model.evaluate(data, options);
+  const DatasetRef data = open_evaluation_data(arguments.data);
+  EvaluationReport report{.data = data->description(), .samples = data->size(), .logs = {}, .outputs = {}};
+  if (arguments.details) report = evaluation_report(model, data, options);
+  else report.logs = model.evaluate(data, {.batch_size = options.batch_size, .stop = options.stop});
   if (interrupt.flag()->load()) throw Error("interrupted before all {} samples were seen", data->size());
   if (arguments.json) {
-    Tree report;
-    for (const auto& [name, value] : logs) report.set(name, value);
-    std::puts(write_json(report, 2).c_str());
+    std::puts(write_json(report.tree(), 2).c_str());
   } else {
-    say(stdout, data->description());
-    for (const auto& [name, value] : logs) say(stdout, fmt::format("{:<24} {:.6g}", name, value));
+    say(stdout, report.data);
+    for (const auto& [name, value] : report.logs) say(stdout, fmt::format("{:<24} {:.6g}", name, value));
+    if (const std::string details = report.details(std::clamp(terminal_width(STDOUT_FILENO), 80, 120)); !details.empty())
+      fmt::print("\n{}", details);
   }
   return 0;
 }

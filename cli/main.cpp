@@ -83,13 +83,15 @@ int run(int count, char** words) {
   });
 
   EvaluateArguments evaluate_arguments;
-  verb = app.add_subcommand("evaluate", "loss and metrics of a saved model on data");
+  verb = app.add_subcommand("evaluate", "loss and metrics of a saved model on data; by class, calibration and the worst mistakes");
   add_untrusted(*verb, evaluate_arguments.untrusted);
   verb->add_option("model", evaluate_arguments.model, "saved model")->required()->type_name("MODEL");
   verb->add_option("--data", evaluate_arguments.data, "YAML file with `data:`, a file, a folder, or e.g. digits:1000")
       ->required()
       ->type_name("CONFIG_OR_SOURCE");
   verb->add_option("--batch-size", evaluate_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
+  verb->add_option("--worst", evaluate_arguments.worst, "how many of the worst samples are listed (default: 10)")->type_name("N")->check(CLI::Range(0, 1000));
+  verb->add_flag("!--no-details", evaluate_arguments.details, "loss and metrics alone: nothing by class, no errors, no worst samples");
   add_run_options(*verb, evaluate_arguments);
   add_json(*verb, evaluate_arguments.json);
   verb->callback([&] {
@@ -204,6 +206,20 @@ int run(int count, char** words) {
   verb = app.add_subcommand("plot", "draw the curves of a run as SVG and PNG");
   verb->add_option("run", run_folder, "folder of the run")->required()->type_name("RUN_DIR");
   verb->callback([&] { status = plot(run_folder); });
+
+  ReportArguments report_arguments;
+  verb = app.add_subcommand("report", "write a run as one HTML page: curves, classes or errors, samples, model, settings");
+  verb->add_option("run", report_arguments.run_folder, "folder of the run")->required()->type_name("RUN_DIR");
+  verb->add_option("-o,--output", report_arguments.output, "the page (default: report.html in the folder)")->type_name("FILE");
+  verb->add_option("--data", report_arguments.data, "what is measured on, as for evaluate (default: the run's test data, else its validation data)")
+      ->type_name("CONFIG_OR_SOURCE");
+  verb->add_option("--batch-size", report_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
+  verb->add_option("--samples", report_arguments.samples, "how many samples of each kind are shown (default: 12)")->type_name("N")->check(CLI::Range(0, 200));
+  add_run_options(*verb, report_arguments);
+  verb->callback([&] {
+    limit_spinning(words);
+    status = report(report_arguments);
+  });
 
   std::filesystem::path config;
   std::vector<std::string> overrides;

@@ -1,7 +1,9 @@
 #include "cli/run_folder.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "api/inspect/environment.h"
 #include "formats/file.h"
 #include "formats/yaml.h"
 
@@ -39,6 +41,17 @@ RunFolder RunFolder::open(const std::filesystem::path& wanted, bool asked_for, b
 }
 
 void RunFolder::write_config(const Tree& tree) const { write_file_atomically(config(), write_yaml(tree)); }
+
+void RunFolder::write_environment(std::string_view device, double seconds) const {
+  if (resumed_ && std::filesystem::exists(environment())) {
+    const Tree before = load_yaml(environment());
+    if (const Tree* earlier = before.find("seconds"); earlier && earlier->is_number()) seconds += earlier->as_number();
+  }
+  Tree tree = nacre::environment();
+  tree.set("device", device);
+  tree.set("seconds", std::round(seconds * 10) / 10);
+  write_file_atomically(environment(), write_yaml(tree));
+}
 
 void RunFolder::withdraw_if_empty() const {
   std::error_code ignored;

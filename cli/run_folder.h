@@ -11,7 +11,7 @@
 
 namespace nacre::cli {
 
-// config.yaml (resolved), history.csv, model.h5, checkpoint.h5 in one folder.
+// config.yaml (resolved), history.csv, model.h5, checkpoint.h5, environment.yaml in one folder.
 class RunFolder {
  public:
   // Makes the folder for a new run, or takes that of an earlier one to resume it. A folder that holds another run is
@@ -23,9 +23,12 @@ class RunFolder {
   std::filesystem::path history() const { return path_ / "history.csv"; }
   std::filesystem::path model() const { return path_ / "model.h5"; }
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.h5"; }
+  std::filesystem::path environment() const { return path_ / "environment.yaml"; }
   bool resumed() const { return resumed_; }
 
   void write_config(const Tree& config) const;
+  // Where and how long the run was trained: environment() with the device, and the seconds with those before a resume.
+  void write_environment(std::string_view device, double seconds) const;
   // After a failure: takes back the folder of a new run that holds nothing but its configuration.
   void withdraw_if_empty() const;
 

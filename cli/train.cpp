@@ -138,6 +138,7 @@ int train(const TrainArguments& arguments) {
   }
 
   const Interrupt interrupt;
+  const Clock::time_point began = Clock::now();
   RunListener listener(folder, arguments.json);
   FitOptions options = fit_options(experiment.config().train.fit);
   options.validation = data.validation;
@@ -155,6 +156,7 @@ int train(const TrainArguments& arguments) {
     }
   }();
   model.save(folder.model());
+  folder.write_environment(model.trainer().backend().description(), std::chrono::duration<double>(Clock::now() - began).count());
   if (arguments.json) {
     std::puts(write_json(json_report(folder, history, listener.memory()), 2).c_str());
   } else if (history.interrupted) {

@@ -29,7 +29,8 @@ struct EvaluateArguments : RunArguments {
   std::filesystem::path model;
   bool untrusted = false;  // the model's file is read in a confined process; so below
   std::string data;  // a YAML file with `data:`, or a source
-  std::int64_t batch_size = 0;
+  std::int64_t batch_size = 0, worst = 10;
+  bool details = true;  // by class, errors, worst samples; else loss and metrics alone
   bool json = false;
 };
 int evaluate(const EvaluateArguments& arguments);
@@ -89,6 +90,14 @@ int zoo_list(bool json);
 int zoo_show(const std::string& name, bool json);
 int zoo_get(const std::vector<std::string>& names, const std::string& mirror);
 int zoo_verify(const std::vector<std::string>& names);  // of the models named, or all
+
+struct ReportArguments : RunArguments {
+  std::filesystem::path run_folder;
+  std::optional<std::filesystem::path> output;  // default: report.html in the folder
+  std::string data;                             // as of evaluate; "": what the run's configuration measures on
+  std::int64_t batch_size = 0, samples = 12;
+};
+int report(const ReportArguments& arguments);
 
 int plot(const std::filesystem::path& run_folder);
 int render(const std::filesystem::path& config, const std::vector<std::string>& overrides, bool json);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "api/inspect/evaluation_report.h"
 #include "api/dtype_policy.h"
 #include "api/experiment/experiment.h"
 #include "api/save.h"
@@ -388,6 +389,23 @@ Out evaluate(Call& call) {
   return logs_of(logs);
 }
 
+// What evaluate measures and what stands behind it, as tables, and as a text for people.
+Out report_evaluation(Call& call) {
+  Model& model = initialized(call);
+  const Arguments arguments(call, {"x", "y"});
+  EvaluationOptions options = about("evaluation_report", [&] { return read_config<EvaluationOptions>(arguments.config); });
+  const OpenedData data = arguments.open();
+  const DatasetRef set = data.test ? data.test : data.validation ? data.validation : data.train;
+  if (!set) throw Error("the data names no set").about("evaluation_report").usage();
+  const Interruption interruption(call.state());
+  options.stop = interruption.flag();
+  const EvaluationReport report = evaluation_report(model, set, options);
+  interruption.check();
+  Tree tree = report.tree();
+  tree.set("text", report.details());
+  return tree;
+}
+
 struct PredictConfig {
   std::int64_t batch_size = 32;
   static void describe(auto&& field) { field("batch_size", &PredictConfig::batch_size, "samples a step", at_least(1)); }
@@ -620,6 +638,25 @@ constexpr Member members[] = {
             assert(logs.loss == 1 and logs.mae == 1)
           )",
           .keys = {fields_of<EvaluateConfig>}}},
+    {.name = "evaluation_report",
+     .method = bound<report_evaluation>,
+     .entry =
+         {.usage = "model:evaluation_report(x[, y][, options])",
+          .doc = "What evaluate gives, and for each output what stands behind it: of a classifier precision, recall and F1 by class, "
+                 "confused classes, calibration and the worst mistakes; of a regression its errors and the largest ones. `text` "
+                 "is the same for people. It takes tensors or `data` as fit does; samples count from 0.",
+          .example = R"(
+            local x = nacre.Input{2}
+            local model = nacre.Model{inputs = x, outputs = nacre.layers.Softmax()(x)}
+            model:compile{loss = "sparse_categorical_crossentropy"}
+            local scores = nacre.tensor{{2.0, 0.0}, {0.0, 1.0}, {3.0, 0.0}}
+            local report = model:evaluation_report(scores, nacre.tensor{0, 1, 1}, {worst = 5})
+            local classes = report.outputs[1]
+            assert(classes.classes[1].recall == 1 and classes.classes[2].recall == 0.5)
+            assert(classes.worst[1].index == 2 and classes.worst[1].truth == "1")
+            print(report.text)
+          )",
+          .keys = {fields_of<EvaluationOptions>}}},
     {.name = "predict",
      .method = bound<predict>,
      .entry =

@@ -100,6 +100,9 @@ class Subset final : public Dataset {
     for (std::size_t i = 0; i < indices.size(); ++i) mapped[i] = indices_[static_cast<std::size_t>(indices[i])];
     whole_->read(mapped, batch);
   }
+  std::string sample_name(std::int64_t index) const override {
+    return whole_->sample_name(indices_[static_cast<std::size_t>(index)]);
+  }
   std::string description() const override { return fmt::format("{} of {}", size(), whole_->description()); }
 
  private:

@@ -39,6 +39,8 @@ class Dataset {
   virtual bool bound_to_thread() const { return false; }
   // Fills `batch` with the samples of these indices, reusing its memory where types fit.
   virtual void read(std::span<const std::int64_t> indices, Batch& batch) const = 0;
+  // What a person calls a sample, its file for instance; "" where it is but a number.
+  virtual std::string sample_name(std::int64_t /*index*/) const { return {}; }
   // One line for the user: "digits: 60000 samples, 28×28×1 uint8 → int32".
   virtual std::string description() const = 0;
 };
@@ -53,6 +55,7 @@ class ChangedDataset : public Dataset {
   const std::vector<Column>& targets() const override { return targets_; }
   bool weighted() const override { return raw_->weighted(); }
   bool bound_to_thread() const override { return raw_->bound_to_thread(); }
+  std::string sample_name(std::int64_t index) const override { return raw_->sample_name(index); }
 
  protected:
   DatasetRef raw_;

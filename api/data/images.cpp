@@ -45,6 +45,10 @@ class ImageFolder final : public Dataset {
   const std::vector<Column>& inputs() const override { return inputs_; }
   const std::vector<Column>& targets() const override { return targets_; }
   std::string description() const override { return description_; }
+  std::string sample_name(std::int64_t index) const override {
+    const std::filesystem::path& file = files_[static_cast<std::size_t>(index)];
+    return (file.parent_path().filename() / file.filename()).string();
+  }
 
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     batch.size = static_cast<std::int64_t>(indices.size());

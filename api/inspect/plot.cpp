@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <memory>
 
+#include "api/inspect/axis.h"
 #include "formats/file.h"
 #include "formats/shared_library.h"
 
@@ -29,36 +29,6 @@ constexpr std::array<Color, 6> palette{{{0.0, 0.447, 0.698},
                                         {0.8, 0.475, 0.655},
                                         {0.337, 0.706, 0.914},
                                         {0.6, 0.5, 0.1}}};
-
-struct Range {
-  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
-  void include(double value) {
-    if (std::isfinite(value)) low = std::min(low, value), high = std::max(high, value);
-  }
-  // Never empty, and a little wider than the data.
-  void widen(double share) {
-    if (!(low <= high)) low = 0, high = 1;
-    const double margin = high > low ? (high - low) * share : high != 0 ? std::abs(high) * 0.1 : 0.5;
-    low -= margin;
-    high += margin;
-  }
-};
-
-// Round numbers within a range, about `wanted` of them; at least `smallest` apart.
-std::vector<double> ticks(const Range& range, int wanted, double smallest) {
-  const double rough = (range.high - range.low) / wanted, power = std::pow(10, std::floor(std::log10(rough)));
-  double step = power;
-  for (double factor : {1.0, 2.0, 5.0, 10.0})
-    if (factor * power >= rough) {
-      step = factor * power;
-      break;
-    }
-  step = std::max(step, smallest);
-  std::vector<double> result;
-  for (double tick = std::ceil(range.low / step) * step; tick <= range.high + step * 1e-9; tick += step)
-    result.push_back(std::abs(tick) < step * 1e-9 ? 0 : tick);
-  return result;
-}
 
 // The functions of Cairo, which is loaded when the first curve is drawn.
 struct Cairo {
@@ -135,7 +105,7 @@ class Painter {
   }
 
   void panel(const Panel& panel) {
-    Range xs, ys;
+    AxisRange xs, ys;
     for (const Curve& curve : panel.curves)
       for (std::size_t i = 0; i < curve.x.size(); ++i)
         if (std::isfinite(curve.y[i])) xs.include(curve.x[i]), ys.include(curve.y[i]);
@@ -147,13 +117,13 @@ class Painter {
 
     ink(0.15);
     text(panel.title, left, top - 12, 13, 0);
-    for (double tick : ticks(ys, 5, 0)) {
+    for (double tick : axis_ticks(ys, 5)) {
       ink(0.88);
       line(left, to_y(tick), left + inner_width, to_y(tick), 1);
       ink(0.35);
       text(fmt::format("{:.4g}", tick), left - 7, to_y(tick) + 4, 11, 1);
     }
-    for (double tick : ticks(xs, 6, 1)) {
+    for (double tick : axis_ticks(xs, 6, 1)) {
       ink(0.35);
       line(to_x(tick), top + inner_height, to_x(tick), top + inner_height + 4, 1);
       text(fmt::format("{:.4g}", tick), to_x(tick), top + inner_height + 17, 11, 0.5);

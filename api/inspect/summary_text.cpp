@@ -1,39 +1,13 @@
 // The forms of a summary: a table for people, a tree for programs.
 #include <algorithm>
 
+#include "api/inspect/readable.h"
 #include "api/inspect/summary.h"
 #include "backend/core/unicode.h"
 
 namespace nacre {
 
 namespace {
-
-// "1.53 KB": as Keras writes sizes.
-std::string readable_bytes(std::size_t bytes) {
-  constexpr std::string_view units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
-  double size = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; size >= 1024 && unit + 1 < std::size(units); ++unit) size /= 1024;
-  return fmt::format("{:.2f} {}", size, units[unit]);
-}
-
-// "1,234,567"
-std::string with_commas(std::int64_t number) {
-  std::string digits = std::to_string(number), text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
-std::string readable_flops(std::int64_t flops) {
-  constexpr std::string_view units[] = {"", " k", " M", " G", " T"};
-  double count = static_cast<double>(flops);
-  std::size_t unit = 0;
-  for (; count >= 1000 && unit + 1 < std::size(units); ++unit) count /= 1000;
-  return unit == 0 ? std::to_string(flops) : fmt::format("{:.2f}{}", count, units[unit]);
-}
 
 std::string shapes_text(const std::vector<Shape>& shapes) {
   if (shapes.empty()) return "?";
@@ -43,15 +17,10 @@ std::string shapes_text(const std::vector<Shape>& shapes) {
   return text + "]";
 }
 
-// The number of characters of UTF-8 text, each of which is one column wide here.
-std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 // Lines of at most `width` columns, broken after spaces where that is possible.
 std::vector<std::string> wrapped(std::string text, std::size_t width) {
   std::vector<std::string> lines;
-  while (columns(text) > width) {
+  while (text_columns(text) > width) {
     std::size_t end = 0, seen = 0, space = 0;
     for (; end < text.size() && seen < width; ++seen) {
       if (text[end] == ' ') space = end + 1;
@@ -104,7 +73,7 @@ class Table {
     for (std::size_t line = 0; line < height; ++line) {
       for (std::size_t i = 0; i < cells.size(); ++i) {
         const std::string cell = line < parts[i].size() ? parts[i][line] : "";
-        const std::string space(widths_[i] - std::min(widths_[i], columns(cell)), ' ');
+        const std::string space(widths_[i] - std::min(widths_[i], text_columns(cell)), ' ');
         text_ += fmt::format("{} {} ", bar, i == right_ ? space + cell : cell + space);
       }
       text_ += bar;

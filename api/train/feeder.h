@@ -19,6 +19,9 @@ class Feeder {
   // number, its sample and what is allowed.
   void fill(const Batch& batch, Feed& feed) const;
 
+  // Which column of the dataset each target of a feed comes from.
+  const std::vector<std::size_t>& target_columns() const { return targets_; }
+
  private:
   struct Indices {  // a column that holds them
     bool target = false;  // a column of targets, else of inputs

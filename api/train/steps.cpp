@@ -25,8 +25,13 @@ Types types_of(const std::vector<Tensor>& tensors) {
   return types;
 }
 
+struct Emitted {
+  Value loss;
+  CallResult result;  // of the model
+};
+
 // Forward and losses, with the batch's tensors as inputs of the graph.
-Value emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
+Emitted emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, const RandomState& random, const Feed& feed,
                 const HostTypes& hosted, bool training) {
   Context context(graph, training, graph.variable(random.seed), graph.variable(random.step));
   context.set_host_types(hosted);
@@ -44,7 +49,8 @@ Value emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, cons
     }
     observations.push_back(at);
   }
-  return objective.emit(context, observations, feed.size);
+  const Value loss = objective.emit(context, observations, feed.size);
+  return {loss, result};
 }
 
 }  // namespace
@@ -58,7 +64,7 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
                                       const RandomState& random, const Feed& feed, const Backend& backend,
                                       const HostTypes& hosted, bool recomputing) {
   Graph forward;
-  forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true));
+  forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true).loss);
   std::unique_ptr<Graph> graph = ready_for_gradients(forward, backend);
 
   const std::vector<Weight> weights = model.trainable_weights();
@@ -80,9 +86,14 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
 }
 
 std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random,
-                                  const Feed& feed, const HostTypes& hosted) {
+                                  const Feed& feed, const HostTypes& hosted, bool predicting) {
   auto graph = std::make_unique<Graph>();
-  graph->output("loss", emit_loss(*graph, model, objective, random, feed, hosted, false));
+  const auto [loss, result] = emit_loss(*graph, model, objective, random, feed, hosted, false);
+  graph->output("loss", loss);
+  if (!predicting) return graph;
+  for (std::size_t i = 0; i < result.outputs.size(); ++i) graph->output(std::to_string(i), result.outputs[i]);
+  for (std::size_t i = 0; i < result.masks.size(); ++i)
+    graph->output(fmt::format("mask/{}", i), result.masks[i] ? result.masks[i] : graph->scalar(1, DType::boolean));
   return graph;
 }
 
@@ -217,6 +228,16 @@ double Steps::test(Objective& objective, const Feed& feed) {
   return run(steps_.get(Wanted{"test", batch}, [&] {
     return compile(*test_graph(*model_, objective, random_, feed, batch.types()));
   }), batch);
+}
+
+Predictions Steps::test_predicting(Objective& objective, const Feed& feed) {
+  const Hosted batch = hosted(feed);
+  run(steps_.get(Wanted{"test, predicting", batch}, [&] {
+    return compile(*test_graph(*model_, objective, random_, feed, batch.types(), true));
+  }), batch);
+  const std::size_t outputs = model_->outputs().size();
+  const std::span<const Tensor> results(results_);
+  return {results.subspan(1, outputs), results.subspan(1 + outputs, outputs)};
 }
 
 HostedExecutable& Steps::prediction(const Hosted& hosted) {

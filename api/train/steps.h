@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 
 #include "api/functional.h"
 #include "api/train/objective.h"
@@ -17,6 +18,12 @@ struct Feed {
   std::int64_t size = 0;
   // The results of the model's host part for the inputs, where it ran ahead, in the data pipeline.
   std::optional<std::vector<Tensor>> hosted;
+};
+
+// What a test made of a batch.
+struct Predictions {
+  std::span<const Tensor> outputs;
+  std::span<const Tensor> masks;  // bool, one per output: which places count; a scalar where all do
 };
 
 // What a model does on the host before the device; null: nothing.
@@ -39,9 +46,10 @@ using HostTypes = std::vector<Types>;  // see HostPart::types
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
                                       const HostTypes& hosted = {}, bool recomputing = false);
-// Forward in inference, losses, metrics; output "loss".
+// Forward in inference, losses, metrics; output "loss". When `predicting`, then also an output "0", "1", … for each of
+// the model's, and after them "mask/0", "mask/1", …, as Predictions has them.
 std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random,
-                                  const Feed& feed, const HostTypes& hosted = {});
+                                  const Feed& feed, const HostTypes& hosted = {}, bool predicting = false);
 // Forward in inference; one output per output of the model, "0", "1", ….
 std::unique_ptr<Graph> prediction_graph(FunctionalLayer& model, const RandomState& random, const Types& inputs,
                                         const HostTypes& hosted = {});
@@ -70,6 +78,8 @@ class Steps {
     return training(objective, optimizer, hosted(feed));
   }
   double test(Objective& objective, const Feed& feed);
+  // The same, with what the model predicted; valid until the next step.
+  Predictions test_predicting(Objective& objective, const Feed& feed);
   // Likewise.
   HostedExecutable& prediction(const Feed& feed) { return prediction(hosted(feed)); }
   // The results stay valid until the next prediction.

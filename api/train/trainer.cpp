@@ -101,12 +101,13 @@ Logs Trainer::evaluate(const DatasetRef& data, const EvaluateOptions& options) {
     Loader loader(data, {.batch_size = options.batch_size, .prepare = feeder.ahead(*steps_)});
     ProgressListener silent;
     return test(feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop,
-                options.listener ? *options.listener : silent, {}).logs;
+                options.listener ? *options.listener : silent, {}, options.observe).logs;
   });
 }
 
 Trainer::TestResult Trainer::test(const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t steps, const std::atomic<bool>* stop,
-                                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook) {
+                                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
+                                  const std::function<void(const Feed&, const Predictions&)>& observe) {
   steps_->refresh();
   objective_->reset();
   sweep.batches = steps > 0 ? std::min(steps, loader.batches()) : loader.batches();
@@ -120,7 +121,8 @@ Trainer::TestResult Trainer::test(const Feeder& feeder, Loader& loader, Sweep sw
     if (!batch) break;
     if (batch_hook) batch_hook(number, false);
     feeder.fill(*batch, feed);
-    steps_->test(*objective_, feed);
+    if (observe) observe(feed, steps_->test_predicting(*objective_, feed));
+    else steps_->test(*objective_, feed);
     samples += feed.size;
     feed = {};
     if (batch_hook) batch_hook(number, true);

@@ -38,6 +38,9 @@ struct EvaluateOptions {
   std::int64_t steps = 0;  // batches; 0: all
   ProgressListener* listener = nullptr;
   const std::atomic<bool>* stop = nullptr;
+  // Sees every batch, in the order of the samples, with what the model predicted for it; what it is given is valid
+  // until it returns.
+  std::function<void(const Feed&, const Predictions&)> observe{};
 };
 
 struct PredictOptions {
@@ -95,9 +98,11 @@ class Trainer {
     Logs logs;
     bool whole;  // not stopped
   };
-  // One sweep over a loader. `batch_hook(batch, done)` is called before and after each batch; it may be empty.
+  // One sweep over a loader. `batch_hook(batch, done)` is called before and after each batch; it and `observe` may be
+  // empty.
   TestResult test(const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t steps, const std::atomic<bool>* stop,
-                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook);
+                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
+                  const std::function<void(const Feed&, const Predictions&)>& observe = {});
 
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "api/vintage/tensorflow.h"
+#include "formats/base64.h"
 #include "formats/json.h"
 
 namespace nacre::vintages {
@@ -144,24 +145,7 @@ constexpr GraphOp graph_ops[] = {
     {"ConcatV2", "concat", {}},
 };
 
-// Bytes stand in JSON in base 64 (RFC 4648).
-std::string from_base64(std::string_view text) {
-  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  unsigned buffer = 0;
-  int bits = 0;
-  for (char c : text) {
-    const std::size_t digit = digits.find(c);
-    if (digit == std::string_view::npos) break;
-    buffer = (buffer << 6 | static_cast<unsigned>(digit)) & 0xFFFFu;
-    if ((bits += 6) < 8) continue;
-    bits -= 8;
-    bytes += static_cast<char>(buffer >> bits & 0xFFu);
-  }
-  return bytes;
-}
-
-// A value of an attribute: {"i": "2"}, {"b": true}, {"f": 0.2}, {"s": "U0FNRQ=="}, {"list": {"i": ["1"]}}, {"type": "DT_FLOAT"}.
+// A value of an attribute, bytes in base 64: {"i": "2"}, {"b": true}, {"f": 0.2}, {"s": "U0FNRQ=="}, {"list": {"i": ["1"]}}, {"type": "DT_FLOAT"}.
 Tree attribute(const Tree& node, std::string_view name) {
   const Tree* all = node.find("attr");
   const Tree* value = all ? all->find(name) : nullptr;
