@@ -23,11 +23,12 @@ std::string_view embedded(std::string_view name) {
 
 // The keys of a manifest; what they hold is read by name.
 struct ManifestConfig {
-  Tree models = Tree::mapping(), labels = Tree::mapping(), preprocessing = Tree::mapping();
+  Tree models = Tree::mapping(), labels = Tree::mapping(), preprocessing = Tree::mapping(), shared = Tree::mapping();
   static void describe(auto&& field) {
     field("models", &ManifestConfig::models, "{name: {architecture: …}}");
     field("labels", &ManifestConfig::labels, "{name: names of classes, or a file with one per line}");
     field("preprocessing", &ManifestConfig::preprocessing, "{name: {scale: …}}: what weights name");
+    field("shared", &ManifestConfig::shared, "what others merge with <<");
   }
 };
 
@@ -54,7 +55,7 @@ std::string Weights::file_name() const {
 }
 
 std::pair<std::string, std::string> ZooModel::text() const {
-  if (!folder.empty()) {
+  if (architecture.ends_with(".yaml")) {
     const std::filesystem::path path = folder / architecture;
     return {read_file(path, longest_text), path.string()};
   }

@@ -63,7 +63,8 @@ struct Weights {
 
 struct ZooModel {
   std::string name;
-  std::string architecture, description, paper;
+  std::string architecture;  // NAME of ours, or NAME.yaml beside the manifest
+  std::string description, paper;
   Tree arguments = Tree::mapping();
   std::vector<Weights> weights;
   std::filesystem::path folder;  // of the manifest that it is from; empty: this one

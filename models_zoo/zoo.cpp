@@ -87,7 +87,7 @@ Choice choose(const Reference& reference) {
       return (!reference.weights || weights.name == *reference.weights) && fit(weights, choice.config);
     };
     const auto found = std::ranges::find_if(choice.model.weights, fits);
-    if (found != choice.model.weights.end()) choice.weights = *found;
+    if (found != choice.model.weights.end()) choice.weights = *found, choice.labels = manifest.labels(found->labels);
     else if (reference.weights && std::filesystem::exists(*reference.weights)) choice.file = *reference.weights;
     else if (reference.weights || !choice.model.weights.empty()) throw no_fit(choice.model, reference);
   }
@@ -104,7 +104,7 @@ std::shared_ptr<FunctionalLayer> open(std::string_view text, bool with_weights, 
   if (choice.file && with_weights) Model(model).load_weights(*choice.file);
   if (!choice.weights) return model;
   const Weights& weights = *choice.weights;
-  model->set_card({.labels = Manifest::load().labels(weights.labels),
+  model->set_card({.labels = choice.labels,
                    .preprocessing = weights.preprocessing,
                    .source = weights.source,
                    .licence = weights.licence});

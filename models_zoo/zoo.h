@@ -30,6 +30,7 @@ struct Choice {
   ZooModel model;
   Tree config;                     // the architecture with the arguments in it
   std::optional<Weights> weights;  // of the manifest
+  std::vector<std::string> labels; // that belong to them
   std::optional<std::string> file; // of weights that the user names
 };
 Choice choose(const Reference& reference);

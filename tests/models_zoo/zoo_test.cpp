@@ -5,9 +5,11 @@
 
 #include <cstdlib>
 
+#include "api/classify.h"
 #include "api/save.h"
 #include "formats/digest.h"
 #include "formats/file.h"
+#include "formats/npy.h"
 #include "layers/layers.h"
 #include "tests/support/file_server.h"
 #include "tests/support/paths.h"
@@ -202,6 +204,20 @@ TEST(Zoo, TheManifestHolds) {
     }
   }
   EXPECT_LT(bytes, 8'000'000u);
+}
+
+// Real weights of ImageNet, made by others, whose labels are the zoo's.
+TEST(Zoo, MobileNetOfImageNetPredictsAsKerasDid) {
+  const std::string file = "keras-models/weights/imagenet_mobilenetv1_025_224_full";
+  const auto weights = shared_path(file + ".h5"), golden = shared_path(file + ".npz");
+  if (!weights || !golden) GTEST_SKIP() << absent(file + ".h5");
+  Model model(zoo::open("mobilenet?alpha=0.25&weights=" + weights->string()));
+  const Tensor wanted = read_npz(*golden, "out_0"), found = model.predict(read_npz(*golden, "in_0"));
+  ASSERT_EQ(found.shape(), wanted.shape());
+  for (std::int64_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found.at(i), wanted.at(i), 1e-4) << i;
+  const std::vector<std::string> labels = zoo::Manifest::load().labels("imagenet");
+  ASSERT_EQ(labels.size(), 1000u);
+  for (const auto& answers : classify(labels, found)) EXPECT_FALSE(answers.front().label.empty());
 }
 
 TEST(Zoo, NamesStandWhereModelsAre) {

@@ -1,0 +1,55 @@
+#include "api/data/relabel.h"
+
+#include <algorithm>
+
+namespace nacre {
+
+namespace {
+
+class Relabelled final : public ChangedDataset {
+ public:
+  Relabelled(DatasetRef raw, const std::vector<std::string>& labels) : ChangedDataset(std::move(raw)), numbers_(targets_.size()) {
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+      for (const std::string& name : targets_[i].labels) {
+        const auto found = std::ranges::find(labels, name);
+        if (found == labels.end())
+          throw Error("the data has a class '{}', which the model does not know", name)
+              .hint(suggestion(name, {labels.begin(), labels.end()}))
+              .usage();
+        numbers_[i].push_back(found - labels.begin());
+      }
+      if (numbers_[i].empty()) continue;
+      if (is_floating(targets_[i].type.dtype))
+        throw Error("targets of type {} stand for classes in another order than the model's", targets_[i].type)
+            .hint("data without one_hot is put into the model's order")
+            .usage();
+      targets_[i].labels = labels;
+    }
+  }
+  std::string description() const override { return raw_->description(); }
+  std::string sample_name(std::int64_t index) const override { return raw_->sample_name(index); }
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read(indices, batch);
+    for (std::size_t i = 0; i < numbers_.size(); ++i) {
+      if (numbers_[i].empty()) continue;
+      Tensor numbers = batch.targets[i].cast(DType::int32);
+      for (std::int32_t& number : numbers.writable<std::int32_t>())
+        if (number >= 0 && static_cast<std::size_t>(number) < numbers_[i].size())
+          number = static_cast<std::int32_t>(numbers_[i][static_cast<std::size_t>(number)]);
+      batch.targets[i] = std::move(numbers);
+    }
+  }
+
+ private:
+  std::vector<std::vector<std::int64_t>> numbers_;  // by target and old number; empty: as they are
+};
+
+}  // namespace
+
+DatasetRef relabelled(DatasetRef dataset, const std::vector<std::string>& labels) {
+  const auto differs = [&](const Column& column) { return !column.labels.empty() && column.labels != labels; };
+  if (labels.empty() || std::ranges::none_of(dataset->targets(), differs)) return dataset;
+  return std::make_shared<Relabelled>(std::move(dataset), labels);
+}
+
+}  // namespace nacre

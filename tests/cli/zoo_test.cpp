@@ -1,0 +1,109 @@
+// The zoo on the command line, and answers by the names of classes.
+#include <gtest/gtest.h>
+
+#include "formats/file.h"
+#include "formats/image.h"
+#include "formats/json.h"
+#include "tests/cli/run_nacre.h"
+#include "tests/support/paths.h"
+
+namespace nacre::test {
+namespace {
+
+class ZooVerbs : public testing::Test {
+ protected:
+  Outcome run(const std::vector<std::string>& words) { return run_nacre(words, folder_.path()); }
+
+  // A folder of pictures: dark ones and bright ones.
+  void draw_pictures() {
+    for (const auto& [name, level] : {std::pair("night", 20), std::pair("day", 220)}) {
+      std::filesystem::create_directories(folder_ / "sky" / name);
+      for (int i = 0; i < 8; ++i) {
+        Tensor picture(DType::uint8, {8, 8, 3});
+        for (std::uint8_t& value : picture.writable<std::uint8_t>()) value = static_cast<std::uint8_t>(level + i);
+        write_png(folder_ / "sky" / name / (std::to_string(i) + ".png"), picture);
+      }
+    }
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ZooVerbs, ListAndShow) {
+  const Outcome list = run({"zoo", "list"});
+  EXPECT_EQ(list.status, 0) << list.err;
+  EXPECT_NE(list.out.find("resnet50 "), std::string::npos);
+  const Outcome json = run({"zoo", "list", "--json"});
+  const Tree models = parse_json(json.out, "list");
+  EXPECT_GT(models.items().size(), 40u);
+  EXPECT_TRUE(models.items().front().find("weights"));
+  const Outcome show = run({"zoo", "show", "lenet?classes=3"});
+  EXPECT_EQ(show.status, 0) << show.err;
+  EXPECT_NE(show.out.find("  classes = 3\n"), std::string::npos) << show.out;
+  const Tree shown = parse_json(run({"zoo", "show", "lenet", "--json"}).out, "show");
+  EXPECT_EQ(shown["arguments"]["classes"], Tree(10));
+  EXPECT_TRUE(shown["summary"].find("total_params"));
+}
+
+TEST_F(ZooVerbs, MistakesSayWhatToDo) {
+  const Outcome name = run({"summary", "zoo:lennet"});
+  EXPECT_EQ(name.status, 2);
+  EXPECT_NE(name.err.find("hint: did you mean 'lenet'?"), std::string::npos) << name.err;
+  const Outcome argument = run({"summary", "zoo:lenet?clases=3"});
+  EXPECT_EQ(argument.status, 2);
+  EXPECT_NE(argument.err.find("hint: did you mean 'classes'?"), std::string::npos) << argument.err;
+  EXPECT_EQ(run({"zoo"}).status, 2);
+}
+
+TEST_F(ZooVerbs, NamesStandWhereModelsAndConfigurationsAre) {
+  const std::string small = "zoo:lenet?classes=3&input_shape=20,20,1&weights=none";
+  const Outcome summary = run({"summary", small, "--json"});
+  EXPECT_EQ(summary.status, 0) << summary.err;
+  const Tree tree = parse_json(summary.out, "summary");
+  EXPECT_GT(tree["total_params"].as_integer(), 0);
+  EXPECT_EQ(run({"convert", small, "small.keras"}).status, 0);
+  EXPECT_EQ(run({"summary", "small.keras"}).status, 0);
+  EXPECT_EQ(run({"bench", small, "--infer", "--batch", "1", "--seconds", "0.01"}).status, 0);
+  const Outcome rendered = run({"render", small});
+  EXPECT_NE(rendered.out.find("zoo: "), std::string::npos) << rendered.out << rendered.err;
+  const Outcome trained = run({"train", "zoo:lenet?weights=none", "data.train.digits.count=64", "train.loss=sparse_categorical_crossentropy",
+                               "--output", "run"});
+  EXPECT_EQ(trained.status, 0) << trained.err;
+  const Outcome script = run_nacre({"lua", "-"}, folder_.path(), "print(#nacre.load('zoo:lenet?weights=none').layers)");
+  EXPECT_EQ(script.status, 0) << script.err;
+}
+
+TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
+  draw_pictures();
+  write_file_atomically(folder_ / "sky.yaml",
+                        "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
+                        "Dense: {units: 2, activation: softmax}]}\n"
+                        "data: {train: {images: {folder: sky}}}\n"
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy], epochs: 20}\n");
+  const Outcome trained = run({"train", "sky.yaml", "--output", "run"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  const Outcome text = run({"predict", "run/model.h5", "sky/day/1.png", "sky/night/2.png"});
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_EQ(text.out.substr(0, 19), "sky/day/1.png    da") << text.out;
+  EXPECT_NE(text.out.find("sky/night/2.png  night "), std::string::npos) << text.out;
+  const Tree json = parse_json(run({"predict", "run/model.h5", "sky/night/2.png", "--json", "--top", "1"}).out, "predict");
+  EXPECT_EQ(json.items().front()["label"], Tree("night"));
+  EXPECT_EQ(json.items().front()["input"], Tree("sky/night/2.png"));
+  EXPECT_EQ(json.items().front()["classes"].items().size(), 1u);
+  // The numbers as ever.
+  EXPECT_EQ(run({"predict", "run/model.h5", "sky/day/1.png", "-o", "numbers.json"}).status, 0);
+  EXPECT_EQ(parse_json(read_file(folder_ / "numbers.json"), "numbers").items().front().items().size(), 2u);
+  // Names survive a change of format, and a folder whose classes are in another order is measured by them.
+  EXPECT_EQ(run({"convert", "run/model.h5", "model.keras"}).status, 0);
+  std::filesystem::rename(folder_ / "sky/day", folder_ / "sky/zenith");
+  const Outcome unknown = run({"evaluate", "model.keras", "--data", "images:sky"});
+  EXPECT_EQ(unknown.status, 2) << unknown.out;
+  EXPECT_NE(unknown.err.find("the data has a class 'zenith', which the model does not know"), std::string::npos) << unknown.err;
+  std::filesystem::remove_all(folder_ / "sky/zenith");
+  const Outcome half = run({"evaluate", "model.keras", "--data", "images:sky", "--json"});
+  EXPECT_EQ(half.status, 0) << half.err;
+  EXPECT_EQ(parse_json(half.out, "evaluate")["accuracy"], Tree(1.0)) << half.out;  // night is class 1 of the model, 0 of the folder
+}
+
+}  // namespace
+}  // namespace nacre::test
