@@ -169,11 +169,11 @@ TEST_F(OwnZoo, TheFolderOfFetchedWeightsMayBeCopied) {
 }
 
 TEST_F(OwnZoo, ItsManifestIsChecked) {
-  write_manifest("file: published.h5\n        address: x", "00");
+  write_manifest("file: published.h5\n        address: x", "ab");
   EXPECT_NE(message_of([] { zoo::Manifest::load(); }).find("the weights 'first' want either 'file' or 'address'"), std::string::npos);
-  write_manifest("fil: published.h5", "00");
+  write_manifest("fil: published.h5", "ab");
   const std::string message = message_of([] { zoo::Manifest::load(); });
-  EXPECT_NE(message.find("own.yaml:8:9: unknown key 'fil'"), std::string::npos) << message;
+  EXPECT_NE(message.find("own.yaml:8:9: 'weights': unknown key 'fil'"), std::string::npos) << message;
   EXPECT_NE(message.find("while reading the manifest that NACRE_ZOO names"), std::string::npos) << message;
 }
 
