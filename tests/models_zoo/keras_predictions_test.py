@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""With weights that Keras wrote, the zoo's Keras applications predict what Keras predicts.
+"""The zoo's Keras applications have the configurations of Keras's, and with weights that Keras wrote the same predictions.
 
 Each gets random weights (those of normalisations and scales, too), which Keras writes as .weights.h5 and, in the order of
 the layers, as .h5 of Keras 2; nacre reads either. Skipped (77) without Keras or nacre. The interpreter that has Keras is
 $NACRE_KERAS_PYTHON, else the one that runs this file. Arguments choose applications by a part of their name, and of all
 that there are, not only of those that each test run looks at.
 """
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 LARGEST = 1e-4  # of the difference, relative to the largest output
-# Small pictures; NAME: (side, arguments of the architecture).
 ALWAYS = ("MobileNetV2", "ResNet50", "EfficientNetB0", "DenseNet121", "ConvNeXtTiny")
+# Sides of the pictures that are not 64.
 SMALLEST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 
 
@@ -44,6 +45,30 @@ def randomise(model, random):
             weight.assign(random.normal(0, inputs**-0.5, shape))
 
 
+def plain(value, key=""):
+    """A part of a model's configuration without what says the same in other words."""
+    if isinstance(value, dict):
+        if "keras_history" in value:
+            return value["keras_history"]
+        unsaid = ("module", "registered_name", "build_config", "trainable", "dtype", "training")
+        unsaid += ("name",) if "batch_shape" in value else ()  # inputs of models in the model are numbered
+        fields = {name: plain(field, name) for name, field in value.items() if name not in unsaid}
+        return {name: field for name, field in fields.items() if field not in (None, "linear")}
+    if isinstance(value, list):
+        return [plain(item, key) for item in value]
+    if key == "axis" and value == 3:
+        return -1
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def compare_configurations(model, config):
+    wanted, got = plain(json.loads(model.to_json())["config"]), plain(config)
+    for layer, other in zip(wanted["layers"], got["layers"]):
+        assert layer == other, f"configurations differ:\n  {layer}\n  {other}"
+    for part in ("layers", "input_layers", "output_layers"):
+        assert len(wanted[part]) == len(got[part]) and (part == "layers" or wanted[part] == got[part]), part
+
+
 def check(binary, name, folder):
     """The largest difference with either file of weights."""
     import h5py
@@ -55,6 +80,9 @@ def check(binary, name, folder):
     side, random = SMALLEST.get(name, 64), np.random.default_rng(5)
     arguments = {"input_shape": (side, side, 3), "classes": 10, "classifier_activation": None}
     model = getattr(keras.applications, name)(weights=None, **arguments)
+    config = f"zoo:{name.lower()}?weights=none&input_shape={side},{side},3&classes=10&classifier_activation=null"
+    run(binary, "convert", config, folder / "out.json")
+    compare_configurations(model, json.loads((folder / "out.json").read_text())["config"])
     randomise(model, random)
     pictures = random.uniform(-1, 1, (2, side, side, 3)).astype("float32")
     expected = model.predict(pictures, verbose=0)
@@ -62,7 +90,6 @@ def check(binary, name, folder):
     model.save_weights(folder / "k.weights.h5")
     with h5py.File(folder / "k.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
-    config = f"zoo:{name.lower()}?weights=none&input_shape={side},{side},3&classes=10&classifier_activation=null"
     largest = 0.0
     for weights in ("k.weights.h5", "k.h5"):
         run(binary, "convert", config, folder / "out.keras", "--weights", folder / weights, "--overwrite")
