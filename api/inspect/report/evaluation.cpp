@@ -38,8 +38,8 @@ std::string matrix(const Classes& report) {
       const double depth = i == k ? share : std::sqrt(share);
       if (count == 0) html += "<td class=\"z\">0</td>";
       else
-        html += fmt::format("<td class=\"{}{}\" style=\"--share:{:.2f}\" title=\"{} of true {} predicted as {}\">{}</td>", i == k ? "r" : "w",
-                            depth >= 0.86 ? " full" : depth >= 0.6 ? " half" : "", std::max(depth, 0.06), percent(share),
+        html += fmt::format("<td class=\"{}\" style=\"--share:{:.2f}\" title=\"{} of true {} predicted as {}\">{}</td>", i == k ? "r" : "w",
+                            std::max(depth, 0.06), percent(share),
                             label_of(report, static_cast<std::int64_t>(i)), label_of(report, static_cast<std::int64_t>(k)), with_commas(count));
     }
     html += "</tr>";

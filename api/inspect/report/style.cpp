@@ -2,18 +2,18 @@
 
 namespace nacre::html {
 
-// Colours of lines are those of Okabe and Ito, which also those tell apart who do not see all colours.
+// The colours of a matrix bear the page's ink at any strength. Colours of lines are those of Okabe and Ito, which also those tell apart who do not see all colours.
 std::string_view style() {
   return R"(
 :root {
   --page: #f4f5f7; --card: #ffffff; --ink: #1a2230; --soft: #556072; --line: #dde1e8; --grid: #e8ebf0;
-  --accent: #0b62a8; --right: 11 98 168; --wrong: 194 65 12; --wrong-ink: #a8380a; --right-ink: #0b62a8; --on-full: #ffffff; --on-half: #1a2230;
+  --accent: #0b62a8; --right: 76 156 230; --wrong: 240 130 70; --wrong-ink: #a8380a; --right-ink: #0b62a8;
   --c0: #0072b2; --c1: #d55e00; --c2: #00805c; --c3: #a8588a; --c4: #2c87b8; --c5: #806600;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #11151c; --card: #1a202b; --ink: #e7eaf0; --soft: #a3adbd; --line: #343d4c; --grid: #2a3240;
-    --accent: #7cbcff; --right: 96 165 250; --wrong: 251 146 60; --wrong-ink: #ffa45c; --right-ink: #7cbcff; --on-full: #0b1018; --on-half: #0b1018;
+    --accent: #7cbcff; --right: 38 98 168; --wrong: 160 70 20; --wrong-ink: #ffa45c; --right-ink: #7cbcff;
     --c0: #5ab4ea; --c1: #ff9248; --c2: #3fc79a; --c3: #e39ac6; --c4: #8fd0f2; --c5: #d3b446;
   }
 }
@@ -73,7 +73,6 @@ tr.total th, tr.total td { color: var(--soft); }
 .matrix th, .matrix td { border: 0; padding: .3rem .45rem; text-align: right; white-space: nowrap; min-width: 0; }
 .matrix td { background: rgb(var(--hue) / var(--share)); border-radius: 3px; min-width: 2.3rem; }
 .matrix td.r { --hue: var(--right); } .matrix td.w { --hue: var(--wrong); } .matrix td.z { background: var(--grid); color: var(--soft); } .matrix td.corner { background: none; }
-.matrix td.half { color: var(--on-half); } .matrix td.full { color: var(--on-full); }
 .matrix thead th, .matrix tbody th { font-weight: 500; color: var(--ink); font-size: .8438rem; }
 .matrix thead th { text-align: center; max-width: 6rem; overflow: hidden; text-overflow: ellipsis; }
 .matrix tbody th { max-width: 10rem; overflow: hidden; text-overflow: ellipsis; position: sticky; left: 0; background: var(--card); }
@@ -96,7 +95,7 @@ details { margin-top: .8rem; } summary { cursor: pointer; color: var(--accent); 
 pre { overflow-x: auto; background: var(--page); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem; font-size: .8125rem; line-height: 1.45; }
 footer { color: var(--soft); font-size: .875rem; margin: 1.5rem 0 0; overflow-wrap: anywhere; }
 @media print {
-  :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; --line: #cccccc; --grid: #e8e8e8; --accent: #0b62a8; --right: 11 98 168; --wrong: 194 65 12; --wrong-ink: #a8380a; --right-ink: #0b62a8; --on-full: #ffffff; --on-half: #000000; --c0: #0072b2; --c1: #d55e00; }
+  :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; --line: #cccccc; --grid: #e8e8e8; --accent: #0b62a8; --right: 76 156 230; --wrong: 240 130 70; --wrong-ink: #a8380a; --right-ink: #0b62a8; --c0: #0072b2; --c1: #d55e00; }
   body { max-width: none; font-size: 10pt; padding: 0; } nav, .skip { display: none; }
   section { border: 0; padding: 0; margin-top: 1.2rem; } figure, .samples li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
