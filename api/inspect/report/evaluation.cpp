@@ -130,9 +130,9 @@ std::string class_samples(const Classes& report, const Dataset& data) {
   const auto shown = [&](const std::vector<Classes::Sample>& samples, bool right) {
     std::vector<std::pair<ShownSample, std::string>> cards;
     for (const Classes::Sample& sample : samples) {
-      std::string words = fmt::format("<dl><dt>true</dt><dd>{}", label_text(report, sample, sample.truth));
+      std::string words = fmt::format("<dl><div><dt>true</dt><dd>{}", label_text(report, sample, sample.truth));
       if (!right) words += fmt::format(" <small>{}</small>", number_of(report, sample.truth_probability));
-      words += fmt::format("</dd><dt>predicted</dt><dd class=\"{}\">{} {} <small>{}</small></dd></dl>", right ? "right" : "wrong", right ? "✓" : "✗",
+      words += fmt::format("</dd></div><div><dt>predicted</dt><dd class=\"{}\">{} {} <small>{}</small></dd></div></dl>", right ? "right" : "wrong", right ? "✓" : "✗",
                            label_text(report, sample, sample.predicted), number_of(report, sample.probability));
       cards.emplace_back(shown_sample(data, sample.index), words + where(sample.index, sample.name, sample.place, report.places));
     }
@@ -164,7 +164,7 @@ std::string error_samples(const RegressionReport& report, const Dataset& data) {
   std::vector<std::pair<ShownSample, std::string>> cards;
   for (const RegressionReport::Sample& sample : report.worst)
     cards.emplace_back(shown_sample(data, sample.index),
-                       fmt::format("<dl><dt>true</dt><dd>{}</dd><dt>predicted</dt><dd>{}</dd><dt>error</dt><dd class=\"wrong\">{:.4g}</dd></dl>{}",
+                       fmt::format("<dl><div><dt>true</dt><dd>{}</dd></div><div><dt>predicted</dt><dd>{}</dd></div><div><dt>error</dt><dd class=\"wrong\">{:.4g}</dd></div></dl>{}",
                                    readable_numbers(sample.truth, 3), readable_numbers(sample.predicted, 3), sample.error, where(sample.index, sample.name, 0, 1)));
   return "<h3>The largest errors</h3>\n" + gallery(cards);
 }

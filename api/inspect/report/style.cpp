@@ -85,7 +85,7 @@ tr.total th, tr.total td { color: var(--soft); }
 .samples svg { display: block; width: 100%; height: auto; margin-bottom: .45rem; }
 .samples blockquote { margin: 0 0 .45rem; padding-left: .6rem; border-left: 3px solid var(--line); overflow-wrap: anywhere; max-height: 12rem; overflow-y: auto; }
 .samples code { display: block; overflow-wrap: anywhere; margin-bottom: .45rem; font-size: .8125rem; }
-.samples dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0 .6rem; margin: 0; }
+.samples dl { margin: 0; } .samples dl div { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .6rem; }
 .samples dt { color: var(--soft); } .samples dd { margin: 0; overflow-wrap: anywhere; font-weight: 600; text-align: right; }
 .samples dd small { font-weight: 400; font-size: .8125rem; color: var(--soft); font-variant-numeric: tabular-nums; }
 .wrong { color: var(--wrong-ink); } .right { color: var(--right-ink); }
