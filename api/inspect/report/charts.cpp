@@ -10,7 +10,7 @@ namespace nacre::html {
 
 namespace {
 
-constexpr double width = 420, height = 260, left = 58, right = 12, top = 10, bottom = 40;
+constexpr double width = 360, height = 225, left = 54, right = 12, top = 10, bottom = 40;
 
 // The box of a chart and its axes.
 class Frame {

@@ -25,8 +25,9 @@ std::string label_of(const Classes& report, std::int64_t label) { return text(sh
 std::string matrix(const Classes& report) {
   const std::size_t size = report.classes.size();
   std::string html =
+      "<div><p class=\"note\">Rows are true classes, columns predicted ones; colours are shares of a row.</p>"
       "<div class=\"scroll\" role=\"region\" aria-label=\"Confusion matrix\" tabindex=\"0\"><table class=\"matrix\">"
-      "<caption>Rows are true classes, columns predicted ones; colours are shares of a row.</caption><thead><tr><td class=\"corner\"></td>";
+      "<caption class=\"hidden\">Confusion matrix</caption><thead><tr><td class=\"corner\"></td>";
   for (std::size_t k = 0; k < size; ++k) html += fmt::format("<th scope=\"col\">{}</th>", label_of(report, static_cast<std::int64_t>(k)));
   html += "</tr></thead><tbody>";
   for (std::size_t i = 0; i < size; ++i) {
@@ -44,7 +45,7 @@ std::string matrix(const Classes& report) {
     }
     html += "</tr>";
   }
-  return html + "</tbody></table></div>\n";
+  return html + "</tbody></table></div></div>\n";
 }
 
 // Many classes: a pixel for each pair.

@@ -24,7 +24,7 @@ body { margin: 0 auto; max-width: 76rem; padding: 0 1rem 2rem; background: var(-
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 a { color: var(--accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
-.skip { position: absolute; left: -99rem; }
+.skip { position: absolute; left: -99rem; } .hidden { position: absolute; width: 1px; height: 1px; padding: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .skip:focus { left: 1rem; top: .5rem; background: var(--card); padding: .5rem 1rem; z-index: 1; }
 header { padding: 2.2rem 0 .4rem; }
 h1 { font-size: clamp(1.5rem, 4vw, 2.2rem); line-height: 1.2; margin: 0 0 .6rem; overflow-wrap: anywhere; letter-spacing: -.01em; }
@@ -46,7 +46,8 @@ p { margin: 0 0 .8rem; max-width: 48rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.2rem 1.6rem; align-items: start; }
 .grid > * { min-width: 0; }
 figure { margin: 0; }
-figure.chart > svg { display: block; width: 100%; height: auto; max-width: 40rem; }
+figure.chart > svg { display: block; width: 100%; height: auto; max-width: 33rem; }
+@media (min-width: 60rem) { figure.chart > svg text { font-size: 9.5px; } figure.chart > svg .line { stroke-width: 1.6; } }
 figcaption { font-size: .9375rem; overflow-wrap: anywhere; }
 figure.chart > figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: baseline; margin-bottom: .2rem; }
 figure.chart > figcaption b { font-weight: 600; flex-basis: 100%; }
