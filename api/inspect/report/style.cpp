@@ -2,7 +2,8 @@
 
 namespace nacre::html {
 
-// The colours of a matrix bear the page's ink at any strength. Colours of lines are those of Okabe and Ito, which also those tell apart who do not see all colours.
+// The colours of a matrix bear the page's ink at any strength. Colours of lines are those of Okabe and Ito, which also
+// those tell apart who do not see all colours.
 std::string_view style() {
   return R"(
 :root {

@@ -13,7 +13,9 @@ namespace {
 
 TEST(Html, TextsCannotBecomeMarkup) {
   EXPECT_EQ(html::text("<a href='x' b=\"y\">&amp;"), "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;amp;");
-  EXPECT_EQ(html::text("a\x01" "b\nc\xff"), "a\\x01b\\nc\\xff");
+  EXPECT_EQ(html::text("a\x01"
+                       "b\nc\xff"),
+            "a\\x01b\\nc\\xff");
   EXPECT_EQ(html::lines("a: <b>\nc\n"), "a: &lt;b&gt;\nc\n");
   const std::string page = html::page("<t>", "<p>lead</p>", {{"one", "<One>", "<p>body</p>"}}, "end");
   EXPECT_NE(page.find("<title>&lt;t&gt;</title>"), std::string::npos);
@@ -22,7 +24,8 @@ TEST(Html, TextsCannotBecomeMarkup) {
 }
 
 TEST(Html, CurvesLeaveOutWhatIsNoNumber) {
-  const Panel panel{"loss <b>", "epoch", {{"training", {1, 2, 3}, {0.5, NAN, 0.25}}, {"validation", {1, 2, 3}, {NAN, NAN, NAN}}}};
+  const Panel panel{
+      "loss <b>", "epoch", {{"training", {1, 2, 3}, {0.5, NAN, 0.25}}, {"validation", {1, 2, 3}, {NAN, NAN, NAN}}}};
   const std::string svg = html::curves(panel);
   EXPECT_EQ(svg.find("nan"), std::string::npos) << svg;
   EXPECT_EQ(svg.find("inf"), std::string::npos) << svg;
@@ -32,9 +35,10 @@ TEST(Html, CurvesLeaveOutWhatIsNoNumber) {
 
 TEST(Html, ChartsOfNothingAndOfOnePoint) {
   const RegressionReport::Point same[] = {{1, 1}, {1, 1}}, broken[] = {{NAN, 1}, {1, INFINITY}};
-  for (const std::string& svg : {html::predictions_by_truth({}), html::predictions_by_truth(same), html::predictions_by_truth(broken),
-                                 html::distribution_of_errors({}), html::distribution_of_errors(same), html::distribution_of_errors(broken),
-                                 html::series(std::vector<double>{1, NAN, 1}), html::calibration({})}) {
+  for (const std::string& svg :
+       {html::predictions_by_truth({}), html::predictions_by_truth(same), html::predictions_by_truth(broken),
+        html::distribution_of_errors({}), html::distribution_of_errors(same), html::distribution_of_errors(broken),
+        html::series(std::vector<double>{1, NAN, 1}), html::calibration({})}) {
     EXPECT_NE(svg.find("<svg"), std::string::npos);
     EXPECT_EQ(svg.find("nan"), std::string::npos) << svg;
   }
@@ -42,9 +46,16 @@ TEST(Html, ChartsOfNothingAndOfOnePoint) {
 
 TEST(Html, SamplesAreShownAsWhatTheyAre) {
   const auto shown = [](Tensor inputs) {
-    return html::shown_sample(*array_dataset({.inputs = {std::move(inputs)}, .targets = {}, .weights = {}, .input_names = {}, .target_names = {}, .description = ""}), 0);
+    return html::shown_sample(*array_dataset({.inputs = {std::move(inputs)},
+                                              .targets = {},
+                                              .weights = {},
+                                              .input_names = {},
+                                              .target_names = {},
+                                              .description = ""}),
+                              0);
   };
-  EXPECT_TRUE(shown(Tensor(DType::uint8, {1, 9, 12, 3})).html.starts_with("<img class=\"small\" width=\"12\" height=\"9\""));
+  EXPECT_TRUE(
+      shown(Tensor(DType::uint8, {1, 9, 12, 3})).html.starts_with("<img class=\"small\" width=\"12\" height=\"9\""));
   EXPECT_TRUE(shown(Tensor(DType::float32, {1, 400, 200, 1})).html.starts_with("<img width=\"80\" height=\"160\""));
   EXPECT_TRUE(shown(Tensor(DType::float32, {1, 28, 28})).html.starts_with("<img"));
   EXPECT_TRUE(shown(Tensor(DType::float32, {1, 48, 1})).html.starts_with("<svg"));
