@@ -6,7 +6,7 @@
 
 namespace nacre {
 
-std::string to_base64(std::string_view bytes);    // padded with =
-std::string from_base64(std::string_view text);   // as far as it is base 64
+std::string to_base64(std::string_view bytes);   // padded with =
+std::string from_base64(std::string_view text);  // as far as it is base 64
 
 }  // namespace nacre

@@ -8,8 +8,8 @@ namespace nacre {
 
 struct AxisRange {
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
-  void include(double value);   // if it is finite
-  void widen(double share);     // a little beyond the data; then it is never empty
+  void include(double value);  // if it is finite
+  void widen(double share);    // a little beyond the data; then it is never empty
 };
 
 // Round numbers within a range, about `wanted` of them; at least `smallest` apart.

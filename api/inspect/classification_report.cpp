@@ -20,7 +20,9 @@ const typename LossClass::Config* config_of(const Loss& loss) {
 double sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
 
 // NaN is as bad as 0.
-double cross_entropy(double probability) { return -std::log(probability > losses::epsilon ? probability : losses::epsilon); }
+double cross_entropy(double probability) {
+  return -std::log(probability > losses::epsilon ? probability : losses::epsilon);
+}
 
 // Whether something of fewer elements (a mask, weights) that stands for places counts at one of `places`.
 bool counts(const Tensor* tensor, std::int64_t place, std::int64_t places) {
@@ -28,7 +30,8 @@ bool counts(const Tensor* tensor, std::int64_t place, std::int64_t places) {
   return tensor->at(place / (places / tensor->size())) != 0;
 }
 
-void keep_worst(std::vector<ClassificationReport::Sample>& worst, const ClassificationReport::Sample& sample, std::size_t most) {
+void keep_worst(std::vector<ClassificationReport::Sample>& worst, const ClassificationReport::Sample& sample,
+                std::size_t most) {
   const auto greater = [](const auto& a, const auto& b) { return a.loss > b.loss; };  // the least of them is on top
   if (worst.size() >= most) {
     if (worst.empty() || !(sample.loss > worst.front().loss)) return;
@@ -98,7 +101,8 @@ std::optional<ClassificationTask> classification_task(const Loss& loss, const Sh
              !categorical(config_of<losses::CategoricalFocalCrossentropy>(loss), false) &&
              !categorical(config_of<losses::CategoricalGeneralizedCrossEntropy>(loss), true) &&
              !binary(config_of<losses::BinaryCrossentropy>(loss)) &&
-             !binary(config_of<losses::BinaryFocalCrossentropy>(loss)) && !dynamic_cast<const losses::KLDivergence*>(&loss)) {
+             !binary(config_of<losses::BinaryFocalCrossentropy>(loss)) &&
+             !dynamic_cast<const losses::KLDivergence*>(&loss)) {
     return std::nullopt;
   }
   const int rank = prediction.rank();
@@ -119,7 +123,8 @@ bool ClassificationTask::fits(const Tensor& prediction, const Tensor& target) co
   return target.size() == (sparse ? prediction.size() / classes : prediction.size());
 }
 
-ClassificationTally::ClassificationTally(ClassificationTask task, std::vector<std::string> labels, std::size_t bins, std::size_t listed)
+ClassificationTally::ClassificationTally(ClassificationTask task, std::vector<std::string> labels, std::size_t bins,
+                                         std::size_t listed)
     : task_(task), listed_(listed) {
   const auto classes = static_cast<std::size_t>(task_.classes);
   report_.kind = task_.kind;
@@ -142,7 +147,8 @@ ClassificationTally::ClassificationTally(ClassificationTask task, std::vector<st
   }
 }
 
-void ClassificationTally::add(std::int64_t first, const Tensor& given, const Tensor& target, const Tensor* mask, const Tensor* weight) {
+void ClassificationTally::add(std::int64_t first, const Tensor& given, const Tensor& target, const Tensor* mask,
+                              const Tensor* weight) {
   const Tensor prediction = given.dtype() == DType::float32 ? given : given.cast(DType::float32);
   const std::span<const float> values = prediction.data<float>();
   const Shape& shape = prediction.shape();
@@ -154,7 +160,8 @@ void ClassificationTally::add(std::int64_t first, const Tensor& given, const Ten
   const std::int64_t classes = binary ? 1 : task_.classes;
   for (int axis = 0; !binary && axis < shape.rank(); ++axis)
     if (axis != task_.axis) (axis < task_.axis ? outer : inner) *= shape[axis];
-  ensure(task_.fits(prediction, target), "targets of shape {} do not go with predictions of shape {}", target.shape(), shape);
+  ensure(task_.fits(prediction, target), "targets of shape {} do not go with predictions of shape {}", target.shape(),
+         shape);
 
   report_.places = outer / samples * inner;
   std::vector<float> one(static_cast<std::size_t>(classes));
@@ -186,7 +193,8 @@ void ClassificationTally::add(std::int64_t first, const Tensor& given, const Ten
       if (inner == 1) {
         add_place(values.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(classes)), truth, place);
       } else {
-        for (std::int64_t k = 0; k < classes; ++k) one[static_cast<std::size_t>(k)] = values[static_cast<std::size_t>(begin + k * inner)];
+        for (std::int64_t k = 0; k < classes; ++k)
+          one[static_cast<std::size_t>(k)] = values[static_cast<std::size_t>(begin + k * inner)];
         add_place(one, truth, place);
       }
     }
@@ -260,8 +268,8 @@ void ClassificationTally::count(const Sample& sample, double probability, bool o
   if (task_.probabilistic) loss_ += sample.loss;
   if (!report_.bins.empty() && probability >= 0) {  // not NaN
     const auto last = static_cast<double>(report_.bins.size() - 1);
-    ClassificationReport::Bin& bin =
-        report_.bins[static_cast<std::size_t>(std::min(last, std::floor(probability * static_cast<double>(report_.bins.size()))))];
+    ClassificationReport::Bin& bin = report_.bins[static_cast<std::size_t>(
+        std::min(last, std::floor(probability * static_cast<double>(report_.bins.size()))))];
     ++bin.count, bin.predicted += probability, bin.observed += observed;
   }
   if (sample.predicted != sample.truth) {
@@ -270,7 +278,8 @@ void ClassificationTally::count(const Sample& sample, double probability, bool o
   }
   ++report_.right;
   if (task_.kind == Kind::multi_label && sample.truth == 0) return;  // that a class is not there is no feat
-  std::optional<Sample>& best = best_[static_cast<std::size_t>(task_.kind == Kind::multi_label ? sample.label : sample.truth)];
+  std::optional<Sample>& best =
+      best_[static_cast<std::size_t>(task_.kind == Kind::multi_label ? sample.label : sample.truth)];
   if (!best || std::abs(sample.probability) > std::abs(best->probability)) best = sample;
 }
 
@@ -280,7 +289,9 @@ void ClassificationTally::end_sample() {
 }
 
 ClassificationReport ClassificationTally::finish() && {
-  std::ranges::sort(report_.worst, [](const Sample& a, const Sample& b) { return a.loss != b.loss ? a.loss > b.loss : a.index < b.index; });
+  std::ranges::sort(report_.worst, [](const Sample& a, const Sample& b) {
+    return a.loss != b.loss ? a.loss > b.loss : a.index < b.index;
+  });
   for (const std::optional<Sample>& best : best_)
     if (best) report_.best.push_back(*best);
   if (report_.best.size() > listed_) {

@@ -19,19 +19,19 @@ struct ClassificationReport {
   };
   // A place of the output: a sample, or within it a step of a sequence or a pixel.
   struct Sample {
-    std::int64_t index = 0;         // in the data
-    std::int64_t place = 0;         // within the sample, row by row
-    std::string name{};             // what the data calls the sample; "" where it is but a number
-    std::int64_t label = 0;         // multi_label: the class that is looked at
+    std::int64_t index = 0;                 // in the data
+    std::int64_t place = 0;                 // within the sample, row by row
+    std::string name{};                     // what the data calls the sample; "" where it is but a number
+    std::int64_t label = 0;                 // multi_label: the class that is looked at
     std::int64_t truth = 0, predicted = 0;  // classes; of multi_label 1 is there, 0 is not
-    double probability = 0;         // of `predicted`, or its score
-    double truth_probability = 0;   // of `truth`, likewise
-    double loss = 0;                // -log truth_probability, or by how much the scores are wrong
+    double probability = 0;                 // of `predicted`, or its score
+    double truth_probability = 0;           // of `truth`, likewise
+    double loss = 0;                        // -log truth_probability, or by how much the scores are wrong
   };
   struct Class {
-    std::int64_t support = 0;    // places of this class
-    std::int64_t predicted = 0;  // places that are said to be of it
-    std::int64_t right = 0;      // both
+    std::int64_t support = 0;                                     // places of this class
+    std::int64_t predicted = 0;                                   // places that are said to be of it
+    std::int64_t right = 0;                                       // both
     double precision() const { return share(right, predicted); }  // 0 where there is nothing to divide by, and so below
     double recall() const { return share(right, support); }
     double f1() const { return share(2 * right, predicted + support); }
@@ -50,13 +50,13 @@ struct ClassificationReport {
   };
 
   Kind kind = Kind::categorical;
-  bool probabilistic = true;    // else predictions are scores (hinge losses), and there is no calibration
+  bool probabilistic = true;        // else predictions are scores (hinge losses), and there is no calibration
   std::vector<std::string> labels;  // of the classes: names, or their numbers
-  std::int64_t count = 0;       // places that count; multi_label: times the classes
-  std::int64_t places = 1;      // of a sample
+  std::int64_t count = 0;           // places that count; multi_label: times the classes
+  std::int64_t places = 1;          // of a sample
   std::int64_t right = 0;
   std::optional<std::int64_t> right_in_five;  // the true class is among the five most probable; from ten classes on
-  double log_loss = 0;          // mean of -log truth_probability; 0 for scores
+  double log_loss = 0;                        // mean of -log truth_probability; 0 for scores
   std::vector<Class> classes;
   // Row by row: true classes, columns: predicted ones. Empty for multi_label and beyond `most_confused_classes`.
   std::vector<std::int64_t> confusion;
@@ -65,8 +65,8 @@ struct ClassificationReport {
   // Expected calibration error: mean |predicted - observed| over the places. Source: Guo et al., "On Calibration of
   // Modern Neural Networks" (2017).
   double calibration_error = 0;
-  std::vector<Sample> worst;    // wrong ones, the highest loss first; the worst place of a sample
-  std::vector<Sample> best;     // right ones, the surest of each class, in the order of the classes
+  std::vector<Sample> worst;  // wrong ones, the highest loss first; the worst place of a sample
+  std::vector<Sample> best;   // right ones, the surest of each class, in the order of the classes
 
   static constexpr std::int64_t most_confused_classes = 1024;
 
@@ -92,7 +92,7 @@ struct ClassificationTask {
   bool from_logits = false;  // predictions are before the softmax or sigmoid
   bool probabilistic = true;
   std::optional<std::int64_t> ignored{};  // a label that does not count
-  int axis = -1;             // of the classes
+  int axis = -1;                          // of the classes
   std::int64_t classes = 2;
   bool fits(const Tensor& prediction, const Tensor& target) const;
 };
@@ -107,7 +107,8 @@ class ClassificationTally {
 
   // `first` is the number of the batch's first sample; mask and weight may be null, and places where one of them is 0
   // do not count. The task fits the tensors.
-  void add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask, const Tensor* weight);
+  void add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask,
+           const Tensor* weight);
   ClassificationReport finish() &&;  // names of samples are the caller's to fill in
 
  private:

@@ -12,9 +12,9 @@ namespace {
 
 using Report = ClassificationReport;
 
-constexpr std::size_t most_rows = 20;      // of classes in text
-constexpr std::size_t most_matrix = 15;    // classes of a matrix in text
-constexpr std::size_t most_listed = 100;   // classes of a matrix in a tree, and pairs of classes beyond
+constexpr std::size_t most_rows = 20;     // of classes in text
+constexpr std::size_t most_matrix = 15;   // classes of a matrix in text
+constexpr std::size_t most_listed = 100;  // classes of a matrix in a tree, and pairs of classes beyond
 constexpr std::size_t longest_label = 24;
 
 std::string label_of(const Report& report, std::int64_t label) {
@@ -39,10 +39,12 @@ std::string class_table(const Report& report, int width) {
   for (const Report::Class& one : report.classes) total += one.support;
   for (std::size_t i : order) {
     const Report::Class& one = report.classes[i];
-    table.row({shortened(report.labels[i], longest_label), four(one.precision()), four(one.recall()), four(one.f1()), std::to_string(one.support)});
+    table.row({shortened(report.labels[i], longest_label), four(one.precision()), four(one.recall()), four(one.f1()),
+               std::to_string(one.support)});
   }
   table.gap();
-  for (const auto& [name, average] : {std::pair("macro average", report.macro_average()), std::pair("weighted average", report.weighted_average())})
+  for (const auto& [name, average] :
+       {std::pair("macro average", report.macro_average()), std::pair("weighted average", report.weighted_average())})
     table.row({name, four(average.precision), four(average.recall), four(average.f1), std::to_string(total)});
   return text + table.text(width);
 }
@@ -85,8 +87,10 @@ std::string pairs(const Report& report, int width) {
   if (confused.empty()) return {};
   TextTable table({{"true"}, {"predicted"}, {"count", true}, {"of true", true}});
   for (const Report::Confusion& pair : confused)
-    table.row({label_of(report, pair.truth), label_of(report, pair.predicted), std::to_string(pair.count),
-               fmt::format("{:.1f}%", 100 * Report::share(pair.count, report.classes[static_cast<std::size_t>(pair.truth)].support))});
+    table.row(
+        {label_of(report, pair.truth), label_of(report, pair.predicted), std::to_string(pair.count),
+         fmt::format("{:.1f}%",
+                     100 * Report::share(pair.count, report.classes[static_cast<std::size_t>(pair.truth)].support))});
   return "most confused classes\n" + table.text(width);
 }
 
@@ -94,8 +98,8 @@ std::string calibration(const Report& report, int width) {
   TextTable table({{"probability"}, {"count", true}, {"predicted", true}, {"observed", true}, {"difference", true}});
   for (const Report::Bin& bin : report.bins)
     if (bin.count > 0)
-      table.row({fmt::format("{:.2g} – {:.2g}", bin.low, bin.high), std::to_string(bin.count), four(bin.predicted), four(bin.observed),
-                 fmt::format("{:+.4f}", bin.predicted - bin.observed)});
+      table.row({fmt::format("{:.2g} – {:.2g}", bin.low, bin.high), std::to_string(bin.count), four(bin.predicted),
+                 four(bin.observed), fmt::format("{:+.4f}", bin.predicted - bin.observed)});
   return fmt::format("calibration: expected error {:.4f}\n", report.calibration_error) + table.text(width);
 }
 
@@ -103,16 +107,19 @@ std::string mistakes(const Report& report, int width) {
   const std::string_view measure = report.probabilistic ? "probability" : "score";
   std::vector<TextTable::Column> columns{{"sample", true}};
   if (report.places > 1) columns.push_back({"place", true});
-  columns.insert(columns.end(), {{"true"}, {std::string(measure), true}, {"predicted"}, {std::string(measure), true}, {"name"}});
+  columns.insert(columns.end(),
+                 {{"true"}, {std::string(measure), true}, {"predicted"}, {std::string(measure), true}, {"name"}});
   TextTable table(columns);
   for (const Report::Sample& sample : report.worst) {
     std::vector<std::string> cells{std::to_string(sample.index)};
     if (report.places > 1) cells.push_back(std::to_string(sample.place));
     if (report.kind == Report::Kind::multi_label) {
       const std::string label = label_of(report, sample.label), other = "not " + label;
-      cells.insert(cells.end(), {sample.truth ? label : other, four(sample.truth_probability), sample.predicted ? label : other});
+      cells.insert(cells.end(),
+                   {sample.truth ? label : other, four(sample.truth_probability), sample.predicted ? label : other});
     } else {
-      cells.insert(cells.end(), {label_of(report, sample.truth), four(sample.truth_probability), label_of(report, sample.predicted)});
+      cells.insert(cells.end(), {label_of(report, sample.truth), four(sample.truth_probability),
+                                 label_of(report, sample.predicted)});
     }
     cells.insert(cells.end(), {four(sample.probability), sample.name});
     table.row(std::move(cells));
@@ -153,7 +160,8 @@ Tree tree_of(const Report& report, const Report::Sample& sample) {
 
 std::string ClassificationReport::text(int width) const {
   std::string text;
-  if (top_five()) text += fmt::format("{:<24} {:.6g}\n{:<24} {:.6g}\n", "top-1 accuracy", accuracy(), "top-5 accuracy", *top_five());
+  if (top_five())
+    text += fmt::format("{:<24} {:.6g}\n{:<24} {:.6g}\n", "top-1 accuracy", accuracy(), "top-5 accuracy", *top_five());
   if (places > 1) text += fmt::format("{:<24} {}\n", "places that count", count);
   if (!text.empty()) text += "\n";
   text += class_table(*this, width);

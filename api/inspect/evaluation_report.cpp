@@ -18,7 +18,8 @@ std::vector<std::string> labels_of(std::int64_t classes, const Column& column, c
   return {};
 }
 
-std::vector<Watch> watches(const Trainer& trainer, const DatasetRef& data, const Feed& feed, const Predictions& predictions, const EvaluationOptions& options) {
+std::vector<Watch> watches(const Trainer& trainer, const DatasetRef& data, const Feed& feed,
+                           const Predictions& predictions, const EvaluationOptions& options) {
   Objective& objective = trainer.objective();
   const Feeder feeder(data, trainer.model(), &objective);
   std::vector<Watch> all;
@@ -32,7 +33,8 @@ std::vector<Watch> watches(const Trainer& trainer, const DatasetRef& data, const
     const Tensor &prediction = predictions.outputs[i], &wanted = feed.targets[watch.target];
     // A loss may stretch targets over more predictions: then there is no one truth for each.
     if (const auto task = classification_task(*loss, prediction.shape()); task && task->fits(prediction, wanted))
-      watch.classification.emplace(*task, labels_of(task->classes, data->targets()[column], trainer.model().card()), static_cast<std::size_t>(options.bins), listed);
+      watch.classification.emplace(*task, labels_of(task->classes, data->targets()[column], trainer.model().card()),
+                                   static_cast<std::size_t>(options.bins), listed);
     else if (is_regression(*loss) && prediction.size() == wanted.size()) watch.regression.emplace(data->size(), listed);
     else continue;
     all.push_back(std::move(watch));
@@ -46,24 +48,28 @@ EvaluationReport evaluation_report(const Model& model, const DatasetRef& data, c
   Trainer& trainer = model.trainer();
   std::optional<std::vector<Watch>> watched;
   EvaluationReport report{.data = data->description(), .samples = 0, .logs = {}, .outputs = {}};
-  report.logs = trainer.evaluate(
-      data, {.batch_size = options.batch_size, .steps = options.steps, .stop = options.stop,
-             .observe = [&](const Feed& feed, const Predictions& predictions) {
-               if (!watched) watched = watches(trainer, data, feed, predictions, options);
-               for (Watch& watch : *watched) {
-                 const Tensor& prediction = predictions.outputs[watch.output];
-                 const Tensor& target = feed.targets[watch.target];
-                 const Tensor* mask = &predictions.masks[watch.output];
-                 const Tensor* weight = feed.weights.empty() ? nullptr : &feed.weights[watch.target];
-                 if (watch.classification) watch.classification->add(report.samples, prediction, target, mask, weight);
-                 else watch.regression->add(report.samples, prediction, target, mask, weight);
-               }
-               report.samples += feed.size;
-             }});
+  report.logs =
+      trainer.evaluate(data, {.batch_size = options.batch_size,
+                              .steps = options.steps,
+                              .stop = options.stop,
+                              .observe = [&](const Feed& feed, const Predictions& predictions) {
+                                if (!watched) watched = watches(trainer, data, feed, predictions, options);
+                                for (Watch& watch : *watched) {
+                                  const Tensor& prediction = predictions.outputs[watch.output];
+                                  const Tensor& target = feed.targets[watch.target];
+                                  const Tensor* mask = &predictions.masks[watch.output];
+                                  const Tensor* weight = feed.weights.empty() ? nullptr : &feed.weights[watch.target];
+                                  if (watch.classification)
+                                    watch.classification->add(report.samples, prediction, target, mask, weight);
+                                  else watch.regression->add(report.samples, prediction, target, mask, weight);
+                                }
+                                report.samples += feed.size;
+                              }});
   const auto name_samples = [&](auto& samples) {
     for (auto& sample : samples) sample.name = data->sample_name(sample.index);
   };
-  for (const std::string& name : trainer.model().output_names()) report.outputs.push_back({.name = name, .classification = {}, .regression = {}});
+  for (const std::string& name : trainer.model().output_names())
+    report.outputs.push_back({.name = name, .classification = {}, .regression = {}});
   if (!watched) return report;
   for (Watch& watch : *watched) {
     EvaluationReport::Output& output = report.outputs[watch.output];

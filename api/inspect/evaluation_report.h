@@ -13,9 +13,9 @@ namespace nacre {
 
 struct EvaluationOptions {
   std::int64_t batch_size = 32;
-  std::int64_t steps = 0;    // batches; 0: all
-  std::int64_t worst = 10;   // samples that are listed
-  std::int64_t bins = 10;    // of calibration, of equal width
+  std::int64_t steps = 0;   // batches; 0: all
+  std::int64_t worst = 10;  // samples that are listed
+  std::int64_t bins = 10;   // of calibration, of equal width
   const std::atomic<bool>* stop = nullptr;
   static void describe(auto&& field) {
     field("batch_size", &EvaluationOptions::batch_size, "samples a step", at_least(1));
@@ -32,9 +32,9 @@ struct EvaluationReport {
     std::optional<ClassificationReport> classification;
     std::optional<RegressionReport> regression;
   };
-  std::string data;            // the data's description
+  std::string data;  // the data's description
   std::int64_t samples = 0;
-  Logs logs;                   // what evaluate gives
+  Logs logs;  // what evaluate gives
   std::vector<Output> outputs;
 
   // Without the logs; "" when there is nothing to say. Lines of at most `width` columns.
@@ -43,8 +43,8 @@ struct EvaluationReport {
   Tree tree() const;
 };
 
-// One pass over the data, in memory that does not grow with it. The logs are those of Model::evaluate. What an output is
-// follows from its loss: cross-entropies and hinges speak of classes, errors of numbers. Throws as evaluate does.
+// One pass over the data, in memory that does not grow with it. The logs are those of Model::evaluate. What an output
+// is follows from its loss: cross-entropies and hinges speak of classes, errors of numbers. Throws as evaluate does.
 EvaluationReport evaluation_report(const Model& model, const DatasetRef& data, const EvaluationOptions& options = {});
 
 }  // namespace nacre

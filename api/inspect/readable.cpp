@@ -37,7 +37,8 @@ std::string readable_flops(std::int64_t flops) {
 std::string readable_numbers(std::span<const double> numbers, std::size_t most) {
   if (numbers.size() == 1) return fmt::format("{:.4g}", numbers.front());
   std::string text = "[";
-  for (std::size_t i = 0; i < numbers.size() && i < most; ++i) text += fmt::format("{}{:.4g}", i ? ", " : "", numbers[i]);
+  for (std::size_t i = 0; i < numbers.size() && i < most; ++i)
+    text += fmt::format("{}{:.4g}", i ? ", " : "", numbers[i]);
   return text + (numbers.size() > most ? ", …]" : "]");
 }
 
@@ -49,8 +50,10 @@ std::string shortened(std::string_view text, std::size_t columns) {
   if (text_columns(text) <= columns) return std::string(text);
   if (columns == 0) return {};
   std::size_t end = 0;
-  for (std::size_t seen = 0; seen + 1 < columns; ++seen) do ++end;
-    while (end < text.size() && (text[end] & 0xC0) == 0x80);
+  for (std::size_t seen = 0; seen + 1 < columns; ++seen) {
+    ++end;
+    while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;  // the rest of a character
+  }
   return std::string(text.substr(0, end)) + "…";
 }
 
@@ -71,7 +74,9 @@ std::string TextTable::text(int width) const {
   std::size_t count = columns_.size();
   while (count > 1 && !filled[count - 1]) --count;
   constexpr std::size_t gap = 2, narrowest = 8;
-  const auto used = [&] { return std::accumulate(widths.begin(), widths.begin() + static_cast<std::ptrdiff_t>(count), gap * (count - 1)); };
+  const auto used = [&] {
+    return std::accumulate(widths.begin(), widths.begin() + static_cast<std::ptrdiff_t>(count), gap * (count - 1));
+  };
   while (used() > static_cast<std::size_t>(std::max(width, 20))) {
     const auto widest = std::max_element(widths.begin(), widths.begin() + static_cast<std::ptrdiff_t>(count));
     if (*widest <= narrowest) break;

@@ -9,9 +9,9 @@
 
 namespace nacre {
 
-std::string readable_bytes(std::size_t bytes);        // "1.53 KB": as Keras writes sizes
-std::string with_commas(std::int64_t number);         // "1,234,567"
-std::string readable_flops(std::int64_t flops);       // "12.30 M"
+std::string readable_bytes(std::size_t bytes);   // "1.53 KB": as Keras writes sizes
+std::string with_commas(std::int64_t number);    // "1,234,567"
+std::string readable_flops(std::int64_t flops);  // "12.30 M"
 // "3.14", or "[3.14, 2.72, 1, …]" of several.
 std::string readable_numbers(std::span<const double> numbers, std::size_t most);
 

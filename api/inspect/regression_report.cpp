@@ -28,10 +28,12 @@ Tree list_of(const std::vector<double>& numbers) {
 }  // namespace
 
 bool is_regression(const Loss& loss) {
-  return dynamic_cast<const losses::MeanSquaredError*>(&loss) || dynamic_cast<const losses::MeanAbsoluteError*>(&loss) ||
+  return dynamic_cast<const losses::MeanSquaredError*>(&loss) ||
+         dynamic_cast<const losses::MeanAbsoluteError*>(&loss) ||
          dynamic_cast<const losses::MeanAbsolutePercentageError*>(&loss) ||
-         dynamic_cast<const losses::MeanSquaredLogarithmicError*>(&loss) || dynamic_cast<const losses::LogCosh*>(&loss) ||
-         dynamic_cast<const losses::Huber*>(&loss) || dynamic_cast<const losses::Poisson*>(&loss);
+         dynamic_cast<const losses::MeanSquaredLogarithmicError*>(&loss) ||
+         dynamic_cast<const losses::LogCosh*>(&loss) || dynamic_cast<const losses::Huber*>(&loss) ||
+         dynamic_cast<const losses::Poisson*>(&loss);
 }
 
 void RegressionTally::Sums::add(double truth, double predicted) {
@@ -47,13 +49,16 @@ RegressionReport::Errors RegressionTally::Sums::errors() const {
   return {error / count, absolute / count, std::sqrt(squared / count), spread > 0 ? 1 - squared / spread : 0.0};
 }
 
-void RegressionTally::add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask, const Tensor* weight) {
+void RegressionTally::add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask,
+                          const Tensor* weight) {
   const std::int64_t samples = prediction.shape().rank() > 0 ? prediction.shape()[0] : 0;
   if (samples == 0) return;
-  ensure(target.size() == prediction.size(), "targets of shape {} do not go with predictions of shape {}", target.shape(), prediction.shape());
+  ensure(target.size() == prediction.size(), "targets of shape {} do not go with predictions of shape {}",
+         target.shape(), prediction.shape());
   const std::int64_t numbers = prediction.size() / samples;
   const std::int64_t last = prediction.shape().rank() > 1 ? prediction.shape()[-1] : 1;
-  const auto width = last <= static_cast<std::int64_t>(RegressionReport::most_columns) ? static_cast<std::size_t>(last) : 1;
+  const auto width =
+      last <= static_cast<std::int64_t>(RegressionReport::most_columns) ? static_cast<std::size_t>(last) : 1;
   if (columns_.empty()) columns_.resize(width);
   ensure(columns_.size() == width, "predictions of {} columns in one batch, of {} in another", columns_.size(), width);
   report_.numbers = numbers;
@@ -70,7 +75,8 @@ void RegressionTally::add(std::int64_t first, const Tensor& prediction, const Te
       columns_[static_cast<std::size_t>(i) % width].add(truth, predicted);
       at.error += std::abs(predicted - truth);
       ++counted;
-      if (at.truth.size() < RegressionReport::most_numbers) at.truth.push_back(truth), at.predicted.push_back(predicted);
+      if (at.truth.size() < RegressionReport::most_numbers)
+        at.truth.push_back(truth), at.predicted.push_back(predicted);
     }
     if (counted == 0) continue;
     ++report_.count;
@@ -104,7 +110,9 @@ RegressionReport RegressionTally::finish() && {
     report_.errors.mean_absolute /= total;
     report_.errors.root_mean_squared = std::sqrt(report_.errors.root_mean_squared / total);
   }
-  std::ranges::sort(report_.worst, [](const auto& a, const auto& b) { return a.error != b.error ? a.error > b.error : a.index < b.index; });
+  std::ranges::sort(report_.worst, [](const auto& a, const auto& b) {
+    return a.error != b.error ? a.error > b.error : a.index < b.index;
+  });
   return std::move(report_);
 }
 
@@ -118,8 +126,9 @@ std::string RegressionReport::text(int width) const {
   if (!columns.empty()) {
     TextTable table({{"column"}, {"mae", true}, {"rmse", true}, {"R²", true}, {"mean error", true}});
     for (std::size_t i = 0; i < columns.size(); ++i)
-      table.row({std::to_string(i), fmt::format("{:.4g}", columns[i].mean_absolute), fmt::format("{:.4g}", columns[i].root_mean_squared),
-                 fmt::format("{:.4f}", columns[i].r_squared), fmt::format("{:.4g}", columns[i].mean)});
+      table.row({std::to_string(i), fmt::format("{:.4g}", columns[i].mean_absolute),
+                 fmt::format("{:.4g}", columns[i].root_mean_squared), fmt::format("{:.4f}", columns[i].r_squared),
+                 fmt::format("{:.4g}", columns[i].mean)});
     text += "\n" + table.text(width);
   }
   if (worst.empty()) return text;

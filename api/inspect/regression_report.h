@@ -12,15 +12,15 @@ namespace nacre {
 
 struct RegressionReport {
   struct Errors {
-    double mean = 0;            // of prediction - truth: whether it says too much or too little
+    double mean = 0;  // of prediction - truth: whether it says too much or too little
     double mean_absolute = 0;
     double root_mean_squared = 0;
-    double r_squared = 0;       // 1 - Σ error² / Σ (truth - its mean)²; 0 where the truth is the same everywhere
+    double r_squared = 0;  // 1 - Σ error² / Σ (truth - its mean)²; 0 where the truth is the same everywhere
   };
   struct Sample {
-    std::int64_t index = 0;     // in the data
-    std::string name{};         // what the data calls the sample; "" where it is but a number
-    double error = 0;           // the mean of the absolute errors of its numbers
+    std::int64_t index = 0;                    // in the data
+    std::string name{};                        // what the data calls the sample; "" where it is but a number
+    double error = 0;                          // the mean of the absolute errors of its numbers
     std::vector<double> truth{}, predicted{};  // the first of its numbers, no more than `most_numbers`
   };
   struct Point {
@@ -47,10 +47,14 @@ bool is_regression(const Loss& loss);
 class RegressionTally {
  public:
   // `samples`: how many there will be; `listed`: how many of the worst it keeps.
-  RegressionTally(std::int64_t samples, std::size_t listed) : stride_(std::max<std::int64_t>(1, (samples - 1) / static_cast<std::int64_t>(RegressionReport::most_points) + 1)), listed_(listed) {}
+  RegressionTally(std::int64_t samples, std::size_t listed)
+      : stride_(
+            std::max<std::int64_t>(1, (samples - 1) / static_cast<std::int64_t>(RegressionReport::most_points) + 1)),
+        listed_(listed) {}
 
   // As for ClassificationTally; target and prediction have as many numbers.
-  void add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask, const Tensor* weight);
+  void add(std::int64_t first, const Tensor& prediction, const Tensor& target, const Tensor* mask,
+           const Tensor* weight);
   RegressionReport finish() &&;
 
  private:

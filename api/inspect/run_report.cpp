@@ -29,14 +29,15 @@ struct Run {
   Tree config;
   Experiment experiment;
   Model model;
-  bool broken_off = false;         // the model is that of the checkpoint
+  bool broken_off = false;  // the model is that of the checkpoint
   std::vector<Panel> panels;
-  std::int64_t epochs = 0;         // done
+  std::int64_t epochs = 0;          // done
   std::optional<Tree> environment;  // of the training
 };
 
 Run read_run(const std::filesystem::path& folder) {
-  const std::filesystem::path config = folder / "config.yaml", history = folder / "history.csv", environment = folder / "environment.yaml";
+  const std::filesystem::path config = folder / "config.yaml", history = folder / "history.csv",
+                              environment = folder / "environment.yaml";
   if (!std::filesystem::exists(config))
     throw Error("this is no folder of a run: config.yaml is not there")
         .at({folder.string(), 0, 0})
@@ -67,20 +68,23 @@ Run read_run(const std::filesystem::path& folder) {
 
 std::string_view measured_set(const ExperimentConfig& config) {
   if (config.data.test) return "test data";
-  return config.data.validation || config.train.fit.validation_split.value_or(0) > 0 ? "validation data" : "training data";
+  return config.data.validation || config.train.fit.validation_split.value_or(0) > 0 ? "validation data"
+                                                                                     : "training data";
 }
 
 std::string duration(double seconds) {
   if (seconds < 60) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<std::int64_t>(seconds + 0.5);
-  return whole < 3600 ? fmt::format("{} min {} s", whole / 60, whole % 60) : fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
+  return whole < 3600 ? fmt::format("{} min {} s", whole / 60, whole % 60)
+                      : fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
 }
 
 std::string now() {
   const std::time_t seconds = std::time(nullptr);
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min);
 }
 
 const Tree* value_at(const Tree* tree, std::initializer_list<std::string_view> keys) {
@@ -99,7 +103,8 @@ std::string code(const Tree& value) {
 }
 
 bool says_nothing(const Tree& value) {
-  return value.is_null() || value == Tree(false) || (value.is_sequence() && value.items().empty()) || (value.is_mapping() && value.entries().empty());
+  return value.is_null() || value == Tree(false) || (value.is_sequence() && value.items().empty()) ||
+         (value.is_mapping() && value.entries().empty());
 }
 
 // Without what is off: a resolved configuration fills in every default.
@@ -117,9 +122,11 @@ Tree essence(Tree value) {
 
 std::string lead(const Run& run, const EvaluationReport* report, std::string_view set, const ModelSummary& summary) {
   const std::int64_t planned = run.experiment.config().train.fit.epochs;
-  std::string result = run.broken_off ? fmt::format("The run was broken off; this is its last checkpoint, after {} of {} epochs. ", run.epochs, planned)
-                       : run.epochs < planned ? fmt::format("Training ended after {} of {} epochs. ", run.epochs, planned)
-                                              : fmt::format("Trained for {} epoch{}. ", run.epochs, run.epochs == 1 ? "" : "s");
+  std::string result =
+      run.broken_off ? fmt::format("The run was broken off; this is its last checkpoint, after {} of {} epochs. ",
+                                   run.epochs, planned)
+      : run.epochs < planned ? fmt::format("Training ended after {} of {} epochs. ", run.epochs, planned)
+                             : fmt::format("Trained for {} epoch{}. ", run.epochs, run.epochs == 1 ? "" : "s");
   if (report) {
     bool said = false;
     for (const EvaluationReport::Output& output : report->outputs) {
@@ -128,13 +135,15 @@ std::string lead(const Run& run, const EvaluationReport* report, std::string_vie
       result += (report->outputs.size() > 1 ? fmt::format("{}: ", output.name) : "") + sentence + " ";
       said = true;
     }
-    if (const double* loss = report->logs.find("loss"); loss && !said) result += fmt::format("On the {} its loss is {:.4g}.", set, *loss);
+    if (const double* loss = report->logs.find("loss"); loss && !said)
+      result += fmt::format("On the {} its loss is {:.4g}.", set, *loss);
   }
   const std::filesystem::path named = std::filesystem::absolute(run.folder).lexically_normal();
   const std::string& name = run.experiment.config().name;
-  std::string text = fmt::format("<p class=\"kicker\">nacre run · {}</p>\n<h1>{}</h1>\n<p class=\"result\">{}</p>\n<dl class=\"tiles\">",
-                                 html::text((named.has_filename() ? named : named.parent_path()).filename().string()),
-                                 html::text(name.empty() ? summary.name : name), html::text(result));
+  std::string text = fmt::format(
+      "<p class=\"kicker\">nacre run · {}</p>\n<h1>{}</h1>\n<p class=\"result\">{}</p>\n<dl class=\"tiles\">",
+      html::text((named.has_filename() ? named : named.parent_path()).filename().string()),
+      html::text(name.empty() ? summary.name : name), html::text(result));
   const auto tile = [&](std::string_view title, std::string_view value) {
     text += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", html::text(title), html::text(value));
   };
@@ -153,14 +162,18 @@ std::string lead(const Run& run, const EvaluationReport* report, std::string_vie
     }
   }
   tile("parameters", with_commas(summary.trainable + summary.non_trainable));
-  if (const Tree* seconds = run.environment ? run.environment->find("seconds") : nullptr; seconds && seconds->is_number()) tile("training time", duration(seconds->as_number()));
+  if (const Tree* seconds = run.environment ? run.environment->find("seconds") : nullptr;
+      seconds && seconds->is_number())
+    tile("training time", duration(seconds->as_number()));
   return text + "</dl>\n";
 }
 
 std::string curves(const Run& run) {
   std::string charts;
   for (const Panel& panel : run.panels) {
-    const auto constant = [](const Curve& curve) { return std::ranges::adjacent_find(curve.y, std::not_equal_to()) == curve.y.end(); };
+    const auto constant = [](const Curve& curve) {
+      return std::ranges::adjacent_find(curve.y, std::not_equal_to()) == curve.y.end();
+    };
     // A rate that stayed what the settings say is no news.
     if (panel.title != "learning_rate" || !std::ranges::all_of(panel.curves, constant)) charts += html::curves(panel);
   }
@@ -177,20 +190,25 @@ std::string model_table(const ModelSummary& summary, const ModelCard& card) {
   if (summary.branches) columns.push_back({"Connected to"});
   std::vector<std::vector<std::string>> rows;
   for (const ModelSummary::Row& row : summary.rows) {
-    rows.push_back({html::text(row.name), html::text(row.class_name), shapes(row.outputs), with_commas(row.parameters)});
+    rows.push_back(
+        {html::text(row.name), html::text(row.class_name), shapes(row.outputs), with_commas(row.parameters)});
     if (!summary.branches) continue;
     std::string links;
     for (const std::string& link : row.connected_to) links += (links.empty() ? "" : ", ") + link;
     rows.back().push_back(html::text(links));
   }
   std::string table = html::table(fmt::format("{} layers", rows.size()), columns, rows);
-  if (rows.size() > 40) table = fmt::format("<details><summary>All {} layers</summary>{}</details>\n", rows.size(), table);
+  if (rows.size() > 40)
+    table = fmt::format("<details><summary>All {} layers</summary>{}</details>\n", rows.size(), table);
   std::vector<std::pair<std::string, std::string>> facts{
       {"Class", html::text(summary.class_name)},
-      {"Parameters", fmt::format("{} ({})", with_commas(summary.trainable + summary.non_trainable), readable_bytes(summary.trainable_bytes + summary.non_trainable_bytes))},
+      {"Parameters", fmt::format("{} ({})", with_commas(summary.trainable + summary.non_trainable),
+                                 readable_bytes(summary.trainable_bytes + summary.non_trainable_bytes))},
       {"Trainable", with_commas(summary.trainable)}};
-  for (const ModelSummary::Port& port : summary.inputs) facts.emplace_back("Input " + port.name, html::text(port.type.text()));
-  for (const ModelSummary::Port& port : summary.outputs) facts.emplace_back("Output " + port.name, html::text(port.type.text()));
+  for (const ModelSummary::Port& port : summary.inputs)
+    facts.emplace_back("Input " + port.name, html::text(port.type.text()));
+  for (const ModelSummary::Port& port : summary.outputs)
+    facts.emplace_back("Output " + port.name, html::text(port.type.text()));
   if (summary.flops) facts.emplace_back("FLOPs per sample", readable_flops(*summary.flops));
   if (!card.source.empty()) facts.emplace_back("Weights from", html::text(card.source));
   if (!card.licence.empty()) facts.emplace_back("Licence", html::text(card.licence));
@@ -203,11 +221,13 @@ std::string settings(const Run& run) {
     if (value && !says_nothing(*value)) rows.emplace_back(title, code(essence(*value)));
   };
   const Tree* const train = run.config.find("train");
-  for (const std::string_view key : {"optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "batch_size", "epochs", "validation_split",
-                                     "steps_per_epoch", "class_weight", "callbacks", "dtype", "matmul_precision"})
+  for (const std::string_view key :
+       {"optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "batch_size", "epochs", "validation_split",
+        "steps_per_epoch", "class_weight", "callbacks", "dtype", "matmul_precision"})
     add(key, value_at(train, {key}));
   add("seed", value_at(&run.config, {"seed"}));
-  for (const std::string_view set : {"train", "validation", "test"}) add(fmt::format("{} data", set == "train" ? "training" : set), value_at(&run.config, {"data", set}));
+  for (const std::string_view set : {"train", "validation", "test"})
+    add(fmt::format("{} data", set == "train" ? "training" : set), value_at(&run.config, {"data", set}));
   add("one_hot", value_at(&run.config, {"data", "one_hot"}));
   add("augment", value_at(&run.config, {"data", "augment"}));
   return html::properties("How it was trained", rows);
@@ -222,7 +242,9 @@ std::string surroundings(const Run& run) {
     if (value.is_sequence())
       for (const Tree& item : value.items()) text += (text.empty() ? "" : " ") + item.text();
     else if (value.is_mapping())
-      for (const auto& [name, item, mark] : value.entries()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, item.is_string() ? item.as_string() : item.text());
+      for (const auto& [name, item, mark] : value.entries())
+        text +=
+            fmt::format("{}{} {}", text.empty() ? "" : ", ", name, item.is_string() ? item.as_string() : item.text());
     else text = value.is_string() ? value.as_string() : value.text();
     std::erase(text, '\'');
     return html::text(text);
@@ -241,8 +263,11 @@ std::string surroundings(const Run& run) {
   for (const std::string& name : policies) policy += (policy.empty() ? "" : ", ") + name;
   rows.emplace_back("Dtype", html::text(policy));
   add("Libraries", "libraries");
-  if (const Tree* seconds = tree.find("seconds"); seconds && seconds->is_number()) rows.emplace_back("Training time", duration(seconds->as_number()));
-  return html::properties(run.environment ? "Where it was trained" : "Where this page was made; the run does not say where it was trained", rows);
+  if (const Tree* seconds = tree.find("seconds"); seconds && seconds->is_number())
+    rows.emplace_back("Training time", duration(seconds->as_number()));
+  return html::properties(
+      run.environment ? "Where it was trained" : "Where this page was made; the run does not say where it was trained",
+      rows);
 }
 
 }  // namespace
@@ -259,7 +284,8 @@ std::string run_report(const std::filesystem::path& run_folder, const RunReportO
   const std::string set = options.data ? "data" : std::string(measured_set(config));
   std::optional<EvaluationReport> report;
   if (data && measured) {
-    report = evaluation_report(model, data, {.batch_size = options.batch_size, .worst = options.samples, .stop = options.stop});
+    report = evaluation_report(model, data,
+                               {.batch_size = options.batch_size, .worst = options.samples, .stop = options.stop});
     if (options.stop && *options.stop) throw Error("interrupted before all {} samples were seen", data->size());
   }
   const ModelSummary summary = summarize(model, {.measure_memory = false});
@@ -270,13 +296,17 @@ std::string run_report(const std::filesystem::path& run_folder, const RunReportO
     for (Section& section : html::evaluation_sections(*report, *data)) sections.push_back(std::move(section));
   }
   sections.push_back({"model", "Model", model_table(summary, model.graph().card())});
-  sections.push_back({"settings", "Training",
-                      settings(run) + fmt::format("<details><summary>The whole configuration</summary><pre tabindex=\"0\">{}</pre></details>\n", html::lines(run.config_text))});
+  sections.push_back(
+      {"settings", "Training",
+       settings(run) +
+           fmt::format("<details><summary>The whole configuration</summary><pre tabindex=\"0\">{}</pre></details>\n",
+                       html::lines(run.config_text))});
   sections.push_back({"environment", "Environment", surroundings(run)});
   const std::string measured_on = report ? fmt::format("Measured on the {}: {}. ", set, html::text(report->data)) : "";
   const std::string& name = config.name.empty() ? summary.name : config.name;
   return html::page(name + " · nacre report", lead(run, report ? &*report : nullptr, set, summary), sections,
-                    fmt::format("{}Written by nacre {} on {}.", measured_on, html::text(environment()["version"].as_string()), now()));
+                    fmt::format("{}Written by nacre {} on {}.", measured_on,
+                                html::text(environment()["version"].as_string()), now()));
 }
 
 }  // namespace nacre

@@ -10,10 +10,10 @@
 namespace nacre {
 
 struct RunReportOptions {
-  DatasetRef data{};             // null: what the configuration measures on: test, else validation, else training data
-  std::string device{};          // "": as the configuration says
+  DatasetRef data{};     // null: what the configuration measures on: test, else validation, else training data
+  std::string device{};  // "": as the configuration says
   std::int64_t batch_size = 32;
-  std::int64_t samples = 12;     // of each kind that are shown
+  std::int64_t samples = 12;  // of each kind that are shown
   const std::atomic<bool>* stop = nullptr;
 };
 

@@ -70,8 +70,9 @@ TEST_F(Reports, ARunBecomesOnePage) {
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "run/report.html\n");
   const std::string html = page("run/report.html");
-  for (const char* part : {"<h1>tiny</h1>", "id=\"curves\"", "id=\"confusion\"", "id=\"classes\"", "id=\"calibration\"", "id=\"samples\"",
-                           "id=\"model\"", "id=\"settings\"", "id=\"environment\"", "Where it was trained", "60 samples of the validation data"})
+  for (const char* part : {"<h1>tiny</h1>", "id=\"curves\"", "id=\"confusion\"", "id=\"classes\"", "id=\"calibration\"",
+                           "id=\"samples\"", "id=\"model\"", "id=\"settings\"", "id=\"environment\"",
+                           "Where it was trained", "60 samples of the validation data"})
     EXPECT_NE(html.find(part), std::string::npos) << part;
   for (const char* part : {"http:", "https:", "<script", "url("}) EXPECT_EQ(html.find(part), std::string::npos) << part;
   EXPECT_EQ(nacre({"report", "run"}).status, 0) << "it is written again";
@@ -100,10 +101,13 @@ TEST_F(Reports, AFolderWithoutARunIsRefusedAndNothingIsWritten) {
 
 TEST_F(Reports, ARunThatWasBrokenOffIsShownFromItsCheckpoint) {
   std::filesystem::create_directory(at("broken"));
-  for (const char* file : {"config.yaml", "history.csv", "checkpoint.h5"}) std::filesystem::copy(at("run") / file, at("broken") / file);
+  for (const char* file : {"config.yaml", "history.csv", "checkpoint.h5"})
+    std::filesystem::copy(at("run") / file, at("broken") / file);
   const Outcome outcome = nacre({"report", "broken"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_NE(page("broken/report.html").find("The run was broken off; this is its last checkpoint, after 2 of 2 epochs."), std::string::npos);
+  EXPECT_NE(
+      page("broken/report.html").find("The run was broken off; this is its last checkpoint, after 2 of 2 epochs."),
+      std::string::npos);
 }
 
 TEST_F(Reports, TheRunSaysWhereItWasTrainedAndForHowLong) {

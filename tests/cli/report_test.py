@@ -48,7 +48,7 @@ TEXTS = """name: texts
 model:
   sequential:
     - Input: {shape: [], dtype: string}
-    - TextVectorization: {output_mode: multi_hot, max_tokens: 50}
+    - TextVectorization: {output_mode: multi_hot, max_tokens: 50, pad_to_max_tokens: true}
     - Dense: {units: 1, activation: sigmoid}
 data: {train: {csv: {file: texts.csv, target: good, text: [text]}}}
 train: {optimizer: adam, loss: binary_crossentropy, metrics: [accuracy], epochs: 2}

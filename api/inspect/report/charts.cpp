@@ -10,7 +10,7 @@ namespace nacre::html {
 
 namespace {
 
-constexpr double width = 420, height = 260, left = 58, right = 12, top = 10, bottom = 40;
+constexpr double width = 360, height = 225, left = 54, right = 12, top = 10, bottom = 40;
 
 // The box of a chart and its axes.
 class Frame {
@@ -23,13 +23,18 @@ class Frame {
   std::string axes(std::string_view x_label, double smallest_step_of_x = 0) const {
     std::string svg;
     for (double tick : axis_ticks(y_, 5))
-      svg += fmt::format("<path class=\"grid-line\" d=\"M{} {:.1f}H{}\"/><text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4g}</text>", left, y(tick),
-                         width - right, left - 7, y(tick) + 4, tick);
+      svg += fmt::format(
+          "<path class=\"grid-line\" d=\"M{} {:.1f}H{}\"/><text x=\"{}\" y=\"{:.1f}\" "
+          "text-anchor=\"end\">{:.4g}</text>",
+          left, y(tick), width - right, left - 7, y(tick) + 4, tick);
     for (double tick : axis_ticks(x_, 6, smallest_step_of_x))
-      svg += fmt::format("<path class=\"axis\" d=\"M{0:.1f} {1}v4\"/><text x=\"{0:.1f}\" y=\"{2}\" text-anchor=\"middle\">{3:.4g}</text>", x(tick), base(),
-                         base() + 17, tick);
-    return svg + fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>", left, base(), width - right,
-                             left + (width - left - right) / 2, height - 4, text(x_label));
+      svg += fmt::format(
+          "<path class=\"axis\" d=\"M{0:.1f} {1}v4\"/><text x=\"{0:.1f}\" y=\"{2}\" "
+          "text-anchor=\"middle\">{3:.4g}</text>",
+          x(tick), base(), base() + 17, tick);
+    return svg +
+           fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                       left, base(), width - right, left + (width - left - right) / 2, height - 4, text(x_label));
   }
 
  private:
@@ -38,8 +43,10 @@ class Frame {
 
 // `key` is HTML beside the title.
 std::string figure(std::string_view title, std::string_view key, std::string_view words, std::string_view content) {
-  return fmt::format("<figure class=\"chart\"><figcaption><b>{}</b>{}</figcaption><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">{}</svg></figure>\n",
-                     text(title), key, width, height, text(words), content);
+  return fmt::format(
+      "<figure class=\"chart\"><figcaption><b>{}</b>{}</figcaption><svg viewBox=\"0 0 {} {}\" role=\"img\" "
+      "aria-label=\"{}\">{}</svg></figure>\n",
+      text(title), key, width, height, text(words), content);
 }
 
 std::string line(std::span<const std::pair<double, double>> points, const Frame& frame) {
@@ -71,8 +78,9 @@ std::string curves(const Panel& panel) {
     std::erase_if(points, [](const auto& point) { return !std::isfinite(point.second); });
     if (points.size() <= 40)
       for (const auto& [x, y] : points)
-        drawn += fmt::format("<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}{} {:.4g}: {:.6g}</title></circle>", frame.x(x), frame.y(y),
-                             curve.name.empty() ? "" : text(curve.name) + ", ", text(panel.x_label), x, y);
+        drawn += fmt::format(
+            "<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}{} {:.4g}: {:.6g}</title></circle>",
+            frame.x(x), frame.y(y), curve.name.empty() ? "" : text(curve.name) + ", ", text(panel.x_label), x, y);
     drawn += "</g>";
     if (points.empty()) continue;
     const std::string name = curve.name.empty() ? "last" : curve.name;
@@ -84,19 +92,28 @@ std::string curves(const Panel& panel) {
 
 std::string calibration(const ClassificationReport& report) {
   const Frame frame({0, 1}, {0, 1});
-  std::string drawn = frame.axes(report.kind == ClassificationReport::Kind::categorical ? "probability of the predicted class" : "predicted probability");
+  std::string drawn =
+      frame.axes(report.kind == ClassificationReport::Kind::categorical ? "probability of the predicted class"
+                                                                        : "predicted probability");
   for (const ClassificationReport::Bin& bin : report.bins) {
     if (bin.count == 0) continue;
     const double x = frame.x(bin.low) + 1, span = frame.x(bin.high) - frame.x(bin.low) - 2;
-    const std::string tip = fmt::format("<title>{:.2g} to {:.2g}: {} predictions, {:.3f} on average, true {:.1f}% of the time</title>", bin.low, bin.high,
-                                        bin.count, bin.predicted, 100 * bin.observed);
-    drawn += fmt::format("<rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\">{}</rect>", x, frame.y(bin.observed), span,
-                         frame.base() - frame.y(bin.observed), tip);
-    drawn += fmt::format("<path class=\"said\" d=\"M{:.1f} {:.1f}h{:.1f}\">{}</path>", x, frame.y(bin.predicted), span, tip);
+    const std::string tip =
+        fmt::format("<title>{:.2g} to {:.2g}: {} predictions, {:.3f} on average, true {:.1f}% of the time</title>",
+                    bin.low, bin.high, bin.count, bin.predicted, 100 * bin.observed);
+    drawn += fmt::format("<rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\">{}</rect>",
+                         x, frame.y(bin.observed), span, frame.base() - frame.y(bin.observed), tip);
+    drawn +=
+        fmt::format("<path class=\"said\" d=\"M{:.1f} {:.1f}h{:.1f}\">{}</path>", x, frame.y(bin.predicted), span, tip);
   }
-  drawn += fmt::format("<path class=\"ideal\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"/>", frame.x(0), frame.y(0), frame.x(1), frame.y(1));
-  return figure("Calibration", "<span class=\"key k0\">how often it was true</span><span class=\"key k1\">its mean probability</span>",
-                fmt::format("Reliability diagram: the expected calibration error is {:.4f}; the table below has its numbers", report.calibration_error), drawn);
+  drawn += fmt::format("<path class=\"ideal\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"/>", frame.x(0), frame.y(0), frame.x(1),
+                       frame.y(1));
+  return figure(
+      "Calibration",
+      "<span class=\"key k0\">how often it was true</span><span class=\"key k1\">its mean probability</span>",
+      fmt::format("Reliability diagram: the expected calibration error is {:.4f}; the table below has its numbers",
+                  report.calibration_error),
+      drawn);
 }
 
 std::string predictions_by_truth(std::span<const RegressionReport::Point> points) {
@@ -105,11 +122,14 @@ std::string predictions_by_truth(std::span<const RegressionReport::Point> points
   both.widen(0.05);
   const Frame frame(both, both);
   std::string drawn = frame.axes("truth");
-  drawn += fmt::format("<path class=\"ideal\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"/>", frame.x(both.low), frame.y(both.low), frame.x(both.high), frame.y(both.high));
+  drawn += fmt::format("<path class=\"ideal\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"/>", frame.x(both.low),
+                       frame.y(both.low), frame.x(both.high), frame.y(both.high));
   for (const auto& [truth, predicted] : points)
     if (std::isfinite(truth) && std::isfinite(predicted))
-      drawn += fmt::format("<circle class=\"point\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"/>", frame.x(truth), frame.y(predicted));
-  return figure("Predictions by truth", fmt::format("<span class=\"key k0\">{} samples; on the line they are right</span>", points.size()),
+      drawn += fmt::format("<circle class=\"point\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"/>", frame.x(truth),
+                           frame.y(predicted));
+  return figure("Predictions by truth",
+                fmt::format("<span class=\"key k0\">{} samples; on the line they are right</span>", points.size()),
                 "Scatter plot of predictions by true values; the dashed line is where both are equal", drawn);
 }
 
@@ -120,18 +140,24 @@ std::string distribution_of_errors(std::span<const RegressionReport::Point> poin
   constexpr std::size_t bins = 25;
   std::vector<std::int64_t> counts(bins);
   for (const auto& point : points) {
-    const double place = (point.predicted - point.truth - errors.low) / (errors.high - errors.low) * static_cast<double>(bins);
+    const double place =
+        (point.predicted - point.truth - errors.low) / (errors.high - errors.low) * static_cast<double>(bins);
     if (std::isfinite(place)) ++counts[std::min(bins - 1, static_cast<std::size_t>(std::max(0.0, place)))];
   }
   const double step = (errors.high - errors.low) / static_cast<double>(bins);
-  const Frame frame(errors, {0, 1.05 * static_cast<double>(std::max<std::int64_t>(1, *std::ranges::max_element(counts)))});
+  const Frame frame(errors,
+                    {0, 1.05 * static_cast<double>(std::max<std::int64_t>(1, *std::ranges::max_element(counts)))});
   std::string drawn = frame.axes("prediction − truth");
   for (std::size_t i = 0; i < bins; ++i) {
     const double low = errors.low + step * static_cast<double>(i), y = frame.y(static_cast<double>(counts[i]));
-    drawn += fmt::format("<rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{:.4g} to {:.4g}: {}</title></rect>",
-                         frame.x(low) + .5, y, std::max(.5, frame.x(low + step) - frame.x(low) - 1), frame.base() - y, low, low + step, counts[i]);
+    drawn += fmt::format(
+        "<rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{:.4g} to {:.4g}: "
+        "{}</title></rect>",
+        frame.x(low) + .5, y, std::max(.5, frame.x(low + step) - frame.x(low) - 1), frame.base() - y, low, low + step,
+        counts[i]);
   }
-  if (errors.low < 0 && errors.high > 0) drawn += fmt::format("<path class=\"ideal\" d=\"M{:.1f} {}V{}\"/>", frame.x(0), top, frame.base());
+  if (errors.low < 0 && errors.high > 0)
+    drawn += fmt::format("<path class=\"ideal\" d=\"M{:.1f} {}V{}\"/>", frame.x(0), top, frame.base());
   return figure("Distribution of errors", fmt::format("<span class=\"key k0\">{} samples</span>", points.size()),
                 fmt::format("Histogram of errors, from {:.4g} to {:.4g}", errors.low, errors.high), drawn);
 }
@@ -145,12 +171,16 @@ std::string series(std::span<const double> values) {
   bool down = false;
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i]))
-      path += fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M", wide * static_cast<double>(i) / static_cast<double>(std::max<std::size_t>(values.size() - 1, 1)),
-                          (range.high - values[i]) / (range.high - range.low) * high);
+      path +=
+          fmt::format("{}{:.1f} {:.1f}", down ? "L" : "M",
+                      wide * static_cast<double>(i) / static_cast<double>(std::max<std::size_t>(values.size() - 1, 1)),
+                      (range.high - values[i]) / (range.high - range.low) * high);
     down = std::isfinite(values[i]);
   }
-  return fmt::format("<svg viewBox=\"-3 -3 {} {}\" role=\"img\" aria-label=\"{} numbers from {:.4g} to {:.4g}\"><path class=\"line k0\" d=\"{}\"/></svg>", wide + 6,
-                     high + 6, values.size(), range.low, range.high, path);
+  return fmt::format(
+      "<svg viewBox=\"-3 -3 {} {}\" role=\"img\" aria-label=\"{} numbers from {:.4g} to {:.4g}\"><path class=\"line "
+      "k0\" d=\"{}\"/></svg>",
+      wide + 6, high + 6, values.size(), range.low, range.high, path);
 }
 
 }  // namespace nacre::html

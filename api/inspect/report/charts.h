@@ -1,4 +1,5 @@
-// Charts as SVG within HTML: their colours and letters are the page's (see style.h), and each says in words what it shows.
+// Charts as SVG within HTML: their colours and letters are the page's (see style.h), and each says in words what it
+// shows.
 #pragma once
 
 #include <span>

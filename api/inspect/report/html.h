@@ -17,7 +17,8 @@ struct Column {
   bool number = false;  // aligned right
 };
 // Cells are HTML; the first of a row is its header. In a region that scrolls by itself where the page is narrow.
-std::string table(std::string_view caption, const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows);
+std::string table(std::string_view caption, const std::vector<Column>& columns,
+                  const std::vector<std::vector<std::string>>& rows);
 // Names with what they are: names are text, the rest HTML.
 std::string properties(std::string_view caption, const std::vector<std::pair<std::string, std::string>>& rows);
 
@@ -27,6 +28,7 @@ struct Section {
 };
 
 // The whole page. `lead` is HTML and stands above the contents. Names nothing outside itself.
-std::string page(std::string_view title, std::string_view lead, const std::vector<Section>& sections, std::string_view footer);
+std::string page(std::string_view title, std::string_view lead, const std::vector<Section>& sections,
+                 std::string_view footer);
 
 }  // namespace nacre::html

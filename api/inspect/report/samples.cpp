@@ -14,13 +14,14 @@ namespace nacre::html {
 
 namespace {
 
-constexpr std::int64_t largest_side = 160;    // of pictures as they are shown
+constexpr std::int64_t largest_side = 160;  // of pictures as they are shown
 constexpr std::size_t most_text = 600, most_numbers = 16, most_series = 1000;
 
 // (height, width, channels) of what can be shown as a picture; none for anything else.
 std::optional<Shape> picture_shape(const Type& type) {
   const Shape& shape = type.shape;
-  if (shape.rank() == 3 && shape[0] > 1 && shape[1] > 1 && (shape[2] == 1 || shape[2] == 3 || shape[2] == 4)) return shape;
+  if (shape.rank() == 3 && shape[0] > 1 && shape[1] > 1 && (shape[2] == 1 || shape[2] == 3 || shape[2] == 4))
+    return shape;
   // Without channels it is a matrix: one whose sides are alike is a picture, a long one a series of several values.
   if (shape.rank() == 2 && shape[0] >= 8 && shape[1] >= 8) return shape + Shape{1};
   return std::nullopt;
@@ -39,7 +40,8 @@ Tensor picture(const Tensor& values, const Shape& shape) {
   const std::span<std::uint8_t> bytes = pixels.writable<std::uint8_t>();
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const double value = numbers.data<float>()[i];
-    if (std::isfinite(value) && high > low) bytes[i] = static_cast<std::uint8_t>(std::lround(255 * std::clamp((value - low) / (high - low), 0.0, 1.0)));
+    if (std::isfinite(value) && high > low)
+      bytes[i] = static_cast<std::uint8_t>(std::lround(255 * std::clamp((value - low) / (high - low), 0.0, 1.0)));
   }
   return pixels;
 }
@@ -47,9 +49,11 @@ Tensor picture(const Tensor& values, const Shape& shape) {
 std::string image(Tensor pixels, std::int64_t index) {
   const std::int64_t height = pixels.shape()[0], width = pixels.shape()[1], larger = std::max(height, width);
   if (larger > largest_side)
-    pixels = resize_bilinear(pixels, std::max<std::int64_t>(1, height * largest_side / larger), std::max<std::int64_t>(1, width * largest_side / larger));
-  return fmt::format("<img{} width=\"{}\" height=\"{}\" alt=\"picture of sample {}\" src=\"data:image/png;base64,{}\">", larger < 96 ? " class=\"small\"" : "",
-                     pixels.shape()[1], pixels.shape()[0], index, to_base64(encode_png(pixels)));
+    pixels = resize_bilinear(pixels, std::max<std::int64_t>(1, height * largest_side / larger),
+                             std::max<std::int64_t>(1, width * largest_side / larger));
+  return fmt::format("<img{} width=\"{}\" height=\"{}\" alt=\"picture of sample {}\" src=\"data:image/png;base64,{}\">",
+                     larger < 96 ? " class=\"small\"" : "", pixels.shape()[1], pixels.shape()[0], index,
+                     to_base64(encode_png(pixels)));
 }
 
 std::string input(const Tensor& values, std::int64_t index, bool& wide) {
@@ -83,7 +87,8 @@ ShownSample shown_sample(const Dataset& data, std::int64_t index) {
     bool wide = false;
     const Tensor& rows = batch.inputs[i];
     const std::string& name = data.inputs()[i].name;
-    if (batch.inputs.size() > 1 && !name.empty()) shown.html += fmt::format("<span class=\"key\">{}</span>", text(name));
+    if (batch.inputs.size() > 1 && !name.empty())
+      shown.html += fmt::format("<span class=\"key\">{}</span>", text(name));
     shown.html += input(rows.reshaped(rows.shape().from(1)), index, wide);
     shown.wide = shown.wide || wide;
   }

@@ -2,18 +2,19 @@
 
 namespace nacre::html {
 
-// Colours of lines are those of Okabe and Ito, which also those tell apart who do not see all colours.
+// The colours of a matrix bear the page's ink at any strength. Colours of lines are those of Okabe and Ito, which also
+// those tell apart who do not see all colours.
 std::string_view style() {
   return R"(
 :root {
   --page: #f4f5f7; --card: #ffffff; --ink: #1a2230; --soft: #556072; --line: #dde1e8; --grid: #e8ebf0;
-  --accent: #0b62a8; --right: 11 98 168; --wrong: 194 65 12; --wrong-ink: #a8380a; --right-ink: #0b62a8; --on-full: #ffffff; --on-half: #1a2230;
+  --accent: #0b62a8; --right: 76 156 230; --wrong: 240 130 70; --wrong-ink: #a8380a; --right-ink: #0b62a8;
   --c0: #0072b2; --c1: #d55e00; --c2: #00805c; --c3: #a8588a; --c4: #2c87b8; --c5: #806600;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #11151c; --card: #1a202b; --ink: #e7eaf0; --soft: #a3adbd; --line: #343d4c; --grid: #2a3240;
-    --accent: #7cbcff; --right: 96 165 250; --wrong: 251 146 60; --wrong-ink: #ffa45c; --right-ink: #7cbcff; --on-full: #0b1018; --on-half: #0b1018;
+    --accent: #7cbcff; --right: 38 98 168; --wrong: 160 70 20; --wrong-ink: #ffa45c; --right-ink: #7cbcff;
     --c0: #5ab4ea; --c1: #ff9248; --c2: #3fc79a; --c3: #e39ac6; --c4: #8fd0f2; --c5: #d3b446;
   }
 }
@@ -24,7 +25,7 @@ body { margin: 0 auto; max-width: 76rem; padding: 0 1rem 2rem; background: var(-
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 a { color: var(--accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
-.skip { position: absolute; left: -99rem; }
+.skip { position: absolute; left: -99rem; } .hidden { position: absolute; width: 1px; height: 1px; padding: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .skip:focus { left: 1rem; top: .5rem; background: var(--card); padding: .5rem 1rem; z-index: 1; }
 header { padding: 2.2rem 0 .4rem; }
 h1 { font-size: clamp(1.5rem, 4vw, 2.2rem); line-height: 1.2; margin: 0 0 .6rem; overflow-wrap: anywhere; letter-spacing: -.01em; }
@@ -46,7 +47,8 @@ p { margin: 0 0 .8rem; max-width: 48rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.2rem 1.6rem; align-items: start; }
 .grid > * { min-width: 0; }
 figure { margin: 0; }
-figure.chart > svg { display: block; width: 100%; height: auto; max-width: 40rem; }
+figure.chart > svg { display: block; width: 100%; height: auto; max-width: 33rem; }
+@media (min-width: 60rem) { figure.chart > svg text { font-size: 9.5px; } figure.chart > svg .line { stroke-width: 1.6; } }
 figcaption { font-size: .9375rem; overflow-wrap: anywhere; }
 figure.chart > figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: baseline; margin-bottom: .2rem; }
 figure.chart > figcaption b { font-weight: 600; flex-basis: 100%; }
@@ -73,7 +75,6 @@ tr.total th, tr.total td { color: var(--soft); }
 .matrix th, .matrix td { border: 0; padding: .3rem .45rem; text-align: right; white-space: nowrap; min-width: 0; }
 .matrix td { background: rgb(var(--hue) / var(--share)); border-radius: 3px; min-width: 2.3rem; }
 .matrix td.r { --hue: var(--right); } .matrix td.w { --hue: var(--wrong); } .matrix td.z { background: var(--grid); color: var(--soft); } .matrix td.corner { background: none; }
-.matrix td.half { color: var(--on-half); } .matrix td.full { color: var(--on-full); }
 .matrix thead th, .matrix tbody th { font-weight: 500; color: var(--ink); font-size: .8438rem; }
 .matrix thead th { text-align: center; max-width: 6rem; overflow: hidden; text-overflow: ellipsis; }
 .matrix tbody th { max-width: 10rem; overflow: hidden; text-overflow: ellipsis; position: sticky; left: 0; background: var(--card); }
@@ -86,7 +87,7 @@ tr.total th, tr.total td { color: var(--soft); }
 .samples svg { display: block; width: 100%; height: auto; margin-bottom: .45rem; }
 .samples blockquote { margin: 0 0 .45rem; padding-left: .6rem; border-left: 3px solid var(--line); overflow-wrap: anywhere; max-height: 12rem; overflow-y: auto; }
 .samples code { display: block; overflow-wrap: anywhere; margin-bottom: .45rem; font-size: .8125rem; }
-.samples dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 0 .6rem; margin: 0; }
+.samples dl { margin: 0; } .samples dl div { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .6rem; }
 .samples dt { color: var(--soft); } .samples dd { margin: 0; overflow-wrap: anywhere; font-weight: 600; text-align: right; }
 .samples dd small { font-weight: 400; font-size: .8125rem; color: var(--soft); font-variant-numeric: tabular-nums; }
 .wrong { color: var(--wrong-ink); } .right { color: var(--right-ink); }
@@ -96,7 +97,7 @@ details { margin-top: .8rem; } summary { cursor: pointer; color: var(--accent); 
 pre { overflow-x: auto; background: var(--page); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem; font-size: .8125rem; line-height: 1.45; }
 footer { color: var(--soft); font-size: .875rem; margin: 1.5rem 0 0; overflow-wrap: anywhere; }
 @media print {
-  :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; --line: #cccccc; --grid: #e8e8e8; --accent: #0b62a8; --right: 11 98 168; --wrong: 194 65 12; --wrong-ink: #a8380a; --right-ink: #0b62a8; --on-full: #ffffff; --on-half: #000000; --c0: #0072b2; --c1: #d55e00; }
+  :root { --page: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444444; --line: #cccccc; --grid: #e8e8e8; --accent: #0b62a8; --right: 76 156 230; --wrong: 240 130 70; --wrong-ink: #a8380a; --right-ink: #0b62a8; --c0: #0072b2; --c1: #d55e00; }
   body { max-width: none; font-size: 10pt; padding: 0; } nav, .skip { display: none; }
   section { border: 0; padding: 0; margin-top: 1.2rem; } figure, .samples li, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

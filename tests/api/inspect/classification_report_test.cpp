@@ -14,8 +14,9 @@ namespace {
 
 using Kind = ClassificationReport::Kind;
 
-ClassificationReport tallied(const ClassificationTask& task, const Tensor& predictions, const Tensor& targets, std::vector<std::string> labels = {},
-                             const Tensor* mask = nullptr, const Tensor* weight = nullptr, std::size_t listed = 10) {
+ClassificationReport tallied(const ClassificationTask& task, const Tensor& predictions, const Tensor& targets,
+                             std::vector<std::string> labels = {}, const Tensor* mask = nullptr,
+                             const Tensor* weight = nullptr, std::size_t listed = 10) {
   ClassificationTally tally(task, std::move(labels), 10, listed);
   tally.add(0, predictions, targets, mask, weight);
   return std::move(tally).finish();
@@ -24,7 +25,8 @@ ClassificationReport tallied(const ClassificationTask& task, const Tensor& predi
 const ClassificationTask three{.sparse = true, .axis = 1, .classes = 3};
 
 // Six samples: two of class 0 right, one of it taken for 1; class 1 right; class 2 taken for 1 and right.
-const Tensor probabilities = Tensor::of<float>({6, 3}, {0.7f, 0.2f, 0.1f, 0.6f, 0.3f, 0.1f, 0.2f, 0.7f, 0.1f, 0.1f, 0.8f, 0.1f, 0.05f, 0.9f, 0.05f, 0.3f, 0.3f, 0.4f});
+const Tensor probabilities = Tensor::of<float>({6, 3}, {0.72f, 0.2f, 0.08f, 0.62f, 0.3f, 0.08f, 0.2f, 0.72f, 0.08f,
+                                                        0.1f, 0.82f, 0.08f, 0.05f, 0.92f, 0.03f, 0.3f, 0.27f, 0.43f});
 const Tensor truth = Tensor::of<std::int32_t>({6}, {0, 0, 0, 1, 2, 2});
 
 TEST(ClassificationReport, CountsByClassAreThoseOfTheDefinitions) {
@@ -42,7 +44,7 @@ TEST(ClassificationReport, CountsByClassAreThoseOfTheDefinitions) {
   EXPECT_NEAR(report.weighted_average().f1, (3 * 0.8 + 0.5 + 2 * 2.0 / 3) / 6, 1e-12);
   EXPECT_NEAR(report.weighted_average().recall, report.accuracy(), 1e-12);
   double loss = 0;
-  for (double p : {0.7, 0.6, 0.2, 0.8, 0.05, 0.4}) loss -= std::log(p) / 6;
+  for (double p : {0.72, 0.62, 0.2, 0.82, 0.03, 0.43}) loss -= std::log(p) / 6;
   EXPECT_NEAR(report.log_loss, loss, 1e-6);
   const auto confused = report.most_confused(5);
   ASSERT_EQ(confused.size(), 2u);
@@ -52,14 +54,17 @@ TEST(ClassificationReport, CountsByClassAreThoseOfTheDefinitions) {
 
 TEST(ClassificationReport, CalibrationComparesProbabilitiesWithWhatHappened) {
   const ClassificationReport report = tallied(three, probabilities, truth);
-  // Confidences .7 right, .6 right, .7 wrong, .8 right, .9 wrong, .4 right
+  // Confidences .72 right, .62 right, .72 wrong, .82 right, .92 wrong, .43 right
   std::int64_t total = 0;
   for (const auto& bin : report.bins) total += bin.count;
   EXPECT_EQ(total, 6);
   double expected = 0;
-  for (const auto& bin : report.bins) expected += static_cast<double>(bin.count) / 6 * std::abs(bin.predicted - bin.observed);
+  for (const auto& bin : report.bins)
+    expected += static_cast<double>(bin.count) / 6 * std::abs(bin.predicted - bin.observed);
   EXPECT_NEAR(report.calibration_error, expected, 1e-12);
-  EXPECT_NEAR(report.bins[4].predicted, 0.4, 1e-6);
+  EXPECT_NEAR(report.calibration_error, (0.38 + 2 * 0.22 + 0.18 + 0.92 + 0.57) / 6, 1e-6);
+  EXPECT_NEAR(report.bins[7].observed, 0.5, 1e-12);
+  EXPECT_NEAR(report.bins[4].predicted, 0.43, 1e-6);
   EXPECT_EQ(report.bins[4].observed, 1);
 }
 
@@ -69,8 +74,8 @@ TEST(ClassificationReport, TheWorstMistakesComeFirstAndNoMoreThanAskedFor) {
   EXPECT_EQ(report.worst[0].index, 4);
   EXPECT_EQ(report.worst[0].truth, 2);
   EXPECT_EQ(report.worst[0].predicted, 1);
-  EXPECT_NEAR(report.worst[0].probability, 0.9, 1e-6);
-  EXPECT_NEAR(report.worst[0].truth_probability, 0.05, 1e-6);
+  EXPECT_NEAR(report.worst[0].probability, 0.92, 1e-6);
+  EXPECT_NEAR(report.worst[0].truth_probability, 0.03, 1e-6);
   EXPECT_EQ(report.worst[1].index, 2);
   const ClassificationReport one = tallied(three, probabilities, truth, {}, nullptr, nullptr, 1);
   ASSERT_EQ(one.worst.size(), 1u);
@@ -93,7 +98,8 @@ TEST(ClassificationReport, LogitsBecomeProbabilities) {
 
 TEST(ClassificationReport, OneHotTargetsMeanTheSame) {
   Tensor one_hot(DType::float32, {6, 3});
-  for (std::size_t i = 0; i < 6; ++i) one_hot.writable<float>()[i * 3 + static_cast<std::size_t>(truth.data<std::int32_t>()[i])] = 1;
+  for (std::size_t i = 0; i < 6; ++i)
+    one_hot.writable<float>()[i * 3 + static_cast<std::size_t>(truth.data<std::int32_t>()[i])] = 1;
   ClassificationTask task = three;
   task.sparse = false;
   EXPECT_EQ(tallied(task, probabilities, one_hot).tree(), tallied(three, probabilities, truth).tree());
@@ -124,7 +130,8 @@ TEST(ClassificationReport, PlacesOfSequencesAndAnyAxisOfClasses) {
   const std::int32_t said[2][2] = {{0, 1}, {2, 2}};
   for (std::size_t b = 0; b < 2; ++b)
     for (std::size_t p = 0; p < 2; ++p)
-      for (std::size_t k = 0; k < 3; ++k) values.writable<float>()[(b * 3 + k) * 2 + p] = k == static_cast<std::size_t>(said[b][p]) ? 0.8f : 0.1f;
+      for (std::size_t k = 0; k < 3; ++k)
+        values.writable<float>()[(b * 3 + k) * 2 + p] = k == static_cast<std::size_t>(said[b][p]) ? 0.8f : 0.1f;
   const ClassificationReport report = tallied(three, values, Tensor::of<std::int32_t>({2, 2}, {0, 2, 2, 0}));
   EXPECT_EQ(report.count, 4);
   EXPECT_EQ(report.places, 2);
@@ -136,15 +143,16 @@ TEST(ClassificationReport, PlacesOfSequencesAndAnyAxisOfClasses) {
 }
 
 TEST(ClassificationReport, BinaryHasTwoClassesAndMultiLabelCountsEachByItself) {
-  const Tensor p = Tensor::of<float>({4, 1}, {0.9f, 0.4f, 0.2f, 0.7f}), y = Tensor::of<float>({4, 1}, {1, 1, 0, 0});
+  const Tensor p = Tensor::of<float>({4, 1}, {0.92f, 0.42f, 0.22f, 0.72f}), y = Tensor::of<float>({4, 1}, {1, 1, 0, 0});
   const ClassificationReport binary = tallied({.kind = Kind::binary, .classes = 2}, p, y, {"no", "yes"});
   EXPECT_EQ(binary.confusion, (std::vector<std::int64_t>{1, 1, 1, 1}));
   EXPECT_EQ(binary.accuracy(), 0.5);
   EXPECT_EQ(binary.worst[0].index, 3);
-  EXPECT_NEAR(binary.worst[0].truth_probability, 0.3, 1e-6);
+  EXPECT_NEAR(binary.worst[0].truth_probability, 0.28, 1e-6);
   EXPECT_NEAR(binary.bins[9].observed, 1, 1e-12) << "of class 1";
 
-  const Tensor many = Tensor::of<float>({2, 3}, {0.9f, 0.1f, 0.6f, 0.8f, 0.7f, 0.2f}), there = Tensor::of<float>({2, 3}, {1, 0, 0, 1, 1, 1});
+  const Tensor many = Tensor::of<float>({2, 3}, {0.9f, 0.1f, 0.6f, 0.8f, 0.7f, 0.2f}),
+               there = Tensor::of<float>({2, 3}, {1, 0, 0, 1, 1, 1});
   const ClassificationReport labels = tallied({.kind = Kind::multi_label, .axis = 1, .classes = 3}, many, there);
   EXPECT_EQ(labels.count, 6);
   EXPECT_EQ(labels.right, 4);
@@ -164,7 +172,8 @@ TEST(ClassificationReport, ManyClassesHaveTopFiveAndTheirWorstInText) {
     labels.writable<std::int32_t>()[i] = static_cast<std::int32_t>(i % classes);
     logits.writable<float>()[i * classes + i % classes] += 0.9f;
   }
-  const ClassificationReport report = tallied({.sparse = true, .from_logits = true, .axis = 1, .classes = classes}, logits, labels);
+  const ClassificationReport report =
+      tallied({.sparse = true, .from_logits = true, .axis = 1, .classes = classes}, logits, labels);
   ASSERT_TRUE(report.top_five());
   EXPECT_GT(*report.top_five(), report.accuracy());
   const std::string text = report.text();
@@ -192,7 +201,8 @@ TEST(ClassificationReport, TextFitsIntoEightyColumnsAndNamesDoNoHarm) {
 
 TEST(ClassificationReport, ALossSaysWhatItsPredictionsAre) {
   const Shape ten{unknown, 10}, one{unknown, 1}, pixels{unknown, 8, 8, 1};
-  const auto sparse = classification_task(losses::SparseCategoricalCrossentropy({.from_logits = true, .ignore_class = 255}), ten);
+  const auto sparse =
+      classification_task(losses::SparseCategoricalCrossentropy({.from_logits = true, .ignore_class = 255}), ten);
   ASSERT_TRUE(sparse);
   EXPECT_TRUE(sparse->sparse && sparse->from_logits && sparse->classes == 10 && sparse->ignored == 255);
   EXPECT_EQ(classification_task(losses::CategoricalCrossentropy(), ten)->kind, Kind::categorical);
@@ -213,7 +223,8 @@ TEST(ClassificationReport, PredictionsThatAreNoNumbersAreTheWorst) {
   EXPECT_EQ(report.count, 6);
   ASSERT_FALSE(report.worst.empty());
   EXPECT_LE(report.worst.back().loss, report.worst.front().loss);
-  EXPECT_EQ(tallied(three, probabilities, Tensor::of<float>({6}, {0, NAN, -1, 3, 1e30f, 2})).count, 2) << "labels that are none do not count";
+  EXPECT_EQ(tallied(three, probabilities, Tensor::of<float>({6}, {0, NAN, -1, 3, 1e30f, 2})).count, 2)
+      << "labels that are none do not count";
 }
 
 TEST(ClassificationReport, ATaskFitsItsTargets) {

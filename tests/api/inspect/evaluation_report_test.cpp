@@ -12,7 +12,8 @@ namespace nacre::test {
 namespace {
 
 Sequential classifier() {
-  Sequential model({Input({28, 28, 1}), Rescaling({.scale = 1.0 / 255}), Flatten(), Dense({.units = 10, .activation = "softmax"})});
+  Sequential model(
+      {Input({28, 28, 1}), Rescaling({.scale = 1.0 / 255}), Flatten(), Dense({.units = 10, .activation = "softmax"})});
   model.compile({.optimizer = "adam", .loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
   return model;
 }
@@ -34,19 +35,25 @@ TEST(EvaluationReport, TheLogsAreThoseOfEvaluateAndTheCountsAgreeWithThem) {
 
   // Each of the worst is what predict says of that sample.
   const Tensor predicted = model.predict(data).front();
-  for (const auto& sample : classes.worst) EXPECT_NEAR(predicted.at(sample.index * 10 + sample.predicted), sample.probability, 1e-5);
+  for (const auto& sample : classes.worst)
+    EXPECT_NEAR(predicted.at(sample.index * 10 + sample.predicted), sample.probability, 1e-5);
 }
 
 TEST(EvaluationReport, EveryOutputHasItsOwn) {
   const Symbol x = Input({4});
-  const Symbol kind = Dense({.units = 3}, {.name = "kind"})(x), size = Dense({.units = 2}, {.name = "size"})(x), other = Dense({.units = 1}, {.name = "other"})(x);
+  const Symbol kind = Dense({.units = 3}, {.name = "kind"})(x), size = Dense({.units = 2}, {.name = "size"})(x),
+               other = Dense({.units = 1}, {.name = "other"})(x);
   Model model({x}, {kind, size, other});
   CompileOptions options{.optimizer = "sgd"};
-  options.loss = Losses::by_name({{"kind", Chosen<Loss>(losses::SparseCategoricalCrossentropy({.from_logits = true}))}, {"size", Chosen<Loss>("mse")}});
+  options.loss = Losses::by_name({{"kind", Chosen<Loss>(losses::SparseCategoricalCrossentropy({.from_logits = true}))},
+                                  {"size", Chosen<Loss>("mse")}});
   model.compile(options);
   const DatasetRef data = array_dataset({.inputs = {Tensor(DType::float32, {7, 4})},
                                          .targets = {Tensor(DType::int32, {7}), Tensor(DType::float32, {7, 2})},
-                                         .weights = {}, .input_names = {}, .target_names = {"kind", "size"}, .description = "seven"});
+                                         .weights = {},
+                                         .input_names = {},
+                                         .target_names = {"kind", "size"},
+                                         .description = "seven"});
   const EvaluationReport report = evaluation_report(model, data);
   ASSERT_EQ(report.outputs.size(), 3u);
   EXPECT_EQ(report.outputs[0].classification.value().count, 7);
@@ -63,7 +70,11 @@ TEST(EvaluationReport, PaddedStepsDoNotCount) {
   Model model({x}, {Dense({.units = 4, .activation = "softmax"})(steps)});
   model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
   const DatasetRef data = array_dataset({.inputs = {Tensor::of<std::int32_t>({2, 5}, {1, 2, 0, 0, 0, 3, 4, 5, 0, 0})},
-                                         .targets = {Tensor(DType::int32, {2, 5})}, .weights = {}, .input_names = {}, .target_names = {}, .description = ""});
+                                         .targets = {Tensor(DType::int32, {2, 5})},
+                                         .weights = {},
+                                         .input_names = {},
+                                         .target_names = {},
+                                         .description = ""});
   EXPECT_EQ(evaluation_report(model, data).outputs[0].classification.value().count, 5);
 }
 
@@ -89,9 +100,14 @@ TEST(EvaluationReport, NamesAreThoseOfTheDataElseOfTheModelsCard) {
 
   Sequential named = model_of({3});
   named.graph().set_card({.labels = {"off", "on"}});
-  const DatasetRef numbers = array_dataset({.inputs = {Tensor(DType::float32, {4, 3})}, .targets = {Tensor(DType::int32, {4})}, .weights = {},
-                                            .input_names = {}, .target_names = {}, .description = ""});
-  EXPECT_EQ(evaluation_report(named, numbers).outputs[0].classification.value().labels, (std::vector<std::string>{"off", "on"}));
+  const DatasetRef numbers = array_dataset({.inputs = {Tensor(DType::float32, {4, 3})},
+                                            .targets = {Tensor(DType::int32, {4})},
+                                            .weights = {},
+                                            .input_names = {},
+                                            .target_names = {},
+                                            .description = ""});
+  EXPECT_EQ(evaluation_report(named, numbers).outputs[0].classification.value().labels,
+            (std::vector<std::string>{"off", "on"}));
 }
 
 TEST(EvaluationReport, ErrorsOfNumbersAreThoseOfTheDefinitions) {
@@ -112,7 +128,8 @@ TEST(EvaluationReport, ErrorsOfNumbersAreThoseOfTheDefinitions) {
 
 TEST(EvaluationReport, ManySamplesLeaveABoundedNumberOfPoints) {
   RegressionTally tally(100000, 5);
-  for (std::int64_t first = 0; first < 100000; first += 1000) tally.add(first, Tensor(DType::float32, {1000, 2}), Tensor(DType::float32, {1000, 2}), nullptr, nullptr);
+  for (std::int64_t first = 0; first < 100000; first += 1000)
+    tally.add(first, Tensor(DType::float32, {1000, 2}), Tensor(DType::float32, {1000, 2}), nullptr, nullptr);
   const RegressionReport report = std::move(tally).finish();
   EXPECT_LE(report.points.size(), RegressionReport::most_points);
   EXPECT_GT(report.points.size(), RegressionReport::most_points / 2);
