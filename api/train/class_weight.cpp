@@ -52,9 +52,9 @@ Tree FieldKind<ClassWeight>::write(const ClassWeight& value, Style) {
 }
 
 Tree FieldKind<ClassWeight>::schema() {
-  Tree weights = schema_type("object"), word = schema_type("string"), schema;
+  Tree weights = schema_type("object"), word, schema;
   weights.set("additionalProperties", schema_type("number"));
-  word.set("const", "balanced");
+  word.set("enum", Tree::Sequence{Tree("balanced")});
   schema.set("anyOf", Tree::Sequence{std::move(weights), std::move(word), schema_type("null")});
   return schema;
 }
