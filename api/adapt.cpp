@@ -1,9 +1,11 @@
 #include "api/adapt.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "api/data/loader.h"
 #include "api/train/feeder.h"
+#include "layers/lookup.h"
 
 namespace nacre {
 
@@ -86,6 +88,20 @@ void adapt_layers(FunctionalLayer& model, const Walk& walk, std::uint64_t seed, 
   }
 }
 
+// Layers that read texts whose source has numbered their tokens take its vocabulary as it is.
+void take_vocabularies(FunctionalLayer& model, const std::vector<Column>& columns, const Feeder& feeder) {
+  for (const auto& call : model.calls()) {
+    auto* const holder = dynamic_cast<VocabularyHolder*>(call->layer.get());
+    if (!holder || call->layer->adapted()) continue;
+    const auto input = std::ranges::find(model.inputs(), call->inputs.at(0));
+    if (input == model.inputs().end()) continue;
+    const Column& column = columns[feeder.input_columns()[static_cast<std::size_t>(input - model.inputs().begin())]];
+    if (column.labels.empty()) continue;
+    within([&] { return fmt::format("while {} takes the vocabulary of the data", call->layer->label()); },
+           [&] { holder->set_vocabulary(column.labels); });
+  }
+}
+
 Walk walk_over(const DatasetRef& data, std::function<std::vector<Tensor>(const Batch&)> take) {
   return [data, take = std::move(take)](const Receiver& receiver) {
     Loader loader(data, {.batch_size = batch_size, .prefetch = data->size() > batch_size ? 2 : 0});
@@ -109,6 +125,7 @@ void adapt(const LayerRef& layer, const Tensor& data) { adapt(layer, array_datas
 void adapt_layers(FunctionalLayer& model, const DatasetRef& data, std::uint64_t seed, ProgressListener& listener) {
   if (!wants_data(model)) return;
   const Feeder feeder(data, model, nullptr);
+  take_vocabularies(model, data->inputs(), feeder);
   adapt_layers(model, walk_over(data, [&](const Batch& batch) {
                  Feed feed;
                  feeder.fill(batch, feed);

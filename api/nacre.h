@@ -3,8 +3,12 @@
 
 #include "api/adapt.h"
 #include "api/data/augment.h"
+#include "api/data/cache.h"
 #include "api/data/digits.h"
+#include "api/data/images.h"
 #include "api/data/source.h"
+#include "api/data/text.h"
+#include "api/data/workers.h"
 #include "api/dtype_policy.h"
 #include "api/inspect/summary.h"
 #include "api/model.h"

@@ -104,8 +104,9 @@ int run(int count, char** words) {
   add_untrusted(*verb, predict_arguments.untrusted);
   verb->add_option("model", predict_arguments.model, "saved model")->required()->type_name("MODEL");
   verb->add_option("inputs", predict_arguments.inputs,
-                   ".npy .npz .csv .h5 .idx .png .jpg files, one or NAME=FILE for each input of the model; several "
-                   "pictures are one batch; - reads CSV or JSON lines from standard input")
+                   ".npy .npz .csv .h5 .idx .txt files and pictures, one or NAME=FILE for each input of the model, or texts "
+                   "for one that takes such; several pictures or texts are one batch; - reads CSV or JSON lines from "
+                   "standard input")
       ->required()
       ->type_name("INPUT");
   verb->add_option("-o,--output", predict_arguments.output, "file to write, with the numbers: .npy .npz .csv .json (default: names of classes where the model has them, else JSON, to the terminal)")

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
 
 #include "api/data/source.h"
 #include "formats/csv.h"
@@ -174,6 +175,21 @@ std::string read_standard_input() {
   return text;
 }
 
+// The input and the text of a word that is a text itself: TEXT for the only input, NAME=TEXT. Neither names a file, nor
+// looks like one.
+std::optional<std::pair<std::string, std::string>> given_text(const std::string& word, const std::vector<Port>& ports) {
+  const auto taken = [&](const Port& port, const std::string& text) -> std::optional<std::pair<std::string, std::string>> {
+    std::error_code ignored;
+    const bool file = std::filesystem::exists(text, ignored) || is_image_name(text) || !source_kind_of(text).empty();
+    if (port.type.dtype != DType::string || file) return {};
+    return std::pair(port.name, text);
+  };
+  const std::string name = word.substr(0, word.find('='));
+  for (const Port& port : ports)
+    if (port.name == name && name.size() < word.size()) return taken(port, word.substr(name.size() + 1));
+  return ports.size() == 1 ? taken(ports.front(), word) : std::nullopt;
+}
+
 // Puts arrays in the order of the inputs: named ones in their places, the others in the places left.
 std::vector<Tensor> arranged(NamedArrays arrays, const std::vector<Port>& ports) {
   if (arrays.size() != ports.size())
@@ -233,7 +249,12 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
   if (words.size() == 1 && words.front() == "-") return parse_lines(read_standard_input(), ports);
   NamedArrays arrays;
   std::vector<Tensor> pictures;
+  std::map<std::string, std::vector<std::string>> texts;  // by input
   for (const std::string& word : words) {
+    if (const auto text = given_text(word, ports)) {
+      texts[text->first].push_back(text->second);
+      continue;
+    }
     std::string name, file = word;
     if (const std::size_t equals = word.find('='); equals != std::string::npos && !std::filesystem::exists(word)) {
       name = word.substr(0, equals);
@@ -252,6 +273,7 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
     else throw Error("which input takes the picture?").at({file, 0, 0}).hint(fmt::format("write NAME=FILE; the inputs are {}", names_of(ports))).usage();
   }
   if (!pictures.empty()) arrays.emplace_back("", stacked(pictures));
+  for (const auto& [name, list] : texts) arrays.emplace_back(name, texts_of(list));
   return arranged(std::move(arrays), ports);
 }
 

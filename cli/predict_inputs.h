@@ -11,9 +11,10 @@ namespace nacre::cli {
 // What an input of the model takes: its name and type with the batch axis.
 using Port = ModelSummary::Port;
 
-// One tensor per input of the model, all with the same first axis. Words are files (.npy .npz .csv .h5 .idx .txt .png .jpg),
-// NAME=FILE, or "-" for CSV or JSON lines on standard input. Several pictures are one batch; several arrays are the
-// inputs in order. A single sample without the batch axis is given one.
+// One tensor per input of the model, all with the same first axis. Words are files (.npy .npz .csv .h5 .idx .txt, pictures),
+// NAME=FILE, TEXT or NAME=TEXT for an input that takes texts, or "-" for CSV or JSON lines on standard input. Several
+// pictures or texts are one batch; several arrays are the inputs in order. A single sample without the batch axis is given
+// one.
 std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports);
 
 // Lines of CSV, or of JSON: a list is a sample of the only input, an object holds a list per input by name. For a model

@@ -197,7 +197,12 @@ class Reader {
     for (std::size_t i = 0; i < width; ++i) csv_.columns[i].name = csv_.had_header ? first[i].text : std::to_string(i);
     if (csv_.had_header) check_names(first);
     for (const std::vector<std::string>* names : {&options_.numeric, &options_.text})
-      for (const std::string& name : *names) (void)csv_.column(name);
+      for (const std::string& name : *names) try {
+          (void)csv_.column(name);
+        } catch (Error& error) {
+          error.at({name_, 0, 0});
+          throw;
+        }
     for (std::size_t i = 0; i < width; ++i) {
       if (contains(options_.text, csv_.columns[i].name)) kinds_[i] = Kind::text;
       csv_.columns[i].numeric = kinds_[i] == Kind::numeric;

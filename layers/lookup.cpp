@@ -65,6 +65,10 @@ class LookupLayer final : public ConfiguredLayer<LookupConfig<Item>>, public Voc
     changed();
   }
   std::vector<std::string> vocabulary() const override { return vocabulary_.tokens(); }
+  void set_vocabulary(const std::vector<std::string>& tokens) override {
+    vocabulary_.set_texts(tokens);
+    changed();
+  }
   bool runs_on_host() const override { return true; }
   bool casts_inputs() const override { return false; }
   Assets assets() const override { return vocabulary_.assets(); }

@@ -99,6 +99,7 @@ class Vocabulary {
   explicit Vocabulary(const LookupConfig<Item>& config);
 
   void set(std::vector<Item> tokens, std::vector<double> idf);
+  void set_texts(const std::vector<std::string>& tokens);  // the same from texts; throws a usage Error for tf_idf
   const LookupTableRef<Item>& table() const { return table_; }  // null: there is none yet
   const LookupConfig<Item>& config() const { return config_; }  // with the present tokens
   std::vector<std::string> tokens() const;  // by number, special ones first; none without a table
@@ -138,6 +139,8 @@ class VocabularyHolder {
  public:
   virtual ~VocabularyHolder() = default;
   virtual std::vector<std::string> vocabulary() const = 0;  // see vocabulary_of
+  // Keras's set_vocabulary, in the same form. Throws usage Errors for tokens that do not fit the layer's other fields.
+  virtual void set_vocabulary(const std::vector<std::string>& tokens) = 0;
 };
 // The tokens of a StringLookup, IntegerLookup or TextVectorization by number, special ones first: Keras's
 // get_vocabulary(). Integers are written out. Throws a usage Error where there is no vocabulary.

@@ -35,6 +35,12 @@ Tree FieldKind<NgramLengths>::schema() {
   return schema;
 }
 
+std::string standardized(std::string text, const std::optional<Standardize>& rule) {
+  if (rule && *rule != Standardize::strip_punctuation) text = lower_ascii(std::move(text));
+  if (rule && *rule != Standardize::lower) text = without_punctuation(std::move(text));
+  return text;
+}
+
 namespace {
 
 // The samples of a batch, each as its tokens.
@@ -59,9 +65,7 @@ class Tokenizer {
     const auto samples = static_cast<std::size_t>(texts.shape()[0]), each = samples ? all.size() / samples : 0;
     std::vector<Tokens> rows(samples);
     for (std::size_t i = 0; i < all.size(); ++i) {
-      std::string text = all[i];
-      if (standardize_ && *standardize_ != Standardize::strip_punctuation) text = lower_ascii(std::move(text));
-      if (standardize_ && *standardize_ != Standardize::lower) text = without_punctuation(std::move(text));
+      std::string text = standardized(all[i], standardize_);
       Tokens& row = rows[i / each];
       if (!split_) row.push_back(std::move(text));
       else row = *split_ == TextSplit::whitespace ? words_of(text) : characters_of(text);
@@ -146,6 +150,10 @@ class TextVectorizationLayer final : public ConfiguredLayer<TextVectorizationCon
     changed();
   }
   std::vector<std::string> vocabulary() const override { return vocabulary_.tokens(); }
+  void set_vocabulary(const std::vector<std::string>& tokens) override {
+    vocabulary_.set_texts(tokens);
+    changed();
+  }
   bool runs_on_host() const override { return true; }
   bool casts_inputs() const override { return false; }
   // Keras keeps the table in a layer of its own inside this one.

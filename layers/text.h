@@ -71,6 +71,9 @@ struct TextVectorizationConfig {
   }
 };
 
+// A text as it is before it is split.
+std::string standardized(std::string text, const std::optional<Standardize>& rule);
+
 LayerRef TextVectorization(TextVectorizationConfig config = {}, LayerOptions options = {});
 
 std::vector<ClassInfo<Layer>> text_layers();

@@ -6,8 +6,6 @@ namespace nacre {
 
 namespace {
 
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 bool is_punctuation(char c) {
   return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
 }
@@ -32,6 +30,10 @@ std::size_t sequence_length(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+std::size_t character_length(std::string_view text) { return std::max<std::size_t>(sequence_length(text), 1); }
 
 std::string lower_ascii(std::string text) {
   for (char& c : text)

@@ -11,6 +11,10 @@ namespace nacre {
 
 using Tokens = std::vector<std::string>;
 
+bool is_space(char c);  // of ASCII
+// Bytes of the Unicode character that the text begins with; 1 where that is no UTF-8.
+std::size_t character_length(std::string_view text);
+
 std::string lower_ascii(std::string text);
 std::string without_punctuation(std::string text);
 // Between runs of white space (of ASCII).

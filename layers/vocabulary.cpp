@@ -129,6 +129,14 @@ void Vocabulary<Item>::set(std::vector<Item> tokens, std::vector<double> idf) {
 }
 
 template <class Item>
+void Vocabulary<Item>::set_texts(const std::vector<std::string>& tokens) {
+  if (config_.output_mode == CategoryMode::tf_idf) throw Error("a vocabulary for tf_idf needs 'idf_weights'").usage();
+  std::vector<Item> items;
+  for (const std::string& token : tokens) items.push_back(token_of<Item>(token));
+  set(std::move(items), {});
+}
+
+template <class Item>
 std::int64_t Vocabulary<Item>::depth() const {
   if (config_.pad_to_max_tokens) return *config_.max_tokens;
   if (table_) return table_->size();

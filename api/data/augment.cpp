@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "api/data/workers.h"
 #include "backend/core/parallel.h"
 #include "backend/executable.h"
 #include "backend/graph/ops/elementwise.h"
@@ -40,16 +41,33 @@ class Augmented final : public ChangedDataset {
     raw_->read(indices, batch);
     std::vector<Tensor> values{Tensor::scalar(batch.step), batch.inputs[0]};
     if (mixes_) values.push_back(batch.targets[0]);
-    const std::lock_guard lock(mutex_);
-    std::unique_ptr<Executable>& executable = programs_[{batch.size, threads()}];
-    if (!executable) executable = program(batch.size);
+    std::unique_ptr<Executable> executable = taken(batch.size);
     std::vector<Tensor> results = executable->run(values);
+    give_back(batch.size, std::move(executable));
     batch.inputs[0] = std::move(results[0]);
     if (mixes_) batch.targets[0] = std::move(results[1]);
   }
+  void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override {
+    mixes_ ? read(indices, batch) : raw_->read_targets(indices, batch);
+  }
+  int workers() const override { return std::max(raw_->workers(), decoding_workers()); }
   std::string description() const override { return raw_->description() + ", augmented"; }
 
  private:
+  // Each thread that reads has an executable to itself; those that nobody uses wait for the next batch.
+  std::unique_ptr<Executable> taken(std::int64_t size) const {
+    const std::lock_guard lock(mutex_);
+    auto& waiting = programs_[{size, threads()}];
+    if (waiting.empty()) return program(size);
+    std::unique_ptr<Executable> executable = std::move(waiting.back());
+    waiting.pop_back();
+    return executable;
+  }
+  void give_back(std::int64_t size, std::unique_ptr<Executable> executable) const {
+    const std::lock_guard lock(mutex_);
+    programs_[{size, threads()}].push_back(std::move(executable));
+  }
+
   std::unique_ptr<Executable> program(std::int64_t size) const {
     Graph graph;
     Context context(graph, true, graph.constant(Tensor::scalar(static_cast<std::int64_t>(seed_))),
@@ -75,7 +93,7 @@ class Augmented final : public ChangedDataset {
   bool mixes_ = false;
   mutable std::mutex mutex_;
   // By size of the batch and number of threads, which is another when batches are read ahead.
-  mutable std::map<std::pair<std::int64_t, int>, std::unique_ptr<Executable>> programs_;
+  mutable std::map<std::pair<std::int64_t, int>, std::vector<std::unique_ptr<Executable>>> programs_;
 };
 
 class OneHot final : public ChangedDataset {
@@ -91,6 +109,16 @@ class OneHot final : public ChangedDataset {
 
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     raw_->read(indices, batch);
+    change(indices, batch);
+  }
+  void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read_targets(indices, batch);
+    change(indices, batch);
+  }
+  std::string description() const override { return raw_->description(); }
+
+ private:
+  void change(std::span<const std::int64_t> indices, Batch& batch) const {
     for (Tensor& target : batch.targets) {
       Tensor shares(Type{DType::float32, {batch.size, classes_}});
       const std::span<float> values = shares.writable<float>();
@@ -106,9 +134,7 @@ class OneHot final : public ChangedDataset {
       target = std::move(shares);
     }
   }
-  std::string description() const override { return raw_->description(); }
 
- private:
   std::int64_t classes_;
 };
 

@@ -1,8 +1,9 @@
 #include "api/data/loader.h"
 
+#include <algorithm>
 #include <condition_variable>
-#include <deque>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -12,13 +13,34 @@
 
 namespace nacre {
 
-// The reader thread fills batches from `free` and appends them to `ready`. The walk it is on has a number: after
-// start() what an earlier walk still delivers is thrown away.
+namespace {
+
+// One epoch that is walked: its order is made once, by the first who needs it.
+struct Walk {
+  explicit Walk(std::int64_t number) : epoch(number) {}
+  const std::int64_t epoch;
+  std::once_flag ordered;
+  std::vector<std::int64_t> order;
+};
+
+struct Slot {
+  Batch batch;
+  std::exception_ptr failure;
+};
+
+}  // namespace
+
+// Each reader thread takes the next batch that nobody reads yet, and puts it under its number into `ready`, from where
+// they are delivered in order: which thread read a batch makes no difference to it. After start() what belongs to an
+// earlier walk is thrown away.
 struct Loader::Implementation {
   Implementation(DatasetRef data, LoaderOptions chosen) : dataset(std::move(data)), options(std::move(chosen)) {
     need(options.batch_size >= 1, "a batch size of {}, wanted at least 1", options.batch_size);
     if (dataset->bound_to_thread()) options.prefetch = 0;
-    if (options.prefetch > 0) reader = std::thread([this] { read_ahead(); });
+    if (options.prefetch <= 0) return;
+    const std::int64_t workers = std::clamp<std::int64_t>(options.workers > 0 ? options.workers : dataset->workers(), 1, std::max<std::int64_t>(batches(), 1));
+    ahead = options.prefetch + workers - 1;
+    for (std::int64_t i = 0; i < workers; ++i) readers.emplace_back([this] { read_ahead(); });
   }
   ~Implementation() {
     {
@@ -26,7 +48,7 @@ struct Loader::Implementation {
       stopping = true;
     }
     changed.notify_all();
-    if (reader.joinable()) reader.join();
+    for (std::thread& reader : readers) reader.join();
   }
 
   std::int64_t batches() const {
@@ -55,52 +77,43 @@ struct Loader::Implementation {
   void read_ahead() {
     const LoneThread beside_the_step;
     std::unique_lock lock(mutex);
-    std::uint64_t walking = 0;
-    std::vector<std::int64_t> present;
     for (;;) {
-      changed.wait(lock, [&] {
-        return stopping || (walk != 0 && following < batches() && !failure &&
-                            static_cast<int>(ready.size()) < options.prefetch);
-      });
+      changed.wait(lock, [&] { return stopping || (walk && following < batches() && following < delivered + ahead); });
       if (stopping) return;
-      const bool fresh = walking != walk;
-      walking = walk;
-      const std::int64_t index = following++, of_epoch = epoch;
-      Batch batch;
-      if (!free.empty()) batch = std::move(free.back()), free.pop_back();
+      const std::shared_ptr<Walk> walking = walk;
+      const std::int64_t index = following++;
+      Slot slot;
+      if (!free.empty()) slot.batch = std::move(free.back()), free.pop_back();
       lock.unlock();
-      std::exception_ptr failed;
       try {
-        if (fresh) present = order_of(of_epoch);
-        read(present, of_epoch, index, batch);
+        std::call_once(walking->ordered, [&] { walking->order = order_of(walking->epoch); });
+        read(walking->order, walking->epoch, index, slot.batch);
       } catch (...) {
-        failed = std::current_exception();
+        slot.failure = std::current_exception();
       }
       lock.lock();
-      if (walking != walk) free.push_back(std::move(batch));
-      else if (failed) failure = failed;
-      else ready.push_back(std::move(batch));
+      if (walking == walk) ready[index] = std::move(slot);
+      else free.push_back(std::move(slot.batch));
       changed.notify_all();
     }
   }
 
   DatasetRef dataset;
   LoaderOptions options;
+  std::int64_t ahead = 0;  // as many batches may be read or being read before the one that is delivered next
 
-  std::thread reader;
+  std::vector<std::thread> readers;
   std::mutex mutex;
   std::condition_variable changed;
-  // guarded by mutex where there is a reader thread
-  std::deque<Batch> ready;
+  // guarded by mutex where there are reader threads
+  std::map<std::int64_t, Slot> ready;
   std::vector<Batch> free;
-  std::exception_ptr failure;
-  std::uint64_t walk = 0;
-  std::int64_t epoch = 0, following = 0;  // the next batch to read
+  std::shared_ptr<Walk> walk;
+  std::int64_t following = 0;  // the next batch to read
+  std::int64_t delivered = 0;
   bool stopping = false;
   // the caller's alone
   Batch current;
-  std::int64_t delivered = 0;
-  std::vector<std::int64_t> order;  // without a reader thread
 };
 
 Loader::Loader(DatasetRef dataset, LoaderOptions options)
@@ -112,38 +125,31 @@ std::int64_t Loader::batches() const { return implementation_->batches(); }
 
 void Loader::start(std::int64_t epoch, std::int64_t first_batch) {
   Implementation& self = *implementation_;
-  self.delivered = first_batch;
-  if (self.options.prefetch <= 0) {
-    self.epoch = epoch;
-    self.order = self.order_of(epoch);
-    return;
-  }
   {
     const std::lock_guard lock(self.mutex);
-    ++self.walk;
-    self.epoch = epoch;
-    self.following = first_batch;
-    self.failure = nullptr;
-    for (Batch& batch : self.ready) self.free.push_back(std::move(batch));
+    self.walk = std::make_shared<Walk>(epoch);
+    self.delivered = self.following = first_batch;
+    for (auto& [index, slot] : self.ready) self.free.push_back(std::move(slot.batch));
     self.ready.clear();
   }
+  if (self.options.prefetch <= 0) self.walk->order = self.order_of(epoch);
   self.changed.notify_all();
 }
 
 const Batch* Loader::next() {
   Implementation& self = *implementation_;
+  ensure(self.walk != nullptr, "a loader was read before start()");
   if (self.delivered >= self.batches()) return nullptr;
   if (self.options.prefetch <= 0) {
-    ensure(!self.order.empty(), "a loader was read before start()");
-    self.read(self.order, self.epoch, self.delivered++, self.current);
+    self.read(self.walk->order, self.walk->epoch, self.delivered++, self.current);
     return &self.current;
   }
   std::unique_lock lock(self.mutex);
-  ensure(self.walk != 0, "a loader was read before start()");
-  self.changed.wait(lock, [&] { return !self.ready.empty() || self.failure; });
-  if (self.ready.empty()) std::rethrow_exception(self.failure);
-  self.free.push_back(std::exchange(self.current, std::move(self.ready.front())));
-  self.ready.pop_front();
+  const auto wanted = [&] { return self.ready.find(self.delivered); };
+  self.changed.wait(lock, [&] { return wanted() != self.ready.end(); });
+  if (wanted()->second.failure) std::rethrow_exception(wanted()->second.failure);
+  auto slot = self.ready.extract(wanted());
+  self.free.push_back(std::exchange(self.current, std::move(slot.mapped().batch)));
   ++self.delivered;
   lock.unlock();
   self.changed.notify_all();

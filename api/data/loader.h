@@ -1,4 +1,4 @@
-// Batches of a dataset, epoch by epoch, read ahead in another thread.
+// Batches of a dataset, epoch by epoch, read ahead in other threads.
 #pragma once
 
 #include <functional>
@@ -14,14 +14,16 @@ struct LoaderOptions {
   bool drop_remainder = false;   // leave out the last, smaller batch
   std::uint64_t seed = 0;
   int prefetch = 2;              // batches read ahead; 0 reads on the caller's thread
+  int workers = 0;               // threads that read ahead; 0: as many as the dataset says. They do not change the batches
   std::function<void(Batch&)> prepare{};  // what else is done with each batch there; empty: nothing
 };
 
-// Walks a dataset. Used by one thread; reads ahead in one of its own. Errors of that thread are thrown by next().
+// Walks a dataset. Used by one thread; reads ahead in some of its own. An error of theirs is thrown by the next() that
+// would have given the batch.
 class Loader {
  public:
   Loader(DatasetRef dataset, LoaderOptions options);
-  ~Loader();  // stops the thread
+  ~Loader();  // stops the threads
   Loader(Loader&&) noexcept;
 
   std::int64_t batches() const;  // per epoch

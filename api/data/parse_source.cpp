@@ -6,7 +6,8 @@
 namespace nacre {
 
 std::string_view source_kind_of(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) return "images";
+  std::error_code ignored;  // of a text that is too long for a name
+  if (std::filesystem::is_directory(path, ignored)) return "images";
   std::filesystem::path name = path;
   if (name.extension() == ".gz") name.replace_extension();
   const std::string extension = name.extension().string();

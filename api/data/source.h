@@ -15,7 +15,7 @@ class Source : public Configurable<Source> {
   virtual DatasetRef open(const std::filesystem::path& folder) const = 0;
 };
 template <>
-Registry<Source>& registry<Source>();  // digits, idx, csv, lines, npy, npz, hdf5, images
+Registry<Source>& registry<Source>();  // digits, idx, csv, lines, texts, text, npy, npz, hdf5, images
 
 // The class of the source that a file's name or a folder stands for: "csv" for "table.csv.gz"; "" when it stands for none.
 std::string_view source_kind_of(const std::filesystem::path& path);

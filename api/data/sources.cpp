@@ -1,6 +1,8 @@
 #include "api/data/sources.h"
 
 #include "api/data/digits.h"
+#include "api/data/images.h"
+#include "api/data/text.h"
 #include "formats/hdf5.h"
 #include "formats/idx.h"
 #include "formats/npy.h"
@@ -89,7 +91,7 @@ class Hdf5 final : public Configured<Source, Hdf5Config> {
   }
 };
 
-class Csv final : public Configured<Source, CsvConfig> {
+class CsvFile final : public Configured<Source, CsvConfig> {
  public:
   using Configured::Configured;
   DatasetRef open(const std::filesystem::path& folder) const override { return open_csv(folder / config_.file, config_); }
@@ -101,10 +103,22 @@ class Lines final : public Configured<Source, LinesConfig> {
   DatasetRef open(const std::filesystem::path& folder) const override { return open_lines(folder, config_); }
 };
 
-class Images final : public Configured<Source, ImagesConfig> {
+class Text final : public Configured<Source, TextConfig> {
  public:
   using Configured::Configured;
-  DatasetRef open(const std::filesystem::path& folder) const override { return open_images(folder / config_.folder, config_); }
+  DatasetRef open(const std::filesystem::path& folder) const override { return open_text(folder, config_); }
+};
+
+class Texts final : public Configured<Source, TextsConfig> {
+ public:
+  using Configured::Configured;
+  DatasetRef open(const std::filesystem::path& folder) const override { return open_texts(folder, config_); }
+};
+
+class ImageFiles final : public Configured<Source, ImagesConfig> {
+ public:
+  using Configured::Configured;
+  DatasetRef open(const std::filesystem::path& folder) const override { return open_images(folder, config_); }
 };
 
 }  // namespace
@@ -112,9 +126,9 @@ class Images final : public Configured<Source, ImagesConfig> {
 template <>
 Registry<Source>& registry<Source>() {
   static Registry<Source> sources("data source", {class_info<Source, Digits>(""), class_info<Source, Idx>(""),
-                                                  class_info<Source, Csv>(""), class_info<Source, Lines>(""), class_info<Source, Npy>(""),
+                                                  class_info<Source, CsvFile>(""), class_info<Source, Lines>(""), class_info<Source, Texts>(""), class_info<Source, Text>(""), class_info<Source, Npy>(""),
                                                   class_info<Source, Npz>(""), class_info<Source, Hdf5>(""),
-                                                  class_info<Source, Images>("")});
+                                                  class_info<Source, ImageFiles>("")});
   return sources;
 }
 

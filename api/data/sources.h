@@ -122,22 +122,12 @@ struct LinesConfig {
   }
 };
 
-struct ImagesConfig {
-  static constexpr std::string_view class_name = "images";
-  static constexpr std::string_view doc = "Pictures (.png, .jpg) in one folder per class, classes in alphabetical order.";
-  std::string folder;
-  std::optional<Extent<2>> size;
-  std::int64_t channels = 3;
-  static void describe(auto&& field) {
-    field("folder", &ImagesConfig::folder, "holds the folders of the classes", required());
-    field("size", &ImagesConfig::size, "height and width to which pictures are resized; default: that of the first");
-    field("channels", &ImagesConfig::channels, "3: colour, 1: grey", between(1, 3));
-  }
-};
-
 DatasetRef open_lines(const std::filesystem::path& folder, const LinesConfig& config);
+struct Csv;
+// Columns of a table as one target: numbers as they are (int32 where they are whole), texts of one column as class numbers
+// in alphabetical order, whose names go to `labels`. Rows without a target are an error.
+Tensor table_targets(const Csv& table, const std::vector<std::string>& names, const std::filesystem::path& file,
+                     std::vector<std::string>& labels);
 DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config);
-// Pictures are decoded when they are read.
-DatasetRef open_images(const std::filesystem::path& folder, const ImagesConfig& config);
 
 }  // namespace nacre

@@ -12,9 +12,9 @@ namespace nacre {
 namespace {
 
 // Texts as class numbers, in alphabetical order.
-Tensor class_numbers(const std::vector<std::string>& texts) {
+Tensor class_numbers(const std::vector<std::string>& texts, std::vector<std::string>& classes) {
   const std::set<std::string> sorted(texts.begin(), texts.end());
-  const std::vector<std::string> classes(sorted.begin(), sorted.end());
+  classes.assign(sorted.begin(), sorted.end());
   Tensor numbers(DType::int32, {static_cast<std::int64_t>(texts.size())});
   const auto values = numbers.writable<std::int32_t>();
   for (std::size_t i = 0; i < texts.size(); ++i)
@@ -28,21 +28,22 @@ void refuse_missing(const CsvColumn& column, const std::filesystem::path& file, 
     throw Error("column '{}' misses {} of {} values", column.name, missing, column.numbers.size()).at({file.string(), 0, 0}).hint(std::string(hint)).usage();
 }
 
-Tensor targets(const Csv& table, const std::vector<std::string>& names, const std::filesystem::path& file) {
+}  // namespace
+
+Tensor table_targets(const Csv& table, const std::vector<std::string>& names, const std::filesystem::path& file,
+                     std::vector<std::string>& labels) {
   for (const std::string& name : names) {
     const CsvColumn& column = table.column(name);
     if (column.numeric) refuse_missing(column, file, "rows without a target cannot be learned from");
   }
   if (names.size() > 1) return table.numbers(names);
   const CsvColumn& column = table.column(names.front());
-  if (!column.numeric) return class_numbers(column.texts);
+  if (!column.numeric) return class_numbers(column.texts, labels);
   Tensor values = Tensor::of<float>({static_cast<std::int64_t>(table.rows)}, column.numbers);
   const bool integral = std::all_of(column.numbers.begin(), column.numbers.end(),
                                     [](float value) { return value == std::floor(value) && std::abs(value) < 0x1p24f; });
   return integral ? values.cast(DType::int32) : values;
 }
-
-}  // namespace
 
 DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) {
   CsvOptions options;
@@ -94,7 +95,7 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
     arrays.inputs.push_back(Tensor::of<std::string>({static_cast<std::int64_t>(table.rows)}, table.column(name).texts));
     arrays.input_names.push_back(name);
   }
-  if (!config.target.names.empty()) arrays.targets = {targets(table, config.target.names, file)};
+  if (!config.target.names.empty()) arrays.targets = {table_targets(table, config.target.names, file, arrays.target_labels.emplace_back())};
   arrays.description = file.filename().string();
   return array_dataset(std::move(arrays));
 }
@@ -108,7 +109,7 @@ DatasetRef open_lines(const std::filesystem::path& folder, const LinesConfig& co
     const std::vector<std::string> labels = read_lines(folder / *config.labels);
     if (labels.size() != texts.size())
       throw Error("{} labels for {} texts", labels.size(), texts.size()).at({(folder / *config.labels).string(), 0, 0}).usage();
-    arrays.targets = {class_numbers(labels)};
+    arrays.targets = {class_numbers(labels, arrays.target_labels.emplace_back())};
   }
   arrays.description = file.filename().string();
   return array_dataset(std::move(arrays));

@@ -1,9 +1,10 @@
 #include "api/experiment/experiment.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "api/data/augment.h"
+#include "api/data/cache.h"
+#include "api/data/workers.h"
 #include "api/dtype_policy.h"
 #include "api/zoo.h"
 #include "formats/yaml.h"
@@ -34,32 +35,6 @@ void place_files(Tree& callbacks, const std::filesystem::path& folder) {
 }
 
 }  // namespace
-
-void FieldKind<std::map<std::int64_t, double>>::read(const Tree& tree, std::map<std::int64_t, double>& weights) {
-  weights.clear();
-  if (tree.is_null()) return;
-  for (const Tree::Entry& entry : tree.entries()) {
-    std::int64_t label = 0;
-    const char* const end = entry.key.data() + entry.key.size();
-    const auto [stop, failure] = std::from_chars(entry.key.data(), end, label);
-    if (failure != std::errc() || stop != end || label < 0)
-      throw Error("wanted {{class: weight}}, got the class '{}'", entry.key).at(entry.mark).hint("classes are numbers from 0").usage();
-    weights[label] = entry.value.as_number();
-  }
-}
-
-Tree FieldKind<std::map<std::int64_t, double>>::write(const std::map<std::int64_t, double>& weights, Style) {
-  Tree tree;
-  for (const auto& [label, weight] : weights) tree.set(std::to_string(label), weight);
-  return tree;
-}
-
-Tree FieldKind<std::map<std::int64_t, double>>::schema() {
-  Tree schema = schema_type("object"), either;
-  schema.set("additionalProperties", schema_type("number"));
-  either.set("anyOf", Tree::Sequence{std::move(schema), schema_type("null")});
-  return either;
-}
 
 void FieldKind<TrainConfig>::read(const Tree& tree, TrainConfig& value) {
   const FieldTarget targets[] = {{&fields_of<CompileOptions>(), &value.compile},
@@ -124,6 +99,7 @@ std::shared_ptr<FunctionalLayer> Experiment::build_model(bool with_weights) cons
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
                      std::uint64_t seed, bool augmenting) {
   OpenedData data{opened(config.train, folder, "training"), opened(config.validation, folder, "validation"), opened(config.test, folder, "test")};
+  if (config.cache) data.each([&](DatasetRef& set) { set = *config.cache == "memory" ? cached(set) : cached(set, folder / *config.cache); });
   if (validation_split && *validation_split > 0 && data.train) {
     if (data.validation)
       throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
@@ -141,6 +117,7 @@ OpenedData open_data(const DataConfig& config, const std::filesystem::path& fold
     const NormalizeConfig normalize = unchanged ? measured(config.normalize, *unchanged) : config.normalize;
     data.each([&](DatasetRef& set) { set = normalized(set, normalize); });
   }
+  if (config.workers) data.each([&](DatasetRef& set) { set = with_workers(set, static_cast<int>(*config.workers)); });
   return data;
 }
 

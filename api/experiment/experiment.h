@@ -1,8 +1,6 @@
 // An experiment: everything that one YAML file says.
 #pragma once
 
-#include <map>
-
 #include "api/data/source.h"
 #include "api/experiment/config_file.h"
 #include "api/experiment/model_builder.h"
@@ -17,6 +15,8 @@ struct DataConfig {
   NormalizeConfig normalize;
   std::optional<std::int64_t> one_hot;
   std::vector<Ref<Layer>> augment;
+  std::optional<std::string> cache;
+  std::optional<std::int64_t> workers;
   static void describe(auto&& field) {
     field("train", &DataConfig::train, "what is learned from");
     field("validation", &DataConfig::validation, "what is measured after each epoch");
@@ -26,6 +26,12 @@ struct DataConfig {
     field("augment", &DataConfig::augment,
           "layers that change the pictures of training batches (RandomFlip, …), before they are normalised; CutMix and MixUp "
           "mix the targets too");
+    field("cache", &DataConfig::cache,
+          "where decoded pictures are kept, before they are augmented: memory, or a folder for files that later runs use "
+          "again; null: they are decoded in each epoch");
+    field("workers", &DataConfig::workers,
+          "threads that decode and augment ahead; they do not change the batches; default: half of `threads`, 8 at most",
+          between(1, 256));
   }
 };
 
@@ -43,13 +49,6 @@ struct OpenedData {
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
                      std::uint64_t seed, bool augmenting = true);
 
-// {class: weight}
-template <> struct FieldKind<std::map<std::int64_t, double>> {
-  static void read(const Tree& tree, std::map<std::int64_t, double>& weights);
-  static Tree write(const std::map<std::int64_t, double>& weights, Style style);
-  static Tree schema();
-};
-
 // Keras's arguments of fit.
 struct FitConfig {
   std::int64_t batch_size = 32, epochs = 1, initial_epoch = 0;
@@ -58,7 +57,7 @@ struct FitConfig {
   std::optional<std::int64_t> validation_batch_size, validation_steps;
   std::int64_t validation_freq = 1;
   std::optional<std::int64_t> steps_per_epoch;
-  std::map<std::int64_t, double> class_weight;
+  ClassWeight class_weight;
   std::vector<Ref<Callback>> callbacks;
   static void describe(auto&& field) {
     field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
@@ -72,7 +71,7 @@ struct FitConfig {
     field("validation_steps", &FitConfig::validation_steps, "ends validations after so many batches", at_least(1));
     field("validation_freq", &FitConfig::validation_freq, "validate after so many epochs", at_least(1));
     field("steps_per_epoch", &FitConfig::steps_per_epoch, "ends epochs after so many batches", at_least(1));
-    field("class_weight", &FitConfig::class_weight, "{class: weight}: how much samples of a class count");
+    field("class_weight", &FitConfig::class_weight, "{class: weight}, classes by number or name: how much their samples count; balanced: as much as makes all classes equal");
     field("callbacks", &FitConfig::callbacks, "what happens beside training");
   }
 };

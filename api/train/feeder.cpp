@@ -159,16 +159,11 @@ void Feeder::refuse(const Indices& indices) const {
 }
 
 Tensor Feeder::weights_of_classes(const Tensor& target) const {
-  const std::int64_t samples = target.shape()[0], width = samples ? target.size() / samples : 0;
+  const std::int64_t samples = target.shape()[0];
   Tensor weights(DType::float32, {samples});
   const auto out = weights.writable<float>();
   for (std::int64_t sample = 0; sample < samples; ++sample) {
-    std::int64_t label = 0;  // one-hot labels: the place of the largest
-    if (width == 1) label = std::llround(target.at(sample));
-    else
-      for (std::int64_t k = 1; k < width; ++k)
-        if (target.at(sample * width + k) > target.at(sample * width + label)) label = k;
-    const auto found = class_weight_.find(label);
+    const auto found = class_weight_.find(class_of(target, sample));
     out[static_cast<std::size_t>(sample)] = found == class_weight_.end() ? 1.0f : static_cast<float>(found->second);
   }
   return weights;

@@ -12,6 +12,9 @@ class Feeder {
   // For training and tests; null objective: inputs only. Throws a usage Error when the columns do not fit.
   Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* objective, std::map<std::int64_t, double> class_weight = {});
 
+  // The data's column for each input of the model.
+  const std::vector<std::size_t>& input_columns() const { return inputs_; }
+
   // What a loader does with each batch ahead of the step: it runs the model's host part. Empty when there is none.
   std::function<void(Batch&)> ahead(Steps& steps) const;
 

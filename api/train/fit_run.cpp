@@ -23,6 +23,21 @@ void keep_labels(FunctionalLayer& model, const Dataset& data) {
   model.set_card(std::move(card));
 }
 
+// The same numbers must mean the same classes.
+void check_labels(const Dataset& train, const Dataset& validation) {
+  const std::size_t count = std::min(train.targets().size(), validation.targets().size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::vector<std::string>&trained = train.targets()[i].labels, &validated = validation.targets()[i].labels;
+    if (trained.empty() || validated.empty() || trained == validated) continue;
+    const auto [here, there] = std::ranges::mismatch(trained, validated);
+    const auto name = [](auto at, auto end) { return at == end ? std::string("nothing") : fmt::format("'{}'", *at); };
+    throw Error("class {} is {} in the training data, and {} in the validation data", here - trained.begin(),
+                name(here, trained.end()), name(there, validated.end()))
+        .hint("both need the same classes: name them in order (classes: [a, b]) or, of running texts, one vocabulary")
+        .usage();
+  }
+}
+
 }  // namespace
 
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
@@ -36,6 +51,7 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     const Split split = split_validation(data, options.validation_split);
     train_ = split.train, validation_ = split.validation;
   }
+  if (validation_) check_labels(*train_, *validation_);
   trainer.build_for(train_->inputs());
   keep_labels(*trainer.model_, *train_);
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
@@ -43,7 +59,7 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   trainer.prepare_training();
   trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
 
-  train_feeder_.emplace(train_, *trainer.model_, trainer.objective_.get(), options.class_weight);
+  train_feeder_.emplace(train_, *trainer.model_, trainer.objective_.get(), options.class_weight.of(*train_));
   train_loader_.emplace(train_, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = options.seed, .prepare = train_feeder_->ahead(*trainer.steps_)});
   if (validation_) {
     validation_feeder_.emplace(validation_, *trainer.model_, trainer.objective_.get());

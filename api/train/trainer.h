@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "api/data/loader.h"
+#include "api/train/class_weight.h"
 #include "api/train/feeder.h"
 #include "api/train/progress.h"
 
@@ -23,7 +24,7 @@ struct FitOptions {
   std::int64_t steps_per_epoch = 0;  // batches of an epoch; 0: all
   bool shuffle = true;
   std::uint64_t seed = 0;            // of initial weights that are not set yet, of shuffling and of random layers
-  std::map<std::int64_t, double> class_weight{};
+  ClassWeight class_weight{};
   std::vector<Ref<Callback>> callbacks{};
   bool verbose = false;              // a line per epoch on standard output, when nobody listens
   ProgressListener* listener = nullptr;

@@ -19,9 +19,11 @@ endif()
 nacre_need(fmt "fmt" libfmt-dev)
 if(NOT CMAKE_FIND_PACKAGE_NAME)  # headers that building nacre needs, not using it
   nacre_need(eigen "eigen3" libeigen3-dev)
-  nacre_need(cairo "cairo" libcairo2-dev)  # this library and the next two are loaded when they are needed
+  nacre_need(cairo "cairo" libcairo2-dev)  # this library and the next ones are loaded when they are needed
   nacre_need(curl "libcurl" libcurl4-openssl-dev)
   nacre_need(crypto "libcrypto" libssl-dev)
+  nacre_need(webp "libwebp" libwebp-dev)
+  nacre_need(gif "libgif7;libgif;giflib" libgif-dev)
 endif()
 nacre_need(yaml "yaml-cpp" libyaml-cpp-dev)
 nacre_need(hdf5 "hdf5-serial;hdf5" libhdf5-dev)

@@ -29,6 +29,11 @@ std::size_t machine_memory() {
   return static_cast<std::size_t>(pages) * static_cast<std::size_t>(size);
 }
 
+std::size_t available_memory() {
+  const std::size_t available = kibibytes_in("/proc/meminfo", "MemAvailable:");
+  return available ? available : machine_memory();
+}
+
 void want_memory(std::size_t bytes, std::string_view what) {
   static const std::size_t present = machine_memory();
   if (bytes > present) throw Error("{} takes {} bytes, and this machine has {} bytes of memory", what, bytes, present);

@@ -6,7 +6,8 @@
 
 namespace nacre {
 
-std::size_t machine_memory();  // bytes
+std::size_t machine_memory();    // bytes
+std::size_t available_memory();  // bytes that are free or can be made so; those of the machine where it does not say
 // Throws an Error that says so unless the machine has as much: "float32(8, 10) takes 320 bytes, …". What a file declares
 // is refused when it cannot fit, before anything is asked for: systems promise more than they have, and end processes
 // that take it.

@@ -94,8 +94,8 @@ TEST_F(Mistakes, DataThatDoesNotFitTheModel) {
 TEST_F(Mistakes, NothingInPlacesOfObjects) {
   EXPECT_EQ(train({"train.callbacks=[null]"}).err, "override 'train.callbacks=[null]':1:2: 'callbacks': wanted an object, got null\n");
   EXPECT_EQ(train({"train.class_weight={one: 1}"}).err,
-            "override 'train.class_weight={one: 1}':1:2: 'class_weight': wanted {class: weight}, got the class 'one'\n"
-            "  hint: classes are numbers from 0\n");
+            "'class_weight': the data has no class 'one'\n  while training model 'small'\n"
+            "  hint: its classes have no names: number them from 0\n");
   EXPECT_EQ(train({"train.validation_split=1"}).err,
             "override 'train.validation_split=1':1:1: 'validation_split': got 1, wanted at least 0 and below 1\n");
 }

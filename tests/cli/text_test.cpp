@@ -61,6 +61,13 @@ TEST_F(TextVerbs, PredictTakesLinesTablesAndStandardInput) {
   EXPECT_EQ(good(nacre({"predict", "run/model.h5", "reviews.csv"})), (std::vector<bool>{true, false, true, false, true, false}));
 }
 
+TEST_F(TextVerbs, PredictTakesTextsThemselves) {
+  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "wonderful story", "awful, boring"})), (std::vector<bool>{true, false}));
+  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "review=wonderful = great"})), (std::vector<bool>{true}));
+  const Outcome mistyped = nacre({"predict", "run/model.h5", "lined.txt"});  // a file that is not there is no text
+  EXPECT_NE(mistyped.err.find("lined.txt: cannot be opened"), std::string::npos) << mistyped.err;
+}
+
 TEST_F(TextVerbs, SummaryAndEvaluateKnowModelsOfTexts) {
   const Outcome summary = nacre({"summary", "run/model.h5"});
   EXPECT_EQ(summary.status, 0) << summary.err;

@@ -75,7 +75,7 @@ TEST(Csv, ObeysOptions) {
   EXPECT_TRUE(std::isnan(parsed("x\n1\n-999\n", {.missing = {"-999"}}).columns[0].numbers.at(0)) == false);
   EXPECT_TRUE(std::isnan(parsed("x\n1\nnone\n", {.missing = {"none"}}).columns[0].numbers.at(1)));
   EXPECT_EQ(error_of("x,y\n1,2\n3,abc\n", {.numeric = {"y"}}), "x.csv:3:3: 'abc' is no number (column 'y')");
-  EXPECT_EQ(error_of("weight,y\n1,2\n", {.numeric = {"wieght"}}), "there is no column 'wieght'\n  hint: did you mean 'weight'?");
+  EXPECT_EQ(error_of("weight,y\n1,2\n", {.numeric = {"wieght"}}), "x.csv: there is no column 'wieght'\n  hint: did you mean 'weight'?");
 }
 
 TEST(Csv, SaysWhatIsWrongAndWhere) {

@@ -104,7 +104,12 @@ constexpr FuzzTarget targets[] = {
      [] { return std::vector<std::string>{"a,b,label\n1,2.5,x\n,\"3\n\"\"4\",y\n", "1;2\n3;4\n"}; }},
     {"image", "x.png", [](const fs::path& file) { read_image(file); },
      [] {
-       return std::vector{encode_png(counting({2, 3, 3}, DType::uint8)), from_hex(small_jpeg)};
+       std::vector seeds{encode_png(counting({2, 3, 3}, DType::uint8)), from_hex(small_jpeg)};
+       const fs::path folder = fs::path(NACRE_SOURCE_DIR) / "tests" / "golden" / "images";
+       for (const auto& entry : fs::directory_iterator(folder))
+         if (is_image_name(entry.path())) seeds.push_back(read_file(entry.path()));
+       std::ranges::sort(seeds);  // not in the file system's order
+       return seeds;
      }},
     {"lua", "x.lua", [](const fs::path& file) { run_in_sandbox(read_file(file)); }, lua_scripts},
     {"lua_calls", "x.bin", [](const fs::path& file) { run_in_sandbox(lua_calls(read_file(file))); },

@@ -140,6 +140,40 @@ TEST_P(Prefetch, WhatIsReadAheadLeavesTheCoresToTheKernels) {
 
 TEST_P(Prefetch, ALoaderCanBeDroppedBeforeItStarts) { Loader loader(std::make_shared<Counting>(3), options({})); }
 
+TEST(PrefetchByWorkers, TheirNumberChangesNothing) {
+  const auto walk = [](int workers, std::int64_t first) {
+    Loader loader(std::make_shared<Counting>(100), {.batch_size = 7, .shuffle = true, .seed = 3, .workers = workers});
+    std::vector<std::vector<std::int64_t>> all;
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      loader.start(epoch, first);
+      for (auto& batch : rest(loader)) all.push_back(std::move(batch));
+    }
+    return all;
+  };
+  const auto one = walk(1, 0);
+  for (const int workers : {2, 3, 8}) EXPECT_EQ(walk(workers, 0), one) << workers;
+  EXPECT_EQ(walk(4, 5), walk(1, 5));
+}
+
+TEST(PrefetchByWorkers, AnErrorComesInThePlaceOfItsBatch) {
+  Loader loader(std::make_shared<Counting>(40, 21), {.batch_size = 4, .workers = 4});
+  for (int epoch = 0; epoch < 5; ++epoch) {
+    loader.start(epoch);
+    for (int i = 0; i < 5; ++i) ASSERT_NE(loader.next(), nullptr);
+    EXPECT_EQ(test::message_of([&] { loader.next(); }), "sample 21 cannot be read");
+  }
+}
+
+TEST(PrefetchByWorkers, TheyStopAtOnceAndReadNoMoreThanAskedFor) {
+  const auto data = std::make_shared<Counting>(1000);
+  {
+    Loader loader(data, {.batch_size = 1, .prefetch = 2, .workers = 4});
+    loader.start(0);
+    for (int i = 0; i < 5; ++i) loader.next();
+  }
+  EXPECT_LE(data->reads, 5 + 2 + 3);
+}
+
 TEST(Loader, ABatchSizeOfNothingIsRefused) {
   EXPECT_EQ(test::message_of([] { Loader(std::make_shared<Counting>(3), {.batch_size = 0}); }), "a batch size of 0, wanted at least 1");
 }

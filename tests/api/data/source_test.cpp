@@ -141,7 +141,7 @@ TEST_F(Sources, ImagesByFolder) {
   EXPECT_EQ(batch.inputs[0].to_doubles(), (std::vector<double>{30, 40, 10, 20}));
   EXPECT_EQ(batch.targets[0].to_doubles(), (std::vector<double>{1, 0}));
   EXPECT_EQ(open("images: {folder: ., size: [4, 6]}")->inputs()[0].type.shape, (Shape{4, 6, 3}));
-  EXPECT_EQ(error("images: {folder: cat}"), "cat: no pictures were found\n  hint: wanted one folder per class with .png or .jpg files");
+  EXPECT_EQ(error("images: {folder: cat}"), "cat: no pictures were found\n  hint: wanted one folder per class with .jpg, .png, .webp, .bmp or .gif files");
   EXPECT_EQ(error("images: {folder: none}"), "none: there is no such folder");
 }
 
