@@ -128,9 +128,10 @@ class Transfer {
     part_.check();
     if (stopped_) return Result::stopped;
     if (too_long_) throw Error("{}: the server sends more than the {} bytes that the file has", request_.address, *request_.size);
-    if (result == CURLE_OK) return Result::done;
     const long status = answer();
-    if (status == 416 && first_ > 0 && part_.clear()) return Result::broken;  // what is there does not begin this file
+    // The server cannot send the rest alone, or has no such rest: what is there does not begin this file.
+    if (first_ > 0 && (result == CURLE_RANGE_ERROR || status == 416) && part_.clear()) return Result::broken;
+    if (result == CURLE_OK) return Result::done;
     reason_ = status >= 400 ? fmt::format("the server answers {}", status) : curl().strerror(result);
     constexpr CURLcode final_ones[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_FILE_COULDNT_READ_FILE, CURLE_TOO_MANY_REDIRECTS,
                                        CURLE_PEER_FAILED_VERIFICATION};
@@ -154,7 +155,6 @@ class Transfer {
 
   static std::size_t take(const char* bytes, std::size_t size, std::size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
-    if (!std::exchange(transfer.begun_, true) && transfer.first_ > 0 && transfer.answer() == 200 && !transfer.part_.clear()) return 0;
     if (transfer.part_.size() + size * count > transfer.request_.size.value_or(most_bytes)) {
       transfer.too_long_ = true;
       return 0;
@@ -174,7 +174,7 @@ class Transfer {
   PartialFile& part_;
   std::uint64_t first_;
   CURL* session_ = nullptr;
-  bool begun_ = false, too_long_ = false, stopped_ = false;
+  bool too_long_ = false, stopped_ = false;
   std::string reason_;
 };
 

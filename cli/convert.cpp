@@ -2,6 +2,7 @@
 
 #include "api/experiment/experiment.h"
 #include "api/save.h"
+#include "api/zoo.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/keras_weights.h"
@@ -39,7 +40,7 @@ int convert(const ConvertArguments& arguments) {
   if (is_weights(source) && !arguments.weights) {
     convert_weights(arguments, file.weights, target);
   } else {
-    if (is_architecture(source) && !arguments.weights && !is_architecture(target))
+    if (is_architecture(source) && !arguments.weights && !is_architecture(target) && !zoo_name(arguments.input))
       throw Error("the file holds an architecture without weights").at({arguments.input.string()}).hint("--weights names the file that has them").usage();
     const LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch,
                               .untrusted = arguments.untrusted, .skipped = &skipped, .notes = &notes};

@@ -12,7 +12,6 @@
 #include "cli/verbs.h"
 #include "formats/csv.h"
 #include "formats/file.h"
-#include "formats/image.h"
 #include "formats/json.h"
 #include "formats/npy.h"
 
@@ -72,10 +71,9 @@ void write_outputs(const std::filesystem::path& path, const std::vector<std::str
   }
 }
 
-// What the samples are called: pictures by their files, others by their number.
+// What the samples are called: pictures and texts by what was written for each, others by their number.
 std::vector<std::string> sample_names(const std::vector<std::string>& words, std::size_t count) {
-  const bool pictures = words.size() == count && std::ranges::all_of(words, [](const std::string& word) { return is_image_name(word); });
-  if (pictures) return words;
+  if (words.size() == count && words.front() != "-") return words;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < count; ++i) names.push_back(std::to_string(i + 1));
   return names;

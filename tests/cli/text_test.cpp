@@ -40,7 +40,7 @@ train: {optimizer: {Adam: {learning_rate: 0.1}}, loss: sparse_categorical_crosse
     EXPECT_EQ(outcome.status, 0) << outcome.err;
     std::vector<bool> answers;
     if (outcome.status == 0)
-      for (const Tree& row : parse_json(outcome.out).items()) answers.push_back(row.items()[1].as_number() > 0.5);
+      for (const Tree& row : parse_json(outcome.out).items()) answers.push_back(row["label"].as_string() == "good");
     return answers;
   }
 
@@ -55,15 +55,15 @@ TEST_F(TextVerbs, TrainingSaysWhichLayersLearnFromTheData) {
 
 TEST_F(TextVerbs, PredictTakesLinesTablesAndStandardInput) {
   const std::vector<bool> expected{true, false};
-  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "lines.txt"})), expected);
-  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "-"}, "wonderful story\nawful, boring\n")), expected);
-  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "-"}, "[\"wonderful story\"]\n[\"awful, boring\"]\n")), expected);
-  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "reviews.csv"})), (std::vector<bool>{true, false, true, false, true, false}));
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "lines.txt"})), expected);
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "-"}, "wonderful story\nawful, boring\n")), expected);
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "-"}, "[\"wonderful story\"]\n[\"awful, boring\"]\n")), expected);
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "reviews.csv"})), (std::vector<bool>{true, false, true, false, true, false}));
 }
 
 TEST_F(TextVerbs, PredictTakesTextsThemselves) {
-  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "wonderful story", "awful, boring"})), (std::vector<bool>{true, false}));
-  EXPECT_EQ(good(nacre({"predict", "run/model.h5", "review=wonderful = great"})), (std::vector<bool>{true}));
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "wonderful story", "awful, boring"})), (std::vector<bool>{true, false}));
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "review=wonderful = great"})), (std::vector<bool>{true}));
   const Outcome mistyped = nacre({"predict", "run/model.h5", "lined.txt"});  // a file that is not there is no text
   EXPECT_NE(mistyped.err.find("lined.txt: cannot be opened"), std::string::npos) << mistyped.err;
 }

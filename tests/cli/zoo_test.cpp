@@ -79,7 +79,7 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
                         "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
                         "Dense: {units: 2, activation: softmax}]}\n"
                         "data: {train: {images: {folder: sky}}}\n"
-                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy], epochs: 20}\n");
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy], batch_size: 4, epochs: 30}\n");
   const Outcome trained = run({"train", "sky.yaml", "--output", "run"});
   ASSERT_EQ(trained.status, 0) << trained.err;
   const Outcome text = run({"predict", "run/model.h5", "sky/day/1.png", "sky/night/2.png"});

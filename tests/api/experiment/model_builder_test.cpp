@@ -133,7 +133,7 @@ TEST(ModelBuilder, WhatIsNoModel) {
             "m.yaml:1:1: 'model': wanted one of 'sequential', 'layers', 'file', 'zoo', got 2 of them");
   EXPECT_EQ(error_of("sequential: []\n"), "m.yaml:1:13: 'model': the list of layers is empty");
   EXPECT_EQ(error_of("sequental: []\n"), "m.yaml:1:1: unknown key 'sequental'\n  hint: did you mean 'sequential'?");
-  EXPECT_EQ(error_of("zoo: resnet50\n"), "this build has no model zoo\n  while opening the model of m.yaml:1:1");
+  EXPECT_EQ(error_of("zoo: resnet50\n"), "'resnet50': this program has no model zoo\n  while opening the model of m.yaml:1:1\n  hint: enable_zoo() of models_zoo/zoo.h adds it");
 }
 
 TEST(ModelBuilder, ArgumentsThatNoCallTakes) {

@@ -96,7 +96,7 @@ TEST(EvaluationReport, NamesAreThoseOfTheDataElseOfTheModelsCard) {
   const ClassificationReport& classes = report.outputs[0].classification.value();
   EXPECT_EQ(classes.labels, (std::vector<std::string>{"cat", "dog"}));
   ASSERT_EQ(classes.worst.size(), 2u);
-  EXPECT_EQ(classes.worst[0].name, classes.worst[0].truth ? "dog/0.png" : "cat/0.png");
+  EXPECT_TRUE(classes.worst[0].name.starts_with(classes.worst[0].truth ? "dog/" : "cat/")) << classes.worst[0].name;
 
   Sequential named = model_of({3});
   named.graph().set_card({.labels = {"off", "on"}});
