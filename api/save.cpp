@@ -1,5 +1,6 @@
 #include "api/save.h"
 
+#include <cmath>
 #include <optional>
 
 #include "api/keras/tree.h"
@@ -60,6 +61,38 @@ void compile(Model& model, const KerasFile& description, const LoadOptions& opti
   noting("the optimizer starts anew", [&] { load_state(optimizer); });
 }
 
+// A weight as options say it is stored.
+void store(Tensor& weight, std::string_view where, const SaveOptions& options) {
+  if (!options.weights_dtype || !is_floating(weight.dtype())) return;
+  Tensor stored = weight.cast(*options.weights_dtype);
+  const std::vector<double> before = weight.to_doubles(), after = stored.to_doubles();
+  for (std::size_t i = 0; i < before.size(); ++i)
+    if (std::isfinite(before[i]) && !std::isfinite(after[i]))
+      throw Error("a weight of {} is too large for {}", before[i], name_of(*options.weights_dtype)).about(fmt::format("'{}'", where)).usage();
+  weight = std::move(stored);
+}
+
+KerasFile stored(KerasFile file, const SaveOptions& options) {
+  for (LayerWeights& layer : file.layers)
+    for (NamedTensor& weight : layer.weights) store(weight.tensor, weight.name, options);
+  return file;
+}
+
+// The optimizer's state stays as it is.
+WeightTree stored(WeightTree tree, const SaveOptions& options) {
+  for (WeightGroup& group : tree.groups) {
+    if (group.path.starts_with("optimizer")) continue;
+    for (Tensor& weight : group.variables) store(weight, group.path, options);
+    for (auto& [name, weight] : group.named) store(weight, name, options);
+  }
+  return tree;
+}
+
+KerasArchive stored(KerasArchive archive, const SaveOptions& options) {
+  archive.weights = stored(std::move(archive.weights), options);
+  return archive;
+}
+
 ModelContents contents_with_warnings(const Trainer& trainer, const SaveOptions& options) {
   std::vector<std::string> warnings;
   ModelContents contents = contents_for_keras(trainer, warnings);
@@ -85,8 +118,8 @@ void save_model(const Trainer& trainer, const fs::path& path, const SaveOptions&
         .usage();
   if (!is_architecture(kind)) trainer.model().inputs();  // or the error that it is not built
   const ModelContents contents = contents_with_warnings(trainer, options);
-  if (kind == FileKind::archive) write_keras_archive(path, model_archive(contents));
-  else if (kind == FileKind::h5) write_keras_h5(path, model_file(contents));
+  if (kind == FileKind::archive) write_keras_archive(path, stored(model_archive(contents), options));
+  else if (kind == FileKind::h5) write_keras_h5(path, stored(model_file(contents), options));
   else if (kind == FileKind::json) write_file_atomically(path, write_json(archive_config(contents)));
   else write_file_atomically(path, write_yaml(archive_config(contents)));
 }
@@ -97,9 +130,9 @@ void save_weights(const Trainer& trainer, const fs::path& path, const SaveOption
     throw Error("'{}' is no name of a file of weights", path.filename().string()).hint("it ends in .weights.h5, .weights.json or .h5").usage();
   trainer.model().inputs();
   const ModelContents contents = contents_with_warnings(trainer, options);
-  if (kind == FileKind::h5) write_keras_h5(path, weights_file(contents));
-  else if (kind == FileKind::weights) write_keras_weights(path, weight_tree(contents));
-  else write_sharded_keras_weights(path, weight_tree(contents), shard_bytes(options));
+  if (kind == FileKind::h5) write_keras_h5(path, stored(weights_file(contents), options));
+  else if (kind == FileKind::weights) write_keras_weights(path, stored(weight_tree(contents), options));
+  else write_sharded_keras_weights(path, stored(weight_tree(contents), options), shard_bytes(options));
 }
 
 void save_model(const Model& model, const fs::path& path, const SaveOptions& options) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "api/load_options.h"
 #include "api/model.h"
@@ -13,6 +14,9 @@ namespace nacre {
 
 struct SaveOptions {
   double max_shard_size = 5;           // of .weights.json, in GiB of weights for each file
+  // How the floating weights of layers are stored; none: as they are. Of float16 the file is half as large, and Keras reads
+  // it as well; a weight that is too large for it is an Error.
+  std::optional<DType> weights_dtype{};
   ProgressListener* listener = nullptr;  // is warned of what Keras cannot open; without one the warnings go to stderr
 };
 

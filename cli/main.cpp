@@ -175,9 +175,16 @@ int run(int count, char** words) {
   verb->add_flag("--skip-mismatch", convert_arguments.skip_mismatch, "pass over layers that weights do not fit, and say which");
   add_untrusted(*verb, convert_arguments.untrusted);
   verb->add_flag("--overwrite", convert_arguments.overwrite, "replace a file that exists");
+  std::string weights_dtype;
+  verb->add_option("--weights-dtype", weights_dtype, "how weights are stored: float32, or float16 for half the size")
+      ->type_name("DTYPE")
+      ->check(CLI::IsMember({"float32", "float16"}));
   verb->add_option("--max-shard-size", convert_arguments.save.max_shard_size, "GiB of weights in each file beside a .weights.json (default: 5)")
       ->type_name("GIB");
-  verb->callback([&] { status = convert(convert_arguments); });
+  verb->callback([&] {
+    if (!weights_dtype.empty()) convert_arguments.save.weights_dtype = dtype_named(weights_dtype);
+    status = convert(convert_arguments);
+  });
 
   LuaArguments lua_arguments;
   verb = app.add_subcommand("lua", "run a script of Lua that builds, trains and uses models, or open a prompt: lua [SCRIPT [ARGS…]]");
