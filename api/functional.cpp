@@ -254,6 +254,16 @@ const Symbols& FunctionalLayer::inputs() const {
 
 const Symbols& FunctionalLayer::outputs() const { return inputs(), outputs_; }
 
+Symbols FunctionalLayer::outputs_on(const Symbols& inputs) const {
+  need(inputs.size() == this->inputs().size(), "the model '{}' takes {} inputs, got {}", title(), inputs_.size(), inputs.size());
+  Replacements replacements;
+  for (std::size_t i = 0; i < inputs.size(); ++i) replacements.emplace_back(inputs_[i], inputs[i]);
+  std::map<const LayerCall*, std::shared_ptr<const LayerCall>> done;
+  Symbols outputs = outputs_;
+  for (Symbol& output : outputs) output = rebase(output, replacements, done);
+  return outputs;
+}
+
 std::vector<std::string> FunctionalLayer::output_names() const {
   std::vector<std::string> names;
   for (const Symbol& output : outputs()) names.push_back(output.call().layer->name());

@@ -54,6 +54,8 @@ class FunctionalLayer : public Layer {
   // that is called several times needs the number of the call; throws a usage Error otherwise.
   Symbols inputs_of(std::string_view layer, std::optional<std::size_t> call = {}) const;
   Symbols outputs_of(std::string_view layer, std::optional<std::size_t> call = {}) const;
+  // The outputs when all layers are called once more, on these inputs of the same types: the calls are recorded anew.
+  Symbols outputs_on(const Symbols& inputs) const;
   // Operands first.
   const std::vector<std::shared_ptr<const LayerCall>>& calls() const { return calls_; }
 

@@ -17,11 +17,14 @@ namespace nacre {
 // What comes after "zoo:"; nothing where a path is no such name.
 std::optional<std::string> zoo_name(const std::filesystem::path& path);
 
-// The model of a name, with its weights or, where only its form is asked for, without any values.
-using ZooOpener = std::function<std::shared_ptr<FunctionalLayer>(const std::string& name, bool with_weights)>;
+struct ZooOptions {
+  bool with_weights = true;  // false: only the form is asked for, weights have no values
+  bool with_top = true;      // false: what a new head stands on (api/head.h)
+};
+using ZooOpener = std::function<std::shared_ptr<FunctionalLayer>(const std::string& name, const ZooOptions& options)>;
 // Empty until models_zoo/zoo.h's enable_zoo() is called.
 ZooOpener& zoo_opener();
 // Throws a usage Error when this program has no zoo, or that has no such model.
-std::shared_ptr<FunctionalLayer> open_zoo_model(const std::string& name, bool with_weights = true);
+std::shared_ptr<FunctionalLayer> open_zoo_model(const std::string& name, const ZooOptions& options = {});
 
 }  // namespace nacre

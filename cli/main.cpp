@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 
@@ -51,6 +52,15 @@ void limit_spinning(char** words) {
   ::execv("/proc/self/exe", words);  // where that cannot be done, it goes on as it is
 }
 
+// A positive number of an option that may also be a word.
+std::int64_t read_count(const std::string& text, std::string_view option) {
+  std::int64_t count = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (failure != std::errc() || end != text.data() + text.size() || count < 1)
+    throw Error("{}: wanted auto or a number, got '{}'", option, text).usage();
+  return count;
+}
+
 // Declares the verbs, parses, and runs the one that was asked for.
 int run(int count, char** words) {
   enable_lua();
@@ -80,6 +90,29 @@ int run(int count, char** words) {
   verb->callback([&] {
     limit_spinning(words);
     status = train(train_arguments);
+  });
+
+  FinetuneArguments finetune_arguments;
+  std::string classes = "auto";
+  verb = app.add_subcommand("finetune", "train a new head, then the rest, of a network that has learned something else");
+  verb->add_option("base", finetune_arguments.base, "name in the zoo, or saved model")->required()->type_name("NAME_OR_FILE");
+  add_overrides(*verb, finetune_arguments.overrides);
+  verb->add_option("--data", finetune_arguments.data,
+                   "folder with a folder of pictures for each class, YAML file with `data:`, or a source, e.g. idx:IMAGES,LABELS")
+      ->required()
+      ->type_name("SOURCE");
+  verb->add_option("--classes", classes, "how many there are (default: auto, those of the data)")->type_name("N");
+  verb->add_option("--epochs", finetune_arguments.epochs, "passes over the data, the first third of them with the base frozen (default: 10)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--unfreeze", finetune_arguments.unfreeze, "layer of the base from which on it learns then (default: all of it)")->type_name("LAYER");
+  verb->add_option("--output", finetune_arguments.output, "folder of the run (default: runs/NAME_finetuned)")->type_name("DIR");
+  add_run_options(*verb, finetune_arguments);
+  add_json(*verb, finetune_arguments.json);
+  verb->callback([&] {
+    limit_spinning(words);
+    if (classes != "auto") finetune_arguments.classes = read_count(classes, "--classes");
+    status = finetune(finetune_arguments);
   });
 
   EvaluateArguments evaluate_arguments;

@@ -9,9 +9,10 @@
 #include "cli/models.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
-#include "cli/verbs.h"
+#include "cli/training.h"
 #include "formats/file.h"
 #include "formats/json.h"
+#include "models_zoo/store.h"
 
 namespace nacre::cli {
 
@@ -97,29 +98,18 @@ class RunListener final : public ProgressListener {
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
 
-Tree json_report(const RunFolder& folder, const History& history, const std::optional<StepMemory>& memory) {
-  Tree report, epochs = Tree::sequence();
-  report.set("run", folder.path().string());
-  report.set("model", folder.model().string());
-  report.set("stopped", history.stopped.empty() ? Tree() : Tree(history.stopped));
-  if (memory) {
-    report.set("planned_mb", static_cast<std::int64_t>(memory->total() >> 20));
-    report.set("expected_mb", static_cast<std::int64_t>(memory->expected() >> 20));
+// Where features of frozen layers are kept, beside the weights that were fetched; "" where there is no such place.
+std::filesystem::path feature_folder() {
+  try {
+    return zoo::fetched_folder().parent_path() / "features";
+  } catch (const Error&) {
+    return {};
   }
-  for (const History::Epoch& epoch : history.epochs) {
-    Tree entry;
-    entry.set("epoch", epoch.epoch + 1);
-    for (const auto& [name, value] : epoch.logs) entry.set(name, value);
-    epochs.push(std::move(entry));
-  }
-  report.set("history", std::move(epochs));
-  return report;
 }
 
 }  // namespace
 
-int train(const TrainArguments& arguments) {
-  const Experiment experiment = Experiment::load(arguments.config, arguments.overrides);
+Training run_training(const Experiment& experiment, const TrainArguments& arguments) {
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
   Model model = compiled_model(experiment, arguments.config, arguments.device);
   const OpenedData data = experiment.open_data();
@@ -142,12 +132,14 @@ int train(const TrainArguments& arguments) {
   RunListener listener(folder, arguments.json);
   FitOptions options = fit_options(experiment.config().train.fit);
   options.validation = data.validation;
+  options.unaugmented = data.unaugmented;
+  options.feature_folder = feature_folder();
   options.seed = static_cast<std::uint64_t>(experiment.config().seed);
   options.listener = &listener;
   options.stop = interrupt.flag();
   options.checkpoint = folder.checkpoint();
   options.resume = arguments.resume;
-  const History history = [&] {
+  History history = [&] {
     try {
       return model.fit(data.train, options);
     } catch (...) {
@@ -157,16 +149,43 @@ int train(const TrainArguments& arguments) {
   }();
   model.save(folder.model());
   folder.write_environment(model.trainer().backend().description(), std::chrono::duration<double>(Clock::now() - began).count());
-  if (arguments.json) {
-    std::puts(write_json(json_report(folder, history, listener.memory()), 2).c_str());
-  } else if (history.interrupted) {
-    // The resolved configuration holds the overrides and the folder too.
-    say(stdout, fmt::format("stopped; to go on: nacre train {} --resume", folder.config().string()));
-  } else {
-    if (!history.stopped.empty()) say(stdout, fmt::format("ended early: {}", history.stopped));
-    say(stdout, fmt::format("saved {}", folder.model().string()));
+  return {std::move(model), folder, std::move(history), data.validation, listener.memory()};
+}
+
+void say_outcome(const Training& training) {
+  // The resolved configuration holds the overrides and the folder too.
+  if (training.history.interrupted)
+    return say(stdout, fmt::format("stopped; to go on: nacre train {} --resume", training.folder.config().string()));
+  if (!training.history.stopped.empty()) say(stdout, fmt::format("ended early: {}", training.history.stopped));
+  say(stdout, fmt::format("saved {}", training.folder.model().string()));
+}
+
+Tree report_of(const Training& training) {
+  const RunFolder& folder = training.folder;
+  const History& history = training.history;
+  Tree report, epochs = Tree::sequence();
+  report.set("run", folder.path().string());
+  report.set("model", folder.model().string());
+  report.set("stopped", history.stopped.empty() ? Tree() : Tree(history.stopped));
+  if (training.memory) {
+    report.set("planned_mb", static_cast<std::int64_t>(training.memory->total() >> 20));
+    report.set("expected_mb", static_cast<std::int64_t>(training.memory->expected() >> 20));
   }
-  return history.interrupted ? 1 : 0;
+  for (const History::Epoch& epoch : history.epochs) {
+    Tree entry;
+    entry.set("epoch", epoch.epoch + 1);
+    for (const auto& [name, value] : epoch.logs) entry.set(name, value);
+    epochs.push(std::move(entry));
+  }
+  report.set("history", std::move(epochs));
+  return report;
+}
+
+int train(const TrainArguments& arguments) {
+  const Training training = run_training(Experiment::load(arguments.config, arguments.overrides), arguments);
+  if (arguments.json) std::puts(write_json(report_of(training), 2).c_str());
+  else say_outcome(training);
+  return training.history.interrupted ? 1 : 0;
 }
 
 }  // namespace nacre::cli

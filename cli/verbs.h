@@ -25,6 +25,18 @@ struct TrainArguments : RunArguments {
 };
 int train(const TrainArguments& arguments);
 
+struct FinetuneArguments : RunArguments {
+  std::string base;                   // a name of the zoo, or a saved model
+  std::string data;                   // a YAML file with `data:`, or a source
+  std::optional<std::int64_t> classes;  // none: those of the data
+  std::int64_t epochs = 10;
+  std::string unfreeze;               // the layer from which on the base learns in the second phase; "": all of it
+  std::vector<std::string> overrides;
+  std::optional<std::filesystem::path> output;
+  bool json = false;
+};
+int finetune(const FinetuneArguments& arguments);
+
 struct EvaluateArguments : RunArguments {
   std::filesystem::path model;
   bool untrusted = false;  // the model's file is read in a confined process; so below

@@ -127,7 +127,7 @@ int zoo_show(const std::string& name, bool json) {
   zoo::Reference form = reference;
   form.weights = "none";
   const zoo::Choice choice = zoo::choose(form);
-  const ModelSummary summary = summarize(Model(zoo::open(name + (name.find('?') == std::string::npos ? "?" : "&") + "weights=none", false)),
+  const ModelSummary summary = summarize(Model(zoo::open(name + (name.find('?') == std::string::npos ? "?" : "&") + "weights=none", {.with_weights = false})),
                                          {.measure_memory = false});
   const Tree* const arguments = choice.config.find("variables");
   Tree shown = Tree::mapping();

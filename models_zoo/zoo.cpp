@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "api/experiment/experiment.h"
+#include "api/head.h"
 #include "api/save.h"
-#include "api/zoo.h"
 #include "formats/yaml.h"
 
 namespace nacre {
@@ -97,26 +97,57 @@ Choice choose(const Reference& reference) {
   return choice;
 }
 
-std::shared_ptr<FunctionalLayer> open(std::string_view text, bool with_weights, const FetchProgress& progress) {
-  const Choice choice = choose(parse_reference(text));
+namespace {
+
+constexpr std::string_view top_argument = "include_top";
+
+// The reference to the same model without its top; nothing where the architecture has none to leave out, the user says which
+// it is, or there are weights for the whole model alone.
+std::optional<Reference> topless(const Choice& whole, Reference reference) {
+  const Tree* const variables = whole.config.find("variables");
+  if (!variables || !variables->find(top_argument) || reference.arguments.find(top_argument)) return std::nullopt;
+  reference.arguments.set(top_argument, false);
+  if (whole.file) return std::nullopt;
+  if (!whole.weights) return reference;
+  const Tree config = with_arguments(whole.model, parse_yaml(whole.model.text().first, whole.model.text().second), reference.arguments);
+  const auto fits = [&](const Weights& weights) {
+    return (!reference.weights || weights.name == *reference.weights) && weights.arguments.find(top_argument) && fit(weights, config);
+  };
+  return std::ranges::any_of(whole.model.weights, fits) ? std::optional(reference) : std::nullopt;
+}
+
+std::shared_ptr<FunctionalLayer> open(const Choice& choice, const ZooOptions& options, const FetchProgress& progress) {
   const Experiment experiment({choice.config, choice.model.folder}, choice.model.name);
-  const std::shared_ptr<FunctionalLayer> model = experiment.build_model(with_weights);
-  if (choice.file && with_weights) Model(model).load_weights(*choice.file);
+  const std::shared_ptr<FunctionalLayer> model = experiment.build_model(options.with_weights);
+  if (choice.file && options.with_weights) Model(model).load_weights(*choice.file);
   if (!choice.weights) return model;
   const Weights& weights = *choice.weights;
   model->set_card({.labels = choice.labels,
                    .preprocessing = weights.preprocessing,
                    .source = weights.source,
                    .licence = weights.licence});
-  if (with_weights) Model(model).load_weights(fetch(choice.model, weights, progress));
+  if (options.with_weights) Model(model).load_weights(fetch(choice.model, weights, progress));
   return model;
+}
+
+}  // namespace
+
+std::shared_ptr<FunctionalLayer> open(std::string_view text, const ZooOptions& options, const FetchProgress& progress) {
+  const Reference reference = parse_reference(text);
+  const Choice choice = choose(reference);
+  if (options.with_top) return open(choice, options, progress);
+  if (const auto base = topless(choice, reference)) return open(choose(*base), options, progress);
+  const Tree* const variables = choice.config.find("variables");
+  const Tree* const top = variables ? variables->find(top_argument) : nullptr;
+  const std::shared_ptr<FunctionalLayer> model = open(choice, options, progress);
+  return top && *top == Tree(false) ? model : without_top(model);
 }
 
 }  // namespace zoo
 
 void enable_zoo(zoo::FetchProgress progress) {
-  zoo_opener() = [progress = std::move(progress)](const std::string& name, bool with_weights) {
-    return within([&] { return fmt::format("while opening 'zoo:{}'", name); }, [&] { return zoo::open(name, with_weights, progress); });
+  zoo_opener() = [progress = std::move(progress)](const std::string& name, const ZooOptions& options) {
+    return within([&] { return fmt::format("while opening 'zoo:{}'", name); }, [&] { return zoo::open(name, options, progress); });
   };
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "api/model.h"
+#include "api/zoo.h"
 #include "models_zoo/store.h"
 
 namespace nacre {
@@ -35,8 +36,9 @@ struct Choice {
 };
 Choice choose(const Reference& reference);
 
-// The model, which has its card too. Fetches weights that are not there.
-std::shared_ptr<FunctionalLayer> open(std::string_view reference, bool with_weights = true, const FetchProgress& progress = {});
+// The model, which has its card too. Fetches weights that are not there. Without its top it is the architecture with
+// include_top=false where there are weights for that, else what lies below the top.
+std::shared_ptr<FunctionalLayer> open(std::string_view reference, const ZooOptions& options = {}, const FetchProgress& progress = {});
 
 }  // namespace zoo
 }  // namespace nacre

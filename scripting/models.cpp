@@ -5,7 +5,9 @@
 #include "api/inspect/evaluation_report.h"
 #include "api/dtype_policy.h"
 #include "api/experiment/experiment.h"
+#include "api/freeze.h"
 #include "api/save.h"
+#include "api/zoo.h"
 #include "scripting/bindings.h"
 #include "scripting/interruption.h"
 
@@ -77,13 +79,19 @@ Out make_model(Call& call) {
 // The keys of LoadOptions.
 struct LoadConfig {
   bool compile = true, by_name = false, skip_mismatch = false, allow_lua = false, untrusted = false;
+  Tree outputs, freeze, head;
   static void describe(auto&& field) {
     field("compile", &LoadConfig::compile, "as the file says, when it says how");
     field("by_name", &LoadConfig::by_name, "weights go to the layers of the same names");
     field("skip_mismatch", &LoadConfig::skip_mismatch, "layers that the weights do not fit are left as they are");
     field("allow_lua", &LoadConfig::allow_lua, "Lua functions that the file holds are run");
     field("untrusted", &LoadConfig::untrusted, "the file is from somewhere else: it is read in a confined process");
+    field("outputs", &LoadConfig::outputs, "names of layers that the model ends at; this word and the next as in YAML's `model:`");
+    field("freeze", &LoadConfig::freeze, "which layers do not learn: true, \"until NAME\", a number, names");
+    field("head", &LoadConfig::head, "a new one: {classes = 3}, or a list of layers as in YAML; the model is not compiled then");
   }
+  // A model that is not as the file has it.
+  bool changes() const { return !outputs.is_null() || !freeze.is_null() || !head.is_null(); }
   LoadOptions options() const {
     return {.compile = compile,
             .by_name = by_name,
@@ -109,7 +117,16 @@ struct LoadWeightsConfig {
 // nacre.load("model.keras"[, {compile = false, …}])
 Out load(Call& call) {
   const std::string path = call.text(1, "the path of a model");
-  return model_object(call, load_any_model(path, read_options<LoadConfig>(call, 2).options()));
+  const auto config = read_options<LoadConfig>(call, 2);
+  if (!config.changes()) return model_object(call, load_any_model(path, config.options()));
+  if (config.by_name || config.skip_mismatch || config.untrusted)
+    throw Error("'outputs', 'freeze' and 'head' do not go with 'by_name', 'skip_mismatch' and 'untrusted'").about("load").usage();
+  Tree model = Tree::mapping().at(call.place());
+  if (const auto zoo = zoo_name(path)) model.set("zoo", *zoo);
+  else model.set("file", path);
+  for (const auto& [key, value] : {std::pair("outputs", &config.outputs), std::pair("freeze", &config.freeze), std::pair("head", &config.head)})
+    if (!value->is_null()) model.set(key, *value);
+  return model_object(call, Model(build_model(model, {}, "")));
 }
 
 // nacre.from_yaml("mnist.yaml"): the model of a configuration, compiled when it names a loss; or Keras's architecture.
@@ -167,6 +184,13 @@ Out with_dtype(Call& call) {
   DTypePolicy wanted;
   about("with_dtype", [&] { FieldKind<DTypePolicy>::read(policy, wanted); });
   return model_object(call, nacre::with_dtype(model, wanted));
+}
+
+// model:freeze("until block_13")
+void freeze(Call& call) {
+  Freeze frozen;
+  about("freeze", [&] { FieldKind<Freeze>::read(call.tree(2), frozen); });
+  nacre::freeze(model_of(call).graph(), frozen);
 }
 
 void compile(Call& call) {
@@ -339,6 +363,7 @@ Results fit(Call& call) {
   const Interruption interruption(call.state());
   options.stop = interruption.flag();
   options.validation = data.validation;
+  options.unaugmented = data.unaugmented;
   if (arguments.validation.given()) {
     const OpenedData others = open_data(arguments.validation);
     options.validation = others.validation ? others.validation : others.train;
@@ -587,6 +612,21 @@ constexpr Member members[] = {
                  local half = model:with_dtype("mixed_bfloat16")
                  assert(half:predict(nacre.ones{1, 4}).dtype == "bfloat16")
                  assert(half.weights[1].dtype == "float32")
+               )"}},
+    {.name = "freeze",
+     .method = bound<freeze>,
+     .entry = {.usage = "model:freeze(layers)",
+               .doc =
+                   "Which layers do not learn, all others do: true, false, \"until NAME\" (those before the first layer whose "
+                   "name begins so), a number of layers with weights (-3: all but the last 3), or names, with `*` for any "
+                   "characters. As in Keras it counts from the next compile on; while fit runs the callback FreezeScheduler "
+                   "changes it.",
+               .example = R"(
+                 local layers = nacre.layers
+                 local model = nacre.Sequential{nacre.Input{4}, layers.Dense{units = 3, name = "low"},
+                                                layers.Dense{units = 2, name = "head"}}
+                 model:freeze("until head")
+                 assert(#model.trainable_weights == 2 and not model:layer("low").trainable)
                )"}},
     {.name = "compile",
      .method = bound<compile>,
@@ -861,7 +901,8 @@ std::span<const Function> model_functions() {
        bound<load>,
        {.usage = "nacre.load(path[, options])",
         .doc = "A model of a file of nacre's or Keras's: \".keras\", \".h5\", or an architecture in \".json\" or "
-               "\".yaml\". It is compiled when the file says how.",
+               "\".yaml\"; or of the zoo, \"zoo:NAME\". It is compiled when the file says how. `freeze` and `head` make of "
+               "it a model that learns something else.",
         .example = R"(
           local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2}}
           model:compile{loss = "mse"}
@@ -869,6 +910,8 @@ std::span<const Function> model_functions() {
           assert(nacre.load("model.h5"):evaluate(nacre.ones{1, 4}, nacre.ones{1, 2}).loss > 0)
           local base = nacre.load("model.h5", {compile = false})
           assert(base.output.shape[2] == 2)
+          local new = nacre.load("model.h5", {freeze = true, head = {classes = 3, units = {5}}})
+          assert(new.output.shape[2] == 3 and #new.trainable_weights == 4)
         )",
         .keys = {fields_of<LoadConfig>}}},
       {"from_yaml",

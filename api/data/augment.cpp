@@ -51,6 +51,7 @@ class Augmented final : public ChangedDataset {
     mixes_ ? read(indices, batch) : raw_->read_targets(indices, batch);
   }
   int workers() const override { return std::max(raw_->workers(), decoding_workers()); }
+  bool changes() const override { return true; }
   std::string description() const override { return raw_->description() + ", augmented"; }
 
  private:

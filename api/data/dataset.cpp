@@ -101,6 +101,7 @@ class Subset final : public Dataset {
   const std::vector<Column>& targets() const override { return whole_->targets(); }
   bool weighted() const override { return whole_->weighted(); }
   bool bound_to_thread() const override { return whole_->bound_to_thread(); }
+  bool changes() const override { return whole_->changes(); }
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     whole_->read(mapped(indices), batch);
   }

@@ -40,6 +40,8 @@ class Dataset {
   virtual bool weighted() const { return false; }
   // Whether read() runs on the thread alone that uses the data set: loaders do not read ahead then.
   virtual bool bound_to_thread() const { return false; }
+  // Whether a sample may be another each time it is read: augmentation.
+  virtual bool changes() const { return false; }
   // Fills `batch` with the samples of these indices, reusing its memory where types fit.
   virtual void read(std::span<const std::int64_t> indices, Batch& batch) const = 0;
   // The targets alone, as read() gives them: inputs may be missing from the batch where they cost time.
@@ -67,6 +69,7 @@ class ChangedDataset : public Dataset {
   bool bound_to_thread() const override { return raw_->bound_to_thread(); }
   int workers() const override { return raw_->workers(); }
   std::string sample_name(std::int64_t index) const override { return raw_->sample_name(index); }
+  bool changes() const override { return raw_->changes(); }
 
  protected:
   DatasetRef raw_;

@@ -6,6 +6,7 @@
 #include "api/data/cache.h"
 #include "api/data/workers.h"
 #include "api/dtype_policy.h"
+#include "api/experiment/picture_data.h"
 #include "api/zoo.h"
 #include "formats/yaml.h"
 
@@ -82,7 +83,7 @@ Experiment Experiment::load(const std::filesystem::path& file, std::span<const s
 }
 
 std::optional<std::filesystem::path> Experiment::saved_model() const {
-  for (const std::string_view change : {"outputs", "trainable", "weights"})
+  for (const std::string_view change : {"outputs", "trainable", "freeze", "head", "weights"})
     if (const Tree* value = config_.model.find(change); value && !value->is_null()) return std::nullopt;
   return saved_model_file(config_.model, variables_, folder_);
 }
@@ -93,13 +94,37 @@ std::filesystem::path Experiment::output_folder() const {
 }
 
 std::shared_ptr<FunctionalLayer> Experiment::build_model(bool with_weights) const {
-  return nacre::build_model(config_.model, variables_, folder_, config_.name, with_weights);
+  const std::shared_ptr<FunctionalLayer> built = nacre::build_model(model(), variables_, folder_, config_.name, with_weights);
+  if (const Tree* head = config_.model.find("head"); head && !head->is_null())
+    picture_ = built->inputs().size() == 1 ? built->inputs().front().shape().from(1) : Shape();
+  return built;
+}
+
+const Tree& Experiment::model() const {
+  if (model_ || !counts_classes(config_.model)) return model_ ? *model_ : config_.model;
+  Tree model = config_.model;
+  Tree& head = *model.find("head");
+  if (!config_.data.train && !config_.data.one_hot)
+    throw Error("'head.classes' counts the classes of the training data, but there is none")
+        .at(head.mark())
+        .hint("give the number: head: {classes: 10}")
+        .usage();
+  head.set("classes", config_.data.one_hot ? *config_.data.one_hot : count_classes(*opened(config_.data.train, folder_, "training")));
+  return model_.emplace(std::move(model));
+}
+
+std::optional<Shape> Experiment::picture() const {
+  const Tree* const head = config_.model.find("head");
+  if (!head || head->is_null()) return std::nullopt;
+  if (!picture_) build_model(false);
+  return picture_;
 }
 
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
-                     std::uint64_t seed, bool augmenting) {
-  OpenedData data{opened(config.train, folder, "training"), opened(config.validation, folder, "validation"), opened(config.test, folder, "test")};
+                     std::uint64_t seed, bool augmenting, const std::optional<Shape>& pictures) {
+  OpenedData data{opened(config.train, folder, "training"), opened(config.validation, folder, "validation"), opened(config.test, folder, "test"), nullptr};
   if (config.cache) data.each([&](DatasetRef& set) { set = *config.cache == "memory" ? cached(set) : cached(set, folder / *config.cache); });
+  if (pictures) data.each([&](DatasetRef& set) { set = pictures_for(set, *pictures); });
   if (validation_split && *validation_split > 0 && data.train) {
     if (data.validation)
       throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
@@ -109,8 +134,10 @@ OpenedData open_data(const DataConfig& config, const std::filesystem::path& fold
   }
   if (config.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config.one_hot); });
   const DatasetRef unchanged = data.train;  // is what normalisation measures
-  if (augmenting && !config.augment.empty() && data.train)
+  if (augmenting && !config.augment.empty() && data.train) {
+    data.unaugmented = data.train;
     data.train = within([] { return std::string("in 'data.augment'"); }, [&] { return augmented(data.train, config.augment, seed); });
+  }
   if (normalizes(config.normalize)) {
     if (config.normalize.standard && !data.train)
       throw Error("'data.normalize.standard' measures training data, but 'data.train' is missing").usage();
@@ -132,12 +159,17 @@ FitOptions fit_options(const FitConfig& config) {
   options.steps_per_epoch = config.steps_per_epoch.value_or(0);
   options.shuffle = config.shuffle;
   options.class_weight = config.class_weight;
+  options.cache_features = config.cache_features;
   options.callbacks = config.callbacks;
   return options;
 }
 
 OpenedData Experiment::open(bool augmenting) const {
-  return nacre::open_data(config_.data, folder_, config_.train.fit.validation_split, static_cast<std::uint64_t>(config_.seed), augmenting);
+  const std::optional<Shape> pictures = picture();
+  DataConfig data = config_.data;
+  if (pictures)
+    for (Ref<Source>* source : {&data.train, &data.validation, &data.test}) *source = sized_for(*source, *pictures);
+  return nacre::open_data(data, folder_, config_.train.fit.validation_split, static_cast<std::uint64_t>(config_.seed), augmenting, pictures);
 }
 
 DatasetRef Experiment::open_evaluation_data() const {
@@ -157,7 +189,7 @@ Model configured_model(const Experiment& experiment, std::string_view device, bo
 
 Tree Experiment::render() const {
   Tree tree = write_config(config_, Style::full);
-  tree.set("model", render_model(config_.model, variables_, folder_));
+  tree.set("model", render_model(model(), variables_, folder_));
   tree.set("output", output_folder().string());
   tree.set("folder", std::filesystem::absolute(folder_.empty() ? "." : folder_).lexically_normal().string());
   if (config_.variables.is_null()) tree.erase("variables");

@@ -38,16 +38,18 @@ struct DataConfig {
 // Data sets that a configuration names; null: not given.
 struct OpenedData {
   DatasetRef train, validation, test;
+  DatasetRef unaugmented;  // the training data before it was augmented, where it was; FitOptions::unaugmented
   // Calls change(set) for each that is given.
   void each(auto&& change) {
-    for (DatasetRef* set : {&train, &validation, &test})
+    for (DatasetRef* set : {&train, &validation, &test, &unaugmented})
       if (*set) change(*set);
   }
 };
 // Opens what is named, takes validation_split off the training data, augments the training data (with this seed, when
-// `augmenting`) and normalises all of it. Relative paths are relative to `folder`.
+// `augmenting`) and normalises all of it. Relative paths are relative to `folder`. `pictures` is the shape that pictures are
+// brought to first, where they have another (see picture_data.h).
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
-                     std::uint64_t seed, bool augmenting = true);
+                     std::uint64_t seed, bool augmenting = true, const std::optional<Shape>& pictures = {});
 
 // Keras's arguments of fit.
 struct FitConfig {
@@ -58,6 +60,7 @@ struct FitConfig {
   std::int64_t validation_freq = 1;
   std::optional<std::int64_t> steps_per_epoch;
   ClassWeight class_weight;
+  CacheFeatures cache_features = CacheFeatures::automatic;
   std::vector<Ref<Callback>> callbacks;
   static void describe(auto&& field) {
     field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
@@ -72,6 +75,9 @@ struct FitConfig {
     field("validation_freq", &FitConfig::validation_freq, "validate after so many epochs", at_least(1));
     field("steps_per_epoch", &FitConfig::steps_per_epoch, "ends epochs after so many batches", at_least(1));
     field("class_weight", &FitConfig::class_weight, "{class: weight}, classes by number or name: how much their samples count; balanced: as much as makes all classes equal");
+    field("cache_features", &FitConfig::cache_features,
+          "whether what frozen layers make of the samples is computed once: auto: where nothing random comes before the layers "
+          "that learn; true: also elsewhere, without augmentation as long as those layers are frozen");
     field("callbacks", &FitConfig::callbacks, "what happens beside training");
   }
 };
@@ -155,8 +161,14 @@ class Experiment {
 
  private:
   OpenedData open(bool augmenting) const;
+  // The `model:` part, with the number of classes where its head counts them.
+  const Tree& model() const;
+  // Of a model with a new head: the shape of the pictures that it takes.
+  std::optional<Shape> picture() const;
 
   ExperimentConfig config_;
+  mutable std::optional<Tree> model_;       // found when they are asked for
+  mutable std::optional<Shape> picture_;
   std::filesystem::path folder_;
   Variables variables_;
 };

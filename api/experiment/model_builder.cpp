@@ -1,5 +1,6 @@
 #include "api/experiment/model_builder.h"
 
+#include "api/head.h"
 #include "api/save.h"
 #include "api/zoo.h"
 #include "formats/file.h"
@@ -21,6 +22,11 @@ ModelConfig read_model(const Tree& tree) {
   const int ways = !config.sequential.is_null() + !config.layers.is_null() + config.file.has_value() + config.zoo.has_value();
   if (!config.trainable.is_null() && !config.file && !config.zoo)
     throw Error("'trainable' is for models of 'file' and 'zoo'").at(config.trainable.mark()).hint("say it at the layers").usage();
+  for (const auto& [key, value] : {std::pair("freeze", &config.freeze), std::pair("head", &config.head)})
+    if (!value->is_null() && !config.file && !config.zoo)
+      throw Error("'{}' is for models of 'file' and 'zoo'", key).at(value->mark()).usage();
+  if (!config.trainable.is_null() && !config.freeze.is_null())
+    throw Error("both 'trainable' and 'freeze' are given").at(config.freeze.mark()).hint("leave one of them out").usage();
   if (ways != 1)
     throw Error("wanted one of 'sequential', 'layers', 'file', 'zoo', got {} of them", ways).at(tree.mark()).about("'model'").usage();
   if (const Tree& lines = config.layers.is_null() ? config.sequential : config.layers; lines.is_sequence() && lines.items().empty())
@@ -35,9 +41,10 @@ std::vector<std::string> input_names(const ModelConfig& config) {
   return names;
 }
 
-ExpandedModel expand(const ModelConfig& config, const Variables& variables) {
+ExpandedModel expand(const ModelConfig& config, const Variables& variables, std::vector<std::string> given = {}) {
   const Tree& lines = config.layers.is_null() ? config.sequential : config.layers;
-  return expand_blocks(lines, config.blocks, input_names(config), variables);
+  for (std::string& name : input_names(config)) given.push_back(std::move(name));
+  return expand_blocks(lines, config.blocks, given, variables);
 }
 
 InputConfig input_config(const Tree& tree, const std::string& name) {
@@ -59,8 +66,10 @@ std::pair<std::string, std::size_t> split_reference(const std::string& reference
 // Builds the lines of an expanded model one after the other.
 class Builder {
  public:
-  Builder(const ModelConfig& config, const Variables& variables, const std::filesystem::path& folder, bool with_weights)
-      : config_(config), folder_(folder), with_weights_(with_weights), expanded_(expand(config, variables)) {
+  // `given`: names of values that are there before the first line.
+  Builder(const ModelConfig& config, const Variables& variables, const std::filesystem::path& folder, bool with_weights,
+          const std::vector<std::string>& given = {})
+      : config_(config), folder_(folder), with_weights_(with_weights), expanded_(expand(config, variables, given)) {
     if (!config.inputs.is_null())
       for (const Tree::Entry& entry : config.inputs.entries())
         add_input(entry.key, substitute(entry.value, variables), entry.mark);
@@ -77,7 +86,27 @@ class Builder {
     return model;
   }
 
+  // The lines of a head: they begin at these features, and their names with "head".
+  Symbol head(const Symbol& features) {
+    values_[std::string(features_name)] = {features};
+    call_lines("head");
+    const Symbols result = outputs();
+    if (result.size() != 1) throw Error("a head has one output").at(config_.layers.mark()).usage();
+    return result.front();
+  }
+  static constexpr std::string_view features_name = "features";
+
   std::shared_ptr<FunctionalLayer> graph(LayerOptions options) {
+    call_lines();
+    if (inputs_.empty()) throw Error("the model has no input").at(config_.layers.mark()).hint("inputs: {image: {shape: [28, 28, 1]}}").usage();
+    return std::make_shared<FunctionalLayer>(inputs_, outputs(), std::move(options));
+  }
+
+  bool branches() const { return expanded_.branches || inputs_.size() > 1; }
+
+ private:
+  // Layers have the names of their lines, which begin with `beginning`.
+  void call_lines(std::string_view beginning = "") {
     if (expanded_.lines.size() > deepest_model)
       throw Error("the model has {} layers, wanted at most {}", expanded_.lines.size(), deepest_model)
           .at(config_.layers.mark())
@@ -89,18 +118,14 @@ class Builder {
         std::map<std::string, Symbols> named;
         for (const auto& [argument, names] : line.named_inputs) named[argument] = symbols(names, line.mark);
         const std::shared_ptr<Layer> layer = line.shares.empty() ? layer_of(line) : layers_.at(line.shares);
+        if (line.shares.empty() && !layer->name().starts_with(beginning)) layer->rename(fmt::format("{}_{}", beginning, layer->name()));
         check_arguments(*layer, line);
         layers_[line.name] = layer;
         values_[line.name] = call_layer(layer, symbols(line.from, line.mark), std::move(named), line.options);
       });
     }
-    if (inputs_.empty()) throw Error("the model has no input").at(config_.layers.mark()).hint("inputs: {image: {shape: [28, 28, 1]}}").usage();
-    return std::make_shared<FunctionalLayer>(inputs_, outputs(), std::move(options));
   }
 
-  bool branches() const { return expanded_.branches || inputs_.size() > 1; }
-
- private:
   static bool is_input(const LayerLine& line) { return line.class_name == "Input" || line.class_name == "InputLayer"; }
 
   static void check_arguments(const Layer& layer, const LayerLine& line) {
@@ -204,30 +229,44 @@ std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std
                                             const Tree& model, bool with_weights) {
   try {
     if (const auto file = saved_model_file(model, variables, folder)) {
-      return std::static_pointer_cast<FunctionalLayer>(load_any_model(*file, {.compile = false}).share());
+      const auto saved = std::static_pointer_cast<FunctionalLayer>(load_any_model(*file, {.compile = false}).share());
+      return config.head.is_null() || !config.outputs.is_null() ? saved : without_top(saved);
     }
     const std::string name = substitute(*config.zoo, variables).as_string();
-    return open_zoo_model(zoo_name(name).value_or(name), with_weights);
+    return open_zoo_model(zoo_name(name).value_or(name), {.with_weights = with_weights, .with_top = config.head.is_null() || !config.outputs.is_null()});
   } catch (Error& error) {
-    error.within(fmt::format("while opening the model of {}", model.mark().text()));
+    if (const std::string place = model.mark().text(); !place.empty()) error.within(fmt::format("while opening the model of {}", place));
     throw;
   }
 }
 
-// A saved model as far as the layers in `outputs`, and frozen as `trainable` says.
+// A config of the kind {classes: auto, …}.
+HeadConfig read_head(Tree tree) {
+  if (Tree* const classes = tree.find("classes"); classes && *classes == Tree("auto")) *classes = Tree();
+  try {
+    return read_config<HeadConfig>(tree);
+  } catch (Error& error) {
+    error.at(tree.mark());
+    throw;
+  }
+}
+
+template <class Work>
+auto marked(const Mark& mark, Work&& work) {
+  try {
+    return work();
+  } catch (Error& error) {
+    error.at(mark).usage();
+    throw;
+  }
+}
+
+// A saved model as far as the layers in `outputs`, frozen as `trainable` says.
 std::shared_ptr<FunctionalLayer> chosen_part(const ModelConfig& config, const Variables& variables,
                                              std::shared_ptr<FunctionalLayer> model, const std::string& name) {
   const auto names = [&](const Tree& tree) {
     const Tree written = substitute(tree, variables);
     return written.is_sequence() ? written.items() : Tree::Sequence{written};
-  };
-  const auto marked = [](const Mark& mark, auto&& work) {
-    try {
-      return work();
-    } catch (Error& error) {
-      error.at(mark).usage();
-      throw;
-    }
   };
   if (!config.outputs.is_null()) {
     Symbols outputs;
@@ -238,7 +277,10 @@ std::shared_ptr<FunctionalLayer> chosen_part(const ModelConfig& config, const Va
         throw Error("layer '{}' has {} output(s), got '{}'", layer, all.size(), reference.as_string()).at(reference.mark()).usage();
       outputs.push_back(all[index]);
     }
+    ModelCard card = model->card();
     model = std::make_shared<FunctionalLayer>(model->inputs(), outputs, LayerOptions{.name = name, .trainable = true, .dtype = {}});
+    card.labels.clear();
+    model->set_card(std::move(card));
   }
   if (config.trainable.is_null()) return model;
   const Tree trainable = substitute(config.trainable, variables);
@@ -250,6 +292,18 @@ std::shared_ptr<FunctionalLayer> chosen_part(const ModelConfig& config, const Va
   for (const Tree& layer : names(config.trainable))
     marked(layer.mark(), [&] { return model->layer(layer.as_string())->set_trainable(true); });
   return model;
+}
+
+std::shared_ptr<FunctionalLayer> headed(const ModelConfig& config, const Variables& variables, const std::filesystem::path& folder,
+                                        const FunctionalLayer& base, const std::string& name, bool with_weights) {
+  if (config.head.is_sequence()) {
+    ModelConfig lines;
+    lines.layers = config.head;
+    lines.blocks = config.blocks;
+    Builder builder(lines, variables, folder, with_weights, {std::string(Builder::features_name)});
+    return with_head(base, [&](const Symbol& features) { return builder.head(features); }, name);
+  }
+  return with_head(base, head_of(read_head(substitute(config.head, variables))), name);
 }
 
 // The line that a name stands for once blocks are expanded.
@@ -339,6 +393,13 @@ Tree with_files(Tree config, std::string_view class_name, const std::filesystem:
   return config;
 }
 
+bool counts_classes(const Tree& model) {
+  const Tree* const head = model.find("head");
+  if (!head || !head->is_mapping()) return false;
+  const Tree* const classes = head->find("classes");
+  return !classes || classes->is_null() || *classes == Tree("auto");
+}
+
 std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder) {
   const ModelConfig config = read_model(model);
   if (!config.file) return std::nullopt;
@@ -361,7 +422,21 @@ std::shared_ptr<FunctionalLayer> build_model(const Tree& tree, const Variables& 
           ? open_saved(config, folder, variables, tree, with_weights)
           : within([&] { return fmt::format("while building model '{}'", name.empty() ? "model" : name); }, described);
   if (config.weights && with_weights) Model(model).load_weights(folder / substitute(*config.weights, variables).as_string());
-  return config.file || config.zoo ? chosen_part(config, variables, model, name) : model;
+  if (!config.file && !config.zoo) return model;
+  const std::shared_ptr<FunctionalLayer> part = chosen_part(config, variables, model, name);
+  Freeze frozen;
+  const auto froze = [&](const std::shared_ptr<FunctionalLayer>& whole) {
+    if (!config.freeze.is_null()) marked(config.freeze.mark(), [&] { freeze(*whole, frozen); });
+    return whole;
+  };
+  if (!config.freeze.is_null()) marked(config.freeze.mark(), [&] { FieldKind<Freeze>::read(substitute(config.freeze, variables), frozen); });
+  if (config.head.is_null()) return froze(part);
+  const bool all = std::holds_alternative<bool>(frozen.layers);  // means all below the head
+  if (all) froze(part);
+  const std::shared_ptr<FunctionalLayer> whole =
+      within([&] { return fmt::format("while putting a head on model '{}'", part->title()); },
+             [&] { return headed(config, variables, folder, *part, name, with_weights); });
+  return all ? whole : froze(whole);
 }
 
 Tree render_model(const Tree& tree, const Variables& variables, const std::filesystem::path& folder) {
@@ -372,7 +447,11 @@ Tree render_model(const Tree& tree, const Variables& variables, const std::files
   if (config.zoo) rendered.set("zoo", *config.zoo);
   if (config.weights) rendered.set("weights", *config.weights);
   if (!config.trainable.is_null()) rendered.set("trainable", config.trainable);
+  if (!config.freeze.is_null()) rendered.set("freeze", config.freeze);
   if ((config.file || config.zoo) && !config.outputs.is_null()) rendered.set("outputs", config.outputs);
+  if (config.head.is_mapping()) rendered.set("head", write_config(read_head(substitute(config.head, variables)), Style::full));
+  else if (!config.head.is_null()) rendered.set("head", config.head);
+  if (!config.head.is_null() && !config.blocks.is_null()) rendered.set("blocks", config.blocks);
   if (config.file || config.zoo) return rendered;
   const ExpandedModel expanded = expand(config, variables);
   const bool stack = !config.sequential.is_null() && !expanded.branches && config.outputs.is_null();

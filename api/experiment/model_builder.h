@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "api/experiment/block.h"
+#include "api/freeze.h"
 #include "api/functional.h"
 
 namespace nacre {
@@ -15,7 +16,7 @@ struct ModelConfig {
   std::string name;
   Tree sequential, inputs, layers, outputs, blocks;
   std::optional<std::string> file, zoo, weights;
-  Tree trainable;
+  Tree trainable, freeze, head;
   static void describe(auto&& field) {
     field("name", &ModelConfig::name, "of the model; default: the experiment's");
     field("sequential", &ModelConfig::sequential, "a list of layers, each fed by the one before");
@@ -27,6 +28,12 @@ struct ModelConfig {
     field("zoo", &ModelConfig::zoo, "a model of the zoo: its name, with arguments 'mobilenetv2?alpha=0.35'");
     field("weights", &ModelConfig::weights, "a file whose weights the model begins with");
     field("trainable", &ModelConfig::trainable, "of `file` or `zoo`: false freezes all layers, a list of names all others");
+    field("freeze", &ModelConfig::freeze,
+          "of `file` or `zoo`, which layers do not learn: true (all below the head), 'until NAME' (those before the first whose "
+          "name begins so), a number of layers with weights (-3: all but the last 3), or names ('block_1*')");
+    field("head", &ModelConfig::head,
+          "on `file` or `zoo` without its last layer, or on `outputs`: a list of layers, or {classes: auto, units: [], dropout: 0.2, "
+          "activation: softmax, pooling: avg}; the base's preprocessing becomes layers in front");
   }
 };
 
@@ -40,6 +47,9 @@ std::shared_ptr<FunctionalLayer> build_model(const Tree& model, const Variables&
 Tree with_files(Tree config, std::string_view class_name, const std::filesystem::path& folder);
 // Adds the source wherever {Lua: {file: my_layers.lua, …}} stands.
 Tree with_sources(Tree tree, const std::filesystem::path& folder);
+
+// Whether its head has as many classes as the training data, which the configuration then fills in: head.classes.
+bool counts_classes(const Tree& model);
 
 // Where the saved model lies that the `model:` part names, if it names one.
 std::optional<std::filesystem::path> saved_model_file(const Tree& model, const Variables& variables, const std::filesystem::path& folder);

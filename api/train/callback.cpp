@@ -4,6 +4,7 @@
 
 #include "api/train/backup_and_restore.h"
 #include "api/train/callbacks.h"
+#include "api/train/freeze_scheduler.h"
 #include "api/train/progbar_logger.h"
 #include "api/train/remote_monitor.h"
 #include "api/train/tensorboard.h"
@@ -57,6 +58,7 @@ Registry<Callback>& registry<Callback>() {
       info<BackupAndRestore>(),
       info<CSVLogger>(),
       info<EarlyStopping>(),
+      info<FreezeScheduler>(),
       lambda_info(),
       info<LearningRateScheduler>(),
       info<ModelCheckpoint>(),

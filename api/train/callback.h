@@ -10,6 +10,7 @@
 namespace nacre {
 
 class FunctionalLayer;
+struct Freeze;
 
 // Named numbers in the order in which they were added: "loss", "accuracy", "val_loss", ….
 class Logs {
@@ -42,6 +43,9 @@ class TrainingControl {
   virtual FunctionalLayer& model() const = 0;
   virtual std::vector<Tensor> weights() const = 0;  // a snapshot, in the model's order
   virtual void set_weights(const std::vector<Tensor>& weights) = 0;
+  // Freezes layers of the model (api/freeze.h) and lets the others learn from the next step on; before the first batch of an
+  // epoch.
+  virtual void freeze(const Freeze& frozen) = 0;
   virtual void save(const std::string& file, bool weights_only) = 0;
   // Whether the weights are for now the optimizer's moving averages of them. Throws Error when it keeps none.
   virtual void show_averages(bool shown) = 0;

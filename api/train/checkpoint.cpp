@@ -1,6 +1,7 @@
 #include "api/train/checkpoint.h"
 
 #include "api/keras/file.h"
+#include "api/layer_names.h"
 
 namespace nacre {
 
@@ -38,6 +39,30 @@ std::vector<Tensor> values_of(const std::vector<VariableRef>& variables) {
   return values;
 }
 
+// Which layers learn, and since when, where that changed while the model was trained.
+Tree write_learning(const Trainer& trainer) {
+  Tree frozen = Tree::sequence(), joined = Tree::sequence(), learning;
+  for (const NamedLayer& layer : named_layers(trainer.model())) frozen.push(!layer.layer->trainable());
+  for (const std::int64_t updates : trainer.optimizer().joined()) joined.push(updates);
+  learning.set("frozen", std::move(frozen));
+  learning.set("joined", std::move(joined));
+  return learning;
+}
+
+void read_frozen(FunctionalLayer& model, const Tree& learning) {
+  const std::vector<NamedLayer> layers = named_layers(model);
+  const Tree::Sequence& frozen = learning["frozen"].items();
+  need(frozen.size() == layers.size(), "the checkpoint tells of {} layers, the model has {}", frozen.size(), layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (const bool trainable = !frozen[i].as_bool(); layers[i].layer->trainable() != trainable) layers[i].layer->set_trainable(trainable);
+}
+
+std::vector<std::int64_t> read_joined(const Tree& learning) {
+  std::vector<std::int64_t> joined;
+  for (const Tree& updates : learning["joined"].items()) joined.push_back(updates.as_integer());
+  return joined;
+}
+
 KerasFile read_checkpoint_file(const std::filesystem::path& path) {
   KerasFile file = read_keras_h5(path);
   const Tree* version = file.state.find("format");
@@ -55,6 +80,7 @@ void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer,
   KerasFile file = model_file(trainer);
   Tree& state = file.state;
   state.set("format", format);
+  state.set("learning", write_learning(trainer));
   state.set("epoch", checkpoint.position.epoch);
   state.set("batch", checkpoint.position.batch);
   if (checkpoint.position.epoch_logs) state.set("epoch_logs", write_logs(*checkpoint.position.epoch_logs));
@@ -80,6 +106,11 @@ void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer,
 Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer) {
   return within([&] { return fmt::format("while resuming from {}", path.string()); }, [&] {
     const KerasFile file = read_checkpoint_file(path);
+    if (const Tree* learning = file.state.find("learning")) {
+      read_frozen(trainer.model(), *learning);
+      trainer.retrain();
+      trainer.optimizer().set_joined(read_joined(*learning));
+    }
     load_weights(trainer.model(), file);
     load_optimizer(trainer.optimizer(), file);
     restore_variables(trainer.model().states(), take(file, "states"), "states");

@@ -1,6 +1,7 @@
 // What `compile` takes: how a model learns and what is measured.
 #pragma once
 
+#include "api/train/learning_rate_multipliers.h"
 #include "api/train/losses.h"
 #include "api/train/metric.h"
 #include "api/train/optimizers.h"
@@ -21,6 +22,7 @@ struct CompileOptions {
   // Beyond Keras's, so not in its files.
   MatmulPrecision matmul_precision = MatmulPrecision::highest;
   bool recompute = false;
+  LearningRateMultipliers learning_rate_multipliers{};
   static void describe(auto&& field) {
     field("optimizer", &CompileOptions::optimizer, "how gradients change weights");
     field("loss", &CompileOptions::loss, "what training makes small; per output a list or a mapping by name");
@@ -34,6 +36,9 @@ struct CompileOptions {
           "everything else stays float32");
     field("recompute", &CompileOptions::recompute,
           "saves memory: of the forward pass much is computed again for the gradients, about once, instead of being kept");
+    field("learning_rate_multipliers", &CompileOptions::learning_rate_multipliers,
+          "{layer: factor} of the learning rate, names with *, the last that fits counts: {'*': 0.1, 'head*': 1}; or a number: "
+          "each layer learns that many times as fast as the one after it");
   }
 };
 

@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "api/adapt.h"
+#include "api/freeze.h"
 #include "api/keras/file.h"
+#include "api/layer_names.h"
 #include "api/save.h"
 
 namespace nacre {
@@ -59,15 +61,68 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   trainer.prepare_training();
   trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
 
-  train_feeder_.emplace(train_, *trainer.model_, trainer.objective_.get(), options.class_weight.of(*train_));
-  train_loader_.emplace(train_, LoaderOptions{.batch_size = options.batch_size, .shuffle = options.shuffle, .seed = options.seed, .prepare = train_feeder_->ahead(*trainer.steps_)});
-  if (validation_) {
-    validation_feeder_.emplace(validation_, *trainer.model_, trainer.objective_.get());
-    validation_loader_.emplace(validation_, LoaderOptions{.batch_size = options.validation_batch_size > 0 ? options.validation_batch_size : options.batch_size,
-                                                          .prepare = validation_feeder_->ahead(*trainer.steps_)});
-  }
+  class_weight_ = options.class_weight.of(*train_);
+  whole_.emplace(*trainer.steps_, trainer.model(), train_, validation_, *this);
   for (const Ref<Callback>& callback : options.callbacks) reads_batch_logs_ = reads_batch_logs_ || callback->reads_batch_logs();
   position_.epoch = options.initial_epoch;
+  trainer.optimizer().plan(std::max<std::int64_t>((options.epochs - options.initial_epoch) * batches(), 1));
+}
+
+FitRun::Pipeline::Pipeline(Steps& steps_, FunctionalLayer& model, DatasetRef train_, DatasetRef validation_, const FitRun& run)
+    : steps(steps_),
+      train(std::move(train_)),
+      validation(std::move(validation_)),
+      train_feeder(train, model, run.trainer_.objective_.get(), run.class_weight_),
+      train_loader(train, {.batch_size = run.options_.batch_size,
+                           .shuffle = run.options_.shuffle,
+                           .seed = run.options_.seed,
+                           .prepare = train_feeder.ahead(steps)}) {
+  if (!validation) return;
+  const std::int64_t batch_size = run.options_.validation_batch_size > 0 ? run.options_.validation_batch_size : run.options_.batch_size;
+  validation_feeder.emplace(validation, model, run.trainer_.objective_.get());
+  validation_loader.emplace(validation, LoaderOptions{.batch_size = batch_size, .prepare = validation_feeder->ahead(steps)});
+}
+
+FitRun::Cached::Cached(SplitModel split, DatasetRef train, DatasetRef validation, const FitRun& run)
+    : parts(std::move(split)),
+      steps(parts.above, run.trainer_.random_, run.trainer_.backend()),
+      pipeline(prepared(run), *parts.above, std::move(train), std::move(validation), run) {}
+
+Steps& FitRun::Cached::prepared(const FitRun& run) {
+  Steps::Options options = run.trainer_.steps_->options();
+  options.multipliers = options.multipliers.within(*parts.above);
+  steps.set_options(options);
+  steps.refresh();
+  return steps;
+}
+
+void FitRun::choose_pipeline() {
+  std::vector<bool> learning;
+  for (const NamedLayer& layer : named_layers(trainer_.model())) learning.push_back(layer.layer->trainable());
+  if (learning_ == learning) return;
+  learning_ = std::move(learning);
+  cached_.reset();
+  if (options_.cache_features != CacheFeatures::never) cached_ = cached();
+}
+
+std::unique_ptr<FitRun::Cached> FitRun::cached() {
+  // Whether it is worth while must not depend on where a run was broken: a resumed one has the same bits.
+  if (options_.epochs - options_.initial_epoch < 2) return nullptr;
+  const bool always = options_.cache_features == CacheFeatures::always;
+  if (train_->changes() && !always) return nullptr;
+  const bool rests = train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
+  const DatasetRef& train = rests ? options_.unaugmented : train_;
+  if (train->changes() || train->bound_to_thread()) return nullptr;
+  auto parts = split_below_learning(trainer_.model(), trainer_.random_, always);
+  if (!parts) return nullptr;
+  const auto features = [&](const DatasetRef& data, std::string_view what) {
+    return features_of(data, parts->below, trainer_.random_, trainer_.backend(),
+                       {.batch_size = options_.batch_size, .folder = options_.feature_folder, .what = what}, listener_, options_.stop);
+  };
+  const DatasetRef trained = features(train, "training");
+  const DatasetRef validated = trained && validation_ ? features(validation_, "validation") : nullptr;
+  if (!trained || (validation_ && !validated)) return nullptr;
+  return std::make_unique<Cached>(std::move(*parts), trained, validated, *this);
 }
 
 History FitRun::run() {
@@ -98,7 +153,7 @@ void FitRun::restore(const std::filesystem::path& path) {
 }
 
 std::int64_t FitRun::batches() const {
-  const std::int64_t all = train_loader_->batches();
+  const std::int64_t all = whole_->train_loader.batches();
   return options_.steps_per_epoch > 0 ? std::min(options_.steps_per_epoch, all) : all;
 }
 
@@ -109,6 +164,7 @@ void FitRun::run_epoch() {
     trainer_.objective_->reset();
     each_callback([&](Callback& callback) { callback.on_epoch_begin(*this, position_.epoch); });
   }
+  choose_pipeline();
   listener_.on_begin(sweep);
   if (!position_.epoch_logs) run_batches(sweep);
   if (history_.interrupted) {
@@ -132,21 +188,22 @@ void FitRun::run_epoch() {
 }
 
 void FitRun::run_batches(const Sweep& sweep) {
-  train_loader_->start(position_.epoch, position_.batch);
+  Pipeline& pipeline = present();
+  pipeline.train_loader.start(position_.epoch, position_.batch);
   Feed feed;
   for (std::int64_t samples = position_.batch * options_.batch_size; position_.batch < sweep.batches && !stopping_;) {
     if ((history_.interrupted = interrupted())) return;
-    const Batch* batch = train_loader_->next();
+    const Batch* batch = pipeline.train_loader.next();
     if (!batch) break;
     each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
-    train_feeder_->fill(*batch, feed);
+    pipeline.train_feeder.fill(*batch, feed);
     if (!resumed_metrics_.empty()) {
-      trainer_.steps_->training(*trainer_.objective_, trainer_.optimizer(), feed);
+      pipeline.steps.training(*trainer_.objective_, trainer_.optimizer(), feed);
       restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
       resumed_metrics_.clear();
     }
     if (!std::exchange(told_memory_, true)) tell_memory(feed);
-    const double loss = trainer_.steps_->train(*trainer_.objective_, trainer_.optimizer(), feed);
+    const double loss = pipeline.steps.train(*trainer_.objective_, trainer_.optimizer(), feed);
     samples += feed.size;
     feed = {};
     if (!std::isfinite(loss)) warn("the loss is not a finite number any more; lower the learning rate, or stop with TerminateOnNaN");
@@ -162,7 +219,7 @@ void FitRun::run_batches(const Sweep& sweep) {
 }
 
 void FitRun::tell_memory(const Feed& feed) {
-  Executable* const step = trainer_.steps_->training(*trainer_.objective_, trainer_.optimizer(), feed).device();
+  Executable* const step = present().steps.training(*trainer_.objective_, trainer_.optimizer(), feed).device();
   if (step) listener_.on_compiled(step_memory(*step, trainer_.model(), &trainer_.optimizer(), {&feed.inputs, &feed.targets, &feed.weights}));
 }
 
@@ -176,7 +233,7 @@ bool FitRun::validate(Logs& logs) {
     });
   };
   const Sweep sweep{.kind = Sweep::Kind::validation, .epoch = position_.epoch, .epochs = options_.epochs, .samples = validation_->size()};
-  const auto [results, whole] = trainer_.test(*validation_feeder_, *validation_loader_, sweep, options_.validation_steps,
+  const auto [results, whole] = trainer_.test(present().steps, *present().validation_feeder, *present().validation_loader, sweep, options_.validation_steps,
                                               options_.stop, listener_, hook);
   if (!whole) return false;
   for (const auto& [name, value] : results) logs.set("val_" + name, value);
@@ -220,6 +277,11 @@ void FitRun::set_weights(const std::vector<Tensor>& values) {
   std::vector<VariableRef> variables;
   for (const Weight& weight : trainer_.model_->weights()) variables.push_back(weight.variable);
   restore_variables(variables, values, "weights");
+}
+
+void FitRun::freeze(const Freeze& frozen) {
+  nacre::freeze(trainer_.model(), frozen);
+  trainer_.retrain();
 }
 
 void FitRun::save(const std::string& file, bool weights_only) {

@@ -22,6 +22,7 @@ class FitRun final : public TrainingControl {
   FunctionalLayer& model() const override { return trainer_.model(); }
   std::vector<Tensor> weights() const override;
   void set_weights(const std::vector<Tensor>& weights) override;
+  void freeze(const Freeze& frozen) override;
   void save(const std::string& file, bool weights_only) override;
   void show_averages(bool shown) override;
   void back_up(const std::filesystem::path& checkpoint) override { backups_.push_back(checkpoint); }
@@ -32,7 +33,28 @@ class FitRun final : public TrainingControl {
 
  private:
   void restore(const std::filesystem::path& path);
+  // Batches of training and validation in the form that a model takes, and its steps.
+  struct Pipeline {
+    Pipeline(Steps& steps, FunctionalLayer& model, DatasetRef train, DatasetRef validation, const FitRun& run);
+    Steps& steps;
+    DatasetRef train, validation;
+    Feeder train_feeder;
+    std::optional<Feeder> validation_feeder;
+    Loader train_loader;
+    std::optional<Loader> validation_loader;
+  };
+  // The layers above those that are computed once.
+  struct Cached {
+    Cached(SplitModel split, DatasetRef train, DatasetRef validation, const FitRun& run);
+    Steps& prepared(const FitRun& run);  // steps, as the run's own are
+    SplitModel parts;
+    Steps steps;
+    Pipeline pipeline;
+  };
   void run_epoch();
+  void choose_pipeline();  // for the layers that learn now
+  std::unique_ptr<Cached> cached();  // null: nothing can be computed once
+  Pipeline& present() { return cached_ ? cached_->pipeline : *whole_; }
   void run_batches(const Sweep& sweep);
   void tell_memory(const Feed& feed);  // of the step for such batches
   bool validate(Logs& logs);  // false: interrupted
@@ -50,8 +72,10 @@ class FitRun final : public TrainingControl {
   ProgressListener silent_;
   ProgressListener& listener_;
   DatasetRef train_, validation_;
-  std::optional<Feeder> train_feeder_, validation_feeder_;
-  std::optional<Loader> train_loader_, validation_loader_;
+  std::map<std::int64_t, double> class_weight_;
+  std::optional<Pipeline> whole_;
+  std::unique_ptr<Cached> cached_;
+  std::optional<std::vector<bool>> learning_;  // of the layers, when the pipeline was chosen
   bool reads_batch_logs_ = false, told_memory_ = false;
 
   TrainingPosition position_;  // where training stands

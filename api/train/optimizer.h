@@ -16,6 +16,11 @@ class Optimizer : public Configurable<Optimizer> {
   // Creates the state for the trainable variables of a model, in its order. Once; throws when called for others.
   virtual void build(const std::vector<VariableRef>& variables) = 0;
   virtual bool built() const = 0;
+  // For these variables from now on, others than it was built for: those that were among them keep their state.
+  virtual void rebuild(const std::vector<VariableRef>& variables) = 0;
+  // For each variable, in the order of build(), how many updates there had been when it joined: its first one comes next.
+  virtual std::vector<std::int64_t> joined() const = 0;
+  virtual void set_joined(const std::vector<std::int64_t>& updates) = 0;
   // All state in Keras's order; what is there before build() comes first.
   virtual std::vector<VariableRef> variables() const = 0;
 
@@ -27,11 +32,13 @@ class Optimizer : public Configurable<Optimizer> {
   }
   virtual void set_learning_rate(double rate) = 0;  // throws Error when there is a schedule
   virtual bool scheduled() const = 0;
+  virtual void plan(std::int64_t steps) = 0;  // see LearningRateSchedule::plan
 
   // --- inside a graph ---
   struct Gradient {
     VariableRef variable;
     Value value;  // null: nothing depends on the variable, it is left alone
+    double multiplier = 1;  // of the learning rate
   };
   virtual void set_loss_scale_factor(std::optional<double> factor) = 0;
   virtual Value scale_loss(Value loss) const = 0;  // what gradients are taken of; apply() scales them back

@@ -142,6 +142,11 @@ void MultiOptimizer::build(const std::vector<VariableRef>& variables) {
           .hint("compile the model again after changing what is trainable");
     return;
   }
+  rebuild(variables);
+}
+
+void MultiOptimizer::rebuild(const std::vector<VariableRef>& variables) {
+  owners_.clear();
   std::vector<std::vector<VariableRef>> parts(optimizers_.size());
   for (const VariableRef& variable : variables) {
     const auto owner = std::ranges::find(optimizers_, config_.optimizer_map[variable->path()]);
@@ -150,8 +155,29 @@ void MultiOptimizer::build(const std::vector<VariableRef>& variables) {
     parts[index].push_back(variable);
   }
   for (std::size_t i = 0; i < optimizers_.size(); ++i)
-    if (!parts[i].empty()) optimizers_[i]->build(parts[i]);
+    if (optimizers_[i]->built() || !parts[i].empty()) optimizers_[i]->rebuild(parts[i]);
   built_ = true;
+}
+
+std::vector<std::int64_t> MultiOptimizer::joined() const {
+  std::vector<std::int64_t> all;
+  for (const Ref<Optimizer>& optimizer : optimizers_)
+    for (const std::int64_t updates : optimizer->joined()) all.push_back(updates);
+  return all;
+}
+
+void MultiOptimizer::set_joined(const std::vector<std::int64_t>& updates) {
+  auto next = updates.begin();
+  for (const Ref<Optimizer>& optimizer : optimizers_) {
+    const auto count = static_cast<std::ptrdiff_t>(optimizer->joined().size());
+    need(updates.end() - next >= count, "the optimizers have more variables than the {} numbers of updates", updates.size());
+    optimizer->set_joined({next, next + count});
+    next += count;
+  }
+}
+
+void MultiOptimizer::plan(std::int64_t steps) {
+  for (const Ref<Optimizer>& optimizer : optimizers_) optimizer->plan(steps);
 }
 
 std::vector<VariableRef> MultiOptimizer::variables() const {

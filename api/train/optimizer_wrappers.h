@@ -39,12 +39,16 @@ class LossScaleOptimizer final : public Configured<Optimizer, LossScaleOptimizer
   Tree config_tree(Style style) const override;
   void build(const std::vector<VariableRef>& variables) override;
   bool built() const override { return inner().built(); }
+  void rebuild(const std::vector<VariableRef>& variables) override { inner().rebuild(variables); }
+  std::vector<std::int64_t> joined() const override { return inner().joined(); }
+  void set_joined(const std::vector<std::int64_t>& updates) override { inner().set_joined(updates); }
   std::vector<VariableRef> variables() const override;
   std::int64_t iterations() const override { return inner().iterations(); }
   double learning_rate() const override { return inner().learning_rate(); }
   std::vector<std::pair<std::string, double>> learning_rates() const override { return inner().learning_rates(); }
   void set_learning_rate(double rate) override { inner().set_learning_rate(rate); }
   bool scheduled() const override { return inner().scheduled(); }
+  void plan(std::int64_t steps) override { inner().plan(steps); }
   void set_loss_scale_factor(std::optional<double> factor) override;
   Value scale_loss(Value loss) const override;
   void apply(Graph& graph, std::span<const Gradient> gradients) override;
@@ -93,12 +97,16 @@ class MultiOptimizer final : public Configured<Optimizer, MultiOptimizerConfig> 
   Tree config_tree(Style style) const override;
   void build(const std::vector<VariableRef>& variables) override;
   bool built() const override { return built_; }
+  void rebuild(const std::vector<VariableRef>& variables) override;
+  std::vector<std::int64_t> joined() const override;  // those of the first optimizer first
+  void set_joined(const std::vector<std::int64_t>& updates) override;
   std::vector<VariableRef> variables() const override;
   std::int64_t iterations() const override;
   [[noreturn]] double learning_rate() const override;
   std::vector<std::pair<std::string, double>> learning_rates() const override;  // "learning_rate_adam"
   [[noreturn]] void set_learning_rate(double rate) override;
   bool scheduled() const override { return false; }
+  void plan(std::int64_t steps) override;
   void set_loss_scale_factor(std::optional<double> factor) override;
   Value scale_loss(Value loss) const override;
   void apply(Graph& graph, std::span<const Gradient> gradients) override;

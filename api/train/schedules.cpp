@@ -1,6 +1,7 @@
 #include "api/train/schedules.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numbers>
 
@@ -30,6 +31,42 @@ Tree FieldKind<LearningRate>::schema() {
   return schema;
 }
 
+std::int64_t StepCount::of(std::int64_t all, std::int64_t others) const {
+  if (steps) return *steps;
+  if (share) return std::llround(*share * static_cast<double>(all));
+  return std::max<std::int64_t>(all - others, 1);
+}
+
+void FieldKind<StepCount>::read(const Tree& tree, StepCount& value) {
+  if (tree.is_number()) {
+    if (tree.as_integer() < 0) throw Error("wanted a number of steps, got {}", tree.text()).at(tree.mark()).usage();
+    value = tree.as_integer();
+    return;
+  }
+  if (tree.is_null() || tree == Tree("auto")) {
+    value = {};
+    return;
+  }
+  const std::string& text = tree.as_string();
+  double percent = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), percent);
+  if (failure != std::errc() || std::string_view(end) != "%" || !(percent >= 0 && percent <= 100))
+    throw Error("wanted a number of steps, a share of the training (5%) or auto, got {}", tree.text()).at(tree.mark()).usage();
+  value = StepCount::of_share(percent / 100);
+}
+
+Tree FieldKind<StepCount>::write(const StepCount& value, Style style) {
+  if (value.steps) return *value.steps;
+  if (style == Style::keras) return value.of(StepCount::usual_steps);
+  return value.share ? Tree(fmt::format("{}%", *value.share * 100)) : Tree("auto");
+}
+
+Tree FieldKind<StepCount>::schema() {
+  Tree schema;
+  schema.set("anyOf", Tree::Sequence{schema_type("integer"), schema_type("string")});
+  return schema;
+}
+
 namespace schedules {
 
 namespace {
@@ -54,8 +91,10 @@ Value InverseTimeDecayConfig::operator()(Value step) const {
   return initial_learning_rate / (1.0 + decay_rate * passed(step, decay_steps, staircase));
 }
 
+void PolynomialDecayConfig::plan(std::int64_t steps) { decay_steps = std::max<std::int64_t>(decay_steps.of(steps), 1); }
+
 Value PolynomialDecayConfig::operator()(Value step) const {
-  Value steps = ops::scalar_like(step, static_cast<double>(decay_steps));
+  Value steps = ops::scalar_like(step, static_cast<double>(decay_steps.of(StepCount::usual_steps)));
   if (cycle) steps = steps * ops::maximum(ops::ceil(step / steps), ops::scalar_like(step, 1));
   else step = ops::minimum(step, steps);
   const Value left = 1.0 - step / steps;
@@ -78,10 +117,17 @@ Value PiecewiseConstantDecayConfig::operator()(Value step) const {
   return rate;
 }
 
+void CosineDecayConfig::plan(std::int64_t steps) {
+  warmup_steps = warmup_steps.of(steps);
+  decay_steps = std::max<std::int64_t>(decay_steps.of(steps, warmup_target ? *warmup_steps.steps : 0), 1);
+}
+
 Value CosineDecayConfig::operator()(Value step) const {
-  const double warmup = warmup_target ? static_cast<double>(warmup_steps) : 0,
+  CosineDecayConfig planned = *this;
+  planned.plan(StepCount::usual_steps);
+  const double warmup = warmup_target ? static_cast<double>(*planned.warmup_steps.steps) : 0,
                start = warmup_target.value_or(initial_learning_rate);
-  const double steps = static_cast<double>(decay_steps);
+  const double steps = static_cast<double>(*planned.decay_steps.steps);
   step = ops::minimum(step, ops::scalar_like(step, steps + warmup));
   const Value decayed = start * ((1 - alpha) * half_cosine((step - warmup) / steps) + alpha);
   if (warmup == 0) return decayed;

@@ -6,11 +6,13 @@
 
 namespace nacre {
 
-// Immutable. A function of the number of updates so far; float32 inside graphs, as in Keras.
+// A function of the number of updates so far; float32 inside graphs, as in Keras.
 class LearningRateSchedule : public Configurable<LearningRateSchedule> {
  public:
   virtual Value operator()(Value step) const = 0;  // step: a float scalar; the rate has its dtype
   double at(std::int64_t step) const;              // the same formula, on the host
+  // Fills in numbers of steps that were written as shares of a training, or as auto: fit calls it with its own steps.
+  virtual void plan(std::int64_t /*steps*/) {}
 };
 template <>
 Registry<LearningRateSchedule>& registry<LearningRateSchedule>();
@@ -23,6 +25,31 @@ class ScheduleOf final : public Configured<LearningRateSchedule, Config_> {
     if constexpr (requires { this->config_.check(); }) this->config_.check();
   }
   Value operator()(Value step) const override { return this->config_(step); }
+  void plan(std::int64_t steps) override {
+    if constexpr (requires { this->config_.plan(steps); }) this->config_.plan(steps);
+  }
+};
+
+// A number of steps; or a share of all steps of the training (5%), or what they leave (auto). Outside of fit, which knows
+// them, a training has 10000 steps.
+struct StepCount {
+  std::optional<std::int64_t> steps{};
+  std::optional<double> share{};  // neither: auto
+  StepCount() = default;
+  StepCount(std::int64_t count) : steps(count) {}
+  static StepCount of_share(double share) { return StepCount({}, share); }
+
+  std::int64_t of(std::int64_t all, std::int64_t others = 0) const;
+  static constexpr std::int64_t usual_steps = 10'000;
+
+ private:
+  StepCount(std::optional<std::int64_t> count, std::optional<double> part) : steps(count), share(part) {}
+};
+template <>
+struct FieldKind<StepCount> {
+  static void read(const Tree& tree, StepCount& value);
+  static Tree write(const StepCount& value, Style style);
+  static Tree schema();
 };
 
 // What an optimizer's `learning_rate` holds: a number or a schedule.
@@ -85,18 +112,20 @@ struct PolynomialDecayConfig {
   static constexpr std::string_view class_name = "PolynomialDecay";
   static constexpr std::string_view doc = "(initial - end) · (1 - step / decay_steps)^power + end";
   double initial_learning_rate = 0;
-  std::int64_t decay_steps = 1;
+  StepCount decay_steps{};
   double end_learning_rate = 0.0001, power = 1;
   bool cycle = false;
   std::string name = "PolynomialDecay";
   static void describe(auto&& field) {
     field("initial_learning_rate", &PolynomialDecayConfig::initial_learning_rate, "rate of the first step", required());
-    field("decay_steps", &PolynomialDecayConfig::decay_steps, "steps until the end", required(), at_least(1));
+    field("decay_steps", &PolynomialDecayConfig::decay_steps,
+          "steps until the end: a number, a share of the training (50%), or auto: all of it", at_least(1));
     field("end_learning_rate", &PolynomialDecayConfig::end_learning_rate, "rate at the end");
     field("power", &PolynomialDecayConfig::power, "1: linear");
     field("cycle", &PolynomialDecayConfig::cycle, "start again, with a longer decay, after the end");
     field("name", &PolynomialDecayConfig::name, "shown in messages");
   }
+  void plan(std::int64_t steps);
   Value operator()(Value step) const;
 };
 
@@ -120,19 +149,22 @@ struct CosineDecayConfig {
   static constexpr std::string_view doc =
       "Half a cosine from the initial rate, or from warmup_target after a linear warm-up, to alpha times it.";
   double initial_learning_rate = 0;
-  std::int64_t decay_steps = 1;
+  StepCount decay_steps{};
   double alpha = 0;
   std::string name = "CosineDecay";
   std::optional<double> warmup_target{};
-  std::int64_t warmup_steps = 0;
+  StepCount warmup_steps = 0;
   static void describe(auto&& field) {
     field("initial_learning_rate", &CosineDecayConfig::initial_learning_rate, "rate of the first step", required());
-    field("decay_steps", &CosineDecayConfig::decay_steps, "steps of the decay", required(), at_least(1));
+    field("decay_steps", &CosineDecayConfig::decay_steps,
+          "steps of the decay: a number, a share of the training (50%), or auto: all after the warm-up", at_least(1));
     field("alpha", &CosineDecayConfig::alpha, "rate at the end, as a fraction");
     field("name", &CosineDecayConfig::name, "shown in messages");
     field("warmup_target", &CosineDecayConfig::warmup_target, "rate at the end of the warm-up; null: no warm-up");
-    field("warmup_steps", &CosineDecayConfig::warmup_steps, "steps of the warm-up", at_least(0));
+    field("warmup_steps", &CosineDecayConfig::warmup_steps,
+          "steps of the warm-up: a number, or a share of the training (5%)", at_least(0));
   }
+  void plan(std::int64_t steps);
   Value operator()(Value step) const;
 };
 

@@ -54,25 +54,52 @@ void SlotOptimizer::build(const std::vector<VariableRef>& variables) {
           .hint("compile the model again after changing what is trainable");
     return;
   }
+  rebuild(variables);
+}
+
+// Also the order of variables is Keras's, whenever each of them joined.
+void SlotOptimizer::rebuild(const std::vector<VariableRef>& variables) {
+  const std::vector<State> before = std::exchange(states_, {});
+  std::vector<bool> is_new;
+  for (const VariableRef& weight : variables) {
+    const auto found = std::ranges::find(before, weight, &State::weight);
+    is_new.push_back(found == before.end());
+    states_.push_back(is_new.back() ? State{weight, {}, {}, {}, built_ ? updates() : 0} : *found);
+  }
+  variables_.resize(scheduled() ? 1 : 2);  // what the constructor made
   const auto add = [this](const Variable& weight, std::string_view slot, Type type, Tensor value) {
     std::string path = weight.path();
     std::ranges::replace(path, '/', '_');
     return add_variable(fmt::format("{}_{}", path, slot), std::move(type), std::move(value));
   };
-  for (const VariableRef& weight : variables) states_.push_back({weight, {}, {}, {}});
+  const auto each = [&](auto&& make) {
+    for (std::size_t i = 0; i < states_.size(); ++i) make(states_[i], is_new[i]);
+  };
   if (options_.use_ema)
-    for (State& state : states_)
-      state.average = add(*state.weight, "average", state.weight->type(), Tensor(state.weight->type()));
+    each([&](State& state, bool fresh) {
+      // The first average of all is the weight itself; one that comes later begins with it.
+      const Tensor start = state.joined > 0 ? state.weight->value() : Tensor(state.weight->type());
+      if (fresh) state.average = add(*state.weight, "average", state.weight->type(), start);
+      else variables_.push_back(state.average);
+    });
   if (options_.gradient_accumulation_steps)
-    for (State& state : states_)
-      state.accumulator =
-          add(*state.weight, "gradient_accumulator", state.weight->type(), Tensor(state.weight->type()));
+    each([&](State& state, bool fresh) {
+      if (fresh) state.accumulator = add(*state.weight, "gradient_accumulator", state.weight->type(), Tensor(state.weight->type()));
+      else variables_.push_back(state.accumulator);
+    });
+  std::vector<std::size_t> taken(states_.size(), 0);  // slots of each that are in their places
   for (std::size_t group = 0, groups = 1; group < groups; ++group)
-    for (State& state : states_) {
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+      State& state = states_[i];
       const OptimizerSlots wanted = slots(*state.weight);
       groups = std::max(groups, wanted.size());
       if (group >= wanted.size()) continue;
       for (const OptimizerSlot& slot : wanted[group]) {
+        const std::size_t index = taken[i]++;
+        if (!is_new[i]) {
+          variables_.push_back(state.slots.at(index));
+          continue;
+        }
         const Type type = slot.type.value_or(state.weight->type());
         state.slots.push_back(add(*state.weight, slot.name, type,
                                   slot.copies_weight ? state.weight->value() : filled(type, slot.initial)));
@@ -80,10 +107,24 @@ void SlotOptimizer::build(const std::vector<VariableRef>& variables) {
     }
   if (const auto start = shared()) {
     const Type type{states_.empty() ? DType::float32 : states_.front().weight->type().dtype, {}};
-    shared_ = add_variable("shared", type, filled(type, *start));
+    if (shared_) variables_.push_back(shared_);
+    else shared_ = add_variable("shared", type, filled(type, *start));
   }
   built_ = true;
 }
+
+std::vector<std::int64_t> SlotOptimizer::joined() const {
+  std::vector<std::int64_t> all;
+  for (const State& state : states_) all.push_back(state.joined);
+  return all;
+}
+
+void SlotOptimizer::set_joined(const std::vector<std::int64_t>& updates) {
+  need(updates.size() == states_.size(), "the optimizer has {} variables, got {} numbers of updates", states_.size(), updates.size());
+  for (std::size_t i = 0; i < states_.size(); ++i) states_[i].joined = updates[i];
+}
+
+std::int64_t SlotOptimizer::updates() const { return iterations() / options_.gradient_accumulation_steps.value_or(1); }
 
 std::int64_t SlotOptimizer::iterations() const { return static_cast<std::int64_t>(iteration_->value().item()); }
 
@@ -147,6 +188,7 @@ void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
   };
 
   std::vector<State*> states;
+  std::vector<double> multipliers;
   std::vector<Value> values;
   for (const Gradient& gradient : gradients) {
     if (!gradient.value) continue;
@@ -159,6 +201,7 @@ void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
       value = sum / accumulated;
     }
     states.push_back(&state);
+    multipliers.push_back(gradient.multiplier);
     values.push_back(value);
   }
   clip(values);
@@ -170,9 +213,9 @@ void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
     UpdateStep update_step(graph, *state.weight, state.slots, shared_);
     update_step.weight = graph.latest(state.weight);
     update_step.gradient = values[i];
-    update_step.learning_rate = ops::cast(rate, dtype);
+    update_step.learning_rate = ops::cast(multipliers[i] == 1 ? rate : rate * multipliers[i], dtype);
     update_step.scheduled = scheduled();
-    update_step.iteration = ops::cast(updates, dtype) + 1.0;
+    update_step.iteration = ops::cast(state.joined == 0 ? updates : updates - static_cast<double>(state.joined), dtype) + 1.0;
     if (const auto decay = weight_decay(*state.weight); decay && decays(*state.weight))
       update_step.weight = update_step.weight - update_step.weight * (update_step.learning_rate * *decay);
     write(state.weight, update(update_step));

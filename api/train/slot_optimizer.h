@@ -86,6 +86,9 @@ class SlotOptimizer : public Optimizer {
 
   void build(const std::vector<VariableRef>& variables) override;
   bool built() const override { return built_; }
+  void rebuild(const std::vector<VariableRef>& variables) override;
+  std::vector<std::int64_t> joined() const override;
+  void set_joined(const std::vector<std::int64_t>& updates) override;
   std::vector<VariableRef> variables() const override { return variables_; }
 
   // Steps taken so far, each a call of a compiled apply(); with accumulation several make one update.
@@ -93,6 +96,9 @@ class SlotOptimizer : public Optimizer {
   double learning_rate() const override;
   void set_learning_rate(double rate) override;
   bool scheduled() const override { return bool(learning_rate_.schedule); }
+  void plan(std::int64_t steps) override {
+    if (scheduled()) learning_rate_.schedule->plan(steps);
+  }
   // Variables in whose name ("kernel") one of these regular expressions is found do not decay.
   void exclude_from_weight_decay(const std::vector<std::string>& patterns) {
     no_decay_ = {patterns.begin(), patterns.end()};
@@ -127,7 +133,9 @@ class SlotOptimizer : public Optimizer {
   struct State {
     VariableRef weight, average, accumulator;
     std::vector<VariableRef> slots;
+    std::int64_t joined = 0;  // after so many updates
   };
+  std::int64_t updates() const;  // so far
   State& state_of(const VariableRef& weight);
   void clip(std::vector<Value>& gradients) const;
   void average(Graph& graph, Value updates) const;

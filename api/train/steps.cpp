@@ -62,7 +62,8 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
 
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
-                                      const HostTypes& hosted, bool recomputing) {
+                                      const HostTypes& hosted, bool recomputing,
+                                      const LearningRateMultipliers& multipliers) {
   Graph forward;
   forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true).loss);
   std::unique_ptr<Graph> graph = ready_for_gradients(forward, backend);
@@ -77,7 +78,11 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   if (recomputing) slope_of_loss.push_back(ops::after(ops::fill_like(loss, 1), loss));  // the forward pass ends here
   const Values slopes = gradients(*graph, {&loss, 1}, slope_of_loss, variables);
   std::vector<Optimizer::Gradient> updates;
-  for (std::size_t i = 0; i < weights.size(); ++i) updates.push_back({weights[i].variable, slopes[i]});
+  const std::map<const Variable*, double> factors = multipliers.of(model);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const auto factor = factors.find(weights[i].variable.get());
+    updates.push_back({weights[i].variable, slopes[i], factor == factors.end() ? 1 : factor->second});
+  }
   optimizer.apply(*graph, updates);
   for (const Weight& weight : weights)
     if (weight.constraint) graph->update(weight.variable, (*weight.constraint)(graph->latest(weight.variable)));
@@ -214,7 +219,7 @@ double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
 HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, const Hosted& hosted) {
   return steps_.get(Wanted{"train", hosted}, [&] {
     return compile(*training_graph(*model_, objective, optimizer, random_, hosted.feed, backend_, hosted.types(),
-                                   options_.recompute));
+                                   options_.recompute, options_.multipliers));
   });
 }
 

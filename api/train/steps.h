@@ -45,7 +45,8 @@ using HostTypes = std::vector<Types>;  // see HostPart::types
 // for the gradients instead of being kept (see passes/recompute.h).
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
-                                      const HostTypes& hosted = {}, bool recomputing = false);
+                                      const HostTypes& hosted = {}, bool recomputing = false,
+                                      const LearningRateMultipliers& multipliers = {});
 // Forward in inference, losses, metrics; output "loss". When `predicting`, then also an output "0", "1", … for each of
 // the model's, and after them "mask/0", "mask/1", …, as Predictions has them.
 std::unique_ptr<Graph> test_graph(FunctionalLayer& model, Objective& objective, const RandomState& random,
@@ -64,6 +65,7 @@ class Steps {
   struct Options {
     MatmulPrecision matmul_precision = MatmulPrecision::highest;
     bool recompute = false;
+    LearningRateMultipliers multipliers{};
     bool operator==(const Options&) const = default;
   };
   const Options& options() const { return options_; }

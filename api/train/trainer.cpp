@@ -52,7 +52,9 @@ void Trainer::compile(CompileOptions options) {
   if (model_->connected()) objective_ = std::make_unique<Objective>(options, model_->output_names());
   else objective_.reset();  // made when the shapes are known
   options_ = std::move(options);
-  steps_->set_options({.matmul_precision = options_->matmul_precision, .recompute = options_->recompute});
+  steps_->set_options({.matmul_precision = options_->matmul_precision,
+                       .recompute = options_->recompute,
+                       .multipliers = options_->learning_rate_multipliers});
   steps_->recompile();
 }
 
@@ -78,10 +80,23 @@ void Trainer::build_for(const std::vector<Column>& inputs) {
   if (options_ && !objective_) objective_ = std::make_unique<Objective>(*options_, model_->output_names());
 }
 
-void Trainer::prepare_training() {
+namespace {
+
+std::vector<VariableRef> trainable_variables(const Layer& model) {
   std::vector<VariableRef> variables;
-  for (const Weight& weight : model_->trainable_weights()) variables.push_back(weight.variable);
-  optimizer().build(variables);
+  for (const Weight& weight : model.trainable_weights()) variables.push_back(weight.variable);
+  return variables;
+}
+
+}  // namespace
+
+void Trainer::prepare_training() {
+  optimizer().build(trainable_variables(*model_));
+  steps_->refresh();
+}
+
+void Trainer::retrain() {
+  optimizer().rebuild(trainable_variables(*model_));
   steps_->refresh();
 }
 
@@ -100,17 +115,17 @@ Logs Trainer::evaluate(const DatasetRef& data, const EvaluateOptions& options) {
     const Feeder feeder(data, *model_, objective_.get());
     Loader loader(data, {.batch_size = options.batch_size, .prepare = feeder.ahead(*steps_)});
     ProgressListener silent;
-    return test(feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop,
+    return test(*steps_, feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop,
                 options.listener ? *options.listener : silent, {}, options.observe).logs;
   });
 }
 
-Trainer::TestResult Trainer::test(const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t steps, const std::atomic<bool>* stop,
+Trainer::TestResult Trainer::test(Steps& steps, const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t batches, const std::atomic<bool>* stop,
                                   ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
                                   const std::function<void(const Feed&, const Predictions&)>& observe) {
-  steps_->refresh();
+  steps.refresh();
   objective_->reset();
-  sweep.batches = steps > 0 ? std::min(steps, loader.batches()) : loader.batches();
+  sweep.batches = batches > 0 ? std::min(batches, loader.batches()) : loader.batches();
   listener.on_begin(sweep);
   loader.start(0);
   Feed feed;
@@ -121,8 +136,8 @@ Trainer::TestResult Trainer::test(const Feeder& feeder, Loader& loader, Sweep sw
     if (!batch) break;
     if (batch_hook) batch_hook(number, false);
     feeder.fill(*batch, feed);
-    if (observe) observe(feed, steps_->test_predicting(*objective_, feed));
-    else steps_->test(*objective_, feed);
+    if (observe) observe(feed, steps.test_predicting(*objective_, feed));
+    else steps.test(*objective_, feed);
     samples += feed.size;
     feed = {};
     if (batch_hook) batch_hook(number, true);

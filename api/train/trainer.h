@@ -7,6 +7,7 @@
 
 #include "api/data/loader.h"
 #include "api/train/class_weight.h"
+#include "api/train/feature_cache.h"
 #include "api/train/feeder.h"
 #include "api/train/progress.h"
 
@@ -26,6 +27,11 @@ struct FitOptions {
   std::uint64_t seed = 0;            // of initial weights that are not set yet, of shuffling and of random layers
   ClassWeight class_weight{};
   std::vector<Ref<Callback>> callbacks{};
+  // Frozen layers are computed once for all epochs (see feature_cache.h), of the training data or, where that is augmented and
+  // `always` is asked for, of the same samples without: `unaugmented`. Files for later runs go to the folder; "": none.
+  CacheFeatures cache_features = CacheFeatures::automatic;
+  DatasetRef unaugmented{};
+  std::filesystem::path feature_folder{};
   bool verbose = false;              // a line per epoch on standard output, when nobody listens
   ProgressListener* listener = nullptr;
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, training ends after the batch in progress
@@ -50,6 +56,8 @@ struct PredictOptions {
   const std::atomic<bool>* stop = nullptr;
 };
 
+struct Checkpoint;
+
 // A model that is compiled, or not yet. Not synchronised.
 class Trainer {
  public:
@@ -61,7 +69,9 @@ class Trainer {
   const Backend& backend() const { return steps_->backend(); }
   // Of a model that only predicts; compile sets it too.
   void set_matmul_precision(MatmulPrecision precision) {
-    steps_->set_options({.matmul_precision = precision, .recompute = steps_->options().recompute});
+    Steps::Options options = steps_->options();
+    options.matmul_precision = precision;
+    steps_->set_options(options);
   }
   void initialize(std::uint64_t seed);  // weights that have no value yet
 
@@ -90,8 +100,10 @@ class Trainer {
 
  private:
   friend class FitRun;
+  friend Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer);
   void build_for(const std::vector<Column>& inputs);  // a Sequential without Input
   void prepare_training();                            // weights and optimizer slots exist
+  void retrain();                                     // the same after layers were frozen or thawed
   // A batch by itself, as graphs take it. Weights have values then, and for training slots.
   Feed training_feed(const Batch& batch, std::map<std::int64_t, double> class_weight);
   Feed feed(const Batch& batch, bool measured);  // measured: with the targets of losses and metrics
@@ -101,7 +113,7 @@ class Trainer {
   };
   // One sweep over a loader. `batch_hook(batch, done)` is called before and after each batch; it and `observe` may be
   // empty.
-  TestResult test(const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t steps, const std::atomic<bool>* stop,
+  TestResult test(Steps& steps, const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t batches, const std::atomic<bool>* stop,
                   ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
                   const std::function<void(const Feed&, const Predictions&)>& observe = {});
 

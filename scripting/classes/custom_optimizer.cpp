@@ -1,5 +1,6 @@
 // Optimizers whose class is one of Lua's: their step is a part of the compiled training step.
 #include <algorithm>
+#include <set>
 
 #include "backend/graph/ops/elementwise.h"
 #include "layers/lambda.h"
@@ -34,15 +35,17 @@ class OptimizerOfLua final : public SlotOptimizer, public ScriptedAs<Optimizer> 
     return tree;
   }
 
-  void build(const std::vector<VariableRef>& variables) override {
-    if (!built()) weights_ = variables;
-    if (!built() && lua_.has("build")) {
+  // `build` of the class is called once more when variables join.
+  void rebuild(const std::vector<VariableRef>& variables) override {
+    weights_ = variables;
+    Out::List list;
+    for (const VariableRef& variable : variables)
+      if (asked_.insert(variable.get()).second) list.emplace_back(object_of(variable));
+    if (!list.empty() && lua_.has("build")) {
       const UnderWay building(building_);
-      Out::List list;
-      for (const VariableRef& variable : variables) list.emplace_back(object_of(variable));
       invoke("build", {Out(std::move(list))});
     }
-    SlotOptimizer::build(variables);
+    SlotOptimizer::rebuild(variables);
   }
 
   void want_slot(const VariableRef& variable, OptimizerSlot slot) {
@@ -126,6 +129,7 @@ class OptimizerOfLua final : public SlotOptimizer, public ScriptedAs<Optimizer> 
 
   std::vector<VariableRef> weights_;
   std::map<const Variable*, std::vector<OptimizerSlot>> wanted_;
+  std::set<const Variable*> asked_;  // `build` was called for them
   bool building_ = false;
   mutable UpdateStep* step_ = nullptr;  // that is being made
 };

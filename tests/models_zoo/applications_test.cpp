@@ -58,7 +58,7 @@ TEST_P(Applications, AreKerassLayerForLayer) {
   const std::string reference = golden.front().substr(0, golden.front().find(' '));
   const bool published = reference.find("weights=") != std::string::npos;
   const std::string none = reference.find('?') == std::string::npos ? "?weights=none" : "&weights=none";
-  const auto model = zoo::open(reference + (published ? "" : none), false);
+  const auto model = zoo::open(reference + (published ? "" : none), {.with_weights = false});
   const std::int64_t trainable = count_of(model->trainable_weights());
   std::vector<std::string> lines{fmt::format("{} {} {}", reference, count_of(model->weights()), trainable)};
   list(*model, "", lines);

@@ -109,7 +109,7 @@ TEST_F(OwnZoo, WeightsAreFetchedOnceAndTheCardIsTheirs) {
 }
 
 TEST_F(OwnZoo, TheFormAloneNeedsNoNetwork) {
-  const auto pair = zoo::open("pair", false);
+  const auto pair = zoo::open("pair", {.with_weights = false});
   EXPECT_EQ(pair->card().labels.size(), 2u);
   EXPECT_EQ(server_.requests(), 0);
 }

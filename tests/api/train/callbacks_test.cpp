@@ -35,6 +35,7 @@ class FakeTraining : public TrainingControl {
   void resume_from(const std::filesystem::path& checkpoint) override { resumed = checkpoint; }
   std::vector<Tensor> weights() const override { return {Tensor::scalar(weight)}; }
   void set_weights(const std::vector<Tensor>& values) override { weight = static_cast<float>(values.at(0).item()); }
+  void freeze(const Freeze&) override { throw InternalError("a played training has no layers"); }
   void save(const std::string& file, bool weights_only) override {
     saved += (saved.empty() ? "" : " ") + file + (weights_only ? "!" : "");
   }

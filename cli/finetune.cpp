@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "api/experiment/picture_data.h"
+#include "api/zoo.h"
+#include "cli/terminal.h"
+#include "cli/training.h"
+#include "formats/json.h"
+
+namespace nacre::cli {
+
+namespace {
+
+Tree mapping(std::initializer_list<std::pair<std::string_view, Tree>> entries) {
+  Tree tree = Tree::mapping();
+  for (const auto& [key, value] : entries) tree.set(key, value);
+  return tree;
+}
+
+// {zoo: NAME} or {file: PATH}, and a name for the run.
+std::pair<Tree, std::string> base_of(const std::string& base) {
+  if (!zoo_name(base) && std::filesystem::exists(base)) {
+    // The model of a run is called like the run.
+    const std::filesystem::path file = std::filesystem::absolute(base).lexically_normal();
+    const std::string stem = file.stem().string();
+    return {mapping({{"file", file.string()}}), stem == "model" ? file.parent_path().filename().string() : stem};
+  }
+  const std::string name = zoo_name(base).value_or(base);
+  return {mapping({{"zoo", name}}), name.substr(0, name.find('?'))};
+}
+
+// The `data:` part, and the folder that its paths are relative to.
+std::pair<Tree, std::filesystem::path> data_of(const std::string& text) {
+  const std::string extension = std::filesystem::path(text).extension().string();
+  if (extension == ".yaml" || extension == ".yml") {
+    ConfigFile file = load_config(text);
+    resolve_expressions(file.tree);
+    const Tree* const data = file.tree.find("data");
+    const Tree* const train = data ? data->find("train") : nullptr;
+    if (!train || train->is_null()) throw Error("the configuration has no training data").at({text, 0, 0}).hint("data: {train: …}").usage();
+    return {*data, file.folder};
+  }
+  return {mapping({{"train", write_object(*parse_source(text), Style::yaml)}}), ""};
+}
+
+// The head learns on frozen layers first, then all learn, the base a tenth as fast; batch normalisation stays as it is, since
+// small data gives poor statistics.
+Tree training_of(const FinetuneArguments& arguments, bool validates) {
+  const std::int64_t first = arguments.epochs < 2 ? 0 : std::max<std::int64_t>(1, arguments.epochs * 3 / 10);
+  Tree learning = Tree::sequence();
+  if (!arguments.unfreeze.empty()) learning.push("until " + arguments.unfreeze);
+  learning.push("BatchNormalization");
+  const Tree schedule = mapping({{"0", "until head"}});
+  Tree phases = schedule;
+  if (first > 0) phases.set(std::to_string(first), std::move(learning));
+  Tree callbacks = Tree::sequence();
+  callbacks.push(mapping({{"FreezeScheduler", mapping({{"schedule", std::move(phases)}})}}));
+  callbacks.push(mapping({{"EarlyStopping", mapping({{"patience", std::max<std::int64_t>(3, first + 1)}, {"restore_best_weights", true}})}}));
+  const Tree rate = mapping({{"CosineDecay", mapping({{"initial_learning_rate", 0.0},
+                                                      {"warmup_target", 0.003},
+                                                      {"warmup_steps", "5%"},
+                                                      {"decay_steps", "auto"}})}});
+  Tree train = mapping({{"optimizer", mapping({{"Adam", mapping({{"learning_rate", rate}})}})},
+                        {"learning_rate_multipliers", mapping({{"*", 0.1}, {"head*", 1.0}})},
+                        {"loss", "sparse_categorical_crossentropy"},
+                        {"metrics", Tree::Sequence{"accuracy"}},
+                        {"epochs", arguments.epochs},
+                        {"cache_features", true},
+                        {"callbacks", std::move(callbacks)}});
+  if (!validates) train.set("validation_split", 0.2);
+  return train;
+}
+
+bool wants_one_hot(const Tree& loss) {
+  const auto* const known = registry<Loss>().find(object_spelling(loss, "loss").name);
+  return known && known->class_name == losses::CategoricalCrossentropyConfig::class_name;
+}
+
+// The experiment that finetune stands for.
+ConfigFile configuration(const FinetuneArguments& arguments) {
+  auto [model, name] = base_of(arguments.base);
+  auto [data, folder] = data_of(arguments.data);
+  model.set("head", mapping({{"classes", arguments.classes ? Tree(*arguments.classes) : Tree("auto")}}));
+  const Tree* const validation = data.find("validation");
+  const bool validates = validation && !validation->is_null();
+  const DatasetRef samples = read_object<Source>(data["train"])->open(folder);
+  const bool pictures = samples->inputs().size() == 1 && samples->inputs()[0].type.dtype != DType::string && samples->inputs()[0].type.shape.rank() >= 2;
+  if (pictures && !data.find("augment"))
+    data.set("augment", Tree::Sequence{mapping({{"RandomTranslation", mapping({{"height_factor", 0.1}, {"width_factor", 0.1}})}})});
+  Tree tree = mapping({{"name", name + "_finetuned"}, {"model", std::move(model)}, {"data", std::move(data)}, {"train", training_of(arguments, validates)}});
+  for (const std::string& override : arguments.overrides) apply_override(tree, override);
+  // Losses of one-hot targets have label_smoothing.
+  if (const Tree* loss = tree["train"].find("loss"); loss && (loss->is_string() || loss->is_mapping()) && wants_one_hot(*loss))
+    if (Tree& changed = *tree.find("data"); !changed.find("one_hot"))
+      changed.set("one_hot", arguments.classes ? *arguments.classes : count_classes(*samples));
+  return {std::move(tree), folder};
+}
+
+}  // namespace
+
+int finetune(const FinetuneArguments& arguments) {
+  const Experiment experiment(configuration(arguments));
+  TrainArguments train;
+  static_cast<RunArguments&>(train) = arguments;
+  train.config = arguments.base;
+  train.output = arguments.output;
+  train.json = arguments.json;
+  Training training = run_training(experiment, train);
+  if (training.history.interrupted) {
+    if (!arguments.json) say_outcome(training);
+    return 1;
+  }
+  const Logs result = training.validation ? training.model.evaluate(training.validation) : Logs();
+  if (arguments.json) {
+    Tree report = report_of(training), measured;
+    for (const auto& [key, value] : result) measured.set(key, value);
+    report.set("validation", std::move(measured));
+    std::puts(write_json(report, 2).c_str());
+    return 0;
+  }
+  say_outcome(training);
+  if (const double* accuracy = result.find("accuracy"))
+    say(stdout, fmt::format("accuracy {:.4f} on {} validation samples", *accuracy, training.validation->size()));
+  say(stdout, fmt::format("to use it: nacre predict {} PICTURE", training.folder.model().string()));
+  return 0;
+}
+
+}  // namespace nacre::cli

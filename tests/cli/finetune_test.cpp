@@ -1,0 +1,104 @@
+// nacre finetune: an experiment made of defaults.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "formats/csv.h"
+#include "formats/json.h"
+#include "formats/npy.h"
+#include "formats/yaml.h"
+#include "tests/cli/run_nacre.h"
+#include "tests/support/paths.h"
+
+namespace nacre::test {
+namespace {
+
+constexpr std::string_view base_config = R"(name: base
+seed: 3
+model:
+  sequential:
+    - Input: {shape: [28, 28, 1]}
+    - Rescaling: {scale: "${1/255}"}
+    - Conv2D: {filters: 4, kernel_size: 3, strides: 3, use_bias: false}
+    - BatchNormalization
+    - ReLU
+    - Flatten
+    - Dense: {units: 10, activation: softmax}
+data: {train: {digits: {count: 300}}}
+train: {optimizer: adam, loss: sparse_categorical_crossentropy, metrics: [accuracy], epochs: 2}
+)";
+
+class Finetune : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    ::setenv("NACRE_HOME", (folder_.path() / "home").c_str(), 1);
+    write_plainly(folder_ / "base.yaml", base_config);
+    const Outcome base = run_nacre({"train", "base.yaml", "--output", "base"}, folder_.path());
+    ASSERT_EQ(base.status, 0) << base.err;
+  }
+  static Outcome nacre(const std::vector<std::string>& words) { return run_nacre(words, folder_.path()); }
+  inline static TemporaryFolder folder_;
+};
+
+TEST_F(Finetune, IsAnExperimentThatTrainCanDoAgain) {
+  const Outcome tuned = nacre({"finetune", "base/model.h5", "--data", "digits:200,seed=5", "--epochs", "4", "--output", "tuned"});
+  ASSERT_EQ(tuned.status, 0) << tuned.err;
+  EXPECT_NE(tuned.out.find("features of the training data"), std::string::npos) << tuned.out;
+  EXPECT_NE(tuned.out.find("accuracy 0."), std::string::npos) << tuned.out;
+  EXPECT_NE(tuned.out.find("nacre predict tuned/model.h5 PICTURE"), std::string::npos) << tuned.out;
+  const Tree config = load_yaml(folder_ / "tuned/config.yaml");
+  EXPECT_EQ(config["model"]["head"]["classes"], Tree(10));
+  const Csv first = read_csv(folder_ / "tuned/history.csv");
+  EXPECT_EQ(first.rows, 4u);
+  const Outcome again = nacre({"train", "tuned/config.yaml", "--output", "again"});
+  ASSERT_EQ(again.status, 0) << again.err;
+  const Csv second = read_csv(folder_ / "again/history.csv");
+  EXPECT_EQ(first.column("val_loss").numbers, second.column("val_loss").numbers);
+  const std::string seven = (std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials" / "seven.png").string();
+  EXPECT_EQ(nacre({"predict", "tuned/model.h5", seven}).status, 0);
+}
+
+TEST_F(Finetune, TakesKeysAndSmoothsLabels) {
+  const Outcome tuned = nacre({"finetune", "base/model.h5", "--data", "digits:100,seed=5", "--epochs", "1", "--output", "smooth", "--json",
+                               "train.loss={CategoricalCrossentropy: {label_smoothing: 0.1}}", "train.batch_size=16"});
+  ASSERT_EQ(tuned.status, 0) << tuned.err;
+  EXPECT_TRUE(parse_json(tuned.out, "report").find("validation")->find("accuracy"));
+  const Tree config = load_yaml(folder_ / "smooth/config.yaml");
+  EXPECT_EQ(config["data"]["one_hot"], Tree(10));
+  EXPECT_EQ(config["train"]["batch_size"], Tree(16));
+}
+
+TEST_F(Finetune, BringsArraysToTheNetworksPictures) {
+  write_npz(folder_ / "small.npz", {{"x", Tensor(DType::uint8, {30, 9, 9})}, {"y", Tensor(DType::int32, {30})}});
+  const Outcome tuned = nacre({"finetune", "base/model.h5", "--data", "small.npz", "--classes", "3", "--epochs", "1", "--output", "arrays"});
+  EXPECT_EQ(tuned.status, 0) << tuned.err;
+}
+
+// The tutorial as it stands, with a narrow network and few pictures.
+TEST_F(Finetune, TutorialComparesWithTrainingFromScratch) {
+  const auto mnist = shared_path("data/mnist");
+  if (!mnist) GTEST_SKIP() << absent("data/mnist");
+  const std::filesystem::path script = std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials/finetune/few_digits.sh";
+  const std::string command = fmt::format(
+      "cd '{}' && NACRE='{}' BASE='zoo:mobilenetv2_cifar?alpha=0.1&weights=none' sh '{}' '{}' 3 --epochs 1 > tutorial.txt 2>&1", folder_.path().string(),
+      NACRE_BINARY, script.string(), std::filesystem::absolute(*mnist).string());
+  const int status = std::system(command.c_str());
+  std::ifstream file(folder_ / "tutorial.txt");
+  const std::string out{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(status, 0) << out;
+  EXPECT_NE(out.find("scratch, on the 10000 test pictures"), std::string::npos) << out;
+}
+
+TEST_F(Finetune, MistakesAreTold) {
+  const Outcome base = nacre({"finetune", "nosuchnet", "--data", "digits:10"});
+  EXPECT_EQ(base.status, 2) << base.err;
+  EXPECT_NE(base.err.find("nosuchnet"), std::string::npos) << base.err;
+  EXPECT_EQ(nacre({"finetune", "base/model.h5", "--data", "digits:10", "--classes", "many"}).status, 2);
+  const Outcome layer = nacre({"finetune", "base/model.h5", "--data", "digits:100", "--epochs", "2", "--unfreeze", "conv9", "--output", "layer"});
+  EXPECT_EQ(layer.status, 2) << layer.err;
+  EXPECT_NE(layer.err.find("has no layer 'conv9'"), std::string::npos) << layer.err;
+}
+
+}  // namespace
+}  // namespace nacre::test
