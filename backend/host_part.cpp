@@ -66,7 +66,11 @@ HostPart::HostPart(const Graph& graph) : graph_(std::make_unique<Graph>()) {
   for (const Node* node : parts.functions_before())
     for (int i = 0; i < static_cast<int>(node->types().size()); ++i) results.push_back(node->out(i));
   const std::vector<char> needed = parts.needed(results, [](const Node&) { return true; });
-  for (const Graph::NamedValue& input : graph.inputs()) rewriter.set(input.value, mirror(*graph_, input));
+  // Up to the last that is needed: what stands for unknown sizes (emit::zeros) counts as inputs behind the real ones.
+  const auto is_needed = [&](const Graph::NamedValue& input) { return needed[static_cast<std::size_t>(input.value.node().id())] != 0; };
+  const std::span<const Graph::NamedValue> inputs(graph.inputs());
+  const auto behind = std::find_if(inputs.rbegin(), inputs.rend(), is_needed).base();
+  for (auto input = inputs.begin(); input != behind; ++input) rewriter.set(input->value, mirror(*graph_, *input));
   for (const Node* node : graph.nodes()) {
     if (node->is(op::host)) counts_.push_back(parts.before(*node) ? node->types().size() : 0);
     if (needed[static_cast<std::size_t>(node->id())] && !node->is(op::input)) rewriter.copy(*node);
@@ -75,7 +79,7 @@ HostPart::HostPart(const Graph& graph) : graph_(std::make_unique<Graph>()) {
 }
 
 std::vector<Tensor> HostPart::run(std::span<const Tensor> inputs) const {
-  return interpret(*graph_, inputs, reference_backend());
+  return interpret(*graph_, inputs.first(graph_->inputs().size()), reference_backend());
 }
 
 std::vector<Types> HostPart::types(std::span<const Tensor> results) const {

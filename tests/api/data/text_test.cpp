@@ -147,5 +147,25 @@ train: {optimizer: {Adam: {learning_rate: 0.1}}, loss: {SparseCategoricalCrossen
   EXPECT_NE(message_of([&] { model.fit(data, options); }).find("hint: both need the same classes"), std::string::npos);
 }
 
+// The sizes of a recurrent layer's states depend on the texts: that is no input of what runs on the host.
+TEST_F(TextDataset, ARecurrentLayerTakesTextsOfAnyLength) {
+  write("t.txt", "abcabcabcabcabcabcabcabcabc");
+  write("c.yaml", R"(
+data: {train: {text: {file: t.txt, sequence_length: 6}}}
+model:
+  inputs: {text: {shape: [], dtype: string}}
+  layers:
+    - TextVectorization: {standardize: null, split: character}
+    - Embedding: {input_dim: 5, output_dim: 3}
+    - GRU: {units: 4, return_sequences: true}
+    - Dense: {units: 5, activation: softmax}
+train: {loss: sparse_categorical_crossentropy, epochs: 1}
+)");
+  const Experiment experiment = Experiment::load(folder_ / "c.yaml");
+  Model model = configured_model(experiment);
+  EXPECT_EQ(model.fit(experiment.open_data().train, {.epochs = 1}).epochs.size(), 1u);
+  EXPECT_EQ(model.predict(Tensor::of<std::string>({2}, {"ab", "abcab"})).shape(), (Shape{2, 5, 5}));
+}
+
 }  // namespace
 }  // namespace nacre
