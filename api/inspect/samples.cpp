@@ -89,6 +89,7 @@ Bidirectional: {layer: {LSTM: {units: 8}}}
 Discretization: {bin_boundaries: [0.0, 1.0]}
 RandomPosterization: {factor: 4}
 Lambda: {function: "function(x) return x * 2 + nacre.ops.relu(x) end"}
+FreezeScheduler: {schedule: {0: until head, 3: false}}
 Cast: {dtype: float16}
 SaturateCast: {dtype: float16}
 Resize: {size: [4, 4]}
