@@ -15,7 +15,7 @@ Symbol preprocessed(Symbol pictures, const Preprocessing& preprocessing) {
     channels.set("axis", -1);
     pictures = apply_operation("Flip", {pictures}, std::move(channels)).front();
   }
-  const auto& [scale, mean, deviation, order] = preprocessing;
+  const auto& [scale, mean, deviation, order, fit, antialias] = preprocessing;
   if (scale == 1 && mean.empty() && deviation.empty()) return pictures;
   const std::size_t channels = std::max({mean.size(), deviation.size(), std::size_t{1}});
   std::vector<double> factors, offsets;

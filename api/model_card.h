@@ -23,14 +23,19 @@ struct Preprocessing {
   double scale = 1;
   std::vector<double> mean, deviation;
   ChannelOrder channel_order = ChannelOrder::rgb;
+  Fit fit = Fit::stretch;  // how pictures of files come to the network's size
+  bool antialias = false;
   static void describe(auto&& field) {
     field("scale", &Preprocessing::scale, "multiplied with values from 0 to 255");
     field("mean", &Preprocessing::mean, "subtracted then: one number, or one for each channel");
     field("deviation", &Preprocessing::deviation, "divided by last", above(0));
     field("channel_order", &Preprocessing::channel_order, "of the network");
+    field("fit", &Preprocessing::fit, "how pictures of another shape come to the network's size");
+    field("antialias", &Preprocessing::antialias, "smoothly where they shrink");
   }
   bool operator==(const Preprocessing&) const = default;
-  bool is_identity() const { return *this == Preprocessing(); }
+  // Whether it leaves numbers as they are.
+  bool is_identity() const { return scale == 1 && mean.empty() && deviation.empty() && channel_order == ChannelOrder::rgb; }
 };
 
 struct ModelCard {

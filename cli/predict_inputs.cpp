@@ -33,7 +33,7 @@ Tensor with_batch_axis(Tensor tensor, const Port& port) {
   return tensor.reshaped(Shape{1} + tensor.shape());
 }
 
-Tensor read_picture(const std::filesystem::path& path, const Port& port) {
+Tensor read_picture(const std::filesystem::path& path, const Port& port, Fitting fitting) {
   const Shape& shape = port.type.shape;
   const bool has_channels = shape.rank() == 4;
   if (shape.rank() != 3 && !has_channels)
@@ -41,11 +41,10 @@ Tensor read_picture(const std::filesystem::path& path, const Port& port) {
   const std::int64_t channels = has_channels ? shape[3] : 1;
   if (channels != unknown && channels != 1 && channels != 3 && channels != 4)
     throw Error("a picture for input '{}', which takes {} channels", port.name, channels).at({path.string(), 0, 0}).usage();
-  Tensor image = read_image(path, static_cast<int>(std::max<std::int64_t>(channels, 0)));
-  const std::int64_t height = shape[1] == unknown ? image.shape()[0] : shape[1];
-  const std::int64_t width = shape[2] == unknown ? image.shape()[1] : shape[2];
-  if (image.shape()[0] != height || image.shape()[1] != width) image = resize_bilinear(image, height, width);
-  return image;
+  const int read_channels = static_cast<int>(std::max<std::int64_t>(channels, 0));
+  if (shape[1] != unknown && shape[2] != unknown) return read_fitted(path, read_channels, {shape[1], shape[2]}, fitting);
+  const Tensor image = read_image(path, read_channels);
+  return resize_bilinear(image, shape[1] == unknown ? image.shape()[0] : shape[1], shape[2] == unknown ? image.shape()[1] : shape[2]);
 }
 
 Tensor stacked(const std::vector<Tensor>& samples) {
@@ -245,7 +244,7 @@ std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& 
   return arranged(std::move(arrays), ports);
 }
 
-std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports) {
+std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports, Fitting fitting) {
   if (words.size() == 1 && words.front() == "-") return parse_lines(read_standard_input(), ports);
   NamedArrays arrays;
   std::vector<Tensor> pictures;
@@ -268,8 +267,8 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
       continue;
     }
     const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });
-    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front()));
-    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port)}));
+    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front(), fitting));
+    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port, fitting)}));
     else throw Error("which input takes the picture?").at({file, 0, 0}).hint(fmt::format("write NAME=FILE; the inputs are {}", names_of(ports))).usage();
   }
   if (!pictures.empty()) arrays.emplace_back("", stacked(pictures));

@@ -43,4 +43,12 @@ struct EnumNames<Fit> {
 };
 Tensor fit_image(const Tensor& image, std::int64_t height, std::int64_t width, Fit fit, bool antialias = false);
 
+// The picture of a file brought to a size: in one way for data and for predictions.
+struct Fitting {
+  Fit fit = Fit::stretch;
+  bool antialias = false;
+  bool operator==(const Fitting&) const = default;
+};
+Tensor read_fitted(const std::filesystem::path& path, int channels, ImageSize size, Fitting fitting);
+
 }  // namespace nacre

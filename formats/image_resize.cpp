@@ -115,4 +115,9 @@ Tensor fit_image(const Tensor& image, std::int64_t height, std::int64_t width, F
   return padded;
 }
 
+Tensor read_fitted(const std::filesystem::path& path, int channels, ImageSize size, Fitting fitting) {
+  const Tensor image = read_image(path, channels, fitting.antialias ? size : ImageSize{});
+  return fit_image(image, size.height, size.width, fitting.fit, fitting.antialias);
+}
+
 }  // namespace nacre

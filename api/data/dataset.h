@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/core/tensor.h"
+#include "formats/image.h"
 
 namespace nacre {
 
@@ -28,6 +29,7 @@ struct Column {
   // Of a target that is a class number: the names of the classes, where they have any. Of an input of texts: the tokens by
   // number where the targets are numbers of tokens too, so that the model must number them in the same way.
   std::vector<std::string> labels{};
+  std::optional<Fitting> fitting{};  // of an input that is pictures of files: how they come to their size
 };
 
 // Immutable, and usable from several threads unless it is bound to one.

@@ -170,7 +170,7 @@ class Images final : public Dataset {
     keep_if(samples_, [begin = begin, end = end](std::size_t i) { return i >= begin && i < end; });
     find_size(first);
 
-    inputs_ = {{"", {DType::uint8, {height_, width_, channels_}}}};
+    inputs_ = {{.name = "", .type = {DType::uint8, {height_, width_, channels_}}, .fitting = Fitting{config_.fit, config_.antialias}}};
     if (samples_.targets) targets_ = {{"", {samples_.targets->dtype(), samples_.targets->shape().from(1)}, samples_.labels}};
     description_ = fmt::format("{}: {} pictures of {}×{}×{}", (shown.has_filename() ? shown : shown.parent_path()).filename().string(),
                                samples_.files.size(), height_, width_, channels_);
@@ -191,10 +191,8 @@ class Images final : public Dataset {
     batch.inputs.resize(1);
     if (batch.inputs[0].type() != wanted) batch.inputs[0] = Tensor::uninitialised(wanted);
     auto* pixels = static_cast<std::byte*>(batch.inputs[0].raw_writable());
-    const ImageSize least = config_.antialias ? ImageSize{height_, width_} : ImageSize{};
     for (const std::int64_t index : indices) {
-      const Tensor image = fit_image(read_image(samples_.files[static_cast<std::size_t>(index)], channels_, least), height_, width_,
-                                     config_.fit, config_.antialias);
+      const Tensor image = read_fitted(samples_.files[static_cast<std::size_t>(index)], channels_, {height_, width_}, {config_.fit, config_.antialias});
       std::memcpy(pixels, image.raw(), image.bytes());
       pixels += image.bytes();
     }

@@ -13,6 +13,15 @@ namespace nacre {
 
 namespace {
 
+// Files of a model say how pictures come to its size.
+void keep_fitting(FunctionalLayer& model, const Dataset& data) {
+  if (data.inputs().size() != 1 || !data.inputs().front().fitting) return;
+  ModelCard card = model.card();
+  card.preprocessing.fit = data.inputs().front().fitting->fit;
+  card.preprocessing.antialias = data.inputs().front().fitting->antialias;
+  model.set_card(std::move(card));
+}
+
 // Files of a classifier name the classes that it learned.
 void keep_labels(FunctionalLayer& model, const Dataset& data) {
   if (data.targets().size() != 1 || model.outputs().size() != 1) return;
@@ -55,6 +64,7 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   }
   if (validation_) check_labels(*train_, *validation_);
   trainer.build_for(train_->inputs());
+  keep_fitting(*trainer.model_, *train_);
   keep_labels(*trainer.model_, *train_);
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);

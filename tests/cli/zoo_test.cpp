@@ -73,6 +73,22 @@ TEST_F(ZooVerbs, NamesStandWhereModelsAndConfigurationsAre) {
   EXPECT_EQ(script.status, 0) << script.err;
 }
 
+// Pictures are cut as those were that the model learned from: the middle of this one is bright, its sides are dark.
+TEST_F(ZooVerbs, PicturesComeToTheSizeAsInTraining) {
+  draw_pictures();
+  Tensor wide(DType::uint8, {8, 80, 3});
+  for (std::int64_t i = 0; i < wide.size(); ++i) wide.writable<std::uint8_t>()[static_cast<std::size_t>(i)] = (i / 3) % 80 / 8 == 4 || (i / 3) % 80 / 8 == 5 ? 220 : 20;
+  write_png(folder_ / "wide.png", wide);
+  write_file_atomically(folder_ / "sky.yaml",
+                        "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
+                        "Dense: {units: 2, activation: softmax}]}\n"
+                        "data: {train: {images: {folder: sky, size: [8, 8], fit: crop, antialias: true}}}\n"
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, batch_size: 4, epochs: 30}\n");
+  ASSERT_EQ(run({"train", "sky.yaml", "--output", "run"}).status, 0);
+  const Outcome cropped = run({"predict", "run/model.h5", "wide.png"});
+  EXPECT_EQ(cropped.out.substr(0, 14), "wide.png  day ") << cropped.out << cropped.err;
+}
+
 TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
   draw_pictures();
   write_file_atomically(folder_ / "sky.yaml",
