@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 MEASURED = re.compile(r"\d+:\d\d\b|\d+(?:\.\d+)?(?= ?(?:s|ms|samples/s|[kMG]?B|GFLOP/s)\b)")  # other on every machine
 
 
@@ -49,7 +49,7 @@ def line_fits(wanted, got):
     def simple(line):
         return re.sub(r"\s+", " ", re.sub(r"[ \t]*[-─=]{4,}[ \t]*", " ---- ", MEASURED.sub("0", line))).strip()
 
-    wanted, got = simple(wanted), simple(got)
+    wanted, got = re.sub(r" ?… ?", "…", simple(wanted)), simple(got)
     pattern, at, numbers = "", 0, []
     for match in re.finditer(NUMBER.pattern + "|…", wanted):
         pattern += re.escape(wanted[at:match.start()])
