@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
 MEASURED = re.compile(r"\d+:\d\d\b|\d+(?:\.\d+)?(?= ?(?:s|ms|samples/s|[kMG]?B|GFLOP/s)\b)")  # other on every machine
 
 
