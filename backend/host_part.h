@@ -19,8 +19,7 @@ class HostPart {
   explicit HostPart(const Graph& graph);
 
   bool empty() const { return graph_->outputs().empty(); }
-  // The results of the host functions, one after the other; `inputs` in the order of the graph's, of which those after the
-  // last that is read may be missing (what a graph of unknown sizes has in place of zeros).
+  // The results of the host functions, one after the other; `inputs` in the order of the graph's.
   std::vector<Tensor> run(std::span<const Tensor> inputs) const;
   // The types of these results for each host function of the graph, in order: for emitting it again. None for functions
   // that do not run before the device.
@@ -28,7 +27,6 @@ class HostPart {
 
  private:
   std::unique_ptr<Graph> graph_;      // its outputs are the results
-  std::vector<std::size_t> inputs_;   // that it reads, by their places in the whole graph
   std::vector<std::size_t> counts_;   // of results, by host function
 };
 
