@@ -96,9 +96,10 @@ def environment(folder):
     programs.mkdir()
     home.mkdir()
     (programs / "nacre").symlink_to(Path(os.environ["NACRE_BINARY"]).resolve())
-    variables = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1",
-                 "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "",
-                 "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # no page needs a network
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("NACRE_")}
+    variables |= {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1",
+                  "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "",
+                  "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # no page needs a network
     there = set()
     python = os.environ.get("NACRE_KERAS_PYTHON", sys.executable)
     if has_keras(python):
