@@ -80,15 +80,15 @@ TEST_F(TextVerbs, SummaryAndEvaluateKnowModelsOfTexts) {
 TEST_F(TextVerbs, RecurrentLayersFollowLayersOfTexts) {
   const Outcome outcome = nacre({"train", "text.yaml", "model.sequential.3={GRU: {units: 4}}", "--output", "recurrent"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_EQ(good(nacre({"predict", "recurrent/model.h5", "wonderful", "terrible"})).size(), 2u);
+  EXPECT_EQ(good(nacre({"predict", "recurrent/model.h5", "wonderful story", "awful, boring", "--json"})).size(), 2u);
 }
 
 TEST_F(TextVerbs, PredictRefusesMissingNumbers) {
   write_plainly(*folder_ / "numbers.yaml",
                 "data: {train: {csv: {file: reviews.csv, text: review, target: label, inputs: stars}}}\n"
                 "model:\n  inputs: {stars: {shape: [1]}, review: {shape: [], dtype: string}}\n  layers:\n"
-                "    - TextVectorization: {from: review, output_mode: multi_hot, max_tokens: 20, pad_to_max_tokens: true}\n"
-                "    - Concatenate: {from: [stars, text_vectorization]}\n    - Dense: {units: 2, activation: softmax}\n"
+                "    - TextVectorization: {from: review, output_mode: multi_hot, max_tokens: 20, pad_to_max_tokens: true, name: words}\n"
+                "    - Concatenate: {from: [stars, words]}\n    - Dense: {units: 2, activation: softmax}\n"
                 "train: {loss: sparse_categorical_crossentropy}\n");
   ASSERT_EQ(nacre({"train", "numbers.yaml", "--output", "numbers"}).status, 0);
   write_plainly(*folder_ / "missing.csv", "review,stars\ngreat,5\nawful,\n");
