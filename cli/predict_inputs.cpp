@@ -1,6 +1,7 @@
 #include "cli/predict_inputs.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <optional>
@@ -83,10 +84,22 @@ std::vector<std::string> names_of_texts(const std::vector<Port>& ports) {
   return names;
 }
 
+// Networks have no notion of a number that is not there: they would answer with nonsense.
+void refuse_missing(const Csv& table, const std::string& file) {
+  for (const CsvColumn& column : table.columns) {
+    if (const auto missing = std::ranges::count_if(column.numbers, [](float value) { return std::isnan(value); }); missing > 0)
+      throw Error("column '{}' misses {} of {} values", column.name, missing, column.numbers.size())
+          .at({file, 0, 0})
+          .hint("write the number that stood for missing ones in training (`fill` of csv)")
+          .usage();
+  }
+}
+
 // The columns of a table: texts for the inputs that take such, by the inputs' names where the columns have them, and one
 // array of all the numbers.
-NamedArrays columns_of(const Csv& table, const std::vector<Port>& ports) {
+NamedArrays columns_of(const Csv& table, const std::vector<Port>& ports, const std::string& file) {
   const std::vector<std::string> wanted = names_of_texts(ports);
+  if (wanted.size() < ports.size()) refuse_missing(table, file);
   if (wanted.empty()) return {{"", table.numbers()}};
   const auto is_wanted = [&](const CsvColumn& column) { return std::ranges::find(wanted, column.name) != wanted.end(); };
   const bool named = std::ranges::any_of(table.columns, is_wanted);
@@ -112,7 +125,7 @@ NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Por
   if (kind == "npy") return {{"", read_npy(path)}};
   if (kind == "npz") return choose_arrays(npz_names(path), ports, [&](const std::string& name) { return read_npz(path, name); });
   if (kind == "idx") return {{"", read_idx(path)}};
-  if (kind == "csv") return columns_of(read_csv(path, options_for(ports)), ports);
+  if (kind == "csv") return columns_of(read_csv(path, options_for(ports)), ports, path.string());
   if (kind == "lines") return {{"", texts_of(read_lines(path))}};
   if (kind == "hdf5") {
     const hdf5::File file = hdf5::File::open(path);
@@ -222,7 +235,7 @@ std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& 
   const bool lines = ports.size() == 1 && ports.front().type.dtype == DType::string;
   if (text[first] != '[' && text[first] != '{')
     return arranged(lines ? NamedArrays{{"", texts_of(lines_of(text))}}
-                          : columns_of(parse_csv(text, "standard input", options_for(ports)), ports), ports);
+                          : columns_of(parse_csv(text, "standard input", options_for(ports)), ports, "standard input"), ports);
   std::map<std::string, std::vector<Tensor>> samples;  // "" for the only input
   for (int line = 1; !text.empty(); ++line) {
     const std::size_t end = text.find('\n');

@@ -33,4 +33,6 @@ Try next:
   $nacre render tutorials/digits.yaml       # every default filled in
   $nacre predict $run/model.h5 YOUR.png     # a light digit on dark ground, 28 x 28
   $nacre doctor                             # what this machine offers
+
+More, a page for each thing that you may want: tutorials/README.md
 END

@@ -162,7 +162,7 @@ class Expansion {
       return;
     }
     model_.branches = model_.branches || explicit_from || line.from.size() > 1 || !line.named_inputs.empty() ||
-                      (!operation && !line.options.is_null());
+                      !line.options.is_null();
     std::string result;
     if (const auto block = blocks_.find(head); block != blocks_.end()) {
       if (!line.named_inputs.empty() || !line.options.is_null())

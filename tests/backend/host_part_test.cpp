@@ -110,6 +110,17 @@ TEST(HostPart, OrdinaryOpsMayStandBetweenItsFunctions) {
   EXPECT_EQ(outputs[0].to_doubles(), (std::vector<double>{6, 0, 2}));
 }
 
+// Where sizes are unknown yet, layers put inputs in place of zeros (the first state of an LSTM), which nobody feeds.
+TEST(HostPart, InputsThatItDoesNotReadMayBeMissing) {
+  Graph graph;
+  const Value number = graph.input("number", {DType::int64, {2}}), text = graph.input("text", {DType::string, {2}});
+  const Value zeros = graph.input("placeholder2", {DType::int64, {unknown}});
+  graph.output("sum", host(std::make_shared<Lengths>(), text, {}, 0).front() + number + zeros);
+  const HostPart part(graph);
+  const auto results = part.run(std::vector{Tensor::of<std::int64_t>({2}, {1, 0}), Tensor::of<std::string>({2}, {"abc", ""})});
+  EXPECT_EQ(results.at(0).to_doubles(), (std::vector<double>{3, 0}));
+}
+
 TEST(HostPart, NothingIsTrainedThroughFunctionsAfterTheDevice) {
   const auto weight = std::make_shared<Variable>("weight", Type{DType::int64, {}}, true);
   Graph graph;

@@ -76,6 +76,28 @@ TEST_F(TextVerbs, SummaryAndEvaluateKnowModelsOfTexts) {
   EXPECT_EQ(tested.status, 0) << tested.err;
 }
 
+// Recurrent layers begin with zeros, as many as there are texts.
+TEST_F(TextVerbs, RecurrentLayersFollowLayersOfTexts) {
+  const Outcome outcome = nacre({"train", "text.yaml", "model.sequential.3={GRU: {units: 4}}", "--output", "recurrent"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(good(nacre({"predict", "recurrent/model.h5", "wonderful story", "awful, boring", "--json"})).size(), 2u);
+}
+
+TEST_F(TextVerbs, PredictRefusesMissingNumbers) {
+  write_plainly(*folder_ / "numbers.yaml",
+                "data: {train: {csv: {file: reviews.csv, text: review, target: label, inputs: stars}}}\n"
+                "model:\n  inputs: {stars: {shape: [1]}, review: {shape: [], dtype: string}}\n  layers:\n"
+                "    - TextVectorization: {from: review, output_mode: multi_hot, max_tokens: 20, pad_to_max_tokens: true, name: words}\n"
+                "    - Concatenate: {from: [stars, words]}\n    - Dense: {units: 2, activation: softmax}\n"
+                "train: {loss: sparse_categorical_crossentropy}\n");
+  ASSERT_EQ(nacre({"train", "numbers.yaml", "--output", "numbers"}).status, 0);
+  write_plainly(*folder_ / "missing.csv", "review,stars\ngreat,5\nawful,\n");
+  const Outcome outcome = nacre({"predict", "numbers/model.h5", "missing.csv"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_EQ(outcome.err, "missing.csv: column 'stars' misses 1 of 2 values\n"
+                         "  hint: write the number that stood for missing ones in training (`fill` of csv)\n");
+}
+
 TEST_F(TextVerbs, AVocabularyMayBeAFile) {
   const Outcome outcome = nacre({"train", "text.yaml", "model.sequential.1.TextVectorization.vocabulary=words.txt",
                                  "train.epochs=1", "--output", "file"});

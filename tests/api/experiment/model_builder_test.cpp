@@ -40,6 +40,12 @@ TEST(ModelBuilder, AStackIsSequential) {
   EXPECT_EQ(model->outputs().at(0).shape(), (Shape{unknown, 2}));
 }
 
+TEST(ModelBuilder, AStackTakesArgumentsOfOperations) {
+  const auto model = built("sequential:\n- Input: {shape: [48, 3]}\n- ops.GetItem: {key: [\":\", -1]}\n- ops.Multiply: {x2: 2}\n- Dense: {units: 1}\n");
+  EXPECT_EQ(layers_of(*model), "input InputLayer\nget_item GetItem\nmultiply Multiply\ndense Dense\n");
+  EXPECT_EQ(model->outputs().at(0).shape(), (Shape{unknown, 1}));
+}
+
 TEST(ModelBuilder, AGraphWithSeveralInputsAndOutputs) {
   const auto model = built(R"(
 inputs: {left: {shape: [4]}, right: {shape: [6], dtype: float32}}
