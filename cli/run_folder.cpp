@@ -49,7 +49,7 @@ void RunFolder::write_environment(std::string_view device, double seconds) const
   }
   Tree tree = nacre::environment();
   tree.set("device", device);
-  tree.set("seconds", std::round(seconds * 10) / 10);
+  tree.set("seconds", std::round(seconds * 1000) / 1000);
   write_file_atomically(environment(), write_yaml(tree));
 }
 
