@@ -192,7 +192,7 @@ class Images final : public Dataset {
     if (batch.inputs[0].type() != wanted) batch.inputs[0] = Tensor::uninitialised(wanted);
     auto* pixels = static_cast<std::byte*>(batch.inputs[0].raw_writable());
     for (const std::int64_t index : indices) {
-      const Tensor image = read_fitted(samples_.files[static_cast<std::size_t>(index)], channels_, {height_, width_}, {config_.fit, config_.antialias});
+      const Tensor image = picture(samples_.files[static_cast<std::size_t>(index)]);
       std::memcpy(pixels, image.raw(), image.bytes());
       pixels += image.bytes();
     }
@@ -235,6 +235,15 @@ class Images final : public Dataset {
     for (std::size_t label = 0; label < samples_.labels.size(); ++label)
       if (!present.contains(static_cast<std::int32_t>(label))) names += (names.empty() ? " (none of '" : ", '") + samples_.labels[label] + "'";
     return names.empty() ? names : names + ")";
+  }
+
+  Tensor picture(const fs::path& file) const {
+    try {
+      return read_fitted(file, channels_, {height_, width_}, {config_.fit, config_.antialias});
+    } catch (Error& error) {
+      error.hint("mend or remove the file, or leave such pictures out: on_error: skip");
+      throw;
+    }
   }
 
   void find_size(const fs::path& first) {
