@@ -240,9 +240,8 @@ class Images final : public Dataset {
   Tensor picture(const fs::path& file) const {
     try {
       return read_fitted(file, channels_, {height_, width_}, {config_.fit, config_.antialias});
-    } catch (Error& error) {
-      error.hint("mend or remove the file, or leave such pictures out: on_error: skip");
-      throw;
+    } catch (const Error& error) {
+      throw Error(error.message()).at(error.mark()).hint("copy the file again or remove it; on_error: skip leaves such pictures out");
     }
   }
 
