@@ -24,7 +24,8 @@ bool are_classes(const std::vector<std::string>& labels, const Shape& prediction
   return predictions[1] == count || (predictions[1] == 1 && count == 2);
 }
 
-std::vector<std::vector<ClassAnswer>> classify(const std::vector<std::string>& labels, const Tensor& predictions, std::size_t most) {
+std::vector<std::vector<ClassAnswer>> classify(const std::vector<std::string>& labels, const Tensor& predictions,
+                                               std::size_t most) {
   if (!are_classes(labels, predictions.shape()))
     throw Error("predictions of shape {} are not about {} classes", predictions.shape(), labels.size()).usage();
   std::vector<double> values = predictions.to_doubles();
@@ -32,7 +33,8 @@ std::vector<std::vector<ClassAnswer>> classify(const std::vector<std::string>& l
   const auto columns = static_cast<std::size_t>(predictions.shape()[1]);
   std::vector<std::vector<ClassAnswer>> answers;
   for (std::size_t first = 0; first < values.size(); first += columns) {
-    std::vector<double> row(values.begin() + static_cast<std::ptrdiff_t>(first), values.begin() + static_cast<std::ptrdiff_t>(first + columns));
+    std::vector<double> row(values.begin() + static_cast<std::ptrdiff_t>(first),
+                            values.begin() + static_cast<std::ptrdiff_t>(first + columns));
     if (columns == 1) {
       const double second = probabilities ? row[0] : 1 / (1 + std::exp(-row[0]));
       row = {1 - second, second};

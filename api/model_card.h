@@ -1,5 +1,5 @@
-// What a model's file says besides the network: what its classes are called, how pictures become its input, and where it
-// is from. It is saved in .keras and .h5 files, where Keras ignores it.
+// What a model's file says besides the network: what its classes are called, how pictures become its input, and where
+// it is from. It is saved in .keras and .h5 files, where Keras ignores it.
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ struct EnumNames<ChannelOrder> {
 };
 
 // How pictures of 0 to 255 become what the network takes: (x · scale - mean) / deviation for each channel, after the
-// channels have the order that the network wants. Keras's preprocess_input is scale 1/127.5 and mean 1 (its mode tf), scale
-// 1/255 with mean and deviation (torch), or a mean in the order bgr (caffe).
+// channels have the order that the network wants. Keras's preprocess_input is scale 1/127.5 and mean 1 (its mode tf),
+// scale 1/255 with mean and deviation (torch), or a mean in the order bgr (caffe).
 struct Preprocessing {
   double scale = 1;
   std::vector<double> mean, deviation;
@@ -35,7 +35,9 @@ struct Preprocessing {
   }
   bool operator==(const Preprocessing&) const = default;
   // Whether it leaves numbers as they are.
-  bool is_identity() const { return scale == 1 && mean.empty() && deviation.empty() && channel_order == ChannelOrder::rgb; }
+  bool is_identity() const {
+    return scale == 1 && mean.empty() && deviation.empty() && channel_order == ChannelOrder::rgb;
+  }
 };
 
 struct ModelCard {

@@ -15,7 +15,11 @@ ZooOpener& zoo_opener() {
 }
 
 std::shared_ptr<FunctionalLayer> open_zoo_model(const std::string& name, const ZooOptions& options) {
-  if (!zoo_opener()) throw Error("this program has no model zoo").about(fmt::format("'{}'", name)).hint("enable_zoo() of models_zoo/zoo.h adds it").usage();
+  if (!zoo_opener())
+    throw Error("this program has no model zoo")
+        .about(fmt::format("'{}'", name))
+        .hint("enable_zoo() of models_zoo/zoo.h adds it")
+        .usage();
   return zoo_opener()(name, options);
 }
 

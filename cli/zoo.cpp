@@ -1,3 +1,5 @@
+#include "models_zoo/zoo.h"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include "cli/verbs.h"
 #include "formats/json.h"
 #include "formats/yaml.h"
-#include "models_zoo/zoo.h"
 
 namespace nacre::cli {
 
@@ -47,13 +48,15 @@ std::string weights_text(const zoo::ZooModel& model) {
     if (std::ranges::find(seen, weights.name) != seen.end()) continue;
     seen.push_back(weights.name);
     text += (text.empty() ? "" : ", ") + weights.name;
-    if (weights.measured.value && weights.measured.metric == "accuracy") text += fmt::format(" {:.1f}%", 100 * *weights.measured.value);
+    if (weights.measured.value && weights.measured.metric == "accuracy")
+      text += fmt::format(" {:.1f}%", 100 * *weights.measured.value);
   }
   return text;
 }
 
 std::string size_text(std::int64_t bytes) {
-  return bytes < 1'000'000 ? fmt::format("{:.0f} kB", static_cast<double>(bytes) / 1e3) : fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+  return bytes < 1'000'000 ? fmt::format("{:.0f} kB", static_cast<double>(bytes) / 1e3)
+                           : fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
 }
 
 // Text in lines of at most `width` columns, all but the first indented.
@@ -127,8 +130,10 @@ int zoo_show(const std::string& name, bool json) {
   zoo::Reference form = reference;
   form.weights = "none";
   const zoo::Choice choice = zoo::choose(form);
-  const ModelSummary summary = summarize(Model(zoo::open(name + (name.find('?') == std::string::npos ? "?" : "&") + "weights=none", {.with_weights = false})),
-                                         {.measure_memory = false});
+  const ModelSummary summary =
+      summarize(Model(zoo::open(name + (name.find('?') == std::string::npos ? "?" : "&") + "weights=none",
+                                {.with_weights = false})),
+                {.measure_memory = false});
   const Tree* const arguments = choice.config.find("variables");
   Tree shown = Tree::mapping();
   if (arguments)
@@ -143,10 +148,12 @@ int zoo_show(const std::string& name, bool json) {
   }
   say(stdout, model.name + (model.description.empty() ? "" : ": " + model.description));
   if (!model.paper.empty()) say(stdout, "paper: " + model.paper);
-  say(stdout, fmt::format("{} parameters, of which {} are trained", summary.trainable + summary.non_trainable, summary.trainable));
+  say(stdout, fmt::format("{} parameters, of which {} are trained", summary.trainable + summary.non_trainable,
+                          summary.trainable));
   if (!shown.entries().empty()) {
     say(stdout, "arguments:");
-    for (const Tree::Entry& entry : shown.entries()) say(stdout, fmt::format("  {} = {}", entry.key, entry.value.text()));
+    for (const Tree::Entry& entry : shown.entries())
+      say(stdout, fmt::format("  {} = {}", entry.key, entry.value.text()));
   }
   if (!model.weights.empty()) say(stdout, "weights:");
   for (const zoo::Weights& weights : model.weights) print_weights(model, weights);

@@ -39,7 +39,8 @@ std::string digest_of_file(const std::filesystem::path& path, Digest kind) {
   if (!context) check(0);
   check(crypto.begin(context.get(), kind == Digest::sha256 ? crypto.sha256() : crypto.md5(), nullptr));
   std::array<unsigned char, 1 << 16> buffer{};
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) check(crypto.update(context.get(), buffer.data(), got));
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get()))
+    check(crypto.update(context.get(), buffer.data(), got));
   if (std::ferror(file.get())) throw file_error(path, "read", errno);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;

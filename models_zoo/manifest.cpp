@@ -67,13 +67,15 @@ void Manifest::add(const Tree& tree, const std::filesystem::path& folder) {
   const ManifestConfig config = read_config<ManifestConfig>(tree);
   for (const Tree::Entry& entry : config.labels.entries()) {
     Labels labels{.name = entry.key, .words = {}, .file = {}};
-    if (entry.value.is_string()) labels.file = folder.empty() ? entry.value.as_string() : (folder / entry.value.as_string()).string();
+    if (entry.value.is_string())
+      labels.file = folder.empty() ? entry.value.as_string() : (folder / entry.value.as_string()).string();
     else FieldKind<std::vector<std::string>>::read(entry.value, labels.words);
     labels_.push_back(std::move(labels));
   }
   for (const Tree::Entry& entry : config.models.entries()) {
     Tree fields = entry.value;
-    if (Tree* weights = fields.find("weights")) *weights = with_preprocessing(std::move(*weights), config.preprocessing);
+    if (Tree* weights = fields.find("weights"))
+      *weights = with_preprocessing(std::move(*weights), config.preprocessing);
     ZooModel model = read_config<ZooModel>(fields);
     model.name = entry.key;
     model.folder = folder;
@@ -99,7 +101,9 @@ const ZooModel& Manifest::model(std::string_view name) const {
   std::vector<std::string_view> known;
   for (const ZooModel& model : models_) known.push_back(model.name);
   const std::string near = suggestion(name, known);
-  throw Error("the zoo has no model '{}'", name).hint(near.empty() ? "nacre zoo list shows what there is" : near).usage();
+  throw Error("the zoo has no model '{}'", name)
+      .hint(near.empty() ? "nacre zoo list shows what there is" : near)
+      .usage();
 }
 
 std::vector<std::string> Manifest::labels(std::string_view list) const {

@@ -16,7 +16,7 @@ namespace nacre::zoo {
 
 // How well weights do, and how they came to be.
 struct Measured {
-  std::string metric, data;  // "accuracy", "CIFAR-10's test pictures, from JPEG"
+  std::string metric, data;               // "accuracy", "CIFAR-10's test pictures, from JPEG"
   std::optional<double> value, training;  // on that data, and on what was trained on
   std::string command;
   std::optional<std::int64_t> seed, epochs;
@@ -69,7 +69,8 @@ struct ZooModel {
   std::vector<Weights> weights;
   std::filesystem::path folder;  // of the manifest that it is from; empty: this one
   static void describe(auto&& field) {
-    field("architecture", &ZooModel::architecture, "a configuration whose variables are the model's arguments", required());
+    field("architecture", &ZooModel::architecture, "a configuration whose variables are the model's arguments",
+          required());
     field("description", &ZooModel::description, "in a sentence");
     field("paper", &ZooModel::paper, "that it is from");
     field("arguments", &ZooModel::arguments, "of the architecture, other than its own");

@@ -28,9 +28,7 @@ std::vector<fs::path> shipped_folders() {
   return folders;
 }
 
-std::string checksum(const Weights& weights) {
-  return weights.sha256 ? *weights.sha256 : weights.md5.value_or("");
-}
+std::string checksum(const Weights& weights) { return weights.sha256 ? *weights.sha256 : weights.md5.value_or(""); }
 
 // A download of something else under the same name is told apart.
 fs::path fetched_file(const Weights& weights) {
@@ -76,7 +74,8 @@ void verify(const fs::path& file, const Weights& weights) {
     throw Error("the {} is {}, wanted {}", weights.sha256 ? "SHA-256" : "MD5", found, wanted).at({file.string()});
 }
 
-fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress, const std::string& mirror) {
+fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress,
+               const std::string& mirror) {
   if (const auto present = find(model, weights)) return *present;
   if (!weights.address)
     throw Error("the weights '{}' of '{}' lie in a file that is missing: {}", weights.name, model.name, *weights.file)

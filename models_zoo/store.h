@@ -7,8 +7,8 @@
 
 namespace nacre::zoo {
 
-// What is fetched goes here: NACRE_HOME/zoo, else XDG_CACHE_HOME/nacre/zoo, else ~/.cache/nacre/zoo. It may be copied to a
-// machine without a network.
+// What is fetched goes here: NACRE_HOME/zoo, else XDG_CACHE_HOME/nacre/zoo, else ~/.cache/nacre/zoo. It may be copied
+// to a machine without a network.
 std::filesystem::path fetched_folder();
 
 // The file of the weights, when it is there already.
@@ -19,8 +19,9 @@ void verify(const std::filesystem::path& file, const Weights& weights);
 
 // Called with what is fetched, the bytes that are there and those in all (0: not known); false stops.
 using FetchProgress = std::function<bool(const std::string& name, std::uint64_t done, std::uint64_t all)>;
-// The file of the weights, fetched and verified when it is not there. NACRE_ZOO_MIRROR, or `mirror`, is the address of a
-// folder that has files of the same names, which is tried first.
-std::filesystem::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress = {}, const std::string& mirror = "");
+// The file of the weights, fetched and verified when it is not there. NACRE_ZOO_MIRROR, or `mirror`, is the address of
+// a folder that has files of the same names, which is tried first.
+std::filesystem::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress = {},
+                            const std::string& mirror = "");
 
 }  // namespace nacre::zoo

@@ -25,7 +25,10 @@ Tree with_arguments(const ZooModel& model, Tree config, const Tree& arguments) {
   for (const Tree* given : {&model.arguments, &arguments})
     for (const Tree::Entry& entry : given->entries()) {
       if (std::ranges::find(known, entry.key) == known.end())
-        throw Error("unknown argument '{}'", entry.key).about(fmt::format("'zoo:{}'", model.name)).hint(suggestion(entry.key, known)).usage();
+        throw Error("unknown argument '{}'", entry.key)
+            .about(fmt::format("'zoo:{}'", model.name))
+            .hint(suggestion(entry.key, known))
+            .usage();
       variables->set(entry.key, entry.value);
     }
   return config;
@@ -41,8 +44,10 @@ bool fit(const Weights& weights, const Tree& config) {
 
 Error no_fit(const ZooModel& model, const Reference& reference) {
   std::string known;
-  for (const Weights& weights : model.weights) known += fmt::format("{}'{}' {}", known.empty() ? "" : ", ", weights.name, weights.arguments.text());
-  return Error("no weights of it fit these arguments{}", reference.weights ? fmt::format(" and are called '{}'", *reference.weights) : "")
+  for (const Weights& weights : model.weights)
+    known += fmt::format("{}'{}' {}", known.empty() ? "" : ", ", weights.name, weights.arguments.text());
+  return Error("no weights of it fit these arguments{}",
+               reference.weights ? fmt::format(" and are called '{}'", *reference.weights) : "")
       .about(fmt::format("'zoo:{}'", model.name))
       .hint(fmt::format("weights=none begins with random ones{}", known.empty() ? "" : "; there are " + known))
       .usage();
@@ -61,7 +66,9 @@ Reference parse_reference(std::string_view text) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     const std::size_t equals = item.find('=');
     if (equals == std::string_view::npos || equals == 0)
-      throw Error("'zoo:{}': wanted NAME=VALUE, got '{}'", text, item).hint("zoo:mobilenetv2?alpha=0.35&input_shape=96,96,3").usage();
+      throw Error("'zoo:{}': wanted NAME=VALUE, got '{}'", text, item)
+          .hint("zoo:mobilenetv2?alpha=0.35&input_shape=96,96,3")
+          .usage();
     const std::string key(item.substr(0, equals)), value(item.substr(equals + 1));
     if (key == "weights") {
       reference.weights = value;
@@ -101,17 +108,19 @@ namespace {
 
 constexpr std::string_view top_argument = "include_top";
 
-// The reference to the same model without its top; nothing where the architecture has none to leave out, the user says which
-// it is, or there are weights for the whole model alone.
+// The reference to the same model without its top; nothing where the architecture has none to leave out, the user says
+// which it is, or there are weights for the whole model alone.
 std::optional<Reference> topless(const Choice& whole, Reference reference) {
   const Tree* const variables = whole.config.find("variables");
   if (!variables || !variables->find(top_argument) || reference.arguments.find(top_argument)) return std::nullopt;
   reference.arguments.set(top_argument, false);
   if (whole.file) return std::nullopt;
   if (!whole.weights) return reference;
-  const Tree config = with_arguments(whole.model, parse_yaml(whole.model.text().first, whole.model.text().second), reference.arguments);
+  const Tree config =
+      with_arguments(whole.model, parse_yaml(whole.model.text().first, whole.model.text().second), reference.arguments);
   const auto fits = [&](const Weights& weights) {
-    return (!reference.weights || weights.name == *reference.weights) && weights.arguments.find(top_argument) && fit(weights, config);
+    return (!reference.weights || weights.name == *reference.weights) && weights.arguments.find(top_argument) &&
+           fit(weights, config);
   };
   return std::ranges::any_of(whole.model.weights, fits) ? std::optional(reference) : std::nullopt;
 }
@@ -147,7 +156,8 @@ std::shared_ptr<FunctionalLayer> open(std::string_view text, const ZooOptions& o
 
 void enable_zoo(zoo::FetchProgress progress) {
   zoo_opener() = [progress = std::move(progress)](const std::string& name, const ZooOptions& options) {
-    return within([&] { return fmt::format("while opening 'zoo:{}'", name); }, [&] { return zoo::open(name, options, progress); });
+    return within([&] { return fmt::format("while opening 'zoo:{}'", name); },
+                  [&] { return zoo::open(name, options, progress); });
   };
 }
 

@@ -17,8 +17,8 @@ void enable_zoo(zoo::FetchProgress progress = {});
 
 namespace zoo {
 
-// "mobilenetv2?alpha=0.35&weights=none". `weights`: none, the name of some in the manifest, or a file; by default the first
-// in the manifest that fit the arguments.
+// "mobilenetv2?alpha=0.35&weights=none". `weights`: none, the name of some in the manifest, or a file; by default the
+// first in the manifest that fit the arguments.
 struct Reference {
   std::string name;
   Tree arguments = Tree::mapping();
@@ -29,16 +29,17 @@ Reference parse_reference(std::string_view text);
 // What a reference stands for. Throws usage Errors for unknown names and arguments, and where no weights fit.
 struct Choice {
   ZooModel model;
-  Tree config;                     // the architecture with the arguments in it
-  std::optional<Weights> weights;  // of the manifest
-  std::vector<std::string> labels; // that belong to them
-  std::optional<std::string> file; // of weights that the user names
+  Tree config;                      // the architecture with the arguments in it
+  std::optional<Weights> weights;   // of the manifest
+  std::vector<std::string> labels;  // that belong to them
+  std::optional<std::string> file;  // of weights that the user names
 };
 Choice choose(const Reference& reference);
 
 // The model, which has its card too. Fetches weights that are not there. Without its top it is the architecture with
 // include_top=false where there are weights for that, else what lies below the top.
-std::shared_ptr<FunctionalLayer> open(std::string_view reference, const ZooOptions& options = {}, const FetchProgress& progress = {});
+std::shared_ptr<FunctionalLayer> open(std::string_view reference, const ZooOptions& options = {},
+                                      const FetchProgress& progress = {});
 
 }  // namespace zoo
 }  // namespace nacre

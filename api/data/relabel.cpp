@@ -8,7 +8,8 @@ namespace {
 
 class Relabelled final : public ChangedDataset {
  public:
-  Relabelled(DatasetRef raw, const std::vector<std::string>& labels) : ChangedDataset(std::move(raw)), numbers_(targets_.size()) {
+  Relabelled(DatasetRef raw, const std::vector<std::string>& labels)
+      : ChangedDataset(std::move(raw)), numbers_(targets_.size()) {
     for (std::size_t i = 0; i < targets_.size(); ++i) {
       for (const std::string& name : targets_[i].labels) {
         const auto found = std::ranges::find(labels, name);

@@ -48,10 +48,11 @@ TEST(Preprocessing, AsKerasDoesIt) {
     ASSERT_EQ(values.size(), wanted.size());
     for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(values[i], wanted[i], 1e-5);
   };
-  near(preprocessed({.scale = 1 / 127.5, .mean = {1}}, picture), {-1, 100 / 127.5 - 1, 1, 50 / 127.5 - 1, 60 / 127.5 - 1, 70 / 127.5 - 1});
+  near(preprocessed({.scale = 1 / 127.5, .mean = {1}}, picture),
+       {-1, 100 / 127.5 - 1, 1, 50 / 127.5 - 1, 60 / 127.5 - 1, 70 / 127.5 - 1});
   near(preprocessed({.scale = 1 / 255.0, .mean = {0.485, 0.456, 0.406}, .deviation = {0.229, 0.224, 0.225}}, picture),
-       {(0 - 0.485) / 0.229, (100 / 255.0 - 0.456) / 0.224, (1 - 0.406) / 0.225, (50 / 255.0 - 0.485) / 0.229, (60 / 255.0 - 0.456) / 0.224,
-        (70 / 255.0 - 0.406) / 0.225});
+       {(0 - 0.485) / 0.229, (100 / 255.0 - 0.456) / 0.224, (1 - 0.406) / 0.225, (50 / 255.0 - 0.485) / 0.229,
+        (60 / 255.0 - 0.456) / 0.224, (70 / 255.0 - 0.406) / 0.225});
   near(preprocessed({.mean = {103.939, 116.779, 123.68}, .channel_order = ChannelOrder::bgr}, picture),
        {255 - 103.939, 100 - 116.779, 0 - 123.68, 70 - 103.939, 60 - 116.779, 50 - 123.68});
   EXPECT_TRUE(preprocessed({}, picture).identical(picture));

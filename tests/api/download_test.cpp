@@ -69,7 +69,9 @@ TEST(Download, BeginsAnewWhereTheServerCannotGoOn) {
 TEST(Download, BeginsAnewWhereTheServerKnowsNoSuchRange) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "weights.h5.part", std::string(40'000, 'x'));
-  FileServer server([&](const auto& asked) { return asked.offset ? FileServer::status("416 Range Not Satisfiable") : FileServer::file(whole, asked); });
+  FileServer server([&](const auto& asked) {
+    return asked.offset ? FileServer::status("416 Range Not Satisfiable") : FileServer::file(whole, asked);
+  });
   EXPECT_TRUE(read_file(download(request(server, folder))) == whole);
 }
 
@@ -98,12 +100,17 @@ TEST(Download, LengthsThatAreLies) {
   const TemporaryFolder folder;
   // A shorter file under a right length is a broken connection; here the server itself says less.
   FileServer less([](const auto& asked) { return FileServer::file(whole.substr(0, 500), asked); });
-  EXPECT_NE(message_of([&] { download(request(less, folder)); }).find("the server sent 500 bytes, wanted 100000"), std::string::npos);
+  EXPECT_NE(message_of([&] { download(request(less, folder)); }).find("the server sent 500 bytes, wanted 100000"),
+            std::string::npos);
   FileServer more([](const auto&) { return FileServer::file(whole + whole, {}); });
-  EXPECT_NE(message_of([&] { download(request(more, folder)); }).find("the server sends more than the 100000 bytes"), std::string::npos);
+  EXPECT_NE(message_of([&] { download(request(more, folder)); }).find("the server sends more than the 100000 bytes"),
+            std::string::npos);
   // Without a length of its own the server may send for ever.
-  FileServer endless([](const auto&) { return FileServer::Answer{"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + whole + whole, 0}; });
-  EXPECT_NE(message_of([&] { download(request(endless, folder)); }).find("the server sends more than"), std::string::npos);
+  FileServer endless([](const auto&) {
+    return FileServer::Answer{"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + whole + whole, 0};
+  });
+  EXPECT_NE(message_of([&] { download(request(endless, folder)); }).find("the server sends more than"),
+            std::string::npos);
 }
 
 TEST(Download, WhatIsNotThereIsSaidAtOnce) {
@@ -111,8 +118,12 @@ TEST(Download, WhatIsNotThereIsSaidAtOnce) {
   FileServer server([](const auto&) { return FileServer::status("404 Not Found"); });
   EXPECT_NE(message_of([&] { download(request(server, folder)); }).find("the server answers 404"), std::string::npos);
   EXPECT_EQ(server.requests(), 1);
-  EXPECT_NE(message_of([&] { download({.address = "ftp://127.0.0.1/x", .file = folder / "x"}); }).find("ftp://127.0.0.1/x: "), std::string::npos);
-  EXPECT_NE(message_of([&] { download({.address = "http://127.0.0.1:9/x", .file = folder / "x", .attempts = 1}); }).find("hint: is there a network?"),
+  EXPECT_NE(
+      message_of([&] { download({.address = "ftp://127.0.0.1/x", .file = folder / "x"}); }).find("ftp://127.0.0.1/x: "),
+      std::string::npos);
+  EXPECT_NE(message_of([&] {
+              download({.address = "http://127.0.0.1:9/x", .file = folder / "x", .attempts = 1});
+            }).find("hint: is there a network?"),
             std::string::npos);
 }
 
@@ -145,7 +156,8 @@ TEST(Download, OneProcessAtATime) {
 TEST(Download, FilesOfThisMachine) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "there.h5", whole);
-  EXPECT_TRUE(read_file(download({.address = "file://" + (folder / "there.h5").string(), .file = folder / "here.h5"})) == whole);
+  EXPECT_TRUE(read_file(download(
+                  {.address = "file://" + (folder / "there.h5").string(), .file = folder / "here.h5"})) == whole);
 }
 
 }  // namespace

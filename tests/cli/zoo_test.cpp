@@ -66,8 +66,8 @@ TEST_F(ZooVerbs, NamesStandWhereModelsAndConfigurationsAre) {
   EXPECT_EQ(run({"bench", small, "--infer", "--batch", "1", "--seconds", "0.01"}).status, 0);
   const Outcome rendered = run({"render", small});
   EXPECT_NE(rendered.out.find("zoo: "), std::string::npos) << rendered.out << rendered.err;
-  const Outcome trained = run({"train", "zoo:lenet?weights=none", "data.train.digits.count=64", "train.loss=sparse_categorical_crossentropy",
-                               "--output", "run"});
+  const Outcome trained = run({"train", "zoo:lenet?weights=none", "data.train.digits.count=64",
+                               "train.loss=sparse_categorical_crossentropy", "--output", "run"});
   EXPECT_EQ(trained.status, 0) << trained.err;
   const Outcome script = run_nacre({"lua", "-"}, folder_.path(), "print(#nacre.load('zoo:lenet?weights=none').layers)");
   EXPECT_EQ(script.status, 0) << script.err;
@@ -77,13 +77,16 @@ TEST_F(ZooVerbs, NamesStandWhereModelsAndConfigurationsAre) {
 TEST_F(ZooVerbs, PicturesComeToTheSizeAsInTraining) {
   draw_pictures();
   Tensor wide(DType::uint8, {8, 80, 3});
-  for (std::int64_t i = 0; i < wide.size(); ++i) wide.writable<std::uint8_t>()[static_cast<std::size_t>(i)] = (i / 3) % 80 / 8 == 4 || (i / 3) % 80 / 8 == 5 ? 220 : 20;
+  for (std::int64_t i = 0; i < wide.size(); ++i)
+    wide.writable<std::uint8_t>()[static_cast<std::size_t>(i)] =
+        (i / 3) % 80 / 8 == 4 || (i / 3) % 80 / 8 == 5 ? 220 : 20;
   write_png(folder_ / "wide.png", wide);
   write_file_atomically(folder_ / "sky.yaml",
                         "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
                         "Dense: {units: 2, activation: softmax}]}\n"
                         "data: {train: {images: {folder: sky, size: [8, 8], fit: crop, antialias: true}}}\n"
-                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, batch_size: 4, epochs: 30}\n");
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, "
+                        "batch_size: 4, epochs: 30}\n");
   ASSERT_EQ(run({"train", "sky.yaml", "--output", "run"}).status, 0);
   const Outcome cropped = run({"predict", "run/model.h5", "wide.png"});
   EXPECT_EQ(cropped.out.substr(0, 14), "wide.png  day ") << cropped.out << cropped.err;
@@ -95,14 +98,16 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
                         "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
                         "Dense: {units: 2, activation: softmax}]}\n"
                         "data: {train: {images: {folder: sky}}}\n"
-                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy], batch_size: 4, epochs: 30}\n");
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, "
+                        "metrics: [accuracy], batch_size: 4, epochs: 30}\n");
   const Outcome trained = run({"train", "sky.yaml", "--output", "run"});
   ASSERT_EQ(trained.status, 0) << trained.err;
   const Outcome text = run({"predict", "run/model.h5", "sky/day/1.png", "sky/night/2.png"});
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_EQ(text.out.substr(0, 19), "sky/day/1.png    da") << text.out;
   EXPECT_NE(text.out.find("sky/night/2.png  night "), std::string::npos) << text.out;
-  const Tree json = parse_json(run({"predict", "run/model.h5", "sky/night/2.png", "--json", "--top", "1"}).out, "predict");
+  const Tree json =
+      parse_json(run({"predict", "run/model.h5", "sky/night/2.png", "--json", "--top", "1"}).out, "predict");
   EXPECT_EQ(json.items().front()["label"], Tree("night"));
   EXPECT_EQ(json.items().front()["input"], Tree("sky/night/2.png"));
   EXPECT_EQ(json.items().front()["classes"].items().size(), 1u);
@@ -114,11 +119,13 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
   std::filesystem::rename(folder_ / "sky/day", folder_ / "sky/zenith");
   const Outcome unknown = run({"evaluate", "model.keras", "--data", "images:sky"});
   EXPECT_EQ(unknown.status, 2) << unknown.out;
-  EXPECT_NE(unknown.err.find("the data has a class 'zenith', which the model does not know"), std::string::npos) << unknown.err;
+  EXPECT_NE(unknown.err.find("the data has a class 'zenith', which the model does not know"), std::string::npos)
+      << unknown.err;
   std::filesystem::remove_all(folder_ / "sky/zenith");
   const Outcome half = run({"evaluate", "model.keras", "--data", "images:sky", "--json"});
   EXPECT_EQ(half.status, 0) << half.err;
-  EXPECT_EQ(parse_json(half.out, "evaluate")["accuracy"], Tree(1.0)) << half.out;  // night is class 1 of the model, 0 of the folder
+  EXPECT_EQ(parse_json(half.out, "evaluate")["accuracy"], Tree(1.0))
+      << half.out;  // night is class 1 of the model, 0 of the folder
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ TEST(Digest, OfBytesAsTheyAre) {
   write_file_atomically(folder / "abc", "abc");
   write_file_atomically(folder / "empty", "");
   // FIPS 180-2 and RFC 1321.
-  EXPECT_EQ(digest_of_file(folder / "abc", Digest::sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(digest_of_file(folder / "abc", Digest::sha256),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(digest_of_file(folder / "abc", Digest::md5), "900150983cd24fb0d6963f7d28e17f72");
   EXPECT_EQ(digest_of_file(folder / "empty", Digest::md5), "d41d8cd98f00b204e9800998ecf8427e");
   EXPECT_THROW(digest_of_file(folder / "none", Digest::md5), Error);

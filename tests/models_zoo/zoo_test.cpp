@@ -32,7 +32,8 @@ TEST(ZooReference, NameAndArguments) {
   EXPECT_EQ(plain.name, "lenet");
   EXPECT_TRUE(plain.arguments.entries().empty());
   EXPECT_FALSE(plain.weights);
-  const zoo::Reference full = zoo::parse_reference("mobilenetv2?alpha=0.35&input_shape=96,96,3&include_top=false&weights=none");
+  const zoo::Reference full =
+      zoo::parse_reference("mobilenetv2?alpha=0.35&input_shape=96,96,3&include_top=false&weights=none");
   EXPECT_EQ(full.name, "mobilenetv2");
   EXPECT_EQ(full.arguments.text(), "{alpha: 0.35, input_shape: [96, 96, 3], include_top: false}");
   EXPECT_EQ(full.weights, "none");
@@ -40,10 +41,16 @@ TEST(ZooReference, NameAndArguments) {
 }
 
 TEST(ZooReference, Mistakes) {
-  EXPECT_NE(message_of([] { zoo::parse_reference("lenet?classes"); }).find("wanted NAME=VALUE, got 'classes'"), std::string::npos);
-  EXPECT_NE(message_of([] { zoo::parse_reference("lenet?classes=1&classes=2"); }).find("'classes' is given twice"), std::string::npos);
-  EXPECT_NE(message_of([] { zoo::open("lennet"); }).find("the zoo has no model 'lennet'\n  hint: did you mean 'lenet'?"), std::string::npos);
-  EXPECT_NE(message_of([] { zoo::open("lenet?class=3&weights=none"); }).find("'zoo:lenet': unknown argument 'class'\n  hint: did you mean 'classes'?"),
+  EXPECT_NE(message_of([] { zoo::parse_reference("lenet?classes"); }).find("wanted NAME=VALUE, got 'classes'"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { zoo::parse_reference("lenet?classes=1&classes=2"); }).find("'classes' is given twice"),
+            std::string::npos);
+  EXPECT_NE(
+      message_of([] { zoo::open("lennet"); }).find("the zoo has no model 'lennet'\n  hint: did you mean 'lenet'?"),
+      std::string::npos);
+  EXPECT_NE(message_of([] {
+              zoo::open("lenet?class=3&weights=none");
+            }).find("'zoo:lenet': unknown argument 'class'\n  hint: did you mean 'classes'?"),
             std::string::npos);
 }
 
@@ -67,7 +74,8 @@ class OwnZoo : public testing::Test {
                           "variables: {classes: 2, weights: null}\n"
                           "model:\n  inputs: {numbers: {shape: [4]}}\n  layers:\n"
                           "    - Dense: {units: \"${classes}\", activation: softmax, name: answer}\n");
-    write_manifest("address: " + server_.address("published.h5"), digest_of_file(folder_ / "published.h5", Digest::sha256));
+    write_manifest("address: " + server_.address("published.h5"),
+                   digest_of_file(folder_ / "published.h5", Digest::sha256));
     ::setenv("NACRE_HOME", (folder_ / "home").c_str(), 1);
     ::setenv("NACRE_ZOO", (folder_ / "own.yaml").c_str(), 1);
     ::unsetenv("NACRE_ZOO_MIRROR");
@@ -78,12 +86,13 @@ class OwnZoo : public testing::Test {
     ::unsetenv("NACRE_ZOO_MIRROR");
   }
   void write_manifest(const std::string& where, const std::string& sum) {
-    write_file_atomically(folder_ / "own.yaml", "labels: {pair: [left, right]}\n"
-                                                "models:\n  pair:\n    architecture: pair.yaml\n    weights:\n"
-                                                "      - name: first\n        arguments: {classes: 2}\n        " +
-                                                    where + "\n        sha256: " + sum +
-                                                    "\n        labels: pair\n        licence: CC0\n"
-                                                    "        preprocessing: {scale: 0.5}\n");
+    write_file_atomically(folder_ / "own.yaml",
+                          "labels: {pair: [left, right]}\n"
+                          "models:\n  pair:\n    architecture: pair.yaml\n    weights:\n"
+                          "      - name: first\n        arguments: {classes: 2}\n        " +
+                              where + "\n        sha256: " + sum +
+                              "\n        labels: pair\n        licence: CC0\n"
+                              "        preprocessing: {scale: 0.5}\n");
   }
   const zoo::Weights weights() const { return zoo::Manifest::load().model("pair").weights.front(); }
   const zoo::ZooModel model() const { return zoo::Manifest::load().model("pair"); }
@@ -91,7 +100,9 @@ class OwnZoo : public testing::Test {
   TemporaryFolder folder_;
   std::string bytes_;
   Tensor kernel_;
-  std::function<FileServer::Answer(const FileServer::Request&)> answer_ = [this](const auto& asked) { return FileServer::file(bytes_, asked); };
+  std::function<FileServer::Answer(const FileServer::Request&)> answer_ = [this](const auto& asked) {
+    return FileServer::file(bytes_, asked);
+  };
   FileServer server_{[this](const auto& asked) { return answer_(asked); }};
 };
 
@@ -116,7 +127,8 @@ TEST_F(OwnZoo, TheFormAloneNeedsNoNetwork) {
 
 TEST_F(OwnZoo, WeightsThatDoNotFitAreNotTaken) {
   EXPECT_NE(message_of([] { zoo::open("pair?classes=3"); })
-                .find("'zoo:pair': no weights of it fit these arguments\n  hint: weights=none begins with random ones; there are 'first' {classes: 2}"),
+                .find("'zoo:pair': no weights of it fit these arguments\n  hint: weights=none begins with random ones; "
+                      "there are 'first' {classes: 2}"),
             std::string::npos)
       << message_of([] { zoo::open("pair?classes=3"); });
   EXPECT_NE(message_of([] { zoo::open("pair?weights=second"); }).find("and are called 'second'"), std::string::npos);
@@ -142,7 +154,9 @@ TEST_F(OwnZoo, DamagedWeightsAreNeverTaken) {
 }
 
 TEST_F(OwnZoo, ADownloadIsTakenUpAgain) {
-  answer_ = [this](const auto& asked) { return asked.number < 3 ? FileServer::file(bytes_, asked, 700) : FileServer::file(bytes_, asked); };
+  answer_ = [this](const auto& asked) {
+    return asked.number < 3 ? FileServer::file(bytes_, asked, 700) : FileServer::file(bytes_, asked);
+  };
   EXPECT_NE(message_of([] { zoo::open("pair"); }).find("bytes are there already"), std::string::npos);
   EXPECT_NO_THROW(zoo::open("pair"));
   EXPECT_EQ(server_.requests(), 4);
@@ -170,7 +184,8 @@ TEST_F(OwnZoo, TheFolderOfFetchedWeightsMayBeCopied) {
 
 TEST_F(OwnZoo, ItsManifestIsChecked) {
   write_manifest("file: published.h5\n        address: x", "ab");
-  EXPECT_NE(message_of([] { zoo::Manifest::load(); }).find("the weights 'first' want either 'file' or 'address'"), std::string::npos);
+  EXPECT_NE(message_of([] { zoo::Manifest::load(); }).find("the weights 'first' want either 'file' or 'address'"),
+            std::string::npos);
   write_manifest("fil: published.h5", "ab");
   const std::string message = message_of([] { zoo::Manifest::load(); });
   EXPECT_NE(message.find("own.yaml:8:9: 'weights': unknown key 'fil'"), std::string::npos) << message;

@@ -50,19 +50,24 @@ class FileServer {
   FileServer(const FileServer&) = delete;
   FileServer& operator=(const FileServer&) = delete;
 
-  std::string address(const std::string& file = "weights.h5") const { return "http://127.0.0.1:" + std::to_string(port_) + "/" + file; }
+  std::string address(const std::string& file = "weights.h5") const {
+    return "http://127.0.0.1:" + std::to_string(port_) + "/" + file;
+  }
   int requests() const { return requests_; }
 
   // The usual answer: the file from the offset on, of which `sent` bytes are really sent.
   static Answer file(const std::string& whole, const Request& request, std::size_t sent = std::string::npos) {
     const std::string rest = whole.substr(std::min(request.offset, whole.size()));
-    std::string head = request.offset ? "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " + std::to_string(request.offset) + "-" +
-                                            std::to_string(whole.size() - 1) + "/" + std::to_string(whole.size()) + "\r\n"
-                                      : "HTTP/1.1 200 OK\r\n";
+    std::string head = request.offset
+                           ? "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " + std::to_string(request.offset) +
+                                 "-" + std::to_string(whole.size() - 1) + "/" + std::to_string(whole.size()) + "\r\n"
+                           : "HTTP/1.1 200 OK\r\n";
     head += "Content-Length: " + std::to_string(rest.size()) + "\r\nConnection: close\r\n\r\n";
     return {head + rest.substr(0, sent), 0};
   }
-  static Answer status(const std::string& text) { return {"HTTP/1.1 " + text + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 0}; }
+  static Answer status(const std::string& text) {
+    return {"HTTP/1.1 " + text + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 0};
+  }
 
  private:
   void serve() {
@@ -71,10 +76,12 @@ class FileServer {
       if (connection < 0) continue;
       std::string text;
       char part[4096];
-      for (ssize_t got = 0; text.find("\r\n\r\n") == std::string::npos && (got = ::read(connection, part, sizeof part)) > 0;)
+      for (ssize_t got = 0;
+           text.find("\r\n\r\n") == std::string::npos && (got = ::read(connection, part, sizeof part)) > 0;)
         text.append(part, static_cast<std::size_t>(got));
       Request request{.number = requests_++, .path = text.substr(4, text.find(' ', 4) - 4), .offset = 0};
-      if (const std::size_t range = text.find("Range: bytes="); range != std::string::npos) request.offset = std::stoul(text.substr(range + 13));
+      if (const std::size_t range = text.find("Range: bytes="); range != std::string::npos)
+        request.offset = std::stoul(text.substr(range + 13));
       const Answer answer = answer_(request);
       for (std::size_t at = 0; at < answer.bytes.size();) {
         const ssize_t sent = ::send(connection, answer.bytes.data() + at, answer.bytes.size() - at, MSG_NOSIGNAL);
@@ -82,7 +89,8 @@ class FileServer {
         at += static_cast<std::size_t>(sent);
       }
       const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(answer.silence);
-      while (!ended_ && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      while (!ended_ && std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
       ::close(connection);
     }
   }
