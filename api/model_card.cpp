@@ -28,6 +28,9 @@ class Preprocessed final : public ChangedDataset {
     }
   }
   std::string description() const override { return raw_->description(); }
+  void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read_targets(indices, batch);
+  }
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     raw_->read(indices, batch);
     for (Tensor& input : batch.inputs)

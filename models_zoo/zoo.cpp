@@ -34,7 +34,9 @@ Tree with_arguments(const ZooModel& model, Tree config, const Tree& arguments) {
   return config;
 }
 
-bool fit(const Weights& weights, const Tree& config) {
+// Whether a reference may mean these weights, by their name and by the arguments in the configuration.
+bool fit(const Weights& weights, const Reference& reference, const Tree& config) {
+  if (reference.weights && weights.name != *reference.weights) return false;
   const Tree* const variables = config.find("variables");
   return std::ranges::all_of(weights.arguments.entries(), [&](const Tree::Entry& wanted) {
     const Tree* const given = variables ? variables->find(wanted.key) : nullptr;
@@ -90,9 +92,7 @@ Choice choose(const Reference& reference) {
   choice.config = with_arguments(choice.model, parse_yaml(text, file), reference.arguments);
   choice.config.set("name", choice.model.name);
   if (reference.weights != no_weights) {
-    const auto fits = [&](const Weights& weights) {
-      return (!reference.weights || weights.name == *reference.weights) && fit(weights, choice.config);
-    };
+    const auto fits = [&](const Weights& weights) { return fit(weights, reference, choice.config); };
     const auto found = std::ranges::find_if(choice.model.weights, fits);
     if (found != choice.model.weights.end()) choice.weights = *found, choice.labels = manifest.labels(found->labels);
     else if (reference.weights && std::filesystem::exists(*reference.weights)) choice.file = *reference.weights;
@@ -116,11 +116,10 @@ std::optional<Reference> topless(const Choice& whole, Reference reference) {
   reference.arguments.set(top_argument, false);
   if (whole.file) return std::nullopt;
   if (!whole.weights) return reference;
-  const Tree config =
-      with_arguments(whole.model, parse_yaml(whole.model.text().first, whole.model.text().second), reference.arguments);
+  const auto [text, file] = whole.model.text();
+  const Tree config = with_arguments(whole.model, parse_yaml(text, file), reference.arguments);
   const auto fits = [&](const Weights& weights) {
-    return (!reference.weights || weights.name == *reference.weights) && weights.arguments.find(top_argument) &&
-           fit(weights, config);
+    return weights.arguments.find(top_argument) && fit(weights, reference, config);
   };
   return std::ranges::any_of(whole.model.weights, fits) ? std::optional(reference) : std::nullopt;
 }

@@ -28,9 +28,17 @@ class Relabelled final : public ChangedDataset {
     }
   }
   std::string description() const override { return raw_->description(); }
-  std::string sample_name(std::int64_t index) const override { return raw_->sample_name(index); }
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
     raw_->read(indices, batch);
+    renumber(batch);
+  }
+  void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read_targets(indices, batch);
+    renumber(batch);
+  }
+
+ private:
+  void renumber(Batch& batch) const {
     for (std::size_t i = 0; i < numbers_.size(); ++i) {
       if (numbers_[i].empty()) continue;
       Tensor numbers = batch.targets[i].cast(DType::int32);
@@ -41,7 +49,6 @@ class Relabelled final : public ChangedDataset {
     }
   }
 
- private:
   std::vector<std::vector<std::int64_t>> numbers_;  // by target and old number; empty: as they are
 };
 

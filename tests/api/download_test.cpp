@@ -20,6 +20,13 @@ HttpDownload request(const FileServer& server, const TemporaryFolder& folder) {
   return {.address = server.address(), .file = folder / "weights.h5", .size = whole.size(), .patience = 1};
 }
 
+// Sends half of the file, and then nothing for long.
+FileServer::Answer half_and_silence(const FileServer::Request& asked) {
+  FileServer::Answer answer = FileServer::file(whole, asked, 50'000);
+  answer.silence = 20;
+  return answer;
+}
+
 TEST(Download, WholeAtOnce) {
   const TemporaryFolder folder;
   FileServer server([](const auto& asked) { return FileServer::file(whole, asked); });
@@ -77,11 +84,7 @@ TEST(Download, BeginsAnewWhereTheServerKnowsNoSuchRange) {
 
 TEST(Download, AStalledServerIsGivenUp) {
   const TemporaryFolder folder;
-  FileServer server([](const auto& asked) {
-    FileServer::Answer answer = FileServer::file(whole, asked, 50'000);
-    answer.silence = 20;
-    return answer;
-  });
+  FileServer server(half_and_silence);
   HttpDownload wanted = request(server, folder);
   wanted.attempts = 1;
   const std::string message = message_of([&] { download(wanted); });
@@ -129,11 +132,7 @@ TEST(Download, WhatIsNotThereIsSaidAtOnce) {
 
 TEST(Download, MayBeStopped) {
   const TemporaryFolder folder;
-  FileServer server([](const auto& asked) {
-    FileServer::Answer answer = FileServer::file(whole, asked, 50'000);
-    answer.silence = 20;
-    return answer;
-  });
+  FileServer server(half_and_silence);
   HttpDownload wanted = request(server, folder);
   wanted.patience = 30;
   wanted.progress = [](std::uint64_t done, std::uint64_t) { return done < 1000; };
