@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "api/channel_scaling.h"
 #include "layers/layers.h"
 
 namespace nacre {
@@ -15,18 +16,10 @@ Symbol preprocessed(Symbol pictures, const Preprocessing& preprocessing) {
     channels.set("axis", -1);
     pictures = apply_operation("Flip", {pictures}, std::move(channels)).front();
   }
-  const auto& [scale, mean, deviation, order, fit, antialias] = preprocessing;
-  if (scale == 1 && mean.empty() && deviation.empty()) return pictures;
-  const std::size_t channels = std::max({mean.size(), deviation.size(), std::size_t{1}});
-  std::vector<double> factors, offsets;
-  for (std::size_t i = 0; i < channels; ++i) {
-    const auto at = [&](const std::vector<double>& values, double otherwise) {
-      return values.empty() ? otherwise : values[values.size() == 1 ? 0 : i];
-    };
-    factors.push_back(scale / at(deviation, 1));
-    offsets.push_back(-at(mean, 0) / at(deviation, 1));
-  }
-  return Rescaling({.scale = factors, .offset = offsets}, {.name = "preprocessing"})(pictures);
+  if (preprocessing.scale == 1 && preprocessing.mean.empty() && preprocessing.deviation.empty()) return pictures;
+  const std::size_t channels = std::max({preprocessing.mean.size(), preprocessing.deviation.size(), std::size_t{1}});
+  ChannelScaling scaling = channel_scaling(preprocessing, channels);
+  return Rescaling({.scale = std::move(scaling.factors), .offset = std::move(scaling.offsets)}, {.name = "preprocessing"})(pictures);
 }
 
 LayerRef pooling_layer(int rank, HeadPooling pooling, LayerOptions options) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "api/channel_scaling.h"
+
 namespace nacre {
 
 namespace {
@@ -47,21 +49,15 @@ Tensor preprocessed(const Preprocessing& preprocessing, const Tensor& pictures) 
   if (preprocessing.is_identity()) return pictures;
   check_channels(preprocessing, pictures.shape());
   const auto channels = static_cast<std::size_t>(pictures.shape().rank() ? pictures.shape()[-1] : 1);
-  const auto of_channel = [](const std::vector<double>& values, std::size_t channel, double otherwise) {
-    return values.empty() ? otherwise : values[values.size() == 1 ? 0 : channel];
-  };
-  std::vector<float> factor(channels), offset(channels);
-  for (std::size_t channel = 0; channel < channels; ++channel) {
-    const double deviation = of_channel(preprocessing.deviation, channel, 1);
-    factor[channel] = static_cast<float>(preprocessing.scale / deviation);
-    offset[channel] = static_cast<float>(of_channel(preprocessing.mean, channel, 0) / deviation);
-  }
+  const ChannelScaling scaling = channel_scaling(preprocessing, channels);
+  const std::vector<float> factor(scaling.factors.begin(), scaling.factors.end()),
+      offset(scaling.offsets.begin(), scaling.offsets.end());
   Tensor result = pictures.cast(DType::float32);
   const std::span<float> values = result.writable<float>();
   for (std::size_t first = 0; first < values.size(); first += channels) {
     if (preprocessing.channel_order == ChannelOrder::bgr) std::swap(values[first], values[first + 2]);
     for (std::size_t channel = 0; channel < channels; ++channel)
-      values[first + channel] = values[first + channel] * factor[channel] - offset[channel];
+      values[first + channel] = values[first + channel] * factor[channel] + offset[channel];
   }
   return result;
 }

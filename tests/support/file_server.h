@@ -1,10 +1,6 @@
 // A server of one file over HTTP, for tests: well behaved or not.
 #pragma once
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -12,6 +8,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/support/loopback.h"
 
 namespace nacre::test {
 
@@ -30,29 +28,17 @@ class FileServer {
   };
 
   explicit FileServer(std::function<Answer(const Request&)> answer) : answer_(std::move(answer)) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_, 8) != 0 ||
-        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      throw std::runtime_error("no port");
-    port_ = ntohs(address.sin_port);
     thread_ = std::thread([this] { serve(); });
   }
   ~FileServer() {
     ended_ = true;
-    ::shutdown(listener_, SHUT_RDWR);
+    port_.shut_down();
     thread_.join();
-    ::close(listener_);
   }
   FileServer(const FileServer&) = delete;
   FileServer& operator=(const FileServer&) = delete;
 
-  std::string address(const std::string& file = "weights.h5") const {
-    return "http://127.0.0.1:" + std::to_string(port_) + "/" + file;
-  }
+  std::string address(const std::string& file = "weights.h5") const { return port_.address() + "/" + file; }
   int requests() const { return requests_; }
 
   // The usual answer: the file from the offset on, of which `sent` bytes are really sent.
@@ -72,7 +58,7 @@ class FileServer {
  private:
   void serve() {
     while (!ended_) {
-      const int connection = ::accept(listener_, nullptr, nullptr);
+      const int connection = port_.accept();
       if (connection < 0) continue;
       std::string text;
       char part[4096];
@@ -96,7 +82,7 @@ class FileServer {
   }
 
   std::function<Answer(const Request&)> answer_;
-  int listener_ = -1, port_ = 0;
+  Loopback port_;
   std::atomic<int> requests_ = 0;
   std::atomic<bool> ended_ = false;
   std::thread thread_;

@@ -1,16 +1,14 @@
 // Reporting to a server, which is played by this test.
 #include "api/train/remote_monitor.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <future>
 
 #include "api/http.h"
 #include "api/train/callbacks.h"
 #include "tests/api/models.h"
+#include "tests/support/loopback.h"
 
 namespace nacre::test {
 namespace {
@@ -21,17 +19,8 @@ using callbacks::RemoteMonitor;
 class Server {
  public:
   explicit Server(std::string status) {
-    listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_, 1) != 0 ||
-        ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-      throw std::runtime_error("no port");
-    port_ = ntohs(address.sin_port);
     request_ = std::async(std::launch::async, [this, status] {
-      const int connection = ::accept(listener_, nullptr, nullptr);
+      const int connection = port_.accept();
       std::string text;
       char part[4096];
       for (ssize_t got = 0; !whole(text) && (got = ::read(connection, part, sizeof part)) > 0;)
@@ -42,8 +31,7 @@ class Server {
       return text;
     });
   }
-  ~Server() { ::close(listener_); }
-  std::string address() const { return fmt::format("http://127.0.0.1:{}", port_); }
+  std::string address() const { return port_.address(); }
   std::string request() { return request_.get(); }
 
  private:
@@ -52,8 +40,7 @@ class Server {
     return head != std::string::npos && length != std::string::npos &&
            text.size() >= head + 4 + std::stoul(text.substr(length + 16));
   }
-  int listener_ = -1;
-  int port_ = 0;
+  Loopback port_;
   std::future<std::string> request_;
 };
 
