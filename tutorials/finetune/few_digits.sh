@@ -20,7 +20,7 @@ END
 
 began=$(date +%s)
 "$nacre" finetune "$base" --data few_digits.yaml --output finetuned "$@"
-seconds=$(($(date +%s) - began + 1))  # timeout takes 0 for no limit
+seconds=$(($(date +%s) - began + 1))  # timeout takes 0 for no limit; without --foreground it sends the signal twice
 echo "fine-tuned in $seconds seconds"
 
 cat > scratch.yaml <<END
@@ -30,7 +30,7 @@ model: {zoo: "${base#zoo:}", freeze: false, head: {}}
 train: {optimizer: adam, loss: sparse_categorical_crossentropy, metrics: [accuracy], epochs: 1000, validation_split: 0.2}
 END
 case $base in *weights=none*) ;; *\?*) sed -i 's/", freeze/\&weights=none", freeze/' scratch.yaml ;; *) sed -i 's/", freeze/?weights=none", freeze/' scratch.yaml ;; esac
-timeout --signal=INT "$seconds" "$nacre" train scratch.yaml --output scratch || [ -f scratch/model.h5 ]
+timeout --foreground --signal=INT "$seconds" "$nacre" train scratch.yaml --output scratch || [ -f scratch/model.h5 ]
 
 for run in finetuned scratch; do
   echo "$run, on the 10000 test pictures of MNIST:"

@@ -25,7 +25,7 @@ struct Step {
     return ops::conv(x, ops::cast(variable({3, 3, x.shape()[-1], filters}), x.dtype()), attrs);
   }
   Value depthwise(Value x, std::int64_t stride = 1) {  // as the layer emits it
-    const Value kernel = variable({3, 3, x.shape()[-1], 1});
+    const Value kernel = ops::cast(variable({3, 3, x.shape()[-1], 1}), x.dtype());
     const ConvAttrs attrs{
         .strides = {stride, stride}, .dilations = {1, 1}, .padding = Padding::same, .groups = x.shape()[-1]};
     return ops::conv(x, ops::reshape(kernel, {3, 3, 1, x.shape()[-1]}), attrs);
@@ -97,7 +97,7 @@ TEST(OneDnnLayouts, ABlockedNetworkNeverReordersActivations) {
 
 void plain_network(Step& step) {
   Value x = step.graph.input("x", {DType::float32, {4, 16, 16, 3}});
-  x = ops::relu(step.normalized(step.conv(x, 16)));
+  x = ops::relu(step.normalized(step.conv(x, 24)));
   x = ops::relu(step.normalized(step.conv(x, 32, 2)));
   x = ops::max_pool(x, {{2, 2}, {2, 2}});
   x = ops::relu(step.biased(step.conv(x, 20)));
@@ -121,22 +121,39 @@ TEST(OneDnnLayouts, PaddingOfAnOpOfItsOwnChangesNoOrder) {
   expect_same_training(network);
 }
 
+void depthwise_network(Step& step, std::int64_t filters, DType dtype) {
+  Value x = ops::cast(step.graph.input("x", {DType::float32, {4, 16, 16, 1}}), dtype);
+  x = ops::relu(step.normalized(step.conv(x, filters)));
+  x = ops::relu(step.normalized(step.depthwise(x)));
+  x = ops::relu(step.normalized(step.depthwise(x, 2)));
+  step.train(half_mean_square(ops::cast(x, DType::float32)));
+}
+
 // One order of a depthwise kernel serves all three convolutions; the layer's view of its variable has that order too.
 TEST(OneDnnLayouts, DepthwiseKernelsAreNeverReordered) {
-  for (const std::int64_t filters : {16, 32, 20}) {  // plain, blocked, blocks that are not full
-    const auto network = [&](Step& step) {
-      Value x = step.graph.input("x", {DType::float32, {4, 16, 16, 1}});
-      x = ops::relu(step.normalized(step.conv(x, filters)));
-      x = ops::relu(step.normalized(step.depthwise(x)));
-      x = ops::relu(step.normalized(step.depthwise(x, 2)));
-      step.train(half_mean_square(x));
-    };
+  for (const std::int64_t filters : {20, 16}) {  // plain, blocked
+    const auto network = [&](Step& step) { depthwise_network(step, filters, DType::float32); };
     Step step;
     network(step);
     Executable executable(step.graph, onednn_backend());
     EXPECT_EQ(executable.statistics().activation_reorders, 0) << executable.text();
     EXPECT_EQ(executable.statistics().weight_reorders, 0) << executable.text();
     expect_same_training(network);
+  }
+}
+
+// Filters in blocks of 16 channels and nothing else: the loops for depthwise convolutions read them, not matrix products
+// of padded groups.
+TEST(OneDnnLayouts, GradientsOfDepthwiseConvolutionsInBfloat16AreNotPadded) {
+  for (const std::int64_t filters : {20, 16}) {  // plain, blocked
+    Step step;
+    depthwise_network(step, filters, DType::bfloat16);
+    const std::string text = Executable(step.graph, onednn_backend()).text();
+    int gradients = 0;
+    for (std::size_t at = text.find("conv_backward_data("); at != std::string::npos;
+         at = text.find("conv_backward_data(", at + 1), ++gradients)
+      EXPECT_NE(text.substr(at, text.find('\n', at) - at).find(" cDeab16d "), std::string::npos) << text;
+    EXPECT_EQ(gradients, 2) << text;
   }
 }
 
