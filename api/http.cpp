@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <thread>
 
+#include "formats/digest.h"
 #include "formats/file.h"
 #include "formats/shared_library.h"
 
@@ -46,28 +48,54 @@ struct FreeHeaders {
   void operator()(curl_slist* headers) const { curl().free_all(headers); }
 };
 
-// The file that a download grows in; locked, so that no two processes write to it.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+// The file that a download grows in; locked, so that no two processes write to it. Only who has the lock removes or
+// renames it.
 class PartialFile {
  public:
-  explicit PartialFile(std::filesystem::path path) : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (descriptor_ < 0) throw file_error(path_, "written", errno);
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(descriptor_);
-      throw Error("another process is fetching this file").at({path_.string()}).hint("wait until it is done");
+  // Waits for the lock; `wait` is called now and then meanwhile with the bytes that are there.
+  PartialFile(std::filesystem::path path, const std::function<void(std::uint64_t)>& wait)
+      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    if (descriptor_.get() < 0) throw file_error(path_, "written", errno);
+    while (::flock(descriptor_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EINTR) continue;
+      if (errno != EWOULDBLOCK) throw file_error(path_, "locked", errno);
+      wait(status().size);
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
-    const off_t end = ::lseek(descriptor_, 0, SEEK_END);
-    size_ = end > 0 ? static_cast<std::uint64_t>(end) : 0;
+    size_ = status().size;
   }
-  ~PartialFile() { ::close(descriptor_); }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
+
+  // Whether the path still leads to this file: who had the lock before may have given it its name, or removed it.
+  bool is_there() const {
+    struct stat named {};
+    const Status own = status();
+    return ::stat(path_.c_str(), &named) == 0 && named.st_dev == own.device && named.st_ino == own.inode;
+  }
+  void rename(const std::filesystem::path& name) {
+    if (::rename(path_.c_str(), name.c_str()) != 0) throw file_error(name, "written", errno);
+  }
+  void remove() { ::unlink(path_.c_str()); }
 
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }
   // Errors are kept, for the callbacks of libcurl may not throw.
   bool append(const char* bytes, std::size_t count) {
     while (count > 0) {
-      const ssize_t written = ::pwrite(descriptor_, bytes, count, static_cast<off_t>(size_));
+      const ssize_t written = ::pwrite(descriptor_.get(), bytes, count, static_cast<off_t>(size_));
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) return error_ = errno, false;
       bytes += written, count -= static_cast<std::size_t>(written), size_ += static_cast<std::uint64_t>(written);
@@ -76,12 +104,12 @@ class PartialFile {
   }
   bool clear() {
     size_ = 0;
-    if (::ftruncate(descriptor_, 0) == 0) return true;
+    if (::ftruncate(descriptor_.get(), 0) == 0) return true;
     error_ = errno;
     return false;
   }
   void flush() {
-    if (::fsync(descriptor_) != 0) error_ = errno;
+    if (::fsync(descriptor_.get()) != 0) error_ = errno;
     check();
   }
   void check() const {
@@ -89,8 +117,19 @@ class PartialFile {
   }
 
  private:
+  struct Status {
+    std::uint64_t size = 0;
+    dev_t device{};
+    ino_t inode{};
+  };
+  Status status() const {
+    struct stat found {};
+    if (::fstat(descriptor_.get(), &found) != 0) throw file_error(path_, "read", errno);
+    return {static_cast<std::uint64_t>(found.st_size), found.st_dev, found.st_ino};
+  }
+
   std::filesystem::path path_;
-  int descriptor_;
+  Descriptor descriptor_;
   std::uint64_t size_ = 0;
   int error_ = 0;
 };
@@ -100,8 +139,9 @@ class Transfer {
  public:
   Transfer(const HttpDownload& request, PartialFile& part) : request_(request), part_(part), first_(part.size()) {}
 
-  enum class Result { done, broken, stopped };
-  // broken: it may be tried again. Throws Error where that is of no use.
+  // broken: it may be tried again; cleared: from the beginning, for what was there does not begin this file.
+  enum class Result { done, broken, cleared, stopped };
+  // Throws Error where trying again is of no use.
   Result run() {
     const std::unique_ptr<CURL, void (*)(CURL*)> session(curl().init(), curl().cleanup);
     if (!session) throw Error("HTTP cannot be used: out of memory");
@@ -127,10 +167,13 @@ class Transfer {
     const CURLcode result = curl().perform(session_);
     part_.check();
     if (stopped_) return Result::stopped;
-    if (too_long_) throw Error("{}: the server sends more than the {} bytes that the file has", request_.address, *request_.size);
     const long status = answer();
-    // The server cannot send the rest alone, or has no such rest: what is there does not begin this file.
-    if (first_ > 0 && (result == CURLE_RANGE_ERROR || status == 416) && part_.clear()) return Result::broken;
+    // The server cannot send the rest alone, or has no such rest.
+    const bool no_rest = result == CURLE_RANGE_ERROR || result == CURLE_BAD_DOWNLOAD_RESUME || status == 416;
+    if (first_ > 0 && (too_long_ || no_rest) && part_.clear()) return Result::cleared;
+    if (too_long_ && part_.clear())
+      throw Error("{}: the server sends more than the {} bytes that the file has", request_.address, most());
+    part_.check();
     if (result == CURLE_OK) return Result::done;
     reason_ = status >= 400 ? fmt::format("the server answers {}", status) : curl().strerror(result);
     constexpr CURLcode final_ones[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_FILE_COULDNT_READ_FILE, CURLE_TOO_MANY_REDIRECTS,
@@ -145,7 +188,7 @@ class Transfer {
   }
 
  private:
-  static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 36;
+  std::uint64_t most() const { return request_.size.value_or(std::uint64_t{1} << 36); }
 
   long answer() const {
     long status = 0;
@@ -155,7 +198,7 @@ class Transfer {
 
   static std::size_t take(const char* bytes, std::size_t size, std::size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
-    if (transfer.part_.size() + size * count > transfer.request_.size.value_or(most_bytes)) {
+    if (transfer.part_.size() + size * count > transfer.most()) {
       transfer.too_long_ = true;
       return 0;
     }
@@ -166,7 +209,7 @@ class Transfer {
     auto& transfer = *static_cast<Transfer*>(self);
     const std::uint64_t done = transfer.part_.size();
     const std::uint64_t all = transfer.request_.size.value_or(expected > 0 ? transfer.first_ + static_cast<std::uint64_t>(expected) : 0);
-    transfer.stopped_ = transfer.request_.progress && !transfer.request_.progress(done, all);
+    transfer.stopped_ = transfer.request_.progress && !transfer.request_.progress({.done = done, .all = all});
     return transfer.stopped_ ? 1 : 0;
   }
 
@@ -178,26 +221,78 @@ class Transfer {
   std::string reason_;
 };
 
-}  // namespace
-
-std::filesystem::path download(const HttpDownload& request) {
-  PartialFile part(request.file.string() + ".part");
-  const auto complete = [&] { return request.size && part.size() == *request.size; };
-  if (request.size && part.size() > *request.size) part.clear();
-  for (int attempt = 1; !complete(); ++attempt) {
+// Takes what the part lacks. Returns whether some of it was there before this transfer, which may be of another file.
+bool complete(const HttpDownload& request, PartialFile& part) {
+  const auto whole = [&] { return request.size && part.size() == *request.size; };
+  bool resumed = part.size() > 0;
+  for (int attempt = 1; !whole();) {
+    resumed = part.size() > 0;
     Transfer transfer(request, part);
     const Transfer::Result result = transfer.run();
     if (result == Transfer::Result::stopped)
       throw Error("{}: stopped after {} bytes", request.address, part.size()).hint("the next time it goes on from there");
-    if (result == Transfer::Result::done) {
-      if (!request.size || complete()) break;
-      throw Error("{}: the server sent {} bytes, wanted {}", request.address, part.size(), *request.size);
-    }
+    if (result == Transfer::Result::done) break;
+    if (result == Transfer::Result::cleared) continue;
     if (attempt >= request.attempts) throw transfer.error();
-    std::this_thread::sleep_for(std::chrono::milliseconds(300 * attempt));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300 * attempt++));
   }
   part.flush();
-  return part.path();
+  return resumed;
+}
+
+void check(const HttpDownload& request, const std::filesystem::path& file, std::uint64_t size) {
+  if (request.size && size != *request.size)
+    throw Error("{}: the server sent {} bytes, wanted {}", request.address, size, *request.size);
+  within([&] { return fmt::format("while checking what {} sent", request.address); },
+         [&] {
+           if (request.check) request.check(file);
+         });
+}
+
+bool is_there(const HttpDownload& request) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(request.file, error)) return false;
+  const std::uintmax_t size = std::filesystem::file_size(request.file, error);
+  if (error) return false;
+  try {
+    check(request, request.file, size);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void download(const HttpDownload& request) {
+  const std::string digits = digest_of(request.address, Digest::sha256).substr(0, 8);
+  const auto wait = [&](std::uint64_t done) {
+    if (request.progress && !request.progress({.done = done, .all = request.size.value_or(0), .waiting = true}))
+      throw Error("{}: stopped while another process fetches it", request.address);
+  };
+  for (;;) {
+    PartialFile part(fmt::format("{}.{}.part", request.file.string(), digits), wait);
+    if (!part.is_there()) continue;
+    if (is_there(request)) return part.remove();
+    if (request.size && part.size() > *request.size) part.clear();
+    for (bool again = false;; again = true) {
+      bool resumed = true;
+      try {
+        resumed = complete(request, part);
+      } catch (...) {
+        if (part.size() == 0) part.remove();
+        throw;
+      }
+      try {
+        check(request, part.path(), part.size());
+      } catch (const Error&) {
+        if (resumed && !again && part.clear()) continue;
+        part.remove();  // going on with it would never end well
+        throw;
+      }
+      return part.rename(request.file);
+    }
+  }
 }
 
 long post(const HttpPost& request) {

@@ -65,8 +65,8 @@ std::int64_t read_count(const std::string& text, std::string_view option) {
 int run(int count, char** words) {
   enable_lua();
   FetchDisplay fetching(STDERR_FILENO);
-  enable_zoo([&](const std::string& name, std::uint64_t done, std::uint64_t all) {
-    fetching.show(name, done, all);
+  enable_zoo([&](const std::string& name, const DownloadState& state) {
+    fetching.show(name, state);
     return true;
   });
   CLI::App app("nacre: describe, train and serve neural networks.", "nacre");
@@ -291,11 +291,11 @@ int run(int count, char** words) {
   verb->add_option("name", zoo_name, "for example mobilenetv2?alpha=0.5")->required()->type_name("NAME");
   add_json(*verb, zoo_json);
   verb->callback([&] { status = zoo_show(zoo_name, zoo_json); });
-  verb = zoo->add_subcommand("get", "fetch the weights of models, and print where they lie");
+  verb = zoo->add_subcommand("get", "fetch the weights of models where they are missing or wrong, and print where they lie");
   verb->add_option("names", zoo_names, "for example mobilenetv2?alpha=0.5")->required()->type_name("NAME");
   verb->add_option("--mirror", mirror, "address of a folder that has the same files (default: NACRE_ZOO_MIRROR)")->type_name("ADDRESS");
   verb->callback([&] { status = zoo_get(zoo_names, mirror); });
-  verb = zoo->add_subcommand("verify", "compare the weights that are here with their checksums");
+  verb = zoo->add_subcommand("verify", "compare the weights that are here with their checksums; without one, see whether they open");
   verb->add_option("names", zoo_names, "of models (default: all)")->type_name("NAME");
   verb->callback([&] { status = zoo_verify(zoo_names); });
 

@@ -164,15 +164,17 @@ std::string fetch_line(const std::string& name, std::uint64_t done, std::uint64_
 
 FetchDisplay::FetchDisplay(int descriptor) : descriptor_(descriptor), terminal_(is_terminal(descriptor)) {}
 
-void FetchDisplay::show(const std::string& name, std::uint64_t done, std::uint64_t all) {
+void FetchDisplay::show(const std::string& name, const DownloadState& state) {
+  const std::string what = (state.waiting ? "waiting for another process that fetches " : "") + name;
   if (!terminal_) {
-    if (std::exchange(name_, name) != name) print(descriptor_, fmt::format("fetching {}\n", escaped(name)));
+    const std::string line = (state.waiting ? "" : "fetching ") + escaped(what) + "\n";
+    if (std::exchange(line_, line) != line) print(descriptor_, line);
     return;
   }
-  if (all > 0 && done >= all) return clear();
+  if (!state.waiting && state.all > 0 && state.done >= state.all) return clear();
   if (now() - last_ < refresh_seconds) return;
   last_ = now();
-  print(descriptor_, "\r" + fetch_line(name, done, all, terminal_width(descriptor_)) + "\x1b[K");
+  print(descriptor_, "\r" + fetch_line(what, state.done, state.all, terminal_width(descriptor_)) + "\x1b[K");
   dirty_ = true;
 }
 

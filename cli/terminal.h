@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "api/http.h"
+
 namespace nacre::cli {
 
 bool is_terminal(int descriptor);
@@ -68,13 +70,13 @@ class FetchDisplay {
  public:
   explicit FetchDisplay(int descriptor);
   ~FetchDisplay() { clear(); }
-  void show(const std::string& name, std::uint64_t done, std::uint64_t all);  // bytes; at most ten times a second
+  void show(const std::string& name, const DownloadState& state);  // at most ten times a second
   void clear();
 
  private:
   int descriptor_;
   bool terminal_, dirty_ = false;
-  std::string name_;  // whose line was written
+  std::string line_;  // that was written where there is no terminal
   double last_ = 0;
 };
 

@@ -97,9 +97,9 @@ struct LuaArguments {
 };
 int lua(const LuaArguments& arguments);
 
-// The model zoo. Names may have arguments: "mobilenetv2?alpha=0.35".
+// The model zoo. Names may have arguments, and zoo: in front: "mobilenetv2?alpha=0.35".
 int zoo_list(bool json);
-int zoo_show(const std::string& name, bool json);
+int zoo_show(const std::string& text, bool json);
 int zoo_get(const std::vector<std::string>& names, const std::string& mirror);
 int zoo_verify(const std::vector<std::string>& names);  // of the models named, or all
 

@@ -17,6 +17,9 @@ namespace nacre::cli {
 
 namespace {
 
+// zoo:NAME is a name here, too.
+std::string name_of(const std::string& text) { return zoo_name(text).value_or(text); }
+
 // A field where it says something.
 void set(Tree& tree, std::string_view key, const std::string& text) {
   if (!text.empty()) tree.set(key, text);
@@ -40,16 +43,28 @@ Tree tree_of(const zoo::ZooModel& model) {
   return tree;
 }
 
-// "imagenet, cifar10 89.4%": each name once.
+// "imagenet 71.3%, cifar10 89.4%": each name once, with the first accuracy that there is for it.
 std::string weights_text(const zoo::ZooModel& model) {
-  std::vector<std::string> seen;
+  std::vector<std::pair<std::string, std::optional<double>>> named;
+  for (const zoo::Weights& weights : model.weights) {
+    auto found = std::ranges::find(named, weights.name, &std::pair<std::string, std::optional<double>>::first);
+    if (found == named.end()) found = named.insert(named.end(), {weights.name, std::nullopt});
+    if (!found->second && weights.measured.metric == "accuracy") found->second = weights.measured.value;
+  }
+  std::string text;
+  for (const auto& [name, accuracy] : named)
+    text += (text.empty() ? "" : ", ") + name + (accuracy ? fmt::format(" {:.1f}%", 100 * *accuracy) : "");
+  return text;
+}
+
+// "MIT, CC0-1.0": each licence of its weights once.
+std::string licences_text(const zoo::ZooModel& model) {
+  std::vector<std::string> licences;
   std::string text;
   for (const zoo::Weights& weights : model.weights) {
-    if (std::ranges::find(seen, weights.name) != seen.end()) continue;
-    seen.push_back(weights.name);
-    text += (text.empty() ? "" : ", ") + weights.name;
-    if (weights.measured.value && weights.measured.metric == "accuracy")
-      text += fmt::format(" {:.1f}%", 100 * *weights.measured.value);
+    if (std::ranges::find(licences, weights.licence) != licences.end()) continue;
+    licences.push_back(weights.licence);
+    text += (text.empty() ? "" : ", ") + weights.licence;
   }
   return text;
 }
@@ -88,7 +103,9 @@ void print_weights(const zoo::ZooModel& model, const zoo::Weights& weights) {
   line += file ? ", here" : ", to be fetched";
   say(stdout, line);
   if (const zoo::Measured& measured = weights.measured; measured.value)
-    say(stdout, fmt::format("    {} {:.4g} on {}", measured.metric, *measured.value, measured.data));
+    say(stdout, fmt::format("    {} {:.4g}{} on {}", measured.metric, *measured.value,
+                            measured.top_5 ? fmt::format(", {:.4g} among the first five,", *measured.top_5) : "",
+                            measured.data));
   for (const auto& [what, text] : {std::pair<std::string_view, std::string>("trained by", weights.measured.command),
                                    {"licence", weights.licence},
                                    {"source", weights.source},
@@ -107,15 +124,17 @@ int zoo_list(bool json) {
     return 0;
   }
   const auto width = static_cast<std::size_t>(std::min(terminal_width(STDOUT_FILENO), 120));
-  std::size_t name = 4, weights = 7;
+  std::size_t name = 4, weights = 7, licence = 7;
   for (const zoo::ZooModel& model : manifest.models()) {
     name = std::max(name, model.name.size());
     weights = std::max(weights, weights_text(model).size());
+    licence = std::max(licence, licences_text(model).size());
   }
-  say(stdout, fmt::format("{:<{}}  {:<{}}  what it is", "name", name, "weights", weights));
-  const std::size_t indent = name + weights + 4;
+  say(stdout, fmt::format("{:<{}}  {:<{}}  {:<{}}  what it is", "name", name, "weights", weights, "licence", licence));
+  const std::size_t indent = name + weights + licence + 6;
   for (const zoo::ZooModel& model : manifest.models()) {
-    std::fputs(fmt::format("{:<{}}  {:<{}}  {}\n", escaped(model.name), name, escaped(weights_text(model)), weights,
+    std::fputs(fmt::format("{:<{}}  {:<{}}  {:<{}}  {}\n", escaped(model.name), name, escaped(weights_text(model)),
+                           weights, escaped(licences_text(model)), licence,
                            wrapped(escaped(model.description), indent, std::max(width, indent + 24)))
                    .c_str(),
                stdout);
@@ -123,7 +142,8 @@ int zoo_list(bool json) {
   return 0;
 }
 
-int zoo_show(const std::string& name, bool json) {
+int zoo_show(const std::string& text, bool json) {
+  const std::string name = name_of(text);
   const zoo::Reference reference = zoo::parse_reference(name);
   const zoo::Manifest manifest = zoo::Manifest::load();
   const zoo::ZooModel& model = manifest.model(reference.name);
@@ -164,18 +184,18 @@ int zoo_get(const std::vector<std::string>& names, const std::string& mirror) {
   const Interrupt interrupt;
   FetchDisplay display(STDERR_FILENO);
   for (const std::string& name : names) {
-    const zoo::Choice choice = zoo::choose(zoo::parse_reference(name));
+    const zoo::Choice choice = zoo::choose(zoo::parse_reference(name_of(name)));
     if (!choice.weights) {
       say(stdout, fmt::format("{}: there are no weights to fetch", name));
       continue;
     }
     const std::filesystem::path file = zoo::fetch(
         choice.model, *choice.weights,
-        [&](const std::string& fetched, std::uint64_t done, std::uint64_t all) {
-          display.show(fetched, done, all);
+        [&](const std::string& fetched, const DownloadState& state) {
+          display.show(fetched, state);
           return !interrupt.flag()->load();
         },
-        mirror);
+        mirror, true);
     display.clear();
     say(stdout, file.string());
   }
@@ -184,24 +204,37 @@ int zoo_get(const std::vector<std::string>& names, const std::string& mirror) {
 
 int zoo_verify(const std::vector<std::string>& names) {
   const zoo::Manifest manifest = zoo::Manifest::load();
+  std::vector<std::pair<zoo::ZooModel, zoo::Weights>> asked;
+  const auto ask = [&](const zoo::ZooModel& model) {
+    for (const zoo::Weights& weights : model.weights) asked.emplace_back(model, weights);
+  };
+  for (const std::string& name : names) {
+    const zoo::Reference reference = zoo::parse_reference(name_of(name));
+    if (reference.arguments.entries().empty() && !reference.weights) {
+      ask(manifest.model(reference.name));
+      continue;
+    }
+    const zoo::Choice choice = zoo::choose(reference);
+    if (choice.weights) asked.emplace_back(choice.model, *choice.weights);
+  }
+  if (names.empty())
+    for (const zoo::ZooModel& model : manifest.models()) ask(model);
   int wrong = 0, seen = 0;
-  for (const std::string& name : names) manifest.model(name);  // or the error that there is none
-  for (const zoo::ZooModel& model : manifest.models()) {
-    if (!names.empty() && std::ranges::find(names, model.name) == names.end()) continue;
-    for (const zoo::Weights& weights : model.weights) {
-      const auto file = zoo::find(model, weights);
-      if (!file) continue;
-      ++seen;
-      try {
-        zoo::verify(*file, weights);
-        say(stdout, fmt::format("good   {} {}  {}", model.name, weights.name, file->string()));
-      } catch (const Error& error) {
-        ++wrong;
-        say(stdout, fmt::format("WRONG  {} {}  {}", model.name, weights.name, error.line()));
-      }
+  for (const auto& [model, weights] : asked) {
+    const auto file = zoo::find(model, weights);
+    if (!file) continue;
+    ++seen;
+    try {
+      const bool compared = zoo::verify(*file, weights) == zoo::Known::by_checksum;
+      say(stdout, fmt::format("{}  {} {}  {}{}", compared ? "good " : "opens", model.name, weights.name, file->string(),
+                              compared ? "" : ": no checksum is published"));
+    } catch (const Error& error) {
+      ++wrong;
+      say(stdout, fmt::format("WRONG  {} {}  {}", model.name, weights.name, error.line()));
     }
   }
   if (!seen) say(stdout, "none of these weights are here");
+  if (wrong) say(stdout, "nacre zoo get fetches again what is wrong");
   return wrong ? 1 : 0;
 }
 

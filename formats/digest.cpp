@@ -26,28 +26,51 @@ struct Crypto {
   decltype(&EVP_md5) md5 = library["EVP_md5"];
 };
 
+// One checksum that is being computed.
+class Sum {
+ public:
+  explicit Sum(Digest kind) : context_(crypto().make(), crypto().free) {
+    check(context_ ? 1 : 0);
+    check(crypto().begin(context_.get(), kind == Digest::sha256 ? crypto().sha256() : crypto().md5(), nullptr));
+  }
+  void add(const void* bytes, std::size_t count) { check(crypto().update(context_.get(), bytes, count)); }
+  std::string text() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned size = 0;
+    check(crypto().finish(context_.get(), digest.data(), &size));
+    std::string digits;
+    for (unsigned i = 0; i < size; ++i) digits += fmt::format("{:02x}", digest[i]);
+    return digits;
+  }
+
+ private:
+  static const Crypto& crypto() {
+    static const Crypto loaded;
+    return loaded;
+  }
+  static void check(int result) {
+    if (result != 1) throw Error("checksums cannot be computed: libcrypto failed");
+  }
+
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
 }  // namespace
 
+std::string digest_of(std::string_view bytes, Digest kind) {
+  Sum sum(kind);
+  sum.add(bytes.data(), bytes.size());
+  return sum.text();
+}
+
 std::string digest_of_file(const std::filesystem::path& path, Digest kind) {
-  static const Crypto crypto;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (!file) throw file_error(path, "opened", errno);
-  const std::unique_ptr<EVP_MD_CTX, decltype(crypto.free)> context(crypto.make(), crypto.free);
-  const auto check = [](int result) {
-    if (result != 1) throw Error("checksums cannot be computed: libcrypto failed");
-  };
-  if (!context) check(0);
-  check(crypto.begin(context.get(), kind == Digest::sha256 ? crypto.sha256() : crypto.md5(), nullptr));
+  Sum sum(kind);
   std::array<unsigned char, 1 << 16> buffer{};
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get()))
-    check(crypto.update(context.get(), buffer.data(), got));
+  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) sum.add(buffer.data(), got);
   if (std::ferror(file.get())) throw file_error(path, "read", errno);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  check(crypto.finish(context.get(), digest.data(), &size));
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
+  return sum.text();
 }
 
 }  // namespace nacre

@@ -18,6 +18,7 @@ namespace nacre::zoo {
 struct Measured {
   std::string metric, data;               // "accuracy", "CIFAR-10's test pictures, from JPEG"
   std::optional<double> value, training;  // on that data, and on what was trained on
+  std::optional<double> top_5;            // the share of which the right class is among the five most probable
   std::string command;
   std::optional<std::int64_t> seed, epochs;
   std::string time;
@@ -26,6 +27,7 @@ struct Measured {
     field("data", &Measured::data, "on what");
     field("value", &Measured::value, "the result");
     field("training", &Measured::training, "the same on the training data");
+    field("top_5", &Measured::top_5, "share whose class is among the five most probable");
     field("command", &Measured::command, "that trained them");
     field("seed", &Measured::seed, "of the training");
     field("epochs", &Measured::epochs, "of the training");
@@ -51,7 +53,7 @@ struct Weights {
     field("size", &Weights::size, "in bytes", at_least(1));
     field("sha256", &Weights::sha256, "checksum of the file");
     field("md5", &Weights::md5, "checksum of the file, where its publisher has no other");
-    field("source", &Weights::source, "who made them");
+    field("source", &Weights::source, "who made them, and who published them");
     field("licence", &Weights::licence, "under which they may be used");
     field("preprocessing", &Weights::preprocessing, "of pictures, before they reach the network");
     field("labels", &Weights::labels, "list of the names of the classes");

@@ -1,8 +1,10 @@
 #include "models_zoo/store.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
-#include "api/http.h"
+#include "api/model_file.h"
 #include "formats/digest.h"
 #include "formats/file.h"
 
@@ -28,12 +30,17 @@ std::vector<fs::path> shipped_folders() {
   return folders;
 }
 
-std::string checksum(const Weights& weights) { return weights.sha256 ? *weights.sha256 : weights.md5.value_or(""); }
+std::string checksum(const Weights& weights) {
+  std::string sum = weights.sha256 ? *weights.sha256 : weights.md5.value_or("");
+  std::ranges::transform(sum, sum.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return sum;
+}
 
-// A download of something else under the same name is told apart.
+// A download of something else under the same name is told apart: by its checksum, else by where it is from.
 fs::path fetched_file(const Weights& weights) {
-  const std::string sum = checksum(weights).substr(0, 8);
-  return fetched_folder() / (sum.empty() ? weights.file_name() : sum + "-" + weights.file_name());
+  std::string sum = checksum(weights);
+  if (sum.empty()) sum = digest_of(weights.address.value(), Digest::sha256);
+  return fetched_folder() / (sum.substr(0, 8) + "-" + weights.file_name());
 }
 
 bool is_file(const fs::path& path) {
@@ -52,8 +59,7 @@ fs::path fetched_folder() {
 
 std::optional<fs::path> find(const ZooModel& model, const Weights& weights) {
   if (weights.file) {
-    if (!model.folder.empty()) return model.folder / *weights.file;
-    for (const fs::path& folder : shipped_folders())
+    for (const fs::path& folder : model.folder.empty() ? shipped_folders() : std::vector{model.folder})
       if (is_file(folder / *weights.file)) return folder / *weights.file;
     return std::nullopt;
   }
@@ -61,25 +67,48 @@ std::optional<fs::path> find(const ZooModel& model, const Weights& weights) {
   return is_file(file) ? std::optional(file) : std::nullopt;
 }
 
-void verify(const fs::path& file, const Weights& weights) {
+Known verify(const fs::path& file, const Weights& weights) {
   std::error_code error;
   const std::uintmax_t size = fs::file_size(file, error);
   if (error) throw file_error(file, "read", error.value());
   if (weights.size && size != static_cast<std::uintmax_t>(*weights.size))
     throw Error("the file has {} bytes, wanted {}", size, *weights.size).at({file.string()});
   const std::string wanted = checksum(weights);
-  if (wanted.empty()) return;
+  if (wanted.empty()) {
+    if (is_architecture(kind_of_file(file))) throw Error("the file holds no weights").at({file.string()});
+    return Known::by_opening;
+  }
   const std::string found = digest_of_file(file, weights.sha256 ? Digest::sha256 : Digest::md5);
   if (found != wanted)
     throw Error("the {} is {}, wanted {}", weights.sha256 ? "SHA-256" : "MD5", found, wanted).at({file.string()});
+  return Known::by_checksum;
 }
 
-fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress,
-               const std::string& mirror) {
-  if (const auto present = find(model, weights)) return *present;
-  if (!weights.address)
-    throw Error("the weights '{}' of '{}' lie in a file that is missing: {}", weights.name, model.name, *weights.file)
-        .hint("it belongs to the program: install nacre again");
+namespace {
+
+bool is_good(const fs::path& file, const Weights& weights) {
+  try {
+    verify(file, weights);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+Error missing(const ZooModel& model, const Weights& weights, std::string_view how) {
+  return Error("the weights '{}' of '{}' lie in a file that is {}: {}", weights.name, model.name, how,
+               (model.folder / *weights.file).string())
+      .hint(model.folder.empty() ? "it belongs to the program: install nacre again"
+                                 : "the manifest that NACRE_ZOO names says so");
+}
+
+}  // namespace
+
+fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress, const std::string& mirror,
+               bool again) {
+  const std::optional<fs::path> present = find(model, weights);
+  if (present && !(again && !is_good(*present, weights))) return *present;
+  if (!weights.address) throw missing(model, weights, present ? "damaged" : "missing");
   const fs::path file = fetched_file(weights);
   make_folder(file.parent_path());
   std::vector<std::string> addresses;
@@ -91,20 +120,13 @@ fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgres
     try {
       HttpDownload request{.address = addresses[i], .file = file};
       if (weights.size) request.size = static_cast<std::uint64_t>(*weights.size);
+      request.check = [&](const fs::path& fetched) { verify(fetched, weights); };
       if (progress)
-        request.progress = [&](std::uint64_t done, std::uint64_t all) {
-          stopped = !progress(weights.file_name(), done, all);
+        request.progress = [&](const DownloadState& state) {
+          stopped = !progress(weights.file_name(), state);
           return !stopped;
         };
-      const fs::path part = download(request);
-      try {
-        verify(part, weights);
-      } catch (...) {
-        std::error_code ignored;
-        fs::remove(part, ignored);  // going on with it would never end well
-        throw;
-      }
-      fs::rename(part, file);
+      download(request);
       return file;
     } catch (Error& error) {
       if (i + 1 < addresses.size() && !stopped) continue;

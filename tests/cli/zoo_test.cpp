@@ -1,10 +1,14 @@
 // The zoo on the command line, and answers by the names of classes.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <thread>
+
 #include "formats/file.h"
 #include "formats/image.h"
 #include "formats/json.h"
 #include "tests/cli/run_nacre.h"
+#include "tests/support/file_server.h"
 #include "tests/support/paths.h"
 
 namespace nacre::test {
@@ -32,7 +36,9 @@ class ZooVerbs : public testing::Test {
 TEST_F(ZooVerbs, ListAndShow) {
   const Outcome list = run({"zoo", "list"});
   EXPECT_EQ(list.status, 0) << list.err;
-  EXPECT_NE(list.out.find("resnet50 "), std::string::npos);
+  EXPECT_NE(list.out.find("\nresnet50 "), std::string::npos);
+  EXPECT_NE(list.out.find("  imagenet 74.9%  "), std::string::npos) << list.out;
+  EXPECT_NE(list.out.find("  CC-BY-4.0 "), std::string::npos) << list.out;
   const Outcome json = run({"zoo", "list", "--json"});
   const Tree models = parse_json(json.out, "list");
   EXPECT_GT(models.items().size(), 40u);
@@ -43,6 +49,76 @@ TEST_F(ZooVerbs, ListAndShow) {
   const Tree shown = parse_json(run({"zoo", "show", "lenet", "--json"}).out, "show");
   EXPECT_EQ(shown["arguments"]["classes"], Tree(10));
   EXPECT_TRUE(shown["summary"].find("total_params"));
+  const Outcome vgg = run({"zoo", "show", "zoo:vgg16"});
+  EXPECT_EQ(vgg.status, 0) << vgg.err;
+  EXPECT_NE(vgg.out.find("accuracy 0.713, 0.901 among the first five, on ImageNet's validation pictures"),
+            std::string::npos)
+      << vgg.out;
+  EXPECT_NE(vgg.out.find("    licence: CC-BY-4.0\n"), std::string::npos) << vgg.out;
+}
+
+// Somebody's own manifest, of weights that a server publishes without a checksum.
+class ZooWeights : public ZooVerbs {
+ protected:
+  void SetUp() override {
+    EXPECT_EQ(run({"convert", "zoo:lenet?classes=3&weights=none", "published.weights.h5"}).status, 0);
+    bytes_ = read_file(folder_ / "published.weights.h5");
+    std::filesystem::copy(std::filesystem::path(NACRE_SOURCE_DIR) / "models_zoo/architectures/lenet.yaml",
+                          folder_ / "lenet.yaml");
+    write_file_atomically(folder_ / "own.yaml",
+                          "models:\n  own:\n    architecture: lenet.yaml\n    weights:\n"
+                          "      - {name: first, arguments: {classes: 10}, address: \"" +
+                              server_.address("published.weights.h5") + "\"}\n");
+    ::setenv("NACRE_HOME", (folder_ / "home").c_str(), 1);
+    ::setenv("NACRE_ZOO", (folder_ / "own.yaml").c_str(), 1);
+    ::unsetenv("NACRE_ZOO_MIRROR");
+  }
+  void TearDown() override {
+    ::unsetenv("NACRE_HOME");
+    ::unsetenv("NACRE_ZOO");
+  }
+
+  std::string bytes_;
+  std::function<FileServer::Answer(const FileServer::Request&)> answer_ = [this](const auto& asked) {
+    return FileServer::file(bytes_, asked);
+  };
+  FileServer server_{[this](const auto& asked) { return answer_(asked); }};
+};
+
+TEST_F(ZooWeights, VerifySaysWhatItCannotCheckAndGetMends) {
+  const Outcome got = run({"zoo", "get", "zoo:own"});
+  ASSERT_EQ(got.status, 0) << got.err;
+  const std::filesystem::path file = got.out.substr(0, got.out.find('\n'));
+  const Outcome opens = run({"zoo", "verify", "zoo:own"});
+  EXPECT_EQ(opens.status, 0) << opens.err;
+  EXPECT_EQ(opens.out, "opens  own first  " + file.string() + ": no checksum is published\n");
+  write_file_atomically(file, bytes_.substr(0, 1000));
+  const Outcome wrong = run({"zoo", "verify", "own?classes=10"});
+  EXPECT_EQ(wrong.status, 1);
+  EXPECT_EQ(wrong.out.substr(0, 18), "WRONG  own first  ") << wrong.out;
+  EXPECT_NE(wrong.out.find("the HDF5 file is cut off"), std::string::npos) << wrong.out;
+  EXPECT_EQ(run({"zoo", "get", "own"}).status, 0);
+  EXPECT_TRUE(read_file(file) == bytes_);
+  EXPECT_EQ(server_.requests(), 2);
+}
+
+TEST_F(ZooWeights, TwoProcessesFetchTheSame) {
+  answer_ = [this](const auto& asked) {
+    FileServer::Answer answer = FileServer::file(bytes_, asked, asked.number == 0 ? 1000 : std::string::npos);
+    answer.silence = asked.number == 0 ? 2 : 0;
+    return answer;
+  };
+  RunningNacre first({"zoo", "get", "own"}, folder_.path());
+  while (server_.requests() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  RunningNacre second({"zoo", "get", "own"}, folder_.path());
+  const Outcome one = first.wait(), two = second.wait();
+  EXPECT_EQ(one.status, 0) << one.err;
+  EXPECT_EQ(two.status, 0) << two.err;
+  EXPECT_EQ(one.out, two.out);
+  EXPECT_EQ(two.err, "waiting for another process that fetches published.weights.h5\n");
+  EXPECT_TRUE(read_file(two.out.substr(0, two.out.find('\n'))) == bytes_);
+  EXPECT_EQ(server_.requests(), 2);  // the second goes on where the connection broke
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "home/zoo"), {}), 1);
 }
 
 TEST_F(ZooVerbs, MistakesSayWhatToDo) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 #include "api/classify.h"
@@ -85,12 +87,13 @@ class OwnZoo : public testing::Test {
     ::unsetenv("NACRE_ZOO");
     ::unsetenv("NACRE_ZOO_MIRROR");
   }
+  // Without a checksum where it is "".
   void write_manifest(const std::string& where, const std::string& sum) {
     write_file_atomically(folder_ / "own.yaml",
                           "labels: {pair: [left, right]}\n"
                           "models:\n  pair:\n    architecture: pair.yaml\n    weights:\n"
                           "      - name: first\n        arguments: {classes: 2}\n        " +
-                              where + "\n        sha256: " + sum +
+                              where + (sum.empty() ? "" : "\n        sha256: " + sum) +
                               "\n        labels: pair\n        licence: CC0\n"
                               "        preprocessing: {scale: 0.5}\n");
   }
@@ -116,7 +119,7 @@ TEST_F(OwnZoo, WeightsAreFetchedOnceAndTheCardIsTheirs) {
   }
   EXPECT_EQ(server_.requests(), 1);
   EXPECT_TRUE(zoo::find(model(), weights()));
-  EXPECT_NO_THROW(zoo::verify(*zoo::find(model(), weights()), weights()));
+  EXPECT_EQ(zoo::verify(*zoo::find(model(), weights()), weights()), zoo::Known::by_checksum);
 }
 
 TEST_F(OwnZoo, TheFormAloneNeedsNoNetwork) {
@@ -174,6 +177,77 @@ TEST_F(OwnZoo, MirrorsComeFirst) {
   EXPECT_EQ(server_.requests(), 1);
 }
 
+// Nothing could tell the mirror's bytes from the others: there is no checksum.
+TEST_F(OwnZoo, AMirrorThatBreaksSpoilsNothing) {
+  write_manifest("address: " + server_.address("published.h5"), "");
+  answer_ = [this](const auto& asked) {
+    return asked.path == "/mirror/published.h5"
+               ? FileServer::file(std::string(bytes_.size(), 'x'), asked, asked.offset ? 0 : 1000)
+               : FileServer::file(bytes_, asked);
+  };
+  const auto fetched = zoo::fetch(model(), weights(), {}, server_.address("mirror"));
+  EXPECT_TRUE(read_file(fetched) == bytes_);
+}
+
+TEST_F(OwnZoo, WeightsWithoutAChecksumAreToldApartByTheirAddress) {
+  Sequential other({Input({4}, "numbers"), Dense({.units = 2, .activation = "softmax"}, {.name = "answer"})});
+  other.initialize(8);
+  other.save_weights(folder_ / "other.h5");
+  answer_ = [this, other = read_file(folder_ / "other.h5")](const auto& asked) {
+    return FileServer::file(asked.path == "/other/published.h5" ? other : bytes_, asked);
+  };
+  write_manifest("address: " + server_.address("published.h5"), "");
+  EXPECT_TRUE(zoo::open("pair")->weights().front().variable->value().identical(kernel_));
+  write_manifest("address: " + server_.address("other/published.h5"), "");
+  EXPECT_TRUE(
+      zoo::open("pair")->weights().front().variable->value().identical(other.weights().front().variable->value()));
+}
+
+TEST_F(OwnZoo, WhatHasNoChecksumOpensAtTheLeast) {
+  write_manifest("address: " + server_.address("published.h5"), "");
+  for (const std::string& wrong : {bytes_.substr(0, 1000), std::string("<html>Sign in</html>"),
+                                   std::string("{\"error\": \"not found\"}"), std::string()}) {
+    answer_ = [&](const auto& asked) { return FileServer::file(wrong, asked); };
+    EXPECT_NE(message_of([] { zoo::open("pair"); }), "no error") << wrong;
+    EXPECT_FALSE(zoo::find(model(), weights())) << wrong;
+  }
+  answer_ = [this](const auto& asked) { return FileServer::file(bytes_, asked); };
+  const auto file = zoo::fetch(model(), weights());
+  EXPECT_EQ(zoo::verify(file, weights()), zoo::Known::by_opening);
+}
+
+// The file was damaged after it had been fetched.
+TEST_F(OwnZoo, WhatIsWrongIsFetchedAgain) {
+  for (const std::string& sum : {digest_of_file(folder_ / "published.h5", Digest::sha256), std::string()}) {
+    write_manifest("address: " + server_.address("published.h5"), sum);
+    const auto file = zoo::fetch(model(), weights());
+    const int before = server_.requests();
+    EXPECT_EQ(zoo::fetch(model(), weights(), {}, "", true), file);  // nothing is wrong
+    EXPECT_EQ(server_.requests(), before);
+    write_file_atomically(file, bytes_.substr(0, 1000));
+    EXPECT_NE(message_of([&] { zoo::verify(file, weights()); }), "no error");
+    EXPECT_EQ(zoo::fetch(model(), weights(), {}, "", true), file);
+    EXPECT_TRUE(read_file(file) == bytes_);
+  }
+}
+
+TEST_F(OwnZoo, ChecksumsMayBeInCapitals) {
+  std::string sum = digest_of_file(folder_ / "published.h5", Digest::sha256);
+  std::ranges::transform(sum, sum.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  write_manifest("address: " + server_.address("published.h5"), sum);
+  EXPECT_EQ(zoo::verify(zoo::fetch(model(), weights()), weights()), zoo::Known::by_checksum);
+}
+
+TEST_F(OwnZoo, AFileThatIsMissingIsNotHere) {
+  write_manifest("file: none.h5", "");
+  EXPECT_FALSE(zoo::find(model(), weights()));
+  const std::string message = message_of([] { zoo::open("pair"); });
+  EXPECT_NE(message.find("lie in a file that is missing: " + (folder_ / "none.h5").string()), std::string::npos);
+  EXPECT_NE(message.find("hint: the manifest that NACRE_ZOO names says so"), std::string::npos) << message;
+  write_manifest("file: published.h5", "");
+  EXPECT_EQ(zoo::find(model(), weights()), folder_ / "published.h5");
+}
+
 TEST_F(OwnZoo, TheFolderOfFetchedWeightsMayBeCopied) {
   zoo::open("pair");
   std::filesystem::copy(folder_ / "home", folder_ / "copy", std::filesystem::copy_options::recursive);
@@ -219,6 +293,43 @@ TEST(Zoo, TheManifestHolds) {
     }
   }
   EXPECT_LT(bytes, 8'000'000u);
+}
+
+// Licences are those that the makers of the weights state, figures those that Keras publishes.
+TEST(Zoo, PublishedWeightsHaveTheirLicencesAndFigures) {
+  const zoo::Manifest manifest = zoo::Manifest::load();
+  const auto whole = [&](std::string_view name) {
+    const std::vector<zoo::Weights>& weights = manifest.model(name).weights;
+    const auto found = std::ranges::find_if(weights, [](const auto& entry) {
+      return entry.arguments["include_top"] == Tree(true) && !entry.arguments.find("input_shape");
+    });
+    EXPECT_TRUE(found != weights.end()) << name;
+    return *found;
+  };
+  for (const auto& [name, licence, accuracy] : {std::tuple("vgg16", "CC-BY-4.0", 0.713),
+                                                {"resnet50", "MIT", 0.749},
+                                                {"resnet152v2", "BSD-3-Clause", 0.780},
+                                                {"densenet121", "BSD-3-Clause", 0.750},
+                                                {"convnexttiny", "MIT", 0.813},
+                                                {"xception", "MIT", 0.790},
+                                                {"mobilenet", "Apache-2.0", 0.704},
+                                                {"mobilenetv2", "Apache-2.0", 0.713},
+                                                {"nasnetlarge", "Apache-2.0", 0.825},
+                                                {"mobilenetv3small", "Apache-2.0", 0.681},
+                                                {"efficientnetb7", "Apache-2.0", 0.843}}) {
+    const zoo::Weights weights = whole(name);
+    EXPECT_EQ(weights.licence, licence) << name;
+    EXPECT_EQ(weights.measured.value, accuracy) << name;
+    EXPECT_NE(weights.source.find("Keras Applications"), std::string::npos) << name;
+    EXPECT_NE(weights.measured.data.find("ImageNet"), std::string::npos) << name;
+  }
+  EXPECT_EQ(whole("resnet50").measured.top_5, 0.921);
+  for (const zoo::ZooModel& model : manifest.models())
+    for (const zoo::Weights& weights : model.weights) {
+      EXPECT_FALSE(weights.source.empty()) << model.name;
+      const Tree* const top = weights.arguments.find("include_top");
+      if (top && *top == Tree(false)) EXPECT_FALSE(weights.measured.value) << model.name;  // nothing that classifies
+    }
 }
 
 // Real weights of ImageNet, made by others, whose labels are the zoo's.
