@@ -43,13 +43,15 @@ Tree tree_of(const zoo::ZooModel& model) {
   return tree;
 }
 
-// "imagenet 71.3%, cifar10 89.4%": each name once, with the first accuracy that there is for it.
+// "imagenet 71.3%, cifar10 89.4%": each name once, with the first accuracy that there is for it at the network's usual
+// size.
 std::string weights_text(const zoo::ZooModel& model) {
   std::vector<std::pair<std::string, std::optional<double>>> named;
   for (const zoo::Weights& weights : model.weights) {
     auto found = std::ranges::find(named, weights.name, &std::pair<std::string, std::optional<double>>::first);
     if (found == named.end()) found = named.insert(named.end(), {weights.name, std::nullopt});
-    if (!found->second && weights.measured.metric == "accuracy") found->second = weights.measured.value;
+    const bool usual = weights.measured.metric == "accuracy" && !weights.arguments.find("input_shape");
+    if (!found->second && usual) found->second = weights.measured.value;
   }
   std::string text;
   for (const auto& [name, accuracy] : named)

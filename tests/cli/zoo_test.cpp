@@ -38,6 +38,7 @@ TEST_F(ZooVerbs, ListAndShow) {
   EXPECT_EQ(list.status, 0) << list.err;
   EXPECT_NE(list.out.find("\nresnet50 "), std::string::npos);
   EXPECT_NE(list.out.find("  imagenet 74.9%  "), std::string::npos) << list.out;
+  EXPECT_NE(list.out.find("  imagenet 70.4%  "), std::string::npos) << list.out;  // mobilenet of its usual size
   EXPECT_NE(list.out.find("  CC-BY-4.0 "), std::string::npos) << list.out;
   const Outcome json = run({"zoo", "list", "--json"});
   const Tree models = parse_json(json.out, "list");

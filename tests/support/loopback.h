@@ -10,10 +10,10 @@
 
 namespace nacre::test {
 
-// Listens on a free port of 127.0.0.1.
+// Listens on a free port of 127.0.0.1. Programs that the test starts do not inherit it, nor its connections.
 class Loopback {
  public:
-  Loopback() : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  Loopback() : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -28,7 +28,8 @@ class Loopback {
   Loopback& operator=(const Loopback&) = delete;
 
   std::string address() const { return "http://127.0.0.1:" + std::to_string(port_); }
-  int accept() const { return ::accept(descriptor_, nullptr, nullptr); }  // a connection, or -1 after shut_down()
+  // A connection, or -1 after shut_down().
+  int accept() const { return ::accept4(descriptor_, nullptr, nullptr, SOCK_CLOEXEC); }
   void shut_down() const { ::shutdown(descriptor_, SHUT_RDWR); }
 
  private:
