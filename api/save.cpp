@@ -120,7 +120,7 @@ void save_model(const Trainer& trainer, const fs::path& path, const SaveOptions&
   const ModelContents contents = contents_with_warnings(trainer, options);
   if (kind == FileKind::archive) write_keras_archive(path, stored(model_archive(contents), options));
   else if (kind == FileKind::h5) write_keras_h5(path, stored(model_file(contents), options));
-  else if (kind == FileKind::json) write_file_atomically(path, write_json(archive_config(contents)));
+  else if (kind == FileKind::json) write_file_atomically(path, write_json(archive_config(contents), 0, NotFinite::named));
   else write_file_atomically(path, write_yaml(archive_config(contents)));
 }
 

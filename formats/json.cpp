@@ -204,7 +204,7 @@ class Parser {
 
 class Writer {
  public:
-  explicit Writer(int indent) : indent_(indent) {}
+  Writer(int indent, NotFinite not_finite) : indent_(indent), not_finite_(not_finite) {}
   std::string take() { return std::move(out_); }
 
   void value(const Tree& tree, int level = 0) {
@@ -224,7 +224,8 @@ class Writer {
       out_ += std::to_string(tree.as_integer());
     } else if (tree.is_number()) {
       const double number = tree.as_number();
-      if (std::isnan(number)) out_ += "NaN";
+      if (!std::isfinite(number) && not_finite_ == NotFinite::null) out_ += "null";
+      else if (std::isnan(number)) out_ += "NaN";
       else if (std::isinf(number)) out_ += number < 0 ? "-Infinity" : "Infinity";
       else out_ += real_text(number);
     } else {
@@ -273,6 +274,7 @@ class Writer {
   }
 
   int indent_;
+  NotFinite not_finite_;
   std::string out_;
 };
 
@@ -282,8 +284,8 @@ Tree parse_json(std::string_view text, const std::string& file) { return Parser(
 
 Tree load_json(const std::filesystem::path& path) { return parse_json(read_file(path, largest_file), path.string()); }
 
-std::string write_json(const Tree& tree, int indent) {
-  Writer writer(indent);
+std::string write_json(const Tree& tree, int indent, NotFinite not_finite) {
+  Writer writer(indent, not_finite);
   writer.value(tree);
   return writer.take();
 }

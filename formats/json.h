@@ -1,4 +1,4 @@
-// JSON as trees, in the dialect of Python's json module: NaN, Infinity and -Infinity are numbers.
+// JSON as trees. What is read may be in the dialect of Python's json module: NaN, Infinity and -Infinity are numbers.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +14,10 @@ namespace nacre {
 Tree parse_json(std::string_view text, const std::string& file = "");
 Tree load_json(const std::filesystem::path& path);
 
+// JSON has neither NaN nor infinities: null stands for them, or what Python calls them where it is Keras that reads.
+enum class NotFinite : std::uint8_t { null, named };
 // As Python's json.dumps writes it (ASCII only, ", " and ": "): on one line, or with `indent` spaces per level and a
 // newline after each item. Bytes that are not UTF-8 become U+FFFD.
-std::string write_json(const Tree& tree, int indent = 0);
+std::string write_json(const Tree& tree, int indent = 0, NotFinite not_finite = NotFinite::null);
 
 }  // namespace nacre

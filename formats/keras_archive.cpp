@@ -89,8 +89,8 @@ KerasArchive read_keras_archive(const fs::path& path) {
 
 void write_keras_archive(const fs::path& path, const KerasArchive& archive) {
   ZipWriter zip(path);
-  zip.add(metadata_name, write_json(archive.metadata));
-  zip.add(config_name, write_json(archive.config));
+  zip.add(metadata_name, write_json(archive.metadata, 0, NotFinite::named));
+  zip.add(config_name, write_json(archive.config, 0, NotFinite::named));
   hdf5::File weights = hdf5::File::create_beside(path, path / weights_name);
   write_weight_tree(weights.root(), archive.weights);
   zip.add_file(weights_name, weights.finish());

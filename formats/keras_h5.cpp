@@ -168,8 +168,8 @@ void write_keras_h5(const std::filesystem::path& path, const KerasFile& file) {
   if (whole) {
     root.set_attribute("keras_version", file.keras_version);
     root.set_attribute("backend", file.backend);
-    root.set_attribute("model_config", write_json(file.model_config), Encoding::ascii);
-    if (!file.training_config.is_null()) root.set_attribute("training_config", write_json(file.training_config), Encoding::ascii);
+    root.set_attribute("model_config", write_json(file.model_config, 0, NotFinite::named), Encoding::ascii);
+    if (!file.training_config.is_null()) root.set_attribute("training_config", write_json(file.training_config, 0, NotFinite::named), Encoding::ascii);
   }
   Group weights = whole ? root.make_group("model_weights") : root;
   std::vector<std::string> names;
@@ -190,7 +190,7 @@ void write_keras_h5(const std::filesystem::path& path, const KerasFile& file) {
   if (!file.optimizer_weights.empty()) write_weights(root.make_group("optimizer_weights"), file.optimizer_weights);
   if (!file.state.is_null() || !file.state_tensors.empty()) {
     Group state = root.make_group("nacre");
-    if (!file.state.is_null()) state.set_attribute("state", write_json(file.state), Encoding::ascii);
+    if (!file.state.is_null()) state.set_attribute("state", write_json(file.state, 0, NotFinite::named), Encoding::ascii);
     write_weights(state, file.state_tensors);
   }
   output.commit();

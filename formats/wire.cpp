@@ -42,7 +42,7 @@ void WireWriter::write(const Tree& tree) {
     write(tree.as_string());
   } else {
     write(static_cast<std::uint64_t>(Kind::other));
-    write(write_json(tree));
+    write(write_json(tree, 0, NotFinite::named));
   }
 }
 

@@ -59,9 +59,15 @@ TEST(Json, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(error_of(std::string(1'000'000, '[')), "x.json:1:514: not valid JSON: nested deeper than 512 levels");
 }
 
+TEST(Json, WhatIsNotFiniteIsNullUnlessKerasReadsIt) {
+  const Tree tree = parse_json("[NaN, Infinity, -Infinity, 1.5]");
+  EXPECT_EQ(write_json(tree), "[null, null, null, 1.5]");
+  EXPECT_EQ(write_json(tree, 0, NotFinite::named), "[NaN, Infinity, -Infinity, 1.5]");
+}
+
 TEST(Json, WritesAsPythonDoes) {
   const Tree tree = parse_json(R"({"a": [1, 1.0, 1e-07, 1e16, 0.1, 123456.789, NaN, -Infinity], "b": {}, "c": [], "é": "😀\n\u007f", "d": null})");
-  EXPECT_EQ(write_json(tree),
+  EXPECT_EQ(write_json(tree, 0, NotFinite::named),
             R"({"a": [1, 1.0, 1e-07, 1e+16, 0.1, 123456.789, NaN, -Infinity], "b": {}, "c": [], "\u00e9": "\ud83d\ude00\n\u007f", "d": null})");
   EXPECT_EQ(write_json(parse_json(R"({"a": [1, {"b": 2}], "c": []})"), 2),
             "{\n  \"a\": [\n    1,\n    {\n      \"b\": 2\n    }\n  ],\n  \"c\": []\n}");
