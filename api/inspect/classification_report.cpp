@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace nacre {
@@ -19,10 +20,7 @@ const typename LossClass::Config* config_of(const Loss& loss) {
 
 double sigmoid(double x) { return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); }
 
-// NaN is as bad as 0.
-double cross_entropy(double probability) {
-  return -std::log(probability > losses::epsilon ? probability : losses::epsilon);
-}
+double cross_entropy(double probability) { return -std::log(std::clamp(probability, losses::epsilon, 1.0)); }
 
 // Whether something of fewer elements (a mask, weights) that stands for places counts at one of `places`.
 bool counts(const Tensor* tensor, std::int64_t place, std::int64_t places) {
@@ -204,8 +202,10 @@ void ClassificationTally::add(std::int64_t first, const Tensor& given, const Ten
 
 // One class of several.
 void ClassificationTally::add_place(std::span<const float> values, std::int64_t truth, Sample place) {
-  const std::size_t predicted = static_cast<std::size_t>(std::ranges::max_element(values) - values.begin());
   const auto at = static_cast<std::size_t>(truth);
+  ++report_.classes[at].support;
+  place.truth = truth;
+  const std::size_t predicted = static_cast<std::size_t>(std::ranges::max_element(values) - values.begin());
   double highest = values[predicted], right = values[at];
   if (task_.probabilistic) {
     double total = 0;
@@ -218,7 +218,9 @@ void ClassificationTally::add_place(std::span<const float> values, std::int64_t 
       if (total > 0) highest /= total, right /= total;
     }
   }
-  place.truth = truth;
+  // An infinite logit has no probability either.
+  if (std::isnan(highest) || std::ranges::any_of(values, [](float value) { return std::isnan(value); }))
+    return count_undefined(place);
   place.predicted = static_cast<std::int64_t>(predicted);
   place.probability = highest;
   place.truth_probability = right;
@@ -230,7 +232,6 @@ void ClassificationTally::add_place(std::span<const float> values, std::int64_t 
     if (before < 5) ++*report_.right_in_five;
   }
   if (!report_.confusion.empty()) ++report_.confusion[at * values.size() + predicted];
-  ++report_.classes[at].support;
   ++report_.classes[predicted].predicted;
   if (predicted == at) ++report_.classes[at].right;
   count(place, highest, predicted == at);
@@ -238,10 +239,15 @@ void ClassificationTally::add_place(std::span<const float> values, std::int64_t 
 
 // There or not.
 void ClassificationTally::add_label(float value, bool truth, Sample place) {
+  const bool binary = task_.kind == Kind::binary;
+  place.truth = truth;
+  ClassificationReport::Class& known = report_.classes[static_cast<std::size_t>(binary ? place.truth : place.label)];
+  known.support += binary || truth;
+  if (std::isnan(value)) return count_undefined(place);
   const double score = static_cast<double>(value);
   const double probability = !task_.probabilistic ? score : task_.from_logits ? sigmoid(score) : score;
   const bool predicted = task_.probabilistic ? probability > 0.5 : score > 0;
-  place.truth = truth, place.predicted = predicted;
+  place.predicted = predicted;
   if (task_.probabilistic) {
     place.probability = predicted ? probability : 1 - probability;
     place.truth_probability = truth ? probability : 1 - probability;
@@ -250,23 +256,30 @@ void ClassificationTally::add_label(float value, bool truth, Sample place) {
     place.probability = place.truth_probability = score;
     place.loss = predicted == truth ? 0 : std::abs(score);
   }
-  if (task_.kind == Kind::binary) {
+  if (binary) {
     if (!report_.confusion.empty()) ++report_.confusion[(truth ? 2U : 0U) + (predicted ? 1U : 0U)];
-    ++report_.classes[truth ? 1 : 0].support;
     ++report_.classes[predicted ? 1 : 0].predicted;
-    if (predicted == truth) ++report_.classes[truth ? 1 : 0].right;
+    known.right += predicted == truth;
   } else {
-    ClassificationReport::Class& one = report_.classes[static_cast<std::size_t>(place.label)];
-    one.support += truth, one.predicted += predicted, one.right += truth && predicted;
+    known.predicted += predicted, known.right += truth && predicted;
   }
   count(place, probability, truth);
+}
+
+// The output is NaN: the probability of the truth is as good as 0, and a score is as far off as can be.
+void ClassificationTally::count_undefined(Sample place) {
+  ++report_.undefined;
+  place.predicted = ClassificationReport::none;
+  place.probability = place.truth_probability = std::numeric_limits<double>::quiet_NaN();
+  place.loss = task_.probabilistic ? cross_entropy(0) : std::numeric_limits<double>::infinity();
+  count(place, place.probability, false);
 }
 
 // `probability`, which calibration is about, and whether what it speaks of was true.
 void ClassificationTally::count(const Sample& sample, double probability, bool observed) {
   ++report_.count;
   if (task_.probabilistic) loss_ += sample.loss;
-  if (!report_.bins.empty() && probability >= 0) {  // not NaN
+  if (!report_.bins.empty() && probability >= 0) {  // neither NaN nor a score
     const auto last = static_cast<double>(report_.bins.size() - 1);
     ClassificationReport::Bin& bin = report_.bins[static_cast<std::size_t>(
         std::min(last, std::floor(probability * static_cast<double>(report_.bins.size()))))];
@@ -308,6 +321,7 @@ ClassificationReport ClassificationTally::finish() && {
     bin.predicted /= count, bin.observed /= count;
   }
   if (placed > 0) report_.calibration_error /= static_cast<double>(placed);
+  else report_.bins.clear();
   if (report_.count > 0) report_.log_loss = loss_ / static_cast<double>(report_.count);
   return std::move(report_);
 }

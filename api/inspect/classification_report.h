@@ -17,14 +17,15 @@ struct ClassificationReport {
     categorical,  // one class of several
     multi_label,  // every class by itself, there or not
   };
+  static constexpr std::int64_t none = -1;  // is predicted by outputs that are NaN: they are wrong, and of no class
   // A place of the output: a sample, or within it a step of a sequence or a pixel.
   struct Sample {
     std::int64_t index = 0;                 // in the data
     std::int64_t place = 0;                 // within the sample, row by row
     std::string name{};                     // what the data calls the sample; "" where it is but a number
     std::int64_t label = 0;                 // multi_label: the class that is looked at
-    std::int64_t truth = 0, predicted = 0;  // classes; of multi_label 1 is there, 0 is not
-    double probability = 0;                 // of `predicted`, or its score
+    std::int64_t truth = 0, predicted = 0;  // classes; of multi_label 1 is there, 0 is not; predicted may be `none`
+    double probability = 0;                 // of `predicted`, or its score; NaN of `none`
     double truth_probability = 0;           // of `truth`, likewise
     double loss = 0;                        // -log truth_probability, or by how much the scores are wrong
   };
@@ -55,12 +56,13 @@ struct ClassificationReport {
   std::int64_t count = 0;           // places that count; multi_label: times the classes
   std::int64_t places = 1;          // of a sample
   std::int64_t right = 0;
+  std::int64_t undefined = 0;                 // of `count`, those whose prediction is `none`
   std::optional<std::int64_t> right_in_five;  // the true class is among the five most probable; from ten classes on
   double log_loss = 0;                        // mean of -log truth_probability; 0 for scores
   std::vector<Class> classes;
   // Row by row: true classes, columns: predicted ones. Empty for multi_label and beyond `most_confused_classes`.
   std::vector<std::int64_t> confusion;
-  // Of the predicted class; binary and multi_label: of class 1.
+  // Of the predicted class; binary and multi_label: of class 1. Empty for scores, and where nothing has a probability.
   std::vector<Bin> bins;
   // Expected calibration error: mean |predicted - observed| over the places. Source: Guo et al., "On Calibration of
   // Modern Neural Networks" (2017).
@@ -115,6 +117,7 @@ class ClassificationTally {
   using Sample = ClassificationReport::Sample;
   void add_place(std::span<const float> values, std::int64_t truth, Sample place);
   void add_label(float value, bool truth, Sample place);
+  void count_undefined(Sample place);
   void count(const Sample& sample, double probability, bool observed);
   void end_sample();
 

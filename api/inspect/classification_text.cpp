@@ -18,6 +18,7 @@ constexpr std::size_t most_listed = 100;  // classes of a matrix in a tree, and 
 constexpr std::size_t longest_label = 24;
 
 std::string label_of(const Report& report, std::int64_t label) {
+  if (label == Report::none) return "none";
   return shortened(escaped(report.labels[static_cast<std::size_t>(label)]), longest_label);
 }
 
@@ -115,8 +116,10 @@ std::string mistakes(const Report& report, int width) {
     if (report.places > 1) cells.push_back(std::to_string(sample.place));
     if (report.kind == Report::Kind::multi_label) {
       const std::string label = label_of(report, sample.label), other = "not " + label;
-      cells.insert(cells.end(),
-                   {sample.truth ? label : other, four(sample.truth_probability), sample.predicted ? label : other});
+      cells.insert(cells.end(), {sample.truth ? label : other, four(sample.truth_probability),
+                                 sample.predicted == Report::none ? "none"
+                                 : sample.predicted               ? label
+                                                                  : other});
     } else {
       cells.insert(cells.end(), {label_of(report, sample.truth), four(sample.truth_probability),
                                  label_of(report, sample.predicted)});
@@ -136,7 +139,9 @@ Tree tree_of(const Report::Averages& averages) {
 }
 
 Tree tree_of(const Report& report, const Report::Sample& sample) {
-  const auto name = [&](std::int64_t label) { return Tree(report.labels[static_cast<std::size_t>(label)]); };
+  const auto name = [&](std::int64_t label) {
+    return label == Report::none ? Tree() : Tree(report.labels[static_cast<std::size_t>(label)]);
+  };
   Tree tree;
   tree.set("index", sample.index);
   if (!sample.name.empty()) tree.set("name", sample.name);
@@ -144,7 +149,7 @@ Tree tree_of(const Report& report, const Report::Sample& sample) {
   if (report.kind == Report::Kind::multi_label) {
     tree.set("label", name(sample.label));
     tree.set("truth", sample.truth != 0);
-    tree.set("predicted", sample.predicted != 0);
+    tree.set("predicted", sample.predicted == Report::none ? Tree() : Tree(sample.predicted != 0));
   } else {
     tree.set("truth", name(sample.truth));
     tree.set("predicted", name(sample.predicted));
@@ -163,11 +168,12 @@ std::string ClassificationReport::text(int width) const {
   if (top_five())
     text += fmt::format("{:<24} {:.6g}\n{:<24} {:.6g}\n", "top-1 accuracy", accuracy(), "top-5 accuracy", *top_five());
   if (places > 1) text += fmt::format("{:<24} {}\n", "places that count", count);
+  if (undefined > 0) text += fmt::format("{:<24} {} of {}\n", "predictions that are NaN", undefined, count);
   if (!text.empty()) text += "\n";
   text += class_table(*this, width);
   if (std::string part = matrix(*this, width); !part.empty()) text += "\n" + part;
   else if (part = pairs(*this, width); !part.empty()) text += "\n" + part;
-  if (!bins.empty() && count > 0) text += "\n" + calibration(*this, width);
+  if (!bins.empty()) text += "\n" + calibration(*this, width);
   if (!worst.empty()) text += "\n" + mistakes(*this, width);
   return text;
 }
@@ -177,6 +183,7 @@ Tree ClassificationReport::tree() const {
   Tree tree, per_class = Tree::sequence();
   tree.set("kind", kinds[static_cast<std::size_t>(kind)]);
   tree.set("count", count);
+  if (undefined > 0) tree.set("undefined", undefined);
   tree.set("accuracy", accuracy());
   if (top_five()) tree.set("top_5_accuracy", *top_five());
   if (probabilistic) tree.set("log_loss", log_loss);

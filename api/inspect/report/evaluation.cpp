@@ -79,7 +79,7 @@ std::string confused(const Classes& report) {
   for (const Classes::Confusion& pair : report.most_confused(10))
     rows.push_back({label_of(report, pair.truth), label_of(report, pair.predicted), with_commas(pair.count),
                     percent(Classes::share(pair.count, report.classes[static_cast<std::size_t>(pair.truth)].support))});
-  if (rows.empty()) return "<p>No class was taken for another.</p>\n";
+  if (rows.empty()) return report.undefined > 0 ? "" : "<p>No class was taken for another.</p>\n";
   return table("Most confused classes", {{"True"}, {"Predicted"}, {"Count", true}, {"Of the true class", true}}, rows);
 }
 
@@ -133,6 +133,7 @@ std::string number_of(const Classes& report, double value) {
 }
 
 std::string label_text(const Classes& report, const Classes::Sample& sample, std::int64_t label) {
+  if (label == Classes::none) return "none";
   if (report.kind != Classes::Kind::multi_label) return label_of(report, label);
   return (label ? "" : "not ") + label_of(report, sample.label);
 }
@@ -251,7 +252,11 @@ std::vector<Section> evaluation_sections(const EvaluationReport& report, const D
         add(output, "confusion", "Confusion",
             fmt::format("<div class=\"grid\">{}{}</div>\n",
                         found->classes.size() <= most_cells ? matrix(*found) : heat_map(*found), confused(*found)));
-      add(output, "classes", "Classes", classes(*found));
+      std::string undefined;
+      if (found->undefined > 0)
+        undefined = fmt::format("<p class=\"note\">{} of {} predictions are NaN: they are wrong, and of no class.</p>\n",
+                                with_commas(found->undefined), with_commas(found->count));
+      add(output, "classes", "Classes", undefined + classes(*found));
       if (!found->bins.empty()) add(output, "calibration", "Calibration", calibration_section(*found));
       add(output, "samples", "Samples", class_samples(*found, data));
     } else if (output.regression) {

@@ -7,6 +7,7 @@
 
 #include "api/inspect/readable.h"
 #include "backend/core/random.h"
+#include "formats/json.h"
 #include "formats/text.h"
 
 namespace nacre::test {
@@ -225,6 +226,49 @@ TEST(ClassificationReport, PredictionsThatAreNoNumbersAreTheWorst) {
   EXPECT_LE(report.worst.back().loss, report.worst.front().loss);
   EXPECT_EQ(tallied(three, probabilities, Tensor::of<float>({6}, {0, NAN, -1, 3, 1e30f, 2})).count, 2)
       << "labels that are none do not count";
+}
+
+// A network that diverged is right about nothing.
+TEST(ClassificationReport, OutputsThatAreNanAreWrongAndOfNoClass) {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN(), infinite = std::numeric_limits<float>::infinity();
+  const auto checked = [](const ClassificationReport& report, std::int64_t undefined) {
+    EXPECT_EQ(report.undefined, undefined);
+    EXPECT_EQ(report.right, 0);
+    EXPECT_EQ(report.accuracy(), 0);
+    for (const auto& one : report.classes) EXPECT_EQ(one.predicted + one.right, 0);
+    for (const std::int64_t count : report.confusion) EXPECT_EQ(count, 0);
+    EXPECT_TRUE(report.best.empty());
+    ASSERT_FALSE(report.worst.empty());
+    EXPECT_EQ(report.worst.front().predicted, ClassificationReport::none);
+    EXPECT_EQ(report.macro_average().f1, 0);
+    EXPECT_TRUE(report.bins.empty()) << "nothing that calibration is about";
+    EXPECT_TRUE(std::isfinite(report.log_loss));
+    EXPECT_NE(report.text().find(fmt::format("predictions that are NaN {0} of {0}", undefined)), std::string::npos)
+        << report.text();
+    const Tree tree = report.tree();
+    EXPECT_EQ(tree["undefined"], Tree(undefined));
+    EXPECT_TRUE(tree["worst"].items().front()["predicted"].is_null());
+    EXPECT_EQ(write_json(tree).find("NaN"), std::string::npos);
+  };
+  const ClassificationTask twelve{.sparse = true, .axis = 1, .classes = 12};
+  Tensor all(DType::float32, {4, 12});
+  for (float& value : all.writable<float>()) value = nan;
+  const Tensor zeros(DType::int32, {4});
+  const ClassificationReport report = tallied(twelve, all, zeros);
+  checked(report, 4);
+  EXPECT_EQ(report.top_five(), 0);
+  Tensor one = all;
+  for (std::size_t i = 0; i < 48; ++i) one.writable<float>()[i] = i % 12 == 0 ? 1.0f : i % 12 == 5 ? nan : 0.0f;
+  checked(tallied(twelve, one, zeros), 4);
+  ClassificationTask logits = twelve;
+  logits.from_logits = true;
+  for (std::size_t i = 0; i < 48; ++i) one.writable<float>()[i] = i % 12 == 0 ? infinite : 0.0f;
+  checked(tallied(logits, one, zeros), 4);
+  const ClassificationTask scores{.probabilistic = false, .axis = 1, .classes = 12};
+  checked(tallied(scores, all, Tensor(DType::float32, {4, 12})), 4);
+  const Tensor three_nan = Tensor::of<float>({3, 1}, {nan, nan, nan}), none_there(DType::float32, {3, 1});
+  checked(tallied({.kind = Kind::binary, .classes = 2}, three_nan, none_there), 3);
+  checked(tallied({.kind = Kind::multi_label, .axis = 1, .classes = 12}, all, Tensor(DType::float32, {4, 12})), 48);
 }
 
 TEST(ClassificationReport, ATaskFitsItsTargets) {
