@@ -44,7 +44,10 @@ int convert(const ConvertArguments& arguments) {
       throw Error("the file holds an architecture without weights").at({arguments.input.string()}).hint("--weights names the file that has them").usage();
     const LoadOptions options{.by_name = arguments.by_name, .skip_mismatch = arguments.skip_mismatch,
                               .untrusted = arguments.untrusted, .skipped = &skipped, .notes = &notes};
-    Model model = experiment                ? Model(Experiment::load(arguments.input).build_model(!is_architecture(target)))
+    // A model of the zoo is wanted with what it has learned, unless it gets other weights or loses them.
+    const bool learned = zoo_name(arguments.input) && !is_architecture(target) && !arguments.weights;
+    Model model = learned                   ? load_model(arguments.input, options)
+                  : experiment              ? Model(Experiment::load(arguments.input).build_model(!is_architecture(target)))
                   : is_architecture(source) ? load_architecture(file, options)
                                             : load_model(file, options);
     if (arguments.weights) model.load_weights(*arguments.weights, options);

@@ -65,10 +65,12 @@ std::int64_t read_count(const std::string& text, std::string_view option) {
 int run(int count, char** words) {
   enable_lua();
   FetchDisplay fetching(STDERR_FILENO);
-  enable_zoo([&](const std::string& name, const DownloadState& state) {
-    fetching.show(name, state);
-    return true;
-  });
+  enable_zoo(
+      [&](const std::string& name, const DownloadState& state) {
+        fetching.show(name, state);
+        return true;
+      },
+      [](const std::string& line) { say(stderr, "note: " + line); });
   CLI::App app("nacre: describe, train and serve neural networks.", "nacre");
   app.set_version_flag("--version", std::string("nacre ") + std::string(version()));
   app.require_subcommand(1);

@@ -24,11 +24,14 @@ std::string_view embedded(std::string_view name) {
 // The keys of a manifest; what they hold is read by name.
 struct ManifestConfig {
   Tree models = Tree::mapping(), labels = Tree::mapping(), preprocessing = Tree::mapping(), shared = Tree::mapping();
+  std::vector<std::string> any_value;
   static void describe(auto&& field) {
     field("models", &ManifestConfig::models, "{name: {architecture: …}}");
     field("labels", &ManifestConfig::labels, "{name: names of classes, or a file with one per line}");
     field("preprocessing", &ManifestConfig::preprocessing, "{name: {scale: …}}: what weights name");
     field("shared", &ManifestConfig::shared, "what others merge with <<");
+    field("any_value", &ManifestConfig::any_value,
+          "arguments that weights are right for with any value, unless they list them");
   }
 };
 
@@ -65,6 +68,7 @@ std::pair<std::string, std::string> ZooModel::text() const {
 
 void Manifest::add(const Tree& tree, const std::filesystem::path& folder) {
   const ManifestConfig config = read_config<ManifestConfig>(tree);
+  any_value_.insert(any_value_.end(), config.any_value.begin(), config.any_value.end());
   for (const Tree::Entry& entry : config.labels.entries()) {
     Labels labels{.name = entry.key, .words = {}, .file = {}};
     if (entry.value.is_string())

@@ -92,6 +92,8 @@ class Manifest {
   const ZooModel& model(std::string_view name) const;
   // A list of names of classes; empty for "".
   std::vector<std::string> labels(std::string_view list) const;
+  // Arguments that weights are right for with any value, unless they list them.
+  const std::vector<std::string>& any_value() const { return any_value_; }
 
  private:
   void add(const Tree& tree, const std::filesystem::path& folder);
@@ -103,6 +105,7 @@ class Manifest {
   };
   std::vector<ZooModel> models_;
   std::vector<Labels> labels_;
+  std::vector<std::string> any_value_;
 };
 
 }  // namespace nacre::zoo

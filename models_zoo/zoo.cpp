@@ -13,7 +13,7 @@ namespace zoo {
 
 namespace {
 
-constexpr std::string_view no_weights = "none";
+constexpr std::string_view no_weights = "none", top_argument = "include_top", classes_argument = "classes";
 
 // The arguments of a model: the variables of its architecture, with those in its entry and those of the user set.
 Tree with_arguments(const ZooModel& model, Tree config, const Tree& arguments) {
@@ -34,25 +34,110 @@ Tree with_arguments(const ZooModel& model, Tree config, const Tree& arguments) {
   return config;
 }
 
-// Whether a reference may mean these weights, by their name and by the arguments in the configuration.
-bool fit(const Weights& weights, const Reference& reference, const Tree& config) {
-  if (reference.weights && weights.name != *reference.weights) return false;
-  const Tree* const variables = config.find("variables");
-  return std::ranges::all_of(weights.arguments.entries(), [&](const Tree::Entry& wanted) {
-    const Tree* const given = variables ? variables->find(wanted.key) : nullptr;
-    return given && *given == wanted.value;
-  });
+// The architecture with these arguments.
+Tree config_of(const ZooModel& model, const Tree& arguments) {
+  const auto [text, file] = model.text();
+  Tree config = with_arguments(model, parse_yaml(text, file), arguments);
+  config.set("name", model.name);
+  return config;
 }
 
-Error no_fit(const ZooModel& model, const Reference& reference) {
-  std::string known;
-  for (const Weights& weights : model.weights)
-    known += fmt::format("{}'{}' {}", known.empty() ? "" : ", ", weights.name, weights.arguments.text());
-  return Error("no weights of it fit these arguments{}",
-               reference.weights ? fmt::format(" and are called '{}'", *reference.weights) : "")
-      .about(fmt::format("'zoo:{}'", model.name))
-      .hint(fmt::format("weights=none begins with random ones{}", known.empty() ? "" : "; there are " + known))
-      .usage();
+const Tree* find(const Variables& values, std::string_view name) {
+  const auto found = values.find(name);
+  return found == values.end() ? nullptr : &found->second;
+}
+
+// The arguments of a model, as a reference has them and as they are by themselves.
+class Arguments {
+ public:
+  Arguments(const Manifest& manifest, const ZooModel& model, Tree given)
+      : given_(std::move(given)), any_value_(manifest.any_value()) {
+    Tree config = config_of(model, given_), usual = config_of(model, Tree::mapping());
+    values_ = resolve_expressions(config), usual_ = resolve_expressions(usual);
+  }
+
+  const Tree* value(std::string_view name) const { return find(values_, name); }
+  // What an argument must be for these weights to be right; null: anything.
+  const Tree* wanted(const Weights& weights, std::string_view name) const {
+    if (const Tree* listed = weights.arguments.find(name)) return listed;
+    return std::ranges::find(any_value_, name) == any_value_.end() ? find(usual_, name) : nullptr;
+  }
+  // The arguments with which these weights are not right.
+  std::vector<std::string> misfits(const Weights& weights) const {
+    std::vector<std::string> names;
+    const auto check = [&](const Tree::Entry& entry) {
+      const Tree *const wants = wanted(weights, entry.key), *const has = value(entry.key);
+      if (wants && !(has && *has == *wants)) names.push_back(entry.key);
+    };
+    std::ranges::for_each(weights.arguments.entries(), check);
+    for (const Tree::Entry& entry : given_.entries())
+      if (!weights.arguments.find(entry.key)) check(entry);
+    return names;
+  }
+  bool fit(const Weights& weights) const { return misfits(weights).empty(); }
+  const Tree* usual(std::string_view name) const { return find(usual_, name); }
+  // Those that the user gave another value than the usual, and the weights leave open.
+  std::vector<std::string> left_open(const Weights& weights) const {
+    std::vector<std::string> names;
+    for (const Tree::Entry& entry : given_.entries())
+      if (!wanted(weights, entry.key) && !(*value(entry.key) == *usual(entry.key))) names.push_back(entry.key);
+    return names;
+  }
+
+ private:
+  Tree given_;
+  std::vector<std::string> any_value_;
+  Variables values_, usual_;
+};
+
+// Whether the user may mean these: any that are not called otherwise.
+bool may_be_meant(const Weights& weights, const Reference& reference) {
+  return !reference.weights || weights.name == *reference.weights;
+}
+
+// "a or b or c", each once.
+class Alternatives {
+ public:
+  void add(std::string word) {
+    if (std::ranges::find(words_, word) != words_.end()) return;
+    text_ += (words_.empty() ? "" : " or ") + word;
+    words_.push_back(std::move(word));
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::vector<std::string> words_;
+  std::string text_;
+};
+
+// `misfits`: the arguments that do not fit, where that shows in the shapes of the weights alone.
+Error no_fit(const ZooModel& model, const Reference& reference, const Arguments& arguments,
+             const std::optional<std::vector<std::string>>& misfits = std::nullopt) {
+  std::optional<std::vector<std::string>> fewest = misfits;
+  Alternatives names;
+  for (const Weights& weights : model.weights) {
+    names.add(weights.name);
+    if (misfits || !may_be_meant(weights, reference)) continue;
+    if (auto found = arguments.misfits(weights); !fewest || found.size() < fewest->size()) fewest = std::move(found);
+  }
+  const std::string subject = fmt::format("'zoo:{}'", model.name), random = "weights=none begins with random ones";
+  if (!fewest)
+    return Error("there are no weights '{}', and no such file", *reference.weights)
+        .about(subject)
+        .hint(names.text().empty() ? random : fmt::format("weights={}; {}", names.text(), random))
+        .usage();
+  std::string what, instead;
+  for (const std::string& name : *fewest) {
+    const Tree* const value = arguments.value(name);
+    what += fmt::format("{}{}={}", what.empty() ? "" : ", ", name, value ? value->text() : "null");
+    Alternatives known;  // values that there are weights for
+    for (const Weights& weights : model.weights)
+      if (const Tree* wanted = may_be_meant(weights, reference) ? arguments.wanted(weights, name) : nullptr)
+        known.add(wanted->text());
+    if (known.text().empty()) known.add(arguments.usual(name)->text());
+    instead += fmt::format("{}{}={}", instead.empty() ? "there are some for " : " and ", name, known.text());
+  }
+  return Error("no weights of it fit {}", what).about(subject).hint(instead + "; " + random).usage();
 }
 
 }  // namespace
@@ -84,29 +169,59 @@ Reference parse_reference(std::string_view text) {
   return reference;
 }
 
-Choice choose(const Reference& reference) {
+namespace {
+
+void take(Choice& choice, const Manifest& manifest, const Weights& weights) {
+  choice.weights = weights;
+  choice.card = {.labels = manifest.labels(weights.labels),
+                 .preprocessing = weights.preprocessing,
+                 .source = weights.source,
+                 .licence = weights.licence};
+  // Some networks were trained in another form than Keras builds without weights.
+  if (Tree* variables = choice.config.find("variables"); variables && variables->find("weights"))
+    variables->set("weights", weights.name);
+}
+
+ModelCard card_for_file(const Choice& choice, const Manifest& manifest, const Arguments& arguments) {
+  ModelCard card{.labels = {},
+                 .preprocessing = {},
+                 .source = std::filesystem::path(*choice.file).filename().string(),
+                 .licence = {}};
+  for (const Weights& weights : choice.model.weights) {
+    const std::vector<std::string> misfits = arguments.misfits(weights);
+    if (std::ranges::any_of(misfits, [](const std::string& name) { return name != classes_argument; })) continue;
+    card.preprocessing = weights.preprocessing;
+    if (misfits.empty()) card.labels = manifest.labels(weights.labels);
+    break;
+  }
+  return card;
+}
+
+}  // namespace
+
+Choice choose(const Reference& reference, bool must_fit) {
   const Manifest manifest = Manifest::load();
   Choice choice;
   choice.model = manifest.model(reference.name);
-  const auto [text, file] = choice.model.text();
-  choice.config = with_arguments(choice.model, parse_yaml(text, file), reference.arguments);
-  choice.config.set("name", choice.model.name);
-  if (reference.weights != no_weights) {
-    const auto fits = [&](const Weights& weights) { return fit(weights, reference, choice.config); };
-    const auto found = std::ranges::find_if(choice.model.weights, fits);
-    if (found != choice.model.weights.end()) choice.weights = *found, choice.labels = manifest.labels(found->labels);
-    else if (reference.weights && std::filesystem::exists(*reference.weights)) choice.file = *reference.weights;
-    else if (reference.weights || !choice.model.weights.empty()) throw no_fit(choice.model, reference);
+  choice.config = config_of(choice.model, reference.arguments);
+  if (reference.weights == no_weights) return choice;
+  const Arguments arguments(manifest, choice.model, reference.arguments);
+  for (const Weights& weights : choice.model.weights)
+    if (may_be_meant(weights, reference) && arguments.fit(weights)) {
+      take(choice, manifest, weights);
+      return choice;
+    }
+  std::error_code ignored;
+  if (reference.weights && std::filesystem::is_regular_file(*reference.weights, ignored)) {
+    choice.file = *reference.weights;
+    choice.card = card_for_file(choice, manifest, arguments);
+  } else if (reference.weights || (must_fit && !choice.model.weights.empty())) {
+    throw no_fit(choice.model, reference, arguments);
   }
-  // Some networks were trained in another form than Keras builds without weights.
-  if (Tree* variables = choice.config.find("variables"); variables && variables->find("weights") && choice.weights)
-    variables->set("weights", choice.weights->name);
   return choice;
 }
 
 namespace {
-
-constexpr std::string_view top_argument = "include_top";
 
 // The reference to the same model without its top; nothing where the architecture has none to leave out, the user says
 // which it is, or there are weights for the whole model alone.
@@ -116,47 +231,114 @@ std::optional<Reference> topless(const Choice& whole, Reference reference) {
   reference.arguments.set(top_argument, false);
   if (whole.file) return std::nullopt;
   if (!whole.weights) return reference;
-  const auto [text, file] = whole.model.text();
-  const Tree config = with_arguments(whole.model, parse_yaml(text, file), reference.arguments);
+  const Arguments arguments(Manifest::load(), whole.model, reference.arguments);
   const auto fits = [&](const Weights& weights) {
-    return weights.arguments.find(top_argument) && fit(weights, reference, config);
+    return weights.arguments.find(top_argument) && may_be_meant(weights, reference) && arguments.fit(weights);
   };
   return std::ranges::any_of(whole.model.weights, fits) ? std::optional(reference) : std::nullopt;
 }
 
-std::shared_ptr<FunctionalLayer> open(const Choice& choice, const ZooOptions& options, const FetchProgress& progress) {
+std::shared_ptr<FunctionalLayer> build(const Choice& choice, bool with_weights) {
   const Experiment experiment({choice.config, choice.model.folder}, choice.model.name);
-  const std::shared_ptr<FunctionalLayer> model = experiment.build_model(options.with_weights);
-  if (choice.file && options.with_weights) Model(model).load_weights(*choice.file);
-  if (!choice.weights) return model;
-  const Weights& weights = *choice.weights;
-  model->set_card({.labels = choice.labels,
-                   .preprocessing = weights.preprocessing,
-                   .source = weights.source,
-                   .licence = weights.licence});
-  if (options.with_weights) Model(model).load_weights(fetch(choice.model, weights, progress));
+  const std::shared_ptr<FunctionalLayer> model = experiment.build_model(with_weights);
+  model->set_card(choice.card);
   return model;
+}
+
+std::shared_ptr<FunctionalLayer> open(const Choice& choice, const ZooOptions& options, const FetchProgress& progress) {
+  const std::shared_ptr<FunctionalLayer> model = build(choice, options.with_weights);
+  if (!options.with_weights || (!choice.weights && !choice.file)) return model;
+  const std::filesystem::path file =
+      choice.file ? std::filesystem::path(*choice.file) : fetch(choice.model, *choice.weights, progress);
+  within(
+      [&] {
+        return choice.file ? fmt::format("while loading weights into 'zoo:{}'", choice.model.name)
+                           : fmt::format("while loading the weights '{}' of 'zoo:{}', which are for {}",
+                                         choice.weights->name, choice.model.name, choice.weights->arguments.text());
+      },
+      [&] { Model(model).load_weights(file); });
+  return model;
+}
+
+// The shapes of the weights of a form.
+std::vector<Shape> shapes_of(const ZooModel& model, const Tree& config) {
+  std::vector<Shape> shapes;
+  for (const Weight& weight : Experiment({config, model.folder}, model.name).build_model(false)->weights())
+    shapes.push_back(weight.variable->shape());
+  return shapes;
+}
+
+// Throws before anything is fetched where an argument of any value makes weights of another shape.
+void check_shapes(const Choice& choice, const Reference& reference) {
+  if (!choice.weights) return;
+  const Arguments arguments(Manifest::load(), choice.model, reference.arguments);
+  const auto open = arguments.left_open(*choice.weights);
+  const auto fitting = [&] { return config_of(choice.model, choice.weights->arguments); };
+  if (!open.empty() && shapes_of(choice.model, choice.config) != shapes_of(choice.model, fitting()))
+    throw no_fit(choice.model, reference, arguments, open);
+}
+
+// The part of a model without its top, with the weights of the whole model, which are here.
+std::shared_ptr<FunctionalLayer> open_part(const Choice& part, const Choice& whole) {
+  Choice source = whole;
+  source.config = config_of(whole.model, whole.weights->arguments);  // the form that they are sure to fit
+  take(source, Manifest::load(), *whole.weights);
+  const std::shared_ptr<FunctionalLayer> from = open(source, {}, {}), model = build(part, true);
+  for (const auto& layer : model->layers()) {
+    const std::vector<Weight> weights = layer->weights();
+    if (weights.empty()) continue;
+    const std::vector<Weight> same = from->layer(layer->name())->weights();
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i].variable->assign(same.at(i).variable->value());
+  }
+  return model;
+}
+
+// No weights are known, and the user did not say that there are to be none.
+void begins_at_random(const Choice& choice, const Reference& reference, RandomWeights random, const Note& note) {
+  if (random == RandomWeights::accepted || choice.weights || choice.file || reference.weights) return;
+  if (random == RandomWeights::refused)
+    throw Error("there are no weights for it: what it computes would be random")
+        .about(fmt::format("'zoo:{}'", choice.model.name))
+        .hint(fmt::format("zoo:{}?weights=FILE takes those of a file, weights=none begins with random ones",
+                          choice.model.name))
+        .usage();
+  if (note)
+    note(fmt::format(
+        "there are no weights for 'zoo:{}': all its layers begin at random (weights=none says that they may)",
+        choice.model.name));
 }
 
 }  // namespace
 
-std::shared_ptr<FunctionalLayer> open(std::string_view text, const ZooOptions& options, const FetchProgress& progress) {
+std::shared_ptr<FunctionalLayer> open(std::string_view text, const ZooOptions& options, const FetchProgress& progress,
+                                      const Note& note) {
   const Reference reference = parse_reference(text);
-  const Choice choice = choose(reference);
-  if (options.with_top) return open(choice, options, progress);
-  if (const auto base = topless(choice, reference)) return open(choose(*base), options, progress);
+  const Choice choice = choose(reference, options.with_weights);
+  if (options.with_weights) begins_at_random(choice, reference, options.random, note);
+  const auto whole = [&] {
+    if (options.with_weights) check_shapes(choice, reference);
+    return open(choice, options, progress);
+  };
+  if (options.with_top) return whole();
+  if (const auto base = topless(choice, reference)) {
+    const Choice part = choose(*base, options.with_weights);
+    const bool only_whole_is_here = part.weights && choice.weights && !zoo::find(part.model, *part.weights) &&
+                                    zoo::find(choice.model, *choice.weights);
+    return options.with_weights && only_whole_is_here ? open_part(part, choice) : open(part, options, progress);
+  }
   const Tree* const variables = choice.config.find("variables");
   const Tree* const top = variables ? variables->find(top_argument) : nullptr;
-  const std::shared_ptr<FunctionalLayer> model = open(choice, options, progress);
+  const std::shared_ptr<FunctionalLayer> model = whole();
   return top && *top == Tree(false) ? model : without_top(model);
 }
 
 }  // namespace zoo
 
-void enable_zoo(zoo::FetchProgress progress) {
-  zoo_opener() = [progress = std::move(progress)](const std::string& name, const ZooOptions& options) {
+void enable_zoo(zoo::FetchProgress progress, zoo::Note note) {
+  zoo_opener() = [progress = std::move(progress), note = std::move(note)](const std::string& name,
+                                                                          const ZooOptions& options) {
     return within([&] { return fmt::format("while opening 'zoo:{}'", name); },
-                  [&] { return zoo::open(name, options, progress); });
+                  [&] { return zoo::open(name, options, progress, note); });
   };
 }
 

@@ -233,7 +233,11 @@ std::shared_ptr<FunctionalLayer> open_saved(const ModelConfig& config, const std
       return config.head.is_null() || !config.outputs.is_null() ? saved : without_top(saved);
     }
     const std::string name = substitute(*config.zoo, variables).as_string();
-    return open_zoo_model(zoo_name(name).value_or(name), {.with_weights = with_weights, .with_top = config.head.is_null() || !config.outputs.is_null()});
+    const bool builds_on = !config.head.is_null() || !config.outputs.is_null() || !config.freeze.is_null() || !config.trainable.is_null();
+    return open_zoo_model(zoo_name(name).value_or(name),
+                          {.with_weights = with_weights,
+                           .with_top = config.head.is_null() || !config.outputs.is_null(),
+                           .random = builds_on && !config.weights ? RandomWeights::told : RandomWeights::accepted});
   } catch (Error& error) {
     if (const std::string place = model.mark().text(); !place.empty()) error.within(fmt::format("while opening the model of {}", place));
     throw;

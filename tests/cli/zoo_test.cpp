@@ -150,6 +150,50 @@ TEST_F(ZooVerbs, NamesStandWhereModelsAndConfigurationsAre) {
   EXPECT_EQ(script.status, 0) << script.err;
 }
 
+TEST_F(ZooVerbs, NothingIsComputedAtRandomUnlessThatIsMeant) {
+  draw_pictures();
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"predict", "zoo:alexnet", "sky/day/1.png"},
+                                             {"evaluate", "zoo:alexnet", "--data", "images:sky"},
+                                             {"convert", "zoo:alexnet", "a.h5"}}) {
+    const Outcome refused = run(words);
+    EXPECT_EQ(refused.status, 2) << words[0];
+    EXPECT_NE(refused.err.find("there are no weights for it"), std::string::npos) << refused.err;
+    EXPECT_NE(refused.err.find("weights=none"), std::string::npos) << refused.err;
+  }
+  EXPECT_EQ(run({"convert", "zoo:alexnet", "a.json"}).status, 0);
+  EXPECT_EQ(run({"summary", "zoo:alexnet"}).status, 0);
+  const Outcome bench = run({"bench", "zoo:resnet20", "--infer", "--batch", "1", "--seconds", "0.01"});
+  EXPECT_EQ(bench.status, 0) << bench.err;
+  EXPECT_EQ(bench.err.find("random"), std::string::npos) << bench.err;
+  const Outcome script = run_nacre({"lua", "-"}, folder_.path(), "nacre.load('zoo:resnet20')");
+  EXPECT_NE(script.err.find("weights=none"), std::string::npos) << script.err;
+  const std::vector<std::string> finetune{"finetune", "resnet20", "--data",   "images:sky",
+                                          "--epochs", "1",        "--output", "run"};
+  const Outcome tuned = run(finetune);
+  EXPECT_EQ(tuned.status, 0) << tuned.err;
+  EXPECT_NE(tuned.err.find("note: there are no weights for 'zoo:resnet20': all its layers begin at random"),
+            std::string::npos)
+      << tuned.err;
+}
+
+// Real weights of ImageNet, made by others, on a picture of CIFAR-10.
+TEST_F(ZooVerbs, WeightsInAFileAnswerByNameAsThoseOfTheManifest) {
+  const std::string file = "keras-models/weights/imagenet_mobilenetv1_025_224_full.h5",
+                    pictures = "data/cifar10-jpeg.tar.gz";
+  const auto weights = shared_path(file), archive = shared_path(pictures);
+  if (!weights || !archive) GTEST_SKIP() << absent(weights ? pictures : file);
+  const std::string picture = "test/truck/0000.jpg";
+  ASSERT_EQ(std::system(fmt::format("tar xzf '{}' -C '{}' --occurrence=1 {}",
+                                    std::filesystem::absolute(*archive).string(), folder_.path().string(), picture)
+                            .c_str()),
+            0);
+  const Outcome answer =
+      run({"predict", "zoo:mobilenet?alpha=0.25&weights=" + std::filesystem::absolute(*weights).string(), picture});
+  EXPECT_EQ(answer.status, 0) << answer.err;
+  EXPECT_EQ(answer.out.substr(0, 35), "test/truck/0000.jpg  moving van 40.") << answer.out;
+}
+
 // Pictures are cut as those were that the model learned from: the middle of this one is bright, its sides are dark.
 TEST_F(ZooVerbs, PicturesComeToTheSizeAsInTraining) {
   draw_pictures();

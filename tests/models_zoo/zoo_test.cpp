@@ -130,11 +130,14 @@ TEST_F(OwnZoo, TheFormAloneNeedsNoNetwork) {
 
 TEST_F(OwnZoo, WeightsThatDoNotFitAreNotTaken) {
   EXPECT_NE(message_of([] { zoo::open("pair?classes=3"); })
-                .find("'zoo:pair': no weights of it fit these arguments\n  hint: weights=none begins with random ones; "
-                      "there are 'first' {classes: 2}"),
+                .find("'zoo:pair': no weights of it fit classes=3\n  hint: there are some for classes=2; weights=none "
+                      "begins with random ones"),
             std::string::npos)
       << message_of([] { zoo::open("pair?classes=3"); });
-  EXPECT_NE(message_of([] { zoo::open("pair?weights=second"); }).find("and are called 'second'"), std::string::npos);
+  EXPECT_NE(message_of([] {
+              zoo::open("pair?weights=second");
+            }).find("there are no weights 'second', and no such file\n  hint: weights=first"),
+            std::string::npos);
   EXPECT_EQ(zoo::open("pair?classes=3&weights=none")->outputs().front().shape().text(), "(None, 3)");
 }
 
@@ -142,6 +145,109 @@ TEST_F(OwnZoo, WeightsOfAFile) {
   const auto pair = zoo::open("pair?weights=" + (folder_ / "published.h5").string());
   EXPECT_TRUE(pair->weights().front().variable->value().identical(kernel_));
   EXPECT_EQ(server_.requests(), 0);
+  // They are of pictures as those of the manifest are, but somebody else's.
+  EXPECT_EQ(pair->card().preprocessing.scale, 0.5);
+  EXPECT_EQ(pair->card().labels, (std::vector<std::string>{"left", "right"}));
+  EXPECT_EQ(pair->card().source, "published.h5");
+  EXPECT_EQ(pair->card().licence, "");
+  const zoo::Choice others =
+      zoo::choose(zoo::parse_reference("pair?classes=3&weights=" + (folder_ / "published.h5").string()));
+  EXPECT_EQ(others.card.preprocessing.scale, 0.5);
+  EXPECT_TRUE(others.card.labels.empty());
+}
+
+// The weights of a whole network do for what lies below its top: nothing else is fetched.
+TEST_F(OwnZoo, AHeadStandsOnTheWholeWeightsThatAreHere) {
+  write_file_atomically(folder_ / "tower.yaml",
+                        "variables: {classes: 2, include_top: true, features: 3}\n"
+                        "model:\n  inputs: {numbers: {shape: [4]}}\n  layers:\n"
+                        "    - Dense: {units: \"${features}\", name: body}\n"
+                        "    - Dense: {units: \"${classes}\", name: answer, when: \"${include_top}\"}\n");
+  Sequential whole(
+      {Input({4}, "numbers"), Dense({.units = 3}, {.name = "body"}), Dense({.units = 2}, {.name = "answer"})});
+  whole.initialize(8);
+  whole.save_weights(folder_ / "whole.h5");
+  const std::string address = "address: file://" + folder_.path().string();
+  write_file_atomically(folder_ / "own.yaml",
+                        "models:\n  tower:\n    architecture: tower.yaml\n    weights:\n"
+                        "      - {name: first, arguments: {classes: 2, include_top: true}, " +
+                            address +
+                            "/whole.h5}\n"
+                            "      - {name: first, arguments: {include_top: false}, address: " +
+                            server_.address("part.h5") + "}\n");
+  answer_ = [](const auto&) { return FileServer::status("404 Not Found"); };
+  const ZooOptions base{.with_top = false};
+  EXPECT_NE(message_of([&] { zoo::open("tower", base); }).find("404"), std::string::npos);
+  EXPECT_EQ(server_.requests(), 1);
+  zoo::open("tower");
+  const auto tower = zoo::open("tower", base);
+  EXPECT_EQ(server_.requests(), 1);
+  EXPECT_EQ(tower->outputs().front().shape(), (Shape{unknown, 3}));
+  EXPECT_TRUE(tower->weights().front().variable->value().identical(whole.weights().front().variable->value()));
+}
+
+TEST(Zoo, ArgumentsThatChangeWhatIsComputedWantOtherWeights) {
+  EXPECT_NE(message_of([] {
+              zoo::open("mlp?activation=tanh");
+            }).find("no weights of it fit activation='tanh'\n  hint: there are some for activation='relu'"),
+            std::string::npos)
+      << message_of([] { zoo::open("mlp?activation=tanh"); });
+  EXPECT_NE(message_of([] {
+              zoo::open("mlp?units=[64]&classes=3");
+            }).find("fit classes=3, units=[64]\n  hint: there are some for classes=10 and units=[256, 128]"),
+            std::string::npos)
+      << message_of([] { zoo::open("mlp?units=[64]&classes=3"); });
+  EXPECT_NE(message_of([] {
+              zoo::choose(zoo::parse_reference("mobilenetv3small?include_preprocessing=false"));
+            }).find("there are some for include_preprocessing=true"),
+            std::string::npos);
+  EXPECT_NE(message_of([] {
+              zoo::choose(zoo::parse_reference("mobilenet?alpha=0.3"));
+            }).find("there are some for alpha=1 or 0.75 or 0.5 or 0.25"),
+            std::string::npos);
+  // An argument may have any value where shapes stay the same.
+  EXPECT_NE(message_of([] {
+              zoo::open("lenet?input_shape=20,20,1");
+            }).find("fit input_shape=[20, 20, 1]\n  hint: there are some for input_shape=[28, 28, 1]"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { zoo::open("vgg16?input_shape=64,64,3"); }).find("fit input_shape=[64, 64, 3]"),
+            std::string::npos);
+  EXPECT_TRUE(zoo::choose(zoo::parse_reference("vgg16?input_shape=64,64,3&include_top=false&classes=5")).weights);
+  EXPECT_TRUE(zoo::choose(zoo::parse_reference("resnet50?input_shape=64,64,3")).weights);
+  EXPECT_TRUE(zoo::choose(zoo::parse_reference("efficientnetv2b0?width_coefficient=1")).weights) << "its default";
+  EXPECT_NO_THROW(zoo::open("mlp?dropout_rate=0&units=[256,128]&classifier_activation=linear"));
+}
+
+TEST(Zoo, TheFormAloneMayBeOneWithoutWeights) {
+  const ZooOptions form{.with_weights = false};
+  EXPECT_EQ(zoo::open("mlp?units=[64]", form)->weights().size(), 4u);
+  EXPECT_EQ(zoo::open("lenet?classes=3", form)->outputs().front().shape(), (Shape{unknown, 3}));
+  const ZooOptions base{.with_weights = false, .with_top = false};
+  EXPECT_EQ(zoo::open("vgg16?input_shape=64,64,3", base)->outputs().front().shape(), (Shape{unknown, 2, 2, 512}));
+  EXPECT_NE(message_of([&] { zoo::open("mlp?weights=typo", form); }).find("there are no weights 'typo'"),
+            std::string::npos);
+}
+
+TEST(Zoo, NothingComputesAtRandomUnlessThatIsMeant) {
+  enable_zoo();
+  EXPECT_NE(message_of([] {
+              load_model("zoo:alexnet");
+            }).find("'zoo:alexnet': there are no weights for it: what it computes would be random"),
+            std::string::npos);
+  EXPECT_NE(message_of([] { load_model("zoo:alexnet"); }).find("weights=none begins with random ones"),
+            std::string::npos);
+  const ZooOptions form{.with_weights = false};
+  EXPECT_NO_THROW(zoo::open("alexnet", form));
+  EXPECT_NO_THROW(load_model("zoo:resnet20?weights=none"));
+  std::vector<std::string> notes;
+  const auto hear = [&](const std::string& line) { notes.push_back(line); };
+  zoo::open("resnet20", {.random = RandomWeights::accepted}, {}, hear);
+  zoo::open("resnet20?weights=none", {.random = RandomWeights::told}, {}, hear);
+  zoo::open("mlp", {.random = RandomWeights::told}, {}, hear);
+  EXPECT_TRUE(notes.empty());
+  zoo::open("resnet20", {.with_top = false, .random = RandomWeights::told}, {}, hear);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("all its layers begin at random"), std::string::npos) << notes[0];
 }
 
 TEST_F(OwnZoo, DamagedWeightsAreNeverTaken) {
