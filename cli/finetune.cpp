@@ -6,6 +6,7 @@
 #include "cli/terminal.h"
 #include "cli/training.h"
 #include "formats/json.h"
+#include "models_zoo/manifest.h"
 
 namespace nacre::cli {
 
@@ -17,9 +18,20 @@ Tree mapping(std::initializer_list<std::pair<std::string_view, Tree>> entries) {
   return tree;
 }
 
+// A file that is there; else a model of the zoo, also where a folder is called like it; else what looks like a path.
+bool is_saved_model(const std::string& base) {
+  std::error_code ignored;
+  if (zoo_name(base)) return false;
+  if (std::filesystem::is_regular_file(base, ignored)) return true;
+  const std::string name = base.substr(0, base.find('?'));
+  const std::vector<zoo::ZooModel> models = zoo::Manifest::load().models();
+  if (std::ranges::find(models, name, &zoo::ZooModel::name) != models.end()) return false;
+  return std::filesystem::exists(base, ignored) || name.find_first_of("/.") != std::string::npos;
+}
+
 // {zoo: NAME} or {file: PATH}, and a name for the run.
 std::pair<Tree, std::string> base_of(const std::string& base) {
-  if (!zoo_name(base) && std::filesystem::exists(base)) {
+  if (is_saved_model(base)) {
     // The model of a run is called like the run.
     const std::filesystem::path file = std::filesystem::absolute(base).lexically_normal();
     const std::string stem = file.stem().string();

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
+#include <type_traits>
 
 #include "api/version.h"
 #include "backend/core/error.h"
@@ -24,8 +26,23 @@ void add_allow_lua(CLI::App& verb) {
   verb.add_flag_callback("--allow-lua", allow_scripts, "run the Lua functions that a model file holds");
 }
 
+// Numbers that an option takes, whole ones where `least` is.
+template <class Number>
+CLI::Validator number_from(Number least, std::optional<Number> most = std::nullopt) {
+  constexpr bool whole = std::is_integral_v<Number>;
+  const std::string range = most ? fmt::format("{} to {}", least, *most) : fmt::format("{} or more", least);
+  const auto check = [=](const std::string& text) {
+    std::conditional_t<whole, std::int64_t, Number> value = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failure == std::errc() && end == text.data() + text.size() && value >= least && (!most || value <= *most))
+      return std::string();
+    return fmt::format("wanted a {}number, {}, got '{}'", whole ? "whole " : "", range, text);
+  };
+  return {check, range};
+}
+
 void add_threads(CLI::App& verb, int& threads) {
-  verb.add_option("--threads", threads, "threads of kernels (default: OMP_NUM_THREADS, or all cores)")->type_name("N")->check(CLI::Range(1, 4096));
+  verb.add_option("--threads", threads, "threads of kernels (default: OMP_NUM_THREADS, or all cores)")->type_name("N")->check(number_from(1, {4096}));
 }
 
 void add_run_options(CLI::App& verb, RunArguments& arguments) {
@@ -75,8 +92,9 @@ int run(int count, char** words) {
   app.set_version_flag("--version", std::string("nacre ") + std::string(version()));
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* verb, const CLI::Error& error) {
-    const std::vector<const CLI::App*> given = verb->get_subcommands({});
-    const std::string name = given.empty() ? "nacre" : "nacre " + given.front()->get_name();
+    std::string name = verb->get_name();
+    for (std::vector<CLI::App*> given = verb->get_subcommands(); !given.empty(); given = given.front()->get_subcommands())
+      name += " " + given.front()->get_name();
     return std::string(error.what()) + "\n  hint: " + name + " --help shows what there is\n";
   });
   int status = 0;
@@ -106,7 +124,7 @@ int run(int count, char** words) {
   verb->add_option("--classes", classes, "how many there are (default: auto, those of the data)")->type_name("N");
   verb->add_option("--epochs", finetune_arguments.epochs, "passes over the data, the first third of them with the base frozen (default: 10)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(number_from(1));
   verb->add_option("--unfreeze", finetune_arguments.unfreeze, "layer of the base from which on it learns then (default: all of it)")->type_name("LAYER");
   verb->add_option("--output", finetune_arguments.output, "folder of the run (default: runs/NAME_finetuned)")->type_name("DIR");
   add_run_options(*verb, finetune_arguments);
@@ -124,8 +142,8 @@ int run(int count, char** words) {
   verb->add_option("--data", evaluate_arguments.data, "YAML file with `data:`, a file, a folder, or e.g. digits:1000")
       ->required()
       ->type_name("CONFIG_OR_SOURCE");
-  verb->add_option("--batch-size", evaluate_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
-  verb->add_option("--worst", evaluate_arguments.worst, "how many of the worst samples are listed (default: 10)")->type_name("N")->check(CLI::Range(0, 1000));
+  verb->add_option("--batch-size", evaluate_arguments.batch_size, "samples a step")->type_name("N")->check(number_from(1));
+  verb->add_option("--worst", evaluate_arguments.worst, "how many of the worst samples are listed (default: 10)")->type_name("N")->check(number_from(0, {1000}));
   verb->add_flag("!--no-details", evaluate_arguments.details, "loss and metrics alone: nothing by class, no errors, no worst samples");
   add_run_options(*verb, evaluate_arguments);
   add_json(*verb, evaluate_arguments.json);
@@ -146,9 +164,9 @@ int run(int count, char** words) {
       ->type_name("INPUT");
   verb->add_option("-o,--output", predict_arguments.output, "file to write, with the numbers: .npy .npz .csv .json (default: names of classes where the model has them, else JSON, to the terminal)")
       ->type_name("OUT");
-  verb->add_option("--batch-size", predict_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
+  verb->add_option("--batch-size", predict_arguments.batch_size, "samples a step")->type_name("N")->check(number_from(1));
   add_run_options(*verb, predict_arguments);
-  verb->add_option("--top", predict_arguments.top, "classes that are named for each sample (default: 3)")->type_name("N")->check(CLI::PositiveNumber);
+  verb->add_option("--top", predict_arguments.top, "classes that are named for each sample (default: 3)")->type_name("N")->check(number_from(1));
   add_json(*verb, predict_arguments.json);
   verb->callback([&] { status = predict(predict_arguments); });
 
@@ -159,8 +177,8 @@ int run(int count, char** words) {
   add_overrides(*verb, bench_arguments.overrides);
   auto* const training = verb->add_flag("--train", bench_arguments.training, "measure training steps");
   verb->add_flag("--infer", bench_arguments.inference, "measure predictions")->excludes(training);
-  verb->add_option("--batch", bench_arguments.batch, "samples a step (default: 32)")->type_name("N")->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24));
-  verb->add_option("--seconds", bench_arguments.seconds, "how long it is measured (default: 5)")->type_name("S")->check(CLI::Range(0.0, 86400.0));
+  verb->add_option("--batch", bench_arguments.batch, "samples a step (default: 32)")->type_name("N")->check(number_from(1, {1 << 24}));
+  verb->add_option("--seconds", bench_arguments.seconds, "how long it is measured (default: 5)")->type_name("S")->check(number_from(0.0, {86400.0}));
   verb->add_option("--dtype", bench_arguments.dtype, "policy of all layers: float32, mixed_bfloat16, …")
       ->type_name("POLICY")
       ->check(CLI::IsMember({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
@@ -256,8 +274,8 @@ int run(int count, char** words) {
   verb->add_option("-o,--output", report_arguments.output, "the page (default: report.html in the folder)")->type_name("FILE");
   verb->add_option("--data", report_arguments.data, "what is measured on, as for evaluate (default: the run's test data, else its validation data)")
       ->type_name("CONFIG_OR_SOURCE");
-  verb->add_option("--batch-size", report_arguments.batch_size, "samples a step")->type_name("N")->check(CLI::PositiveNumber);
-  verb->add_option("--samples", report_arguments.samples, "how many samples of each kind are shown (default: 12)")->type_name("N")->check(CLI::Range(0, 200));
+  verb->add_option("--batch-size", report_arguments.batch_size, "samples a step")->type_name("N")->check(number_from(1));
+  verb->add_option("--samples", report_arguments.samples, "how many samples of each kind are shown (default: 12)")->type_name("N")->check(number_from(0, {200}));
   add_run_options(*verb, report_arguments);
   verb->callback([&] {
     limit_spinning(words);

@@ -90,6 +90,16 @@ TEST_F(Finetune, TutorialComparesWithTrainingFromScratch) {
   EXPECT_NE(out.find("scratch, on the 10000 test pictures"), std::string::npos) << out;
 }
 
+TEST_F(Finetune, AFolderCalledLikeAModelIsNoModel) {
+  std::filesystem::create_directory(folder_ / "mlp");
+  const Outcome tuned = nacre({"finetune", "mlp", "--data", "digits:50", "--epochs", "1", "--output", "of_zoo"});
+  EXPECT_EQ(tuned.status, 0) << tuned.err;
+  const Outcome absent_file = nacre({"finetune", "nofile.h5", "--data", "digits:10"});
+  EXPECT_NE(absent_file.err.find("nofile.h5: cannot be opened: no such file"), std::string::npos) << absent_file.err;
+  const Outcome folder = nacre({"finetune", "base", "--data", "digits:10"});
+  EXPECT_NE(folder.err.find("hint: name the file: "), std::string::npos) << folder.err;
+}
+
 TEST_F(Finetune, MistakesAreTold) {
   const Outcome base = nacre({"finetune", "nosuchnet", "--data", "digits:10"});
   EXPECT_EQ(base.status, 2) << base.err;

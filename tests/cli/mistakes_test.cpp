@@ -56,6 +56,24 @@ TEST_F(Mistakes, UnknownLayerAndVerb) {
   EXPECT_EQ(nacre({"train", "x.yaml", "--epoch", "3"}).status, 2);
 }
 
+TEST_F(Mistakes, NumbersOfOptionsOutOfRange) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
+      {{"predict", "m.h5", "x.png", "--top", "0"},
+       "--top: wanted a whole number, 1 or more, got '0'\n  hint: nacre predict --help shows what there is\n"},
+      {{"finetune", "lenet", "--data", "d", "--epochs", "1.5"},
+       "--epochs: wanted a whole number, 1 or more, got '1.5'\n  hint: nacre finetune --help shows what there is\n"},
+      {{"evaluate", "m.h5", "--data", "d", "--batch-size", "99999999999999999999"},
+       "--batch-size: wanted a whole number, 1 or more, got '99999999999999999999'\n  hint: nacre evaluate --help shows what there is\n"},
+      {{"bench", "m.h5", "--seconds", "nan"},
+       "--seconds: wanted a number, 0 to 86400, got 'nan'\n  hint: nacre bench --help shows what there is\n"},
+      {{"zoo", "get"}, "names is required\n  hint: nacre zoo get --help shows what there is\n"}};
+  for (const auto& [words, message] : cases) {
+    const Outcome outcome = nacre(words);
+    EXPECT_EQ(outcome.status, 2) << words[0];
+    EXPECT_EQ(outcome.err, message);
+  }
+}
+
 TEST_F(Mistakes, WrongType) {
   const Outcome outcome = with_layers("    - Flatten\n    - Dense: {units: many, name: fc1}\n");
   EXPECT_EQ(outcome.status, 2);
