@@ -7,6 +7,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "backend/core/memory.h"
 #include "formats/file.h"
 #include "formats/scalar.h"
 
@@ -16,7 +17,6 @@ namespace {
 
 constexpr std::size_t longest_cell = 1 << 20;
 constexpr std::size_t most_columns = 100'000;
-constexpr std::uint64_t largest_text = std::uint64_t{1} << 32;
 
 // Pieces of the text, one after another; an empty one is the end.
 class Source {
@@ -36,13 +36,20 @@ class TextSource : public Source {
 
 class FileSource : public Source {
  public:
-  explicit FileSource(const std::filesystem::path& path) : reader_(path), buffer_(std::size_t{1} << 18, '\0') {}
+  FileSource(const std::filesystem::path& path, std::uint64_t most_unpacked)
+      : reader_(path), most_unpacked_(most_unpacked), buffer_(std::size_t{1} << 18, '\0') {}
   std::string_view next() override {
-    return std::string_view(buffer_).substr(0, reader_.read(std::as_writable_bytes(std::span(buffer_))));
+    const std::size_t bytes = reader_.read(std::as_writable_bytes(std::span(buffer_)));
+    if (reader_.gzipped() && reader_.position() > most_unpacked_)
+      throw Error("the gzipped table unpacks to more than {} bytes", most_unpacked_)
+          .at(Mark{reader_.path().string()})
+          .hint("unpack it with gunzip if that is meant");
+    return std::string_view(buffer_).substr(0, bytes);
   }
 
  private:
   FileReader reader_;
+  std::uint64_t most_unpacked_;
   std::string buffer_;
 };
 
@@ -179,12 +186,17 @@ std::optional<float> number_of(std::string_view text) {
 
 class Reader {
  public:
-  Reader(const std::string& name, const CsvOptions& options) : name_(name), options_(options), missing_(options.missing.begin(), options.missing.end()) {}
+  Reader(const std::string& name, const CsvOptions& options)
+      : name_(name),
+        options_(options),
+        most_memory_(options.most_memory > 0 ? options.most_memory : machine_memory() / 4),
+        missing_(options.missing.begin(), options.missing.end()) {}
 
   // Reads all rows. Returns false when a column that looked numeric has turned out to hold texts, so that its first
   // cells are lost: the caller then reads again, and the column is known from the start.
   bool read(Source& source) {
     csv_ = {};
+    memory_ = 0;
     RowReader rows(source, name_, options_.delimiter);
     std::vector<Cell> cells, first;
     std::size_t count = 0;
@@ -253,17 +265,17 @@ class Reader {
       const Cell& cell = cells[i];
       CsvColumn& column = csv_.columns[i];
       if (!column.numeric) {
-        column.texts.push_back(cell.text);
+        add_text(column, cell.text);
         continue;
       }
       if (!cell.quoted || !cell.text.empty()) {
         if (const auto number = number_of(cell.text)) {
-          column.numbers.push_back(*number);
+          add_number(column, *number);
           continue;
         }
       }
       if (missing_.contains(cell.text)) {
-        column.numbers.push_back(std::numeric_limits<float>::quiet_NaN());
+        add_number(column, std::numeric_limits<float>::quiet_NaN());
         continue;
       }
       const Mark place{name_, cell.line, cell.column};
@@ -273,13 +285,29 @@ class Reader {
       kinds_[i] = Kind::text;
       again_ = again_ || csv_.rows > 0;
       column.numeric = false;
-      column.texts.push_back(cell.text);
+      add_text(column, cell.text);
     }
     ++csv_.rows;
+    if (memory_ > most_memory_)
+      throw Error("the table takes more than {} MB of memory after {} rows", most_memory_ >> 20, csv_.rows)
+          .at({name_, cells[0].line, cells[0].column})
+          .hint("cut it into several tables");
+  }
+
+  // Short texts lie in the object itself.
+  void add_text(CsvColumn& column, const std::string& text) {
+    column.texts.push_back(text);
+    memory_ += sizeof(std::string) + (text.size() < sizeof(std::string) / 2 ? 0 : text.size() + 1);
+  }
+
+  void add_number(CsvColumn& column, float number) {
+    column.numbers.push_back(number);
+    memory_ += sizeof number;
   }
 
   const std::string& name_;
   const CsvOptions& options_;
+  std::size_t most_memory_, memory_ = 0;  // bytes, without what vectors hold in reserve
   std::unordered_set<std::string> missing_;
   std::vector<Kind> kinds_;
   std::vector<Mark> first_texts_;
@@ -299,10 +327,10 @@ Csv read_csv(const std::filesystem::path& path, const CsvOptions& options) {
   const std::string name = path.string();
   // What cannot be read twice (a pipe) is read whole.
   if (std::error_code ignored; std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored) && !std::filesystem::is_directory(path, ignored))
-    return parse_csv(read_file_unpacked(path, largest_text), name, options);
+    return parse_csv(read_file_unpacked(path, options.most_unpacked), name, options);
   Reader reader(name, options);
   while (true) {
-    FileSource source(path);
+    FileSource source(path, options.most_unpacked);
     if (reader.read(source)) return reader.take();
     reader.start_again();
   }

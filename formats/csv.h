@@ -22,6 +22,8 @@ struct CsvOptions {
   std::vector<std::string> missing{"", "?", "NA", "N/A", "NaN", "nan", "null"};  // cells without a value
   std::vector<std::string> numeric;  // columns, by name, that must hold numbers: a text there is an error
   std::vector<std::string> text;     // columns, by name, that are texts even where they look like numbers
+  std::uint64_t most_unpacked = std::uint64_t{1} << 32;  // bytes of text that a gzipped file may hold
+  std::size_t most_memory = 0;       // bytes that the table may take; 0: a quarter of the machine's
 };
 
 struct CsvColumn {

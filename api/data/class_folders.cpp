@@ -18,11 +18,16 @@ bool hidden(const fs::path& path) { return path.filename().string().starts_with(
   throw Error("the folder cannot be read: {}", failure.message()).at({folder.string(), 0, 0}).usage();
 }
 
+fs::file_status status_of(const fs::directory_entry& entry) {
+  std::error_code ignored;
+  return entry.status(ignored);
+}
+
 std::vector<std::string> folders_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code failure;
   for (fs::directory_iterator entry(folder, failure), end; entry != end && !failure; entry.increment(failure))
-    if (entry->is_directory(failure) && !hidden(entry->path())) names.push_back(entry->path().filename().string());
+    if (fs::is_directory(status_of(*entry)) && !hidden(entry->path())) names.push_back(entry->path().filename().string());
   if (failure) refuse(folder, failure);
   std::sort(names.begin(), names.end());
   return names;
@@ -32,10 +37,11 @@ std::vector<fs::path> files_below(const fs::path& folder, const std::function<bo
   std::vector<fs::path> files;
   std::error_code failure;
   for (fs::recursive_directory_iterator entry(folder, failure), end; entry != end && !failure; entry.increment(failure)) {
+    const fs::file_status status = status_of(*entry);
     if (hidden(entry->path())) {
-      if (entry->is_directory()) entry.disable_recursion_pending();
-    } else if (accepts(entry->path()) && entry->is_regular_file()) {
-      files.push_back(entry->path());
+      if (fs::is_directory(status)) entry.disable_recursion_pending();
+    } else if (accepts(entry->path()) && (fs::is_regular_file(status) || !fs::status_known(status))) {
+      files.push_back(entry->path());  // what cannot be looked at (a link to itself) is a damaged file to its reader
     }
   }
   if (failure) refuse(folder, failure);

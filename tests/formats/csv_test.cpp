@@ -121,6 +121,29 @@ TEST(Csv, Writes) {
   EXPECT_EQ(csv_cell(" x"), "\" x\"");
 }
 
+// A small file may unpack to a large text, and a text may become a larger table.
+TEST(Csv, SizesAreBounded) {
+  std::string packed("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10), block;  // gzip with blocks that are not compressed
+  while (block.size() < 60'000) block += "a,b\n";
+  for (int i = 0; i < 10; ++i) {
+    const auto size = static_cast<std::uint16_t>(block.size());
+    packed += '\0';
+    for (const int number : {+size, ~size}) packed += {static_cast<char>(number & 0xff), static_cast<char>((number >> 8) & 0xff)};
+    packed += block;
+  }
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "t.csv.gz", packed);
+  CsvOptions options;
+  options.most_unpacked = 200'000;
+  EXPECT_EQ(message_of([&] { read_csv(folder / "t.csv.gz", options); }),
+            fmt::format("{}: the gzipped table unpacks to more than 200000 bytes\n  hint: unpack it with gunzip if that is meant",
+                        (folder / "t.csv.gz").string()));
+  options.most_memory = std::size_t{1} << 20;
+  const std::string message = error_of(block + block, options);
+  EXPECT_NE(message.find(": the table takes more than 1 MB of memory after "), std::string::npos) << message;
+  EXPECT_EQ(parsed(block, options).rows, 14'999u);  // under a header
+}
+
 TEST(Csv, SurvivesDamage) {
   std::mt19937 random(2);
   const std::string alphabet = "ab1,;\"\n\r\t .-e?";
