@@ -20,9 +20,10 @@ struct ClassWeight {
   ClassWeight(std::initializer_list<std::pair<const std::int64_t, double>> weights) : numbers(weights) {}
   bool operator==(const ClassWeight&) const = default;
 
-  // By class number. Throws a usage Error for a class that the data does not have, and for `balanced` where the targets are
-  // no classes. Reads targets alone.
-  std::map<std::int64_t, double> of(const Dataset& data) const;
+  // By class number. Names that are numbers are names first. `classes`: how many the model tells apart, 0: it does not say.
+  // Throws a usage Error for a class that neither the data nor the model has, for two weights of one class, for weights that
+  // are negative or not finite, and for `balanced` where the targets are no classes. Reads targets alone.
+  std::map<std::int64_t, double> of(const Dataset& data, std::int64_t classes = 0) const;
 };
 
 template <>
