@@ -34,19 +34,20 @@ struct Choice {
     const auto found = std::ranges::find_if(layers, [&](const NamedLayer& layer) { return begins_with(layer.name, until.name); });
     if (found == layers.end()) throw means_nothing(until.name, model);
     std::vector<bool> frozen(layers.size(), false);
-    std::fill_n(frozen.begin(), found - layers.begin(), true);
+    const auto holds_it = [&](const NamedLayer& layer) { return found->name.starts_with(layer.name + "/"); };
+    for (auto layer = layers.begin(); layer != found; ++layer) frozen[static_cast<std::size_t>(layer - layers.begin())] = !holds_it(*layer);
     return frozen;
   }
 
   std::vector<bool> operator()(std::int64_t count) const {
-    const auto has_weights = [](const NamedLayer& layer) { return !layer.layer->weights().empty(); };
+    const auto has_weights = [](const NamedLayer& layer) { return !layer.inside && !layer.layer->weights().empty(); };
     const std::int64_t all = std::ranges::count_if(layers, has_weights);
     if (std::abs(count) > all)
       throw Error("cannot freeze {} layers: the model '{}' has {} with weights", std::abs(count), model.title(), all).usage();
     std::int64_t left = count >= 0 ? count : all + count;
     std::vector<bool> frozen;
     for (const NamedLayer& layer : layers) {
-      frozen.push_back(left > 0);
+      frozen.push_back(left > 0 && !layer.inside);  // those inside are frozen with the others
       if (has_weights(layer)) --left;
     }
     return frozen;

@@ -16,6 +16,7 @@ namespace nacre {
 //   12, -3            the first 12 layers that have weights; all but the last 3 of them
 //   block_1*, [a, b]  those of these names, in which `*` stands for any characters, or of these classes (BatchNormalization);
 //                     `until NAME` may be among them. All others learn
+// Names and classes also mean layers inside others ("encoder/forward_lstm"); numbers count the outer ones.
 struct Freeze {
   struct Until {
     std::string name;

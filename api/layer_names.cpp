@@ -4,12 +4,18 @@ namespace nacre {
 
 namespace {
 
-void collect(const FunctionalLayer& model, const std::string& prefix, std::vector<NamedLayer>& all) {
-  for (const auto& layer : model.layers()) {
-    const std::string name = prefix + layer->name();
-    if (const auto* inner = dynamic_cast<const FunctionalLayer*>(layer.get())) collect(*inner, name + "/", all);
-    else all.push_back({name, layer});
+void collect(const Layer& outer, const std::string& prefix, bool inside, std::vector<NamedLayer>& all) {
+  for (const auto& layer : outer.sublayers()) {
+    const std::string name = prefix + layer->own_name();
+    const bool is_model = dynamic_cast<const FunctionalLayer*>(layer.get()) != nullptr;
+    if (!is_model) all.push_back({name, layer, inside});
+    collect(*layer, name + "/", inside || !is_model, all);
   }
+}
+
+void collect(Layer& layer, std::vector<Layer*>& all) {
+  all.push_back(&layer);
+  for (const auto& inner : layer.sublayers()) collect(*inner, all);
 }
 
 // Goes back to the last star alone, so time grows with the product of both lengths at most.
@@ -36,7 +42,13 @@ bool fits(std::string_view pattern, std::string_view name) {
 
 std::vector<NamedLayer> named_layers(const FunctionalLayer& model) {
   std::vector<NamedLayer> all;
-  collect(model, "", all);
+  collect(model, "", false, all);
+  return all;
+}
+
+std::vector<Layer*> all_layers(FunctionalLayer& model) {
+  std::vector<Layer*> all;
+  collect(model, all);
   return all;
 }
 

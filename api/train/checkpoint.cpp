@@ -41,20 +41,20 @@ std::vector<Tensor> values_of(const std::vector<VariableRef>& variables) {
 
 // Which layers learn, and since when, where that changed while the model was trained.
 Tree write_learning(const Trainer& trainer) {
-  Tree frozen = Tree::sequence(), joined = Tree::sequence(), learning;
-  for (const NamedLayer& layer : named_layers(trainer.model())) frozen.push(!layer.layer->trainable());
+  Tree trainable = Tree::sequence(), joined = Tree::sequence(), learning;
+  for (const Layer* layer : all_layers(trainer.model())) trainable.push(layer->trainable());
   for (const std::int64_t updates : trainer.optimizer().joined()) joined.push(updates);
-  learning.set("frozen", std::move(frozen));
+  learning.set("trainable", std::move(trainable));
   learning.set("joined", std::move(joined));
   return learning;
 }
 
-void read_frozen(FunctionalLayer& model, const Tree& learning) {
-  const std::vector<NamedLayer> layers = named_layers(model);
-  const Tree::Sequence& frozen = learning["frozen"].items();
-  need(frozen.size() == layers.size(), "the checkpoint tells of {} layers, the model has {}", frozen.size(), layers.size());
-  for (std::size_t i = 0; i < layers.size(); ++i)
-    if (const bool trainable = !frozen[i].as_bool(); layers[i].layer->trainable() != trainable) layers[i].layer->set_trainable(trainable);
+// Setting it for a layer sets it for those inside, which come later.
+void read_trainable(FunctionalLayer& model, const Tree& learning) {
+  const std::vector<Layer*> layers = all_layers(model);
+  const Tree::Sequence& trainable = learning["trainable"].items();
+  need(trainable.size() == layers.size(), "the checkpoint tells of {} layers, the model has {}", trainable.size(), layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) layers[i]->set_trainable(trainable[i].as_bool());
 }
 
 std::vector<std::int64_t> read_joined(const Tree& learning) {
@@ -83,6 +83,7 @@ void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer,
   state.set("learning", write_learning(trainer));
   state.set("epoch", checkpoint.position.epoch);
   state.set("batch", checkpoint.position.batch);
+  state.set("first_step", checkpoint.first_step);
   if (checkpoint.position.epoch_logs) state.set("epoch_logs", write_logs(*checkpoint.position.epoch_logs));
 
   Tree epochs = Tree::sequence(), warnings = Tree::sequence(), callbacks = Tree::sequence();
@@ -107,7 +108,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer) 
   return within([&] { return fmt::format("while resuming from {}", path.string()); }, [&] {
     const KerasFile file = read_checkpoint_file(path);
     if (const Tree* learning = file.state.find("learning")) {
-      read_frozen(trainer.model(), *learning);
+      if (learning->find("trainable")) read_trainable(trainer.model(), *learning);
       trainer.retrain();
       trainer.optimizer().set_joined(read_joined(*learning));
     }
@@ -128,6 +129,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer) 
     for (std::size_t i = 0; i < callbacks.size(); ++i)
       checkpoint.callbacks.push_back({callbacks[i], take(file, fmt::format("callback{}", i))});
     checkpoint.metrics = take(file, "metrics");
+    if (const Tree* first = state.find("first_step")) checkpoint.first_step = first->as_integer();
     return checkpoint;
   });
 }

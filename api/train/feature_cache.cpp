@@ -4,7 +4,9 @@
 
 #include "api/data/loader.h"
 #include "api/train/feeder.h"
+#include "api/version.h"
 #include "backend/core/memory.h"
+#include "backend/core/parallel.h"
 #include "formats/file.h"
 #include "formats/hash.h"
 #include "formats/json.h"
@@ -102,7 +104,6 @@ Symbol cut_of(const FunctionalLayer& model, bool resting) {
 
 // --- files -------------------------------------------------------------------------------------------------------
 
-constexpr std::uintmax_t most_bytes = std::uintmax_t{8} << 30;
 constexpr std::string_view prefix = "features-";
 
 class Fingerprint {
@@ -124,8 +125,9 @@ class Fingerprint {
   std::uint64_t hash_ = 0;
 };
 
-Fingerprint fingerprint_of(const FunctionalLayer& model) {
+Fingerprint fingerprint_of(const FunctionalLayer& model, const Backend& backend, MatmulPrecision precision) {
   Fingerprint fingerprint;
+  fingerprint.add(fmt::format("{} {} ({}) {} {}", version(), backend.name(), backend.description(), threads(), static_cast<int>(precision)));
   fingerprint.add(write_json(model.config_tree(Style::keras)));
   for (const Weight& weight : model.weights()) fingerprint.add(weight.variable->value());
   return fingerprint;
@@ -141,7 +143,7 @@ std::vector<fs::directory_entry> files_in(const fs::path& folder, const std::str
   return files;
 }
 
-void make_room(const fs::path& folder, const fs::path& newest) {
+void make_room(const fs::path& folder, const fs::path& newest, std::uintmax_t most_bytes) {
   std::error_code ignored;
   std::vector<fs::directory_entry> files = files_in(folder, std::string(prefix));
   std::ranges::sort(files, {}, [&](const fs::directory_entry& file) { return file.last_write_time(ignored); });
@@ -210,9 +212,14 @@ class Features final : public Dataset {
   // Whether the file holds such columns. The number of weights is told by the file.
   bool read_from(const fs::path& file) {
     NamedArrays arrays = read_npz(file);
-    if (arrays.size() < 1 + targets_.size() || arrays.front().second.type() != columns_.front().type()) return false;
-    for (std::size_t i = 0; i < targets_.size(); ++i)
-      if (const Type& type = targets_[i].type; arrays[i + 1].second.type() != Type{type.dtype, Shape{size_} + type.shape}) return false;
+    if (arrays.size() < 1 + targets_.size()) return false;
+    for (std::size_t i = 0; i <= targets_.size(); ++i) {
+      Type wanted = columns_.front().type();
+      if (i > 0) wanted = {targets_[i - 1].type.dtype, Shape{size_} + targets_[i - 1].type.shape};
+      Tensor& tensor = arrays[i].second;
+      if (wanted.dtype == DType::bfloat16 && tensor.dtype() == DType::float32) tensor = tensor.cast(wanted.dtype);  // see write_npz
+      if (tensor.type() != wanted) return false;
+    }
     for (const auto& [name, tensor] : arrays)
       if (tensor.shape().rank() == 0 || tensor.shape()[0] != size_) return false;
     columns_.clear();
@@ -277,10 +284,13 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
     return true;
   };
   auto features = std::make_shared<Features>(*data, type);
-  const Fingerprint of_model = fingerprint_of(*below);
+  const bool kept = !options.folder.empty() && (type.dtype == DType::bfloat16 ? 2 * bytes : bytes) < options.most_bytes;
+  if (!kept && !options.folder.empty())
+    listener.say(fmt::format("the features of the {} data take {} MB: too many to be kept for later runs", options.what, bytes >> 20));
+  const Fingerprint of_model = fingerprint_of(*below, backend, options.matmul_precision);
   const std::string beginning = fmt::format("{}{}-", prefix, data->size());
   const auto file_of = [&](const Fingerprint& fingerprint) { return options.folder / (beginning + fingerprint.text() + ".npz"); };
-  if (!options.folder.empty() && !files_in(options.folder, beginning).empty()) {
+  if (kept && !files_in(options.folder, beginning).empty()) {
     Fingerprint fingerprint = of_model;
     if (!sweep([&](const Batch& batch) { fingerprint.add(batch); })) return nullptr;
     try {
@@ -298,6 +308,7 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
   listener.say(fmt::format("computing the features of the {} data once: {} samples of {} numbers, {} MB", options.what, data->size(),
                            type.shape.from(1).elements(), (bytes + (1 << 20) - 1) >> 20));
   Steps steps(below, random, backend);
+  steps.set_options({.matmul_precision = options.matmul_precision});
   steps.refresh();
   Fingerprint fingerprint = of_model;
   Feed feed;
@@ -305,7 +316,7 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
   const Sweep progress{.kind = Sweep::Kind::predict, .batches = (data->size() + options.batch_size - 1) / options.batch_size, .samples = data->size()};
   listener.on_begin(progress);
   const bool whole = sweep([&](const Batch& batch) {
-    if (!options.folder.empty()) fingerprint.add(batch);
+    if (kept) fingerprint.add(batch);
     feeder.fill(batch, feed);
     features->add(steps.predict(feed).front(), batch);
     samples += feed.size;
@@ -314,11 +325,11 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
   });
   if (!whole) return nullptr;
   listener.on_end(progress, {});
-  if (options.folder.empty()) return features;
+  if (!kept) return features;
   try {
     make_folder(options.folder);
     features->write(file_of(fingerprint));
-    make_room(options.folder, file_of(fingerprint));
+    make_room(options.folder, file_of(fingerprint), options.most_bytes);
   } catch (const Error& error) {
     listener.warn(fmt::format("the features are not kept: {}", error.line()));
   }

@@ -49,6 +49,13 @@ void check_labels(const Dataset& train, const Dataset& validation) {
   }
 }
 
+// How many classes the model tells apart; 0: it does not say.
+std::int64_t classes_of(const FunctionalLayer& model) {
+  if (model.outputs().size() != 1) return 0;
+  const Shape& output = model.outputs().front().type().shape;
+  return output.rank() > 0 && output[-1] > 1 ? output[-1] : 0;
+}
+
 }  // namespace
 
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
@@ -69,13 +76,20 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);
   trainer.prepare_training();
+  (void)trainer.steps_->options().multipliers.of(*trainer.model_);  // refuses unknown names, also where features are cached
   trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
 
-  class_weight_ = options.class_weight.of(*train_);
+  class_weight_ = options.class_weight.of(*train_, classes_of(*trainer.model_));
   whole_.emplace(*trainer.steps_, trainer.model(), train_, validation_, *this);
   for (const Ref<Callback>& callback : options.callbacks) reads_batch_logs_ = reads_batch_logs_ || callback->reads_batch_logs();
   position_.epoch = options.initial_epoch;
-  trainer.optimizer().plan(std::max<std::int64_t>((options.epochs - options.initial_epoch) * batches(), 1));
+  first_step_ = trainer.optimizer().iterations();
+  plan();
+}
+
+void FitRun::plan() {
+  const std::int64_t steps = std::max<std::int64_t>((options_.epochs - options_.initial_epoch) * batches(), 1);
+  if (trainer_.optimizer().plan(steps, first_step_)) trainer_.steps_->recompile();
 }
 
 FitRun::Pipeline::Pipeline(Steps& steps_, FunctionalLayer& model, DatasetRef train_, DatasetRef validation_, const FitRun& run)
@@ -108,7 +122,7 @@ Steps& FitRun::Cached::prepared(const FitRun& run) {
 
 void FitRun::choose_pipeline() {
   std::vector<bool> learning;
-  for (const NamedLayer& layer : named_layers(trainer_.model())) learning.push_back(layer.layer->trainable());
+  for (const Layer* layer : all_layers(trainer_.model())) learning.push_back(layer->trainable());
   if (learning_ == learning) return;
   learning_ = std::move(learning);
   cached_.reset();
@@ -127,7 +141,11 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
   if (!parts) return nullptr;
   const auto features = [&](const DatasetRef& data, std::string_view what) {
     return features_of(data, parts->below, trainer_.random_, trainer_.backend(),
-                       {.batch_size = options_.batch_size, .folder = options_.feature_folder, .what = what}, listener_, options_.stop);
+                       {.batch_size = options_.batch_size,
+                        .folder = options_.feature_folder,
+                        .what = what,
+                        .matmul_precision = trainer_.steps_->options().matmul_precision},
+                       listener_, options_.stop);
   };
   const DatasetRef trained = features(train, "training");
   const DatasetRef validated = trained && validation_ ? features(validation_, "validation") : nullptr;
@@ -153,6 +171,8 @@ void FitRun::restore(const std::filesystem::path& path) {
   std::swap(history_, checkpoint.history);
   for (const std::string& line : checkpoint.history.warnings) warn(line);  // said before
   resumed_metrics_ = std::move(checkpoint.metrics);
+  first_step_ = checkpoint.first_step;
+  plan();
   if (checkpoint.callbacks.size() != options_.callbacks.size())
     throw Error("the checkpoint was written with {} callbacks, there are {} now", checkpoint.callbacks.size(), options_.callbacks.size())
         .at({path.string()})
@@ -207,11 +227,7 @@ void FitRun::run_batches(const Sweep& sweep) {
     if (!batch) break;
     each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
     pipeline.train_feeder.fill(*batch, feed);
-    if (!resumed_metrics_.empty()) {
-      pipeline.steps.training(*trainer_.objective_, trainer_.optimizer(), feed);
-      restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
-      resumed_metrics_.clear();
-    }
+    if (!resumed_metrics_.empty()) restore_metrics(feed);
     if (!std::exchange(told_memory_, true)) tell_memory(feed);
     const double loss = pipeline.steps.train(*trainer_.objective_, trainer_.optimizer(), feed);
     samples += feed.size;
@@ -225,7 +241,20 @@ void FitRun::run_batches(const Sweep& sweep) {
     write_backups();
     if (shown) listener_.on_batch(position_.batch, samples, logs);
   }
+  if (!resumed_metrics_.empty()) {  // the run was broken after the last batch: any batch will do
+    pipeline.train_loader.start(position_.epoch);
+    if (const Batch* batch = pipeline.train_loader.next()) {
+      pipeline.train_feeder.fill(*batch, feed);
+      restore_metrics(feed);
+    }
+  }
   position_.epoch_logs = trainer_.objective_->logs();
+}
+
+void FitRun::restore_metrics(const Feed& feed) {
+  present().steps.training(*trainer_.objective_, trainer_.optimizer(), feed);
+  restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
+  resumed_metrics_.clear();
 }
 
 void FitRun::tell_memory(const Feed& feed) {
@@ -263,10 +292,10 @@ void FitRun::write_checkpoint(const std::filesystem::path& path) {
   Optimizer& optimizer = trainer_.optimizer();
   const bool shown = optimizer.averages_shown();  // files hold the weights themselves
   optimizer.show_averages(false);
-  Checkpoint checkpoint{position_, history_, {}, {}};
+  Checkpoint checkpoint{position_, history_, {}, resumed_metrics_, first_step_};
   checkpoint.history.interrupted = false;
   each_callback([&](Callback& callback) { checkpoint.callbacks.push_back(callback.save_state()); });
-  if (position_.batch > 0 && !position_.epoch_logs)
+  if (position_.batch > 0 && !position_.epoch_logs && checkpoint.metrics.empty())
     for (const VariableRef& variable : trainer_.objective_->variables()) checkpoint.metrics.push_back(variable->value());
   nacre::write_checkpoint(path, trainer_, checkpoint);
   optimizer.show_averages(shown);

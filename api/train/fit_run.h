@@ -51,11 +51,14 @@ class FitRun final : public TrainingControl {
     Steps steps;
     Pipeline pipeline;
   };
+  void plan();  // learning rates that go with the number of steps
   void run_epoch();
   void choose_pipeline();  // for the layers that learn now
   std::unique_ptr<Cached> cached();  // null: nothing can be computed once
   Pipeline& present() { return cached_ ? cached_->pipeline : *whole_; }
   void run_batches(const Sweep& sweep);
+  // Metrics go on where a broken run left them: their state exists once the step for a batch is compiled.
+  void restore_metrics(const Feed& feed);
   void tell_memory(const Feed& feed);  // of the step for such batches
   bool validate(Logs& logs);  // false: interrupted
   void write_checkpoint();                                   // where the options say
@@ -79,7 +82,8 @@ class FitRun final : public TrainingControl {
   bool reads_batch_logs_ = false, told_memory_ = false;
 
   TrainingPosition position_;  // where training stands
-  std::vector<Tensor> resumed_metrics_;
+  std::int64_t first_step_;    // of the optimizer, in this training
+  std::vector<Tensor> resumed_metrics_;  // of the epoch that was broken off, until a step is compiled
   History history_;
   bool stopping_ = false;
   std::vector<std::filesystem::path> backups_;  // to be written

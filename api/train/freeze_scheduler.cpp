@@ -13,6 +13,13 @@ FreezeSchedule::FreezeSchedule(std::initializer_list<std::pair<std::int64_t, Fre
 
 void FreezeScheduler::on_train_begin(TrainingControl& control) {
   for (const auto& [epoch, frozen] : config_.schedule.entries) check_freeze(control.model(), frozen);
+  if (config_.factor == 1) return;
+  try {
+    control.set_learning_rate(control.learning_rate());  // whether it can be set: not to be found out epochs later
+  } catch (Error& error) {
+    error.about("'factor' of FreezeScheduler");
+    throw;
+  }
 }
 
 void FreezeScheduler::on_epoch_begin(TrainingControl& control, std::int64_t epoch) {

@@ -35,15 +35,17 @@ std::map<const Variable*, double> LearningRateMultipliers::of(const FunctionalLa
   for (const auto& [pattern, factor] : rules)
     if (!means_any(pattern, layers)) throw means_nothing(pattern, model);
   double below = 1;
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+  for (auto layer = layers.rbegin(); decay && layer != layers.rend(); ++layer) {
     const std::vector<Weight> weights = layer->layer->trainable_weights();
-    if (weights.empty()) continue;
-    double factor = decay ? below : 1;
-    for (const auto& [pattern, given] : rules)
-      if (means(pattern, layer->name)) factor = given;
-    for (const Weight& weight : weights) factors[weight.variable.get()] = factor;
-    if (decay) below *= *decay;
+    if (weights.empty() || layer->inside) continue;
+    for (const Weight& weight : weights) factors[weight.variable.get()] = below;
+    below *= *decay;
   }
+  for (const NamedLayer& layer : layers)  // those inside others come after them
+    for (const auto& [pattern, factor] : rules) {
+      if (!means(pattern, layer.name)) continue;
+      for (const Weight& weight : layer.layer->trainable_weights()) factors[weight.variable.get()] = factor;
+    }
   return factors;
 }
 

@@ -32,7 +32,7 @@ class Optimizer : public Configurable<Optimizer> {
   }
   virtual void set_learning_rate(double rate) = 0;  // throws Error when there is a schedule
   virtual bool scheduled() const = 0;
-  virtual void plan(std::int64_t steps) = 0;  // see LearningRateSchedule::plan
+  virtual bool plan(std::int64_t steps, std::int64_t first) = 0;  // see LearningRateSchedule::plan
 
   // --- inside a graph ---
   struct Gradient {

@@ -176,8 +176,10 @@ void MultiOptimizer::set_joined(const std::vector<std::int64_t>& updates) {
   }
 }
 
-void MultiOptimizer::plan(std::int64_t steps) {
-  for (const Ref<Optimizer>& optimizer : optimizers_) optimizer->plan(steps);
+bool MultiOptimizer::plan(std::int64_t steps, std::int64_t first) {
+  bool changes = false;
+  for (const Ref<Optimizer>& optimizer : optimizers_) changes = optimizer->plan(steps, first) || changes;
+  return changes;
 }
 
 std::vector<VariableRef> MultiOptimizer::variables() const {

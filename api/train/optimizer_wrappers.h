@@ -48,7 +48,7 @@ class LossScaleOptimizer final : public Configured<Optimizer, LossScaleOptimizer
   std::vector<std::pair<std::string, double>> learning_rates() const override { return inner().learning_rates(); }
   void set_learning_rate(double rate) override { inner().set_learning_rate(rate); }
   bool scheduled() const override { return inner().scheduled(); }
-  void plan(std::int64_t steps) override { inner().plan(steps); }
+  bool plan(std::int64_t steps, std::int64_t first) override { return inner().plan(steps, first); }
   void set_loss_scale_factor(std::optional<double> factor) override;
   Value scale_loss(Value loss) const override;
   void apply(Graph& graph, std::span<const Gradient> gradients) override;
@@ -106,7 +106,7 @@ class MultiOptimizer final : public Configured<Optimizer, MultiOptimizerConfig> 
   std::vector<std::pair<std::string, double>> learning_rates() const override;  // "learning_rate_adam"
   [[noreturn]] void set_learning_rate(double rate) override;
   bool scheduled() const override { return false; }
-  void plan(std::int64_t steps) override;
+  bool plan(std::int64_t steps, std::int64_t first) override;
   void set_loss_scale_factor(std::optional<double> factor) override;
   Value scale_loss(Value loss) const override;
   void apply(Graph& graph, std::span<const Gradient> gradients) override;

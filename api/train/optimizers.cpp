@@ -34,6 +34,21 @@ Value adam(UpdateStep& step, double beta_1, double beta_2, double epsilon, bool 
   return step.weight - mean * rate / (ops::sqrt(square) + epsilon);
 }
 
+// The product of beta · (1 - 0.96^i / 2) for i = 1, …, t, a float32 scalar. Of the factors in brackets those after the 512th
+// are 1 in float32.
+Value momentum_product(Graph& graph, double beta, Value t) {
+  constexpr std::int64_t last = 512;
+  Tensor products(DType::float32, {last + 1});
+  double so_far = 1;
+  std::int64_t i = 0;
+  for (float& product : products.writable<float>()) {
+    product = static_cast<float>(so_far);
+    so_far *= 1 - 0.5 * std::pow(0.96, static_cast<double>(++i));
+  }
+  const Value place = ops::cast(ops::minimum(t, ops::scalar_like(t, static_cast<double>(last))), DType::int32);
+  return ops::power(ops::scalar_like(t, beta), t) * ops::gather(graph.constant(std::move(products)), place);
+}
+
 }  // namespace
 
 OptimizerSlots SGDConfig::slots(const Variable&) const {
@@ -103,10 +118,14 @@ OptimizerSlots NadamConfig::slots(const Variable&) const { return adam_slots(fal
 Value NadamConfig::operator()(UpdateStep& step) const {
   const auto schedule = [&](Value t) { return beta_1 * (1.0 - 0.5 * ops::power(ops::scalar_like(t, 0.96), t)); };
   const Value now = schedule(step.iteration), next = schedule(step.iteration + 1.0);
-  const Value shared = step.shared();
-  const Value product = shared * ops::cast(now, shared.dtype());  // of the schedule so far
-  step.set_shared(product);
-  const Value so_far = ops::cast(product, step.weight.dtype());
+  Value so_far;  // the product of the schedule
+  if (step.late) {
+    so_far = momentum_product(step.graph(), beta_1, ops::cast(step.iteration, DType::float32));
+  } else {
+    so_far = step.shared() * ops::cast(now, step.shared().dtype());
+    step.set_shared(so_far);
+  }
+  so_far = ops::cast(so_far, step.weight.dtype());
   const Value mean = step.set_slot(0, moving_mean(step.slot(0), step.gradient, beta_1));
   const Value square = step.set_slot(1, moving_mean(step.slot(1), ops::square(step.gradient), beta_2));
   const Value ahead = next * mean / (1.0 - so_far * next) + (1.0 - now) * step.gradient / (1.0 - so_far);

@@ -16,6 +16,8 @@ double LearningRateSchedule::at(std::int64_t step) const {
   return interpret(graph, {}, reference_backend()).front().item();
 }
 
+Value steps_since(std::int64_t first, Value step) { return first == 0 ? step : step - static_cast<double>(first); }
+
 void FieldKind<LearningRate>::read(const Tree& tree, LearningRate& value) {
   value = LearningRate();
   if (tree.is_number()) value.rate = tree.as_number();
@@ -91,7 +93,11 @@ Value InverseTimeDecayConfig::operator()(Value step) const {
   return initial_learning_rate / (1.0 + decay_rate * passed(step, decay_steps, staircase));
 }
 
-void PolynomialDecayConfig::plan(std::int64_t steps) { decay_steps = std::max<std::int64_t>(decay_steps.of(steps), 1); }
+bool PolynomialDecayConfig::plan(std::int64_t all) {
+  if (decay_steps.steps) return false;
+  decay_steps = std::max<std::int64_t>(decay_steps.of(all), 1);
+  return true;
+}
 
 Value PolynomialDecayConfig::operator()(Value step) const {
   Value steps = ops::scalar_like(step, static_cast<double>(decay_steps.of(StepCount::usual_steps)));
@@ -117,9 +123,11 @@ Value PiecewiseConstantDecayConfig::operator()(Value step) const {
   return rate;
 }
 
-void CosineDecayConfig::plan(std::int64_t steps) {
-  warmup_steps = warmup_steps.of(steps);
-  decay_steps = std::max<std::int64_t>(decay_steps.of(steps, warmup_target ? *warmup_steps.steps : 0), 1);
+bool CosineDecayConfig::plan(std::int64_t all) {
+  if (warmup_steps.steps && decay_steps.steps) return false;
+  warmup_steps = warmup_steps.of(all);
+  decay_steps = std::max<std::int64_t>(decay_steps.of(all, warmup_target ? *warmup_steps.steps : 0), 1);
+  return true;
 }
 
 Value CosineDecayConfig::operator()(Value step) const {

@@ -11,23 +11,49 @@ class LearningRateSchedule : public Configurable<LearningRateSchedule> {
  public:
   virtual Value operator()(Value step) const = 0;  // step: a float scalar; the rate has its dtype
   double at(std::int64_t step) const;              // the same formula, on the host
-  // Fills in numbers of steps that were written as shares of a training, or as auto: fit calls it with its own steps.
-  virtual void plan(std::int64_t /*steps*/) {}
+  // Fills in numbers of steps that were written as shares of a training, or as auto; the schedule then begins at the first
+  // step of that training. fit calls it with its own steps. Whether rates have changed: graphs made before are stale then.
+  virtual bool plan(std::int64_t /*steps*/, std::int64_t /*first*/) { return false; }
 };
 template <>
 Registry<LearningRateSchedule>& registry<LearningRateSchedule>();
 
-// A schedule made of a config whose operator() is its formula.
+Value steps_since(std::int64_t first, Value step);
+
+// A schedule made of a config whose operator() is its formula, and whose plan(steps), where it has one, fills in steps and
+// says whether there were any to fill in.
 template <Described Config_>
 class ScheduleOf final : public Configured<LearningRateSchedule, Config_> {
  public:
   explicit ScheduleOf(Config_ config = {}) : Configured<LearningRateSchedule, Config_>(std::move(config)) {
     if constexpr (requires { this->config_.check(); }) this->config_.check();
   }
-  Value operator()(Value step) const override { return this->config_(step); }
-  void plan(std::int64_t steps) override {
-    if constexpr (requires { this->config_.plan(steps); }) this->config_.plan(steps);
+  Value operator()(Value step) const override {
+    if (!planned_) return this->config_(step);
+    return planned_->config(steps_since(planned_->first, step));
   }
+  bool plan(std::int64_t steps, std::int64_t first) override {
+    if constexpr (requires { this->config_.plan(steps); }) {
+      Planned planned{this->config_, steps, first};
+      if (!planned.config.plan(steps)) return false;
+      const bool changes = !planned_ || planned_->steps != steps || planned_->first != first;
+      planned_ = std::move(planned);
+      return changes;
+    } else {
+      return false;
+    }
+  }
+  // Keras is told numbers.
+  Tree config_tree(Style style) const override {
+    return planned_ && style == Style::keras ? write_config(planned_->config, style) : Configured<LearningRateSchedule, Config_>::config_tree(style);
+  }
+
+ private:
+  struct Planned {
+    Config_ config;
+    std::int64_t steps, first;
+  };
+  std::optional<Planned> planned_;
 };
 
 // A number of steps; or a share of all steps of the training (5%), or what they leave (auto). Outside of fit, which knows
@@ -125,7 +151,7 @@ struct PolynomialDecayConfig {
     field("cycle", &PolynomialDecayConfig::cycle, "start again, with a longer decay, after the end");
     field("name", &PolynomialDecayConfig::name, "shown in messages");
   }
-  void plan(std::int64_t steps);
+  bool plan(std::int64_t all);
   Value operator()(Value step) const;
 };
 
@@ -164,7 +190,7 @@ struct CosineDecayConfig {
     field("warmup_steps", &CosineDecayConfig::warmup_steps,
           "steps of the warm-up: a number, or a share of the training (5%)", at_least(0));
   }
-  void plan(std::int64_t steps);
+  bool plan(std::int64_t all);
   Value operator()(Value step) const;
 };
 

@@ -135,7 +135,8 @@ double SlotOptimizer::learning_rate() const {
 void SlotOptimizer::set_learning_rate(double rate) {
   if (scheduled())
     throw Error("the learning rate of optimizer '{}' comes from a schedule and cannot be set", name())
-        .hint("give the optimizer a number as its learning_rate");
+        .hint("give the optimizer a number as its learning_rate")
+        .usage();
   rate_->assign(Tensor::scalar(static_cast<float>(rate)));
 }
 
@@ -215,6 +216,7 @@ void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
     update_step.gradient = values[i];
     update_step.learning_rate = ops::cast(multipliers[i] == 1 ? rate : rate * multipliers[i], dtype);
     update_step.scheduled = scheduled();
+    update_step.late = state.joined > 0;
     update_step.iteration = ops::cast(state.joined == 0 ? updates : updates - static_cast<double>(state.joined), dtype) + 1.0;
     if (const auto decay = weight_decay(*state.weight); decay && decays(*state.weight))
       update_step.weight = update_step.weight - update_step.weight * (update_step.learning_rate * *decay);

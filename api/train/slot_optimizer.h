@@ -54,6 +54,7 @@ class UpdateStep {
   Value learning_rate;
   bool scheduled = false;  // the learning rate comes from a schedule
   Value iteration;         // of this update, counted from 1
+  bool late = false;       // others learned before this variable did: what they share does not tell of its own updates
 
   const Variable& variable() const { return variable_; }
   Graph& graph() const { return graph_; }
@@ -62,7 +63,7 @@ class UpdateStep {
   Value slot(std::size_t index) const;             // before the update; counted through all groups
   Value set_slot(std::size_t index, Value value);  // returns the value
   Value shared() const;                            // the scalar that all updates share; see Optimizer::shared
-  void set_shared(Value value);                    // every variable's update sets it, to the same value
+  void set_shared(Value value);                    // every update that is not late sets it, to the same value
 
   // What was set: the optimizer writes it.
   const std::vector<std::pair<VariableRef, Value>>& writes() const { return writes_; }
@@ -96,9 +97,7 @@ class SlotOptimizer : public Optimizer {
   double learning_rate() const override;
   void set_learning_rate(double rate) override;
   bool scheduled() const override { return bool(learning_rate_.schedule); }
-  void plan(std::int64_t steps) override {
-    if (scheduled()) learning_rate_.schedule->plan(steps);
-  }
+  bool plan(std::int64_t steps, std::int64_t first) override { return scheduled() && learning_rate_.schedule->plan(steps, first); }
   // Variables in whose name ("kernel") one of these regular expressions is found do not decay.
   void exclude_from_weight_decay(const std::vector<std::string>& patterns) {
     no_decay_ = {patterns.begin(), patterns.end()};

@@ -6,6 +6,7 @@
 #include "api/experiment/picture_data.h"
 #include "api/train/fit_run.h"
 #include "api/train/freeze_scheduler.h"
+#include "backend/core/parallel.h"
 #include "formats/image.h"
 #include "formats/npy.h"
 #include "formats/yaml.h"
@@ -70,6 +71,42 @@ TEST(Freezing, TakesNamesPatternsAndClasses) {
   EXPECT_EQ(frozen_names(model), (Names{"image", "block_1_bn"}));
   EXPECT_NE(message_of([&] { freeze(model.graph(), "block_7*"); }).find("has no layer 'block_7*'"), std::string::npos);
   EXPECT_TRUE(means("a*c?e", "abbcde") && means("outer", "outer/inner") && !means("inner", "outer/inner") && !means("a*b", "abc"));
+}
+
+// A layer inside another is frozen by its own name or class; numbers of layers count the outer ones.
+TEST(Freezing, ReachesLayersInsideOthers) {
+  const Symbol x = Input({5, 8}, "x");
+  Symbol y = TimeDistributed({.layer = BatchNormalization({}, {.name = "norm"})}, {.name = "each"})(x);
+  y = Bidirectional({.layer = SimpleRNN({.units = 3}, {.name = "rnn"})}, {.name = "both"})(y);
+  y = BatchNormalization({}, {.name = "top_norm"})(y);
+  Model model({x}, {Dense({.units = 2, .activation = "softmax"}, {.name = "head"})(y)});
+  model.initialize(1);
+  const auto learning = [&] {
+    Names paths;
+    for (const Weight& weight : model.graph().trainable_weights()) paths.push_back(weight.variable->path());
+    return paths;
+  };
+  freeze(model.graph(), "BatchNormalization");
+  EXPECT_EQ(frozen_names(model), (Names{"each/norm", "top_norm"}));
+  EXPECT_EQ(learning().size(), 8u);
+  model.compile({.optimizer = "sgd", .loss = "sparse_categorical_crossentropy"});
+  const std::vector<Tensor> before = values(model);
+  model.fit(array_dataset({.inputs = {Tensor(DType::float32, {4, 5, 8})}, .targets = {Tensor::of<std::int32_t>({4}, {0, 1, 0, 1})}}),
+            {.epochs = 1, .batch_size = 2, .cache_features = CacheFeatures::never});
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(values(model)[i].identical(before[i])) << i;  // gamma, beta, mean, variance
+
+  freeze(model.graph(), "until both/backward");
+  const Names frozen = frozen_names(model);
+  EXPECT_EQ((Names(frozen.begin(), frozen.begin() + 4)), (Names{"x", "each", "each/norm", "both/forward_rnn"}));
+  EXPECT_EQ(learning().size(), 7u);  // of the backward one, the normalisation and the head
+  freeze(model.graph(), 1);
+  EXPECT_EQ(frozen_names(model), (Names{"x", "each", "each/norm"}));
+  EXPECT_NE(message_of([&] { freeze(model.graph(), 5); }).find("has 4 with weights"), std::string::npos);
+  freeze(model.graph(), false);
+  const auto factors = LearningRateMultipliers{{"*", 0.5}, {"each/norm", 0.25}, {"both/forward*", 0}}.of(model.graph());
+  std::vector<double> list;
+  for (const Weight& weight : model.graph().trainable_weights()) list.push_back(factors.at(weight.variable.get()));
+  EXPECT_EQ(list, (std::vector<double>{0.25, 0.25, 0, 0, 0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5}));
 }
 
 TEST(Freezing, ReadsWhatItWrites) {
@@ -283,7 +320,8 @@ TEST(StepCounts, AreSharesOfTheTraining) {
   model.compile({.optimizer = registry<Optimizer>().get("Adam").make(adam), .loss = "sparse_categorical_crossentropy"});
   const History history = model.fit(labelled(blobs(100)), {.epochs = 5, .batch_size = 5});  // 100 steps
   EXPECT_NEAR(history.series("learning_rate").back(), 0, 1e-6);
-  schedule->plan(100);
+  EXPECT_TRUE(schedule->plan(100, 0));
+  EXPECT_FALSE(schedule->plan(100, 0));
   EXPECT_NEAR(schedule->at(10), 0.1, 1e-7);
   EXPECT_NEAR(schedule->at(55), 0.05, 1e-6);
   EXPECT_NEAR(schedule->at(100), 0, 1e-7);
@@ -291,6 +329,57 @@ TEST(StepCounts, AreSharesOfTheTraining) {
     StepCount count;
     EXPECT_THROW(FieldKind<StepCount>::read(parse_yaml(wrong), count), Error) << wrong;
   }
+}
+
+// What is written stays, and each training has its own steps.
+TEST(StepCounts, EachFitHasItsOwnSchedule) {
+  for (const char* text : {"{CosineDecay: {initial_learning_rate: 0.01, decay_steps: auto}}",
+                           "{PolynomialDecay: {initial_learning_rate: 0.01, end_learning_rate: 0, decay_steps: 100%}}"}) {
+    SCOPED_TRACE(text);
+    LearningRate rate;
+    rate.schedule = Ref<LearningRateSchedule>(read_object<LearningRateSchedule>(parse_yaml(text)));
+    const Tree written = write_object(*rate.schedule, Style::yaml);
+    Sequential model = classifier();
+    model.initialize(1);
+    model.compile({.optimizer = optimizers::Adam({.learning_rate = rate}), .loss = "sparse_categorical_crossentropy"});
+    const DatasetRef data = labelled(blobs(40));
+    for (const std::int64_t epochs : {2, 2, 4}) {
+      const std::vector<Tensor> before = values(model);
+      const std::vector<double> rates = model.fit(data, {.epochs = epochs, .batch_size = 10}).series("learning_rate");  // of the next step
+      EXPECT_NEAR(rates.at(static_cast<std::size_t>(epochs / 2 - 1)), 0.005, 1e-6);
+      EXPECT_NEAR(rates.back(), 0, 1e-6);
+      EXPECT_FALSE(values(model)[0].identical(before[0]));
+      EXPECT_EQ(write_object(*rate.schedule, Style::keras)["config"]["decay_steps"], Tree(epochs * 4));
+    }
+    EXPECT_EQ(write_object(*rate.schedule, Style::yaml), written);
+  }
+}
+
+// Also where the optimizer has made steps already that the checkpoint knows nothing of.
+TEST(StepCounts, AResumedRunKeepsItsFirstStep) {
+  const TemporaryFolder folder;
+  const auto make = [] {
+    Sequential model = classifier();
+    LearningRate rate;
+    rate.schedule = Ref<LearningRateSchedule>(read_object<LearningRateSchedule>(parse_yaml("{CosineDecay: {initial_learning_rate: 0.01}}")));
+    model.compile({.optimizer = optimizers::Adam({.learning_rate = rate}), .loss = "sparse_categorical_crossentropy"});
+    return model;
+  };
+  std::atomic<bool> stop = false;
+  const callbacks::LambdaCallback interrupt({.on_train_batch_end = [&](TrainingControl& control, std::int64_t, const Logs&) { stop = control.iterations() == 6; }});
+  FitOptions options{.epochs = 3, .batch_size = 10, .callbacks = {callbacks::LambdaCallback()}};
+  Sequential whole = make(), broken = make();
+  whole.fit(labelled(blobs(40)), options);
+  options.checkpoint = folder / "broken.h5";
+  options.resume = true;
+  options.stop = &stop;
+  options.callbacks = {interrupt};
+  broken.fit(labelled(blobs(40)), options);
+  EXPECT_TRUE(stop);
+  stop = false;
+  options.callbacks = {callbacks::LambdaCallback()};
+  broken.fit(labelled(blobs(40)), options);
+  expect_identical(values(broken), values(whole));
 }
 
 // --- unfreezing ---------------------------------------------------------------------------------------------------
@@ -335,6 +424,70 @@ TEST(FreezeScheduler, WhatBeginsToLearnIsAtItsFirstStep) {
              .cache_features = CacheFeatures::never});
   const auto after = values(model);
   for (std::int64_t i = 0; i < before[0].size(); ++i) EXPECT_NEAR(std::abs(after[0].at(i) - before[0].at(i)), 0.01, 1e-4);
+}
+
+// Nadam's momentum follows a schedule of its own, which begins with a weight's first step.
+TEST(FreezeScheduler, WhatBeginsToLearnWithNadamIsAtItsFirstStep) {
+  const DatasetRef data = [] {
+    const Blobs points = blobs(16);
+    return array_dataset({.inputs = {points.features}, .targets = {points.one_hot}});
+  }();
+  const auto make = [] {
+    Sequential model({Input({4}), Dense({.units = 8, .activation = "tanh"}, {.name = "low"}), Dense({.units = 3}, {.name = "high"})});
+    model.initialize(2);
+    model.compile({.optimizer = optimizers::Nadam({.learning_rate = 0.01}), .loss = "mse"});
+    return model;
+  };
+  Sequential model = make(), fresh = make();
+  std::vector<Tensor> thawed;
+  const callbacks::LambdaCallback look({.on_epoch_begin = [&](TrainingControl& control, std::int64_t epoch) {
+    if (epoch == 20) thawed = control.weights();
+  }});
+  const auto steps = [&](std::int64_t count) {
+    return FitOptions{.epochs = 20 + count,
+                      .batch_size = 16,
+                      .callbacks = {callbacks::FreezeScheduler({.schedule = {{0, "low"}, {20, false}}}), look},
+                      .cache_features = CacheFeatures::never};
+  };
+  model.fit(data, steps(1));
+  for (std::size_t i = 0; i < thawed.size(); ++i) fresh.weights()[i].variable->assign(thawed[i]);
+  fresh.fit(data, {.epochs = 1, .batch_size = 16});
+  expect_near(values(model)[0], values(fresh)[0], 1e-6);
+  expect_near(values(model)[1], values(fresh)[1], 1e-6);
+}
+
+// The learning rate of a schedule cannot be multiplied: that is said before the first step.
+TEST(FreezeScheduler, AFactorOfASchedulesRateIsRefusedAtOnce) {
+  Sequential model = classifier();
+  model.compile({.optimizer = optimizers::Adam({.learning_rate = schedules::CosineDecay({.initial_learning_rate = 0.1})}),
+                 .loss = "sparse_categorical_crossentropy"});
+  const callbacks::FreezeScheduler scheduler({.schedule = {{0, "dense"}, {2, false}}, .factor = 0.1});
+  const std::string message = message_of([&] { model.fit(labelled(blobs(16)), {.epochs = 3, .callbacks = {scheduler}}); });
+  EXPECT_TRUE(message.starts_with("'factor' of FreezeScheduler: the learning rate of optimizer 'adam' comes from a schedule")) << message;
+  EXPECT_NE(message.find("hint: give the optimizer a number"), std::string::npos) << message;
+  EXPECT_EQ(model.trainer().optimizer().iterations(), 0);
+}
+
+TEST(FreezeScheduler, ResumesModelsThatWereFrozenAsAWhole) {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& checkpoint, std::int64_t epochs, bool resume) {
+    Model base = without_top(picture_base());
+    base.set_trainable(false);
+    const Symbol image = Input({8, 8, 3}, "picture");
+    Model model({image}, {Dense({.units = 3, .activation = "softmax"}, {.name = "head"})(base(image))});
+    model.initialize(1);
+    model.compile(adam());
+    model.fit(striped(24, 8, 3), {.epochs = epochs,
+                                  .batch_size = 8,
+                                  .seed = 4,
+                                  .callbacks = {callbacks::FreezeScheduler({.schedule = {{0, "until head"}, {1, "BatchNormalization"}}})},
+                                  .checkpoint = folder / checkpoint,
+                                  .resume = resume});
+    return values(model);
+  };
+  const auto whole = train("whole.h5", 3, false);
+  train("broken.h5", 2, false);
+  expect_identical(train("broken.h5", 3, true), whole);
 }
 
 TEST(FreezeScheduler, ResumesBitForBit) {
@@ -382,12 +535,13 @@ struct CacheRun {
 };
 
 CacheRun run_with(CacheFeatures cache, const std::filesystem::path& folder = {}, const DatasetRef& train = striped(24, 8, 3),
-                  const DatasetRef& unaugmented = nullptr) {
+                  const DatasetRef& unaugmented = nullptr, MatmulPrecision precision = MatmulPrecision::highest) {
   Model model = with_head(without_top(picture_base()), {.classes = 3});
   model.initialize(1);
   freeze(model.graph(), "until block_10_conv");
   CompileOptions options = adam();
   options.learning_rate_multipliers = {{"block_1_*", 0.1}, {"block_10*", 0.5}};
+  options.matmul_precision = precision;
   model.compile(std::move(options));
   Lines lines;
   CacheRun run;
@@ -421,6 +575,77 @@ TEST(FeatureCache, FilesAreFoundAgainByWhatTheyDependOn) {
   const CacheRun third = run_with(CacheFeatures::automatic, folder / "cache");
   EXPECT_NE(third.said.find("features are computed anew"), std::string::npos) << third.said;
   expect_identical(first.weights, third.weights);
+}
+
+// Runs would not have the same bits if they found what another backend has computed, or another number of threads.
+TEST(FeatureCache, FilesAreOfOneWayToComputeThem) {
+  const TemporaryFolder folder;
+  const Model model = picture_base();
+  freeze(model.graph(), "until block_10_conv");
+  const auto parts = split_below_learning(model.graph(), model.trainer().random(), false);
+  ASSERT_TRUE(parts);
+  const auto found = [&](std::string_view device) {
+    Lines lines;
+    features_of(striped(6, 8, 3), parts->below, model.trainer().random(), backend_for(device), {.folder = folder / "cache", .what = "training"}, lines, nullptr);
+    return lines.said.find("as an earlier run computed them") != std::string::npos;
+  };
+  EXPECT_FALSE(found("cpu"));
+  EXPECT_TRUE(found("cpu"));
+  EXPECT_FALSE(found("reference"));
+  EXPECT_TRUE(found("reference"));
+  const int usual = threads();
+  set_threads(usual + 1);
+  EXPECT_FALSE(found("cpu"));
+  set_threads(usual);
+  EXPECT_TRUE(found("cpu"));
+  set_threads(0);
+
+  const auto computes = [&](MatmulPrecision precision) {
+    return run_with(CacheFeatures::automatic, folder / "fits", striped(24, 8, 3), nullptr, precision).said.find("computing the features of the training") !=
+           std::string::npos;
+  };
+  EXPECT_TRUE(computes(MatmulPrecision::medium));
+  EXPECT_TRUE(computes(MatmulPrecision::highest));
+  EXPECT_FALSE(computes(MatmulPrecision::medium));
+}
+
+TEST(FeatureCache, KeepsBfloat16AndNoMoreThanFits) {
+  const TemporaryFolder folder;
+  const Symbol x = Input({4}, "x");
+  Model model({x}, {Dense({.units = 3}, {.name = "high"})(Dense({.units = 6}, {.name = "low", .dtype = {"mixed_bfloat16"}})(x))});
+  model.initialize(1);
+  freeze(model.graph(), "low");
+  const auto parts = split_below_learning(model.graph(), model.trainer().random(), false);
+  ASSERT_TRUE(parts);
+  ASSERT_EQ(parts->below->outputs().front().type().dtype, DType::bfloat16);
+  const auto features = [&](FeatureOptions options) {
+    Lines lines;
+    options.what = "training";
+    const DatasetRef data = features_of(labelled(blobs(8)), parts->below, model.trainer().random(), *backends().front(), options, lines, nullptr);
+    Batch batch;
+    const std::int64_t indices[] = {0, 3, 7};
+    data->read(indices, batch);
+    return std::pair(lines.said, batch.inputs.front());
+  };
+  const auto computed = features({.folder = folder / "cache"}), read = features({.folder = folder / "cache"});
+  EXPECT_EQ(read.first, "features of the training data: as an earlier run computed them\n");
+  EXPECT_TRUE(read.second.identical(computed.second));
+  const auto large = features({.folder = folder / "small", .most_bytes = 8 * 6 * 4});
+  EXPECT_NE(large.first.find("too many to be kept"), std::string::npos) << large.first;
+  EXPECT_TRUE(large.second.identical(computed.second));
+  EXPECT_FALSE(std::filesystem::exists(folder / "small"));
+}
+
+// The part above the features has not all the layers, but names are those of the whole model.
+TEST(LearningRateMultipliers, UnknownNamesAreRefusedWhereFeaturesAreCached) {
+  Model model = with_head(without_top(picture_base()), {.classes = 3});
+  model.initialize(1);
+  freeze(model.graph(), "until head");
+  CompileOptions options = adam();
+  options.learning_rate_multipliers = {{"*", 0.1}, {"haed*", 1}};
+  model.compile(std::move(options));
+  const std::string message = message_of([&] { model.fit(striped(12, 8, 3), {.epochs = 2, .cache_features = CacheFeatures::always}); });
+  EXPECT_NE(message.find("has no layer 'haed*'"), std::string::npos) << message;
 }
 
 TEST(FeatureCache, AugmentationRestsOnlyWhenItIsAskedTo) {

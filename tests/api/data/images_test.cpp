@@ -175,6 +175,20 @@ TEST_F(ImagesDataset, DamageIsFatalOrLeftOut) {
   EXPECT_EQ(error("images: {folder: p, on_error: skip}"), "p: no picture is left");
 }
 
+// A link that leads to itself is a damaged picture; one that leads nowhere is none.
+TEST_F(ImagesDataset, LinksInCircles) {
+  two_classes(4);
+  fs::create_symlink("loop.jpg", folder_ / "p/a/loop.jpg");
+  fs::create_symlink("nowhere.jpg", folder_ / "p/b/gone.jpg");
+  fs::create_symlink("circle", folder_ / "p/circle");
+  fs::create_symlink("nowhere", folder_ / "p/gone");
+  EXPECT_EQ(open("images: {folder: p, size: 4, on_error: skip}")->description(),
+            "p: 6 pictures of 4×4×3 in 2 classes; 1 damaged left out: a/loop.jpg");
+  const DatasetRef fatal = open("images: {folder: p, size: 4}");
+  const std::string message = message_of([&] { all(fatal); });
+  EXPECT_NE(message.find("a/loop.jpg: cannot be opened: "), std::string::npos) << message;
+}
+
 TEST_F(ImagesDataset, NothingThere) {
   EXPECT_EQ(error("images: {folder: p}"), "p: there is no such folder");
   EXPECT_EQ(error("images: {}"), "images: 'folder' or 'manifest' is missing");
@@ -262,6 +276,28 @@ TEST(ClassWeight, NamesAndTheWordBalanced) {
   EXPECT_EQ(read("balanced").of(*data), (std::map<std::int64_t, double>{{0, 2.0}, {1, 4.0 / 6}}));
   EXPECT_EQ(message_of([&] { read("{dig: 1}").of(*data); }), "'class_weight': the data has no class 'dig'\n  hint: did you mean 'dog'?");
   EXPECT_EQ(message_of([&] { read("even"); }), "w.yaml:1:1: got 'even', wanted balanced or {class: weight}");
+  EXPECT_EQ(message_of([&] { read("{cat: 2, dog: -1}"); }), "w.yaml:1:15: wanted a weight of at least 0, got -1");
+  EXPECT_EQ(message_of([&] { read("{cat: .inf}"); }), "w.yaml:1:7: wanted a weight of at least 0, got inf");
+  EXPECT_EQ(message_of([&] { ClassWeight{{0, std::nan("")}}.of(*data); }), "'class_weight': class '0' has the weight nan, wanted a number of at least 0");
+  EXPECT_EQ(message_of([&] { read("{2: 1}").of(*data); }), "'class_weight': there is no class 2\n  hint: known: cat, dog");
+}
+
+TEST(ClassWeight, NamesThatAreNumbersAreNames) {
+  const auto of = [](std::map<std::int64_t, double> numbers, std::vector<std::string> labels, std::int64_t classes = 0) {
+    Arrays arrays{.inputs = {Tensor(DType::float32, {4, 1})}, .targets = {Tensor::of<std::int32_t>({4}, {0, 1, 2, 2})}};
+    if (!labels.empty()) arrays.target_labels = {std::move(labels)};
+    return ClassWeight(std::move(numbers)).of(*array_dataset(std::move(arrays)), classes);
+  };
+  using Weights = std::map<std::int64_t, double>;
+  EXPECT_EQ(of({{1, 5.0}, {10, 50.0}}, {"1", "10", "2", "3"}), (Weights{{0, 5.0}, {1, 50.0}}));
+  EXPECT_EQ(of({{0, 5.0}, {2, 7.0}}, {"a", "b", "c"}), (Weights{{0, 5.0}, {2, 7.0}}));
+  const std::string twice = message_of([&] { of({{0, 1.0}, {1, 2.0}}, {"1", "2", "3"}); });
+  EXPECT_TRUE(twice.starts_with("'class_weight': '1' is a class that another key means too\n  hint: ")) << twice;
+  // Without names the model tells how many there are, else the data.
+  EXPECT_EQ(of({{4, 2.0}}, {}, 5), (Weights{{4, 2.0}}));
+  EXPECT_EQ(message_of([&] { of({{5, 2.0}}, {}, 5); }), "'class_weight': there is no class 5\n  hint: there are 5, numbered from 0");
+  EXPECT_EQ(of({{2, 2.0}}, {}), (Weights{{2, 2.0}}));
+  EXPECT_EQ(message_of([&] { of({{3, 2.0}}, {}); }), "'class_weight': there is no class 3\n  hint: there are 3, numbered from 0");
 }
 
 TEST(Dataset, AValidationSplitOfSamplesSortedByClassIsRefused) {

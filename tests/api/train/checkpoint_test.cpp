@@ -1,3 +1,4 @@
+#include "api/train/backup_and_restore.h"
 #include "tests/api/models.h"
 
 namespace nacre::test {
@@ -65,6 +66,44 @@ TEST_P(Resume, AnInterruptedEpochGoesOn) {
     expect_equal(second.fit(GetParam()), unbroken);
     expect_identical(values(second.model), values(whole.model));
   }
+}
+
+// A checkpoint may lie after an epoch's last batch, before its validation.
+TEST(ResumeFile, MetricsOfAnEpochWhoseBatchesAreAllDoneAreKept) {
+  const TemporaryFolder folder;
+  const auto train = [&](bool breaks, const std::string& backup) {
+    Training run;
+    run.options.callbacks.push_back(callbacks::BackupAndRestore({.backup_dir = (folder / backup).string(), .save_freq = {.batches = 2}}));
+    run.options.callbacks.push_back(callbacks::LambdaCallback({.on_test_begin = [&](TrainingControl& control) {
+      if (breaks && control.epoch() == 1) throw Error("broken off");
+    }}));
+    return run.fit("cpu");
+  };
+  const History unbroken = train(false, "whole");
+  EXPECT_NE(message_of([&] { train(true, "broken"); }).find("broken off"), std::string::npos);
+  expect_equal(train(false, "broken"), unbroken);
+}
+
+// A run that is resumed and stopped again before its first batch leaves the checkpoint as good as it was.
+TEST(ResumeFile, AStopBeforeTheFirstBatchKeepsTheMetrics) {
+  const TemporaryFolder folder;
+  Training whole;
+  const History unbroken = whole.fit("cpu");
+  std::atomic<bool> stop = false;
+  const auto train = [&](std::int64_t batches) {
+    Training run;
+    run.options.checkpoint = folder / "checkpoint.h5";
+    run.options.resume = true;
+    run.options.stop = &stop;
+    std::int64_t count = 0;
+    run.options.callbacks.push_back(callbacks::LambdaCallback(
+        {.on_train_batch_end = [&](TrainingControl&, std::int64_t, const Logs&) { stop = ++count == batches; }}));
+    return run.fit("cpu");
+  };
+  EXPECT_TRUE(train(6).interrupted);
+  EXPECT_TRUE(train(0).interrupted);  // stop is true still
+  stop = false;
+  expect_equal(train(0), unbroken);
 }
 
 TEST(ResumeFile, AFinishedRunIsLeftAlone) {
