@@ -2,7 +2,6 @@
 
 #include <set>
 
-#include "api/channel_scaling.h"
 #include "layers/layers.h"
 
 namespace nacre {
@@ -91,7 +90,8 @@ std::shared_ptr<FunctionalLayer> with_head(const FunctionalLayer& base, const Ma
   }
   auto model = std::make_shared<FunctionalLayer>(inputs, Symbols{head(outputs.front())},
                                                  LayerOptions{.name = name.empty() ? base.name() : name});
-  card.preprocessing = {};
+  const Preprocessing& given = base.card().preprocessing;
+  card.preprocessing = {.size = given.size, .fit = given.fit, .antialias = given.antialias};
   card.labels.clear();
   model->set_card(std::move(card));
   return model;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "api/data/relabel.h"
+#include "api/experiment/evaluation_data.h"
 #include "api/inspect/evaluation_report.h"
 #include "api/save.h"
 #include "backend/core/parallel.h"
@@ -18,9 +18,8 @@ namespace nacre::cli {
 int evaluate(const EvaluateArguments& arguments) {
   set_threads(arguments.threads);
   Model model = load_model(arguments.model, {.untrusted = arguments.untrusted});
-  const ModelCard& card = model.graph().card();
   // What is published as weights alone was not saved as compiled: a classifier with named classes is measured as one.
-  if (!model.trainer().options() && !card.labels.empty())
+  if (!model.trainer().options() && !model.graph().card().labels.empty())
     model.compile({.loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
   if (!model.trainer().options())
     throw Error("the model was saved without loss and metrics, so there is nothing to measure")
@@ -31,7 +30,7 @@ int evaluate(const EvaluateArguments& arguments) {
   EvaluationOptions options{.worst = arguments.worst};
   options.stop = interrupt.flag();
   if (arguments.batch_size) options.batch_size = arguments.batch_size;
-  const DatasetRef data = relabelled(preprocessed(open_evaluation_data(arguments.data), card.preprocessing), card.labels);
+  const DatasetRef data = evaluation_data(arguments.data, model);
   EvaluationReport report{.data = data->description(), .samples = data->size(), .logs = {}, .outputs = {}};
   if (arguments.details) report = evaluation_report(model, data, options);
   else report.logs = model.evaluate(data, {.batch_size = options.batch_size, .stop = options.stop});

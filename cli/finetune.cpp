@@ -57,8 +57,8 @@ std::pair<Tree, std::filesystem::path> data_of(const std::string& text) {
 
 // The head learns on frozen layers first, then all learn, the base a tenth as fast; batch normalisation stays as it is, since
 // small data gives poor statistics.
-Tree training_of(const FinetuneArguments& arguments, bool validates) {
-  const std::int64_t first = arguments.epochs < 2 ? 0 : std::max<std::int64_t>(1, arguments.epochs * 3 / 10);
+Tree training_of(const FinetuneArguments& arguments, std::int64_t epochs, bool validates) {
+  const std::int64_t first = epochs < 2 ? 0 : std::max<std::int64_t>(1, epochs / 3);
   Tree learning = Tree::sequence();
   if (!arguments.unfreeze.empty()) learning.push("until " + arguments.unfreeze);
   learning.push("BatchNormalization");
@@ -76,8 +76,9 @@ Tree training_of(const FinetuneArguments& arguments, bool validates) {
                         {"learning_rate_multipliers", mapping({{"*", 0.1}, {"head*", 1.0}})},
                         {"loss", "sparse_categorical_crossentropy"},
                         {"metrics", Tree::Sequence{"accuracy"}},
-                        {"epochs", arguments.epochs},
-                        {"cache_features", true},
+                        {"epochs", epochs},
+                        // Below a layer given by --unfreeze nothing ever learns: augmentation would rest for the whole run.
+                        {"cache_features", arguments.unfreeze.empty() ? Tree(true) : Tree("auto")},
                         {"callbacks", std::move(callbacks)}});
   if (!validates) train.set("validation_split", 0.2);
   return train;
@@ -86,6 +87,14 @@ Tree training_of(const FinetuneArguments& arguments, bool validates) {
 bool wants_one_hot(const Tree& loss) {
   const auto* const known = registry<Loss>().find(object_spelling(loss, "loss").name);
   return known && known->class_name == losses::CategoricalCrossentropyConfig::class_name;
+}
+
+// The schedule of the layers follows train.epochs, too.
+std::int64_t epochs_of(const FinetuneArguments& arguments) {
+  Tree tree = mapping({{"train", mapping({{"epochs", arguments.epochs}})}});
+  for (const std::string& override : arguments.overrides)
+    if (override.starts_with("train.epochs=")) apply_override(tree, override);
+  return tree["train"]["epochs"].as_integer();
 }
 
 // The experiment that finetune stands for.
@@ -99,7 +108,7 @@ ConfigFile configuration(const FinetuneArguments& arguments) {
   const bool pictures = samples->inputs().size() == 1 && samples->inputs()[0].type.dtype != DType::string && samples->inputs()[0].type.shape.rank() >= 2;
   if (pictures && !data.find("augment"))
     data.set("augment", Tree::Sequence{mapping({{"RandomTranslation", mapping({{"height_factor", 0.1}, {"width_factor", 0.1}})}})});
-  Tree tree = mapping({{"name", name + "_finetuned"}, {"model", std::move(model)}, {"data", std::move(data)}, {"train", training_of(arguments, validates)}});
+  Tree tree = mapping({{"name", name + "_finetuned"}, {"model", std::move(model)}, {"data", std::move(data)}, {"train", training_of(arguments, epochs_of(arguments), validates)}});
   for (const std::string& override : arguments.overrides) apply_override(tree, override);
   // Losses of one-hot targets have label_smoothing.
   if (const Tree* loss = tree["train"].find("loss"); loss && (loss->is_string() || loss->is_mapping()) && wants_one_hot(*loss))
@@ -133,7 +142,9 @@ int finetune(const FinetuneArguments& arguments) {
   say_outcome(training);
   if (const double* accuracy = result.find("accuracy"))
     say(stdout, fmt::format("accuracy {:.4f} on {} validation samples", *accuracy, training.validation->size()));
-  say(stdout, fmt::format("to use it: nacre predict {} PICTURE", training.folder.model().string()));
+  const Type& input = training.model.inputs().front().type();
+  const std::string_view what = input.dtype == DType::string ? "TEXT" : input.shape.rank() == 4 ? "PICTURE" : "FILE";
+  say(stdout, fmt::format("to use it: nacre predict {} {}", training.folder.model().string(), what));
   return 0;
 }
 

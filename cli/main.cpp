@@ -118,7 +118,8 @@ int run(int count, char** words) {
   verb->add_option("base", finetune_arguments.base, "name in the zoo, or saved model")->required()->type_name("NAME_OR_FILE");
   add_overrides(*verb, finetune_arguments.overrides);
   verb->add_option("--data", finetune_arguments.data,
-                   "folder with a folder of pictures for each class, YAML file with `data:`, or a source, e.g. idx:IMAGES,LABELS")
+                   "folder with a folder of pictures for each class, YAML file with `data:`, or a source: idx:IMAGES,LABELS, "
+                   "csv:FILE,text=COLUMN,target=COLUMN, texts:FOLDER")
       ->required()
       ->type_name("SOURCE");
   verb->add_option("--classes", classes, "how many there are (default: auto, those of the data)")->type_name("N");

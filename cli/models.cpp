@@ -28,10 +28,4 @@ Model compiled_model(const Experiment& experiment, const std::filesystem::path& 
   return configured_model(experiment, where);
 }
 
-DatasetRef open_evaluation_data(const std::string& text) {
-  const std::string extension = std::filesystem::path(text).extension().string();
-  if (extension == ".yaml" || extension == ".yml") return Experiment::load(text).open_evaluation_data();
-  return parse_source(text)->open("");
-}
-
 }  // namespace nacre::cli

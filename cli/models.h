@@ -10,7 +10,4 @@ namespace nacre::cli {
 // its own optimizer's state. `config` is the file, for messages; `device` stands above the configuration's.
 Model compiled_model(const Experiment& experiment, const std::filesystem::path& config, const std::string& device);
 
-// What `--data` names: what a YAML file says is measured on, or a source.
-DatasetRef open_evaluation_data(const std::string& text);
-
 }  // namespace nacre::cli

@@ -122,9 +122,8 @@ int predict(const PredictArguments& arguments) {
   PredictOptions options{.batch_size = arguments.batch_size};
   options.stop = interrupt.flag();
   const ModelCard& card = model.graph().card();
-  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs, {card.preprocessing.fit, card.preprocessing.antialias});
-  for (Tensor& input : inputs)
-    if (input.dtype() == DType::uint8) input = preprocessed(card.preprocessing, input);
+  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs, card.preprocessing);
+  for (Tensor& input : inputs) input = preprocessed(card.preprocessing, input);
   const DatasetRef data = array_dataset({.inputs = std::move(inputs), .targets = {}, .weights = {},
                                          .input_names = {}, .target_names = {}, .description = ""});
   const std::vector<Tensor> outputs = model.predict(data, options);

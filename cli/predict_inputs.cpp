@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -34,7 +35,7 @@ Tensor with_batch_axis(Tensor tensor, const Port& port) {
   return tensor.reshaped(Shape{1} + tensor.shape());
 }
 
-Tensor read_picture(const std::filesystem::path& path, const Port& port, Fitting fitting) {
+Tensor read_picture(const std::filesystem::path& path, const Port& port, const Preprocessing& preprocessing) {
   const Shape& shape = port.type.shape;
   const bool has_channels = shape.rank() == 4;
   if (shape.rank() != 3 && !has_channels)
@@ -43,9 +44,16 @@ Tensor read_picture(const std::filesystem::path& path, const Port& port, Fitting
   if (channels != unknown && channels != 1 && channels != 3 && channels != 4)
     throw Error("a picture for input '{}', which takes {} channels", port.name, channels).at({path.string(), 0, 0}).usage();
   const int read_channels = static_cast<int>(std::max<std::int64_t>(channels, 0));
-  if (shape[1] != unknown && shape[2] != unknown) return read_fitted(path, read_channels, {shape[1], shape[2]}, fitting);
+  ImageSize size{shape[1], shape[2]};
+  if (const auto& trained = preprocessing.size) {
+    if (size.height == unknown) size.height = (*trained)[0];
+    if (size.width == unknown) size.width = (*trained)[1];
+  }
+  if (size.height != unknown && size.width != unknown)
+    return read_fitted(path, read_channels, size, {preprocessing.fit, preprocessing.antialias});
   const Tensor image = read_image(path, read_channels);
-  return resize_bilinear(image, shape[1] == unknown ? image.shape()[0] : shape[1], shape[2] == unknown ? image.shape()[1] : shape[2]);
+  return resize_bilinear(image, size.height == unknown ? image.shape()[0] : size.height,
+                         size.width == unknown ? image.shape()[1] : size.width);
 }
 
 Tensor stacked(const std::vector<Tensor>& samples) {
@@ -96,27 +104,34 @@ void refuse_missing(const Csv& table, const std::string& file) {
 }
 
 // The columns of a table: texts for the inputs that take such, by the inputs' names where the columns have them, and one
-// array of all the numbers.
-NamedArrays columns_of(const Csv& table, const std::vector<Port>& ports, const std::string& file) {
+// array of all the numbers. `read` gives the table under options.
+NamedArrays columns_of(const std::function<Csv(const CsvOptions&)>& read, const std::vector<Port>& ports, const std::string& file) {
   const std::vector<std::string> wanted = names_of_texts(ports);
+  const auto is_wanted = [&](const CsvColumn& column) { return std::ranges::find(wanted, column.name) != wanted.end(); };
+  Csv table = read(CsvOptions{});
+  CsvOptions options;
+  for (const CsvColumn& column : table.columns)
+    if (is_wanted(column)) options.text.push_back(column.name);
+  const bool named = !options.text.empty();
+  if (named) table = read(options);  // they are texts even where they look like numbers
   if (wanted.size() < ports.size()) refuse_missing(table, file);
   if (wanted.empty()) return {{"", table.numbers()}};
-  const auto is_wanted = [&](const CsvColumn& column) { return std::ranges::find(wanted, column.name) != wanted.end(); };
-  const bool named = std::ranges::any_of(table.columns, is_wanted);
   NamedArrays arrays;
-  std::vector<std::string> numbers;
+  std::vector<std::string> numbers, texts;
   for (const CsvColumn& column : table.columns) {
     if (column.numeric) numbers.push_back(column.name);
-    else if (!named || is_wanted(column)) arrays.emplace_back(named ? column.name : "", texts_of(column.texts));
+    else if (!named || is_wanted(column)) {
+      arrays.emplace_back(named ? column.name : "", texts_of(column.texts));
+      texts.push_back(column.name);
+    }
   }
+  if (!named && texts.size() > wanted.size())
+    throw Error("the columns '{}' and '{}' are texts, and none is called '{}' as the model's input is", texts[0], texts[1], wanted.front())
+        .at({file, 0, 0})
+        .hint(fmt::format("call the one that is meant '{}', or leave out the others", wanted.front()))
+        .usage();
   if (wanted.size() < ports.size() && !numbers.empty()) arrays.emplace_back("", table.numbers(numbers));
   return arrays;
-}
-
-CsvOptions options_for(const std::vector<Port>& ports) {
-  CsvOptions options;
-  options.text = names_of_texts(ports);
-  return options;
 }
 
 // What a file holds, by input name where the file says it.
@@ -125,7 +140,7 @@ NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Por
   if (kind == "npy") return {{"", read_npy(path)}};
   if (kind == "npz") return choose_arrays(npz_names(path), ports, [&](const std::string& name) { return read_npz(path, name); });
   if (kind == "idx") return {{"", read_idx(path)}};
-  if (kind == "csv") return columns_of(read_csv(path, options_for(ports)), ports, path.string());
+  if (kind == "csv") return columns_of([&](const CsvOptions& options) { return read_csv(path, options); }, ports, path.string());
   if (kind == "lines") return {{"", texts_of(read_lines(path))}};
   if (kind == "hdf5") {
     const hdf5::File file = hdf5::File::open(path);
@@ -235,7 +250,7 @@ std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& 
   const bool lines = ports.size() == 1 && ports.front().type.dtype == DType::string;
   if (text[first] != '[' && text[first] != '{')
     return arranged(lines ? NamedArrays{{"", texts_of(lines_of(text))}}
-                          : columns_of(parse_csv(text, "standard input", options_for(ports)), ports, "standard input"), ports);
+                          : columns_of([&](const CsvOptions& options) { return parse_csv(text, "standard input", options); }, ports, "standard input"), ports);
   std::map<std::string, std::vector<Tensor>> samples;  // "" for the only input
   for (int line = 1; !text.empty(); ++line) {
     const std::size_t end = text.find('\n');
@@ -257,7 +272,7 @@ std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& 
   return arranged(std::move(arrays), ports);
 }
 
-std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports, Fitting fitting) {
+std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports, const Preprocessing& preprocessing) {
   if (words.size() == 1 && words.front() == "-") return parse_lines(read_standard_input(), ports);
   NamedArrays arrays;
   std::vector<Tensor> pictures;
@@ -280,8 +295,8 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
       continue;
     }
     const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });
-    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front(), fitting));
-    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port, fitting)}));
+    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front(), preprocessing));
+    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port, preprocessing)}));
     else throw Error("which input takes the picture?").at({file, 0, 0}).hint(fmt::format("write NAME=FILE; the inputs are {}", names_of(ports))).usage();
   }
   if (!pictures.empty()) arrays.emplace_back("", stacked(pictures));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "api/data/preprocessing.h"
 #include "api/inspect/summary.h"
 
 namespace nacre::cli {
@@ -15,8 +16,9 @@ using Port = ModelSummary::Port;
 // NAME=FILE, TEXT or NAME=TEXT for an input that takes texts, or "-" for CSV or JSON lines on standard input. Several
 // pictures or texts are one batch; several arrays are the inputs in order. A single sample without the batch axis is given
 // one.
-// Pictures come to the size of their input as `fitting` says.
-std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports, Fitting fitting = {});
+// Pictures come to the size of their input, or of `preprocessing` where it takes any, as that says; no number of theirs is
+// changed.
+std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports, const Preprocessing& preprocessing = {});
 
 // Lines of CSV, or of JSON: a list is a sample of the only input, an object holds a list per input by name. For a model
 // whose only input takes texts, other lines are texts.

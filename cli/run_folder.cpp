@@ -33,7 +33,7 @@ RunFolder RunFolder::open(const std::filesystem::path& wanted, bool asked_for, b
   if (holds_run(wanted) && asked_for)
     throw Error("the folder holds another run")
         .at({wanted.string(), 0, 0})
-        .hint("--resume goes on with it, --output names another folder")
+        .hint(fmt::format("`nacre train {} --resume` goes on with it, --output names another folder", (wanted / "config.yaml").string()))
         .usage();
   for (int number = 2; holds_run(folder.path_); ++number) folder.path_ = fmt::format("{}-{}", wanted.string(), number);
   make_folder(folder.path_);

@@ -112,7 +112,8 @@ std::filesystem::path feature_folder() {
 Training run_training(const Experiment& experiment, const TrainArguments& arguments) {
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
   Model model = compiled_model(experiment, arguments.config, arguments.device);
-  const OpenedData data = experiment.open_data();
+  OpenedData data = experiment.open_data();
+  data.each([&](DatasetRef& set) { set = preprocessed(set, model.graph().card().preprocessing); });
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 
   const bool asked_for = arguments.output || experiment.config().output;

@@ -97,22 +97,65 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t width
   return result;
 }
 
-void print_weights(const zoo::ZooModel& model, const zoo::Weights& weights) {
-  const auto file = zoo::find(model, weights);
-  std::string line = fmt::format("  {}", weights.name);
-  if (!weights.arguments.entries().empty()) line += " " + weights.arguments.text();
-  if (weights.size) line += ", " + size_text(*weights.size);
-  line += file ? ", here" : ", to be fetched";
-  say(stdout, line);
-  if (const zoo::Measured& measured = weights.measured; measured.value)
-    say(stdout, fmt::format("    {} {:.4g}{} on {}", measured.metric, *measured.value,
-                            measured.top_5 ? fmt::format(", {:.4g} among the first five,", *measured.top_5) : "",
-                            measured.data));
-  for (const auto& [what, text] : {std::pair<std::string_view, std::string>("trained by", weights.measured.command),
-                                   {"licence", weights.licence},
-                                   {"source", weights.source},
-                                   {"labels", weights.labels}})
-    if (!text.empty()) say(stdout, fmt::format("    {}: {}", what, text));
+std::string preprocessing_text(const Preprocessing& preprocessing) {
+  std::string text;
+  const auto add = [&](std::string_view what, const std::string& value) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", what, value);
+  };
+  if (preprocessing.scale != 1) add("scale", fmt::format("{:.6g}", preprocessing.scale));
+  const Tree fields = write_config(preprocessing, Style::yaml);
+  if (!preprocessing.mean.empty()) add("mean", fields["mean"].text());
+  if (!preprocessing.deviation.empty()) add("deviation", fields["deviation"].text());
+  if (preprocessing.channel_order == ChannelOrder::bgr) add("channels in the order", "bgr");
+  return text;
+}
+
+// What people want to know of weights besides their arguments and accuracy.
+std::vector<std::pair<std::string_view, std::string>> terms_of(const zoo::Weights& weights) {
+  return {{"preprocessing", preprocessing_text(weights.preprocessing)},
+          {"trained by", weights.measured.command},
+          {"measured on", weights.measured.data},
+          {"licence", weights.licence},
+          {"source", weights.source},
+          {"labels", weights.labels}};
+}
+
+// The weights that the arguments do not rule out, a line each; what holds for all of them once.
+void print_weights(const zoo::ZooModel& model, const Tree& arguments) {
+  std::vector<zoo::Weights> shown;
+  for (const zoo::Weights& weights : model.weights) {
+    const auto agrees = [&](const Tree::Entry& given) {
+      const Tree* const listed = weights.arguments.find(given.key);
+      return !listed || *listed == given.value;
+    };
+    if (!arguments.is_mapping() || std::ranges::all_of(arguments.entries(), agrees)) shown.push_back(weights);
+  }
+  if (shown.empty()) return;
+  say(stdout, "weights:");
+  const auto common = [&](std::size_t term) {
+    return std::ranges::all_of(shown, [&](const zoo::Weights& weights) {
+      const std::string& text = terms_of(weights)[term].second;
+      return text.empty() || text == terms_of(shown.front())[term].second;
+    });
+  };
+  const auto print_terms = [&](const zoo::Weights& weights, bool of_all, std::string_view indent) {
+    const auto terms = terms_of(weights);
+    for (std::size_t i = 0; i < terms.size(); ++i)
+      if (!terms[i].second.empty() && common(i) == of_all)
+        say(stdout, fmt::format("{}{}: {}", indent, terms[i].first, terms[i].second));
+  };
+  for (const zoo::Weights& weights : shown) {
+    std::string line = fmt::format("  {}", weights.name);
+    if (!weights.arguments.entries().empty()) line += " " + weights.arguments.text();
+    if (weights.size) line += ", " + size_text(*weights.size);
+    if (const zoo::Measured& measured = weights.measured; measured.value)
+      line += fmt::format(", {} {:.4g}{}", measured.metric, *measured.value,
+                          measured.top_5 ? fmt::format(" (first five {:.4g})", *measured.top_5) : "");
+    line += zoo::find(model, weights) ? ", here" : ", to be fetched";
+    say(stdout, line);
+    print_terms(weights, false, "    ");
+  }
+  print_terms(shown.front(), true, "  ");
 }
 
 }  // namespace
@@ -170,6 +213,7 @@ int zoo_show(const std::string& text, bool json) {
   }
   say(stdout, model.name + (model.description.empty() ? "" : ": " + model.description));
   if (!model.paper.empty()) say(stdout, "paper: " + model.paper);
+  if (model.size) say(stdout, fmt::format("trained on pictures of {}×{}", (*model.size)[0], (*model.size)[1]));
   say(stdout, fmt::format("{} parameters, of which {} are trained", summary.trainable + summary.non_trainable,
                           summary.trainable));
   if (!shown.entries().empty()) {
@@ -177,8 +221,7 @@ int zoo_show(const std::string& text, bool json) {
     for (const Tree::Entry& entry : shown.entries())
       say(stdout, fmt::format("  {} = {}", entry.key, entry.value.text()));
   }
-  if (!model.weights.empty()) say(stdout, "weights:");
-  for (const zoo::Weights& weights : model.weights) print_weights(model, weights);
+  print_weights(model, reference.arguments);
   return 0;
 }
 

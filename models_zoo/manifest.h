@@ -68,6 +68,7 @@ struct ZooModel {
   std::string architecture;  // NAME of ours, or NAME.yaml beside the manifest
   std::string description, paper;
   Tree arguments = Tree::mapping();
+  std::optional<Extent<2>> size{};  // of pictures, where the architecture takes any
   std::vector<Weights> weights;
   std::filesystem::path folder;  // of the manifest that it is from; empty: this one
   static void describe(auto&& field) {
@@ -76,6 +77,7 @@ struct ZooModel {
     field("description", &ZooModel::description, "in a sentence");
     field("paper", &ZooModel::paper, "that it is from");
     field("arguments", &ZooModel::arguments, "of the architecture, other than its own");
+    field("size", &ZooModel::size, "height and width of the pictures that its weights were trained on");
     field("weights", &ZooModel::weights, "what there is, the usual ones first");
   }
   // The architecture as text, and a name for messages.

@@ -177,6 +177,7 @@ void take(Choice& choice, const Manifest& manifest, const Weights& weights) {
                  .preprocessing = weights.preprocessing,
                  .source = weights.source,
                  .licence = weights.licence};
+  choice.card.preprocessing.size = choice.model.size;
   // Some networks were trained in another form than Keras builds without weights.
   if (Tree* variables = choice.config.find("variables"); variables && variables->find("weights"))
     variables->set("weights", weights.name);
@@ -194,6 +195,7 @@ ModelCard card_for_file(const Choice& choice, const Manifest& manifest, const Ar
     if (misfits.empty()) card.labels = manifest.labels(weights.labels);
     break;
   }
+  card.preprocessing.size = choice.model.size;
   return card;
 }
 

@@ -202,8 +202,8 @@ struct GivenData {
   bool given() const { return dataset || !columns.tensors.empty() || !table.is_null(); }
 };
 GivenData read_data(const Call& call, int index);
-// Data sets of it, null where it names none; tables may take a share of the training data for validation.
-OpenedData open_data(const GivenData& data, std::optional<double> validation_split = {}, std::uint64_t seed = 0);
+// Data sets of it, null where it names none; tables are opened with the options.
+OpenedData open_data(const GivenData& data, const OpenOptions& options);
 DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights);
 
 // --- what each binding file adds to the table at the top of the stack; they raise -----------------------------------

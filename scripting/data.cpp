@@ -489,7 +489,7 @@ GivenData read_data(const Call& call, int index) {
   return data;
 }
 
-OpenedData open_data(const GivenData& data, std::optional<double> validation_split, std::uint64_t seed) {
+OpenedData open_data(const GivenData& data, const OpenOptions& options) {
   if (data.dataset) return {data.dataset, nullptr, nullptr};
   if (!data.columns.tensors.empty())
     throw Error("got tensors, wanted a data set or a table that names a source")
@@ -500,7 +500,7 @@ OpenedData open_data(const GivenData& data, std::optional<double> validation_spl
     if (data.table.is_mapping() && is_data_config(data.table)) config = read_config<DataConfig>(data.table);
     else config.train = read_object<Source>(data.table);
   });
-  return nacre::open_data(config, "", validation_split, seed);
+  return nacre::open_data(config, "", options);
 }
 
 DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights) {

@@ -7,6 +7,7 @@
 #include "formats/json.h"
 #include "layers/arguments.h"
 #include "layers/lambda.h"
+#include "layers/lookup.h"
 #include "scripting/classes/custom.h"
 
 namespace nacre::scripting {
@@ -32,6 +33,12 @@ Out trainable(Call& call) { return self(call)->layer->trainable(); }
 Out built(Call& call) { return self(call)->layer->built(); }
 Out count_params(Call& call) { return self(call)->layer->count_params(); }
 Out get_config(Call& call) { return self(call)->layer->config_tree(Style::full); }
+
+Out get_vocabulary(Call& call) {
+  Out::List tokens;
+  for (std::string& token : vocabulary_of(*self(call)->layer)) tokens.emplace_back(std::move(token));
+  return tokens;
+}
 
 void set_trainable(Call& call) { self(call)->layer->set_trainable(call.tree(3).as_bool()); }
 void set_trainable_to(Call& call) { self(call)->layer->set_trainable(call.tree(2).as_bool()); }
@@ -480,6 +487,15 @@ constexpr Member layer_members[] = {
                  local config = nacre.layers.Dense{units = 3, activation = "relu"}:get_config()
                  assert(config.units == 3 and config.use_bias)
                  assert(nacre.layers.Dense(config):get_config().units == 3)
+               )"}},
+    {.name = "get_vocabulary",
+     .method = bound<get_vocabulary>,
+     .entry = {.usage = "layer:get_vocabulary()",
+               .doc = "Of a StringLookup, IntegerLookup or TextVectorization: its tokens as a list, the token of number n at "
+                      "n + 1; the special ones first.",
+               .example = R"(
+                 local letters = nacre.layers.TextVectorization{split = "character", vocabulary = {"a", "b"}}
+                 assert(letters:get_vocabulary()[3] == "a" and #letters:get_vocabulary() == 4)
                )"}},
     {.name = "get_weights",
      .method = bound<get_weights>,

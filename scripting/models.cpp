@@ -4,6 +4,7 @@
 
 #include "api/inspect/evaluation_report.h"
 #include "api/dtype_policy.h"
+#include "api/experiment/evaluation_data.h"
 #include "api/experiment/experiment.h"
 #include "api/freeze.h"
 #include "api/save.h"
@@ -273,13 +274,31 @@ struct Arguments {
           .usage();
   }
 
-  OpenedData open(std::optional<double> validation_split = {}, std::uint64_t seed = 0) const {
-    if (data.given()) return open_data(data, validation_split, seed);
-    if (x.dataset) return {x.dataset, nullptr, nullptr};
-    return {array_dataset_of(x.columns, y, weights), nullptr, nullptr};
+  // What a table names comes to the model in the form that the model's file says.
+  OpenedData open(const Model& model, OpenOptions options) const { return open(model, options, data); }
+  OpenedData open_validation(const Model& model) const { return open(model, {.augmenting = false}, validation); }
+
+  // What is measured, the classes in the model's order.
+  DatasetRef open_evaluation(const Model& model) const {
+    const DatasetRef set = open(model, {.augmenting = false}).measured();
+    return data.table.is_null() ? set : data_for(model, set);
+  }
+  DatasetRef open_prediction(const Model& model) const {
+    const DatasetRef set = open(model, {.augmenting = false}).measured();
+    return data.table.is_null() ? set : inputs_for(model, set);
   }
 
  private:
+  OpenedData open(const Model& model, OpenOptions options, const GivenData& given) const {
+    options.pictures = picture_input(model.graph());
+    OpenedData opened;
+    if (given.given()) opened = open_data(given, options);
+    else opened.train = x.dataset ? x.dataset : array_dataset_of(x.columns, y, weights);
+    if (!given.table.is_null())
+      opened.each([&](DatasetRef& set) { set = preprocessed(set, model.graph().card().preprocessing); });
+    return opened;
+  }
+
   // {x, y}, {x, y, sample_weight}, or data.
   static GivenData read_validation(const Call& call, int index) {
     if (!call.is_table(index) || call.is_named(index)) return read_data(call, index);
@@ -353,7 +372,7 @@ Results fit(Call& call) {
   });
   const std::uint64_t seed = extras.seed ? static_cast<std::uint64_t>(*extras.seed) : EngineState::of(call).seed();
   if (arguments.validation.given()) config.validation_split.reset();  // as Keras does
-  const OpenedData data = arguments.open(config.validation_split, seed);
+  const OpenedData data = arguments.open(model, {.validation_split = config.validation_split, .seed = seed});
   if (!data.train) throw Error("the data has no part 'train'").about("fit").usage();
   FitOptions options = fit_options(config);
   options.seed = seed;
@@ -365,7 +384,7 @@ Results fit(Call& call) {
   options.validation = data.validation;
   options.unaugmented = data.unaugmented;
   if (arguments.validation.given()) {
-    const OpenedData others = open_data(arguments.validation);
+    const OpenedData others = arguments.open_validation(model);
     options.validation = others.validation ? others.validation : others.train;
   }
   if (arguments.data.table.is_null()) options.validation_split = config.validation_split.value_or(0);
@@ -404,9 +423,7 @@ Out evaluate(Call& call) {
   Model& model = initialized(call);
   const Arguments arguments(call, {"x", "y"});
   const EvaluateConfig config = about("evaluate", [&] { return read_config<EvaluateConfig>(arguments.config); });
-  const OpenedData data = arguments.open();
-  const DatasetRef set = data.test ? data.test : data.validation ? data.validation : data.train;
-  if (!set) throw Error("the data names no set").about("evaluate").usage();
+  const DatasetRef set = about("evaluate", [&] { return arguments.open_evaluation(model); });
   const Interruption interruption(call.state());
   const Logs logs = model.evaluate(
       set, {.batch_size = config.batch_size, .steps = config.steps.value_or(0), .stop = interruption.flag()});
@@ -419,9 +436,7 @@ Out report_evaluation(Call& call) {
   Model& model = initialized(call);
   const Arguments arguments(call, {"x", "y"});
   EvaluationOptions options = about("evaluation_report", [&] { return read_config<EvaluationOptions>(arguments.config); });
-  const OpenedData data = arguments.open();
-  const DatasetRef set = data.test ? data.test : data.validation ? data.validation : data.train;
-  if (!set) throw Error("the data names no set").about("evaluation_report").usage();
+  const DatasetRef set = about("evaluation_report", [&] { return arguments.open_evaluation(model); });
   const Interruption interruption(call.state());
   options.stop = interruption.flag();
   const EvaluationReport report = evaluation_report(model, set, options);
@@ -441,9 +456,7 @@ Results predict(Call& call) {
   Model& model = initialized(call);
   const Arguments arguments(call, {"x"});
   const PredictConfig config = about("predict", [&] { return read_config<PredictConfig>(arguments.config); });
-  const OpenedData data = arguments.open();
-  const DatasetRef set = data.test ? data.test : data.validation ? data.validation : data.train;
-  if (!set) throw Error("the data names no set").about("predict").usage();
+  const DatasetRef set = about("predict", [&] { return arguments.open_prediction(model); });
   const Interruption interruption(call.state());
   Results results;
   for (Tensor& output : model.predict(set, {.batch_size = config.batch_size, .stop = interruption.flag()}))

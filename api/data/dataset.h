@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "api/data/preprocessing.h"
 #include "backend/core/tensor.h"
-#include "formats/image.h"
 
 namespace nacre {
 
@@ -29,7 +29,7 @@ struct Column {
   // Of a target that is a class number: the names of the classes, where they have any. Of an input of texts: the tokens by
   // number where the targets are numbers of tokens too, so that the model must number them in the same way.
   std::vector<std::string> labels{};
-  std::optional<Fitting> fitting{};  // of an input that is pictures of files: how they come to their size
+  std::optional<Preprocessing> preprocessing{};  // of an input that is no longer as it was in its source
 };
 
 // Immutable, and usable from several threads unless it is bound to one.
@@ -89,6 +89,9 @@ DatasetRef array_dataset(Arrays arrays);
 
 // The samples of `dataset` with these indices, in this order.
 DatasetRef subset(DatasetRef dataset, std::vector<std::int64_t> indices);
+
+// The same samples with preprocessed inputs, once: data whose inputs have been preprocessed stays as it is.
+DatasetRef preprocessed(DatasetRef data, const Preprocessing& preprocessing);
 
 // The class of one of a batch's samples: its number or, where the target is a vector, the place of the largest element.
 std::int64_t class_of(const Tensor& target, std::int64_t sample);

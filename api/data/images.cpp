@@ -170,7 +170,9 @@ class Images final : public Dataset {
     keep_if(samples_, [begin = begin, end = end](std::size_t i) { return i >= begin && i < end; });
     find_size(first);
 
-    inputs_ = {{.name = "", .type = {DType::uint8, {height_, width_, channels_}}, .fitting = Fitting{config_.fit, config_.antialias}}};
+    inputs_ = {{.name = "",
+                .type = {DType::uint8, {height_, width_, channels_}},
+                .preprocessing = Preprocessing{.size = Extent<2>({height_, width_}), .fit = config_.fit, .antialias = config_.antialias}}};
     if (samples_.targets) targets_ = {{"", {samples_.targets->dtype(), samples_.targets->shape().from(1)}, samples_.labels}};
     description_ = fmt::format("{}: {} pictures of {}×{}×{}", (shown.has_filename() ? shown : shown.parent_path()).filename().string(),
                                samples_.files.size(), height_, width_, channels_);

@@ -38,9 +38,8 @@ struct NormalizeConfig {
     field("deviation", &NormalizeConfig::deviation, "divided by, after the mean was subtracted", above(0));
   }
 };
-// Mean and deviation filled in, from `train` where they are to be measured.
-NormalizeConfig measured(const NormalizeConfig& config, const Dataset& train);
-// The same samples with normalised float32 inputs; texts stay as they are.
-DatasetRef normalized(DatasetRef dataset, const NormalizeConfig& config);
+// What is done to inputs then; mean and deviation of `train` where they are to be measured. Throws a usage Error when
+// several ways are given, and when there is not one input of numbers to measure.
+Preprocessing measured(const NormalizeConfig& config, const DatasetRef& train);
 
 }  // namespace nacre

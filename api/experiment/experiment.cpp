@@ -6,17 +6,12 @@
 #include "api/data/cache.h"
 #include "api/data/workers.h"
 #include "api/dtype_policy.h"
-#include "api/experiment/picture_data.h"
 #include "api/zoo.h"
 #include "formats/yaml.h"
 
 namespace nacre {
 
 namespace {
-
-bool normalizes(const NormalizeConfig& config) {
-  return config.standard || config.divide || !config.mean.empty() || !config.deviation.empty();
-}
 
 DatasetRef opened(const Ref<Source>& source, const std::filesystem::path& folder, std::string_view what) {
   if (!source) return nullptr;
@@ -95,8 +90,7 @@ std::filesystem::path Experiment::output_folder() const {
 
 std::shared_ptr<FunctionalLayer> Experiment::build_model(bool with_weights) const {
   const std::shared_ptr<FunctionalLayer> built = nacre::build_model(model(), variables_, folder_, config_.name, with_weights);
-  if (const Tree* head = config_.model.find("head"); head && !head->is_null())
-    picture_ = built->inputs().size() == 1 ? built->inputs().front().shape().from(1) : Shape();
+  picture_ = picture_input(*built);
   return built;
 }
 
@@ -113,37 +107,39 @@ const Tree& Experiment::model() const {
   return model_.emplace(std::move(model));
 }
 
-std::optional<Shape> Experiment::picture() const {
-  const Tree* const head = config_.model.find("head");
-  if (!head || head->is_null()) return std::nullopt;
+const PictureInput& Experiment::picture() const {
   if (!picture_) build_model(false);
-  return picture_;
+  return *picture_;
 }
 
-OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
-                     std::uint64_t seed, bool augmenting, const std::optional<Shape>& pictures) {
-  OpenedData data{opened(config.train, folder, "training"), opened(config.validation, folder, "validation"), opened(config.test, folder, "test"), nullptr};
+const DatasetRef& OpenedData::measured() const {
+  for (const DatasetRef* set : {&test, &validation, &train})
+    if (*set) return *set;
+  throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
+}
+
+OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, const OpenOptions& options) {
+  const auto open = [&](const Ref<Source>& source, std::string_view what) {
+    return opened(sized_for(source, options.pictures), folder, what);
+  };
+  OpenedData data{open(config.train, "training"), open(config.validation, "validation"), open(config.test, "test"), nullptr};
   if (config.cache) data.each([&](DatasetRef& set) { set = *config.cache == "memory" ? cached(set) : cached(set, folder / *config.cache); });
-  if (pictures) data.each([&](DatasetRef& set) { set = pictures_for(set, *pictures); });
-  if (validation_split && *validation_split > 0 && data.train) {
+  if (options.resizing) data.each([&](DatasetRef& set) { set = pictures_for(set, options.pictures.shape); });
+  if (options.validation_split.value_or(0) > 0 && data.train) {
     if (data.validation)
       throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
-    const Split split = split_validation(data.train, *validation_split);
+    const Split split = split_validation(data.train, *options.validation_split);
     data.train = split.train;
     data.validation = split.validation;
   }
   if (config.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config.one_hot); });
   const DatasetRef unchanged = data.train;  // is what normalisation measures
-  if (augmenting && !config.augment.empty() && data.train) {
+  if (options.augmenting && !config.augment.empty() && data.train) {
     data.unaugmented = data.train;
-    data.train = within([] { return std::string("in 'data.augment'"); }, [&] { return augmented(data.train, config.augment, seed); });
+    data.train = within([] { return std::string("in 'data.augment'"); }, [&] { return augmented(data.train, config.augment, options.seed); });
   }
-  if (normalizes(config.normalize)) {
-    if (config.normalize.standard && !data.train)
-      throw Error("'data.normalize.standard' measures training data, but 'data.train' is missing").usage();
-    const NormalizeConfig normalize = unchanged ? measured(config.normalize, *unchanged) : config.normalize;
-    data.each([&](DatasetRef& set) { set = normalized(set, normalize); });
-  }
+  const Preprocessing normalize = measured(config.normalize, unchanged);
+  data.each([&](DatasetRef& set) { set = preprocessed(set, normalize); });
   if (config.workers) data.each([&](DatasetRef& set) { set = with_workers(set, static_cast<int>(*config.workers)); });
   return data;
 }
@@ -164,19 +160,21 @@ FitOptions fit_options(const FitConfig& config) {
   return options;
 }
 
-OpenedData Experiment::open(bool augmenting) const {
-  const std::optional<Shape> pictures = picture();
-  DataConfig data = config_.data;
-  if (pictures)
-    for (Ref<Source>* source : {&data.train, &data.validation, &data.test}) *source = sized_for(*source, *pictures);
-  return nacre::open_data(data, folder_, config_.train.fit.validation_split, static_cast<std::uint64_t>(config_.seed), augmenting, pictures);
+OpenedData Experiment::open_data() const {
+  const auto has_pictures = [](const Ref<Source>& source) { return source && source->class_name() == "images"; };
+  const Tree* const head = config_.model.find("head");
+  OpenOptions options{.validation_split = config_.train.fit.validation_split, .seed = static_cast<std::uint64_t>(config_.seed)};
+  options.resizing = head && !head->is_null();
+  const DataConfig& data = config_.data;
+  if (options.resizing || has_pictures(data.train) || has_pictures(data.validation) || has_pictures(data.test))
+    options.pictures = picture();
+  return nacre::open_data(data, folder_, options);
 }
 
-DatasetRef Experiment::open_evaluation_data() const {
-  const OpenedData data = open(false);
-  for (const DatasetRef& set : {data.test, data.validation, data.train})
-    if (set) return set;
-  throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
+DatasetRef Experiment::open_evaluation_data(const PictureInput& pictures) const {
+  return nacre::open_data(config_.data, folder_,
+                          {.validation_split = config_.train.fit.validation_split, .augmenting = false, .pictures = pictures})
+      .measured();
 }
 
 Model configured_model(const Experiment& experiment, std::string_view device, bool with_weights) {

@@ -4,6 +4,7 @@
 #include "api/data/source.h"
 #include "api/experiment/config_file.h"
 #include "api/experiment/model_builder.h"
+#include "api/experiment/picture_data.h"
 #include "api/model.h"
 #include "api/train/callbacks.h"
 #include "api/train/compile_options.h"
@@ -44,12 +45,20 @@ struct OpenedData {
     for (DatasetRef* set : {&train, &validation, &test, &unaugmented})
       if (*set) change(*set);
   }
+  // What a model is measured on: test, else validation, else train; throws a usage Error when there is none.
+  const DatasetRef& measured() const;
 };
-// Opens what is named, takes validation_split off the training data, augments the training data (with this seed, when
-// `augmenting`) and normalises all of it. Relative paths are relative to `folder`. `pictures` is the shape that pictures are
-// brought to first, where they have another (see picture_data.h).
-OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, std::optional<double> validation_split,
-                     std::uint64_t seed, bool augmenting = true, const std::optional<Shape>& pictures = {});
+
+struct OpenOptions {
+  std::optional<double> validation_split{};
+  std::uint64_t seed = 0;  // of augmentation
+  bool augmenting = true;
+  PictureInput pictures{};  // of the network; files of pictures come to it where their source says nothing else
+  bool resizing = false;    // other pictures come to that shape, too
+};
+// Opens what is named, takes validation_split off the training data, augments the training data and normalises all of it.
+// Relative paths are relative to `folder`.
+OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, const OpenOptions& options);
 
 // Keras's arguments of fit.
 struct FitConfig {
@@ -151,24 +160,22 @@ class Experiment {
   std::optional<std::filesystem::path> saved_model() const;
 
   // Opens what the file names; see above.
-  OpenedData open_data() const { return open(true); }
-  // What `evaluate` measures on: test, else validation, else train; throws a usage Error when there is none.
-  DatasetRef open_evaluation_data() const;
+  OpenedData open_data() const;
+  // What a model that takes such pictures is measured on.
+  DatasetRef open_evaluation_data(const PictureInput& pictures) const;
 
   // The whole configuration with blocks expanded, expressions evaluated and every default filled in. It says in which
   // folder its paths begin, so it may be stored elsewhere.
   Tree render() const;
 
  private:
-  OpenedData open(bool augmenting) const;
   // The `model:` part, with the number of classes where its head counts them.
   const Tree& model() const;
-  // Of a model with a new head: the shape of the pictures that it takes.
-  std::optional<Shape> picture() const;
+  const PictureInput& picture() const;
 
   ExperimentConfig config_;
   mutable std::optional<Tree> model_;       // found when they are asked for
-  mutable std::optional<Shape> picture_;
+  mutable std::optional<PictureInput> picture_;
   std::filesystem::path folder_;
   Variables variables_;
 };

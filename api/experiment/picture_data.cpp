@@ -72,6 +72,10 @@ std::int64_t count_classes(const Dataset& data) {
   };
   if (data.targets().size() != 1) throw refuse(fmt::format("the data has {} targets", data.targets().size()));
   const Column& target = data.targets().front();
+  if (target.labels.size() == 1)
+    throw Error("the data has one class, '{}': there is nothing to tell apart", target.labels.front())
+        .hint("a folder for each class, two at least")
+        .usage();
   if (!target.labels.empty()) return static_cast<std::int64_t>(target.labels.size());
   if (target.type.dtype == DType::string) throw refuse("the targets are texts");
   const std::int64_t width = target.type.shape.known() ? target.type.shape.elements() : 0;
@@ -95,12 +99,28 @@ std::int64_t count_classes(const Dataset& data) {
   return std::max<std::int64_t>(2, static_cast<std::int64_t>(largest) + 1);
 }
 
-Ref<Source> sized_for(const Ref<Source>& source, const Shape& picture) {
-  if (!source || source->class_name() != "images" || picture.rank() != 3) return source;
+PictureInput picture_input(const FunctionalLayer& model) {
+  if (!model.connected() || model.inputs().size() != 1) return {};
+  const Preprocessing& card = model.card().preprocessing;
+  PictureInput picture{model.inputs().front().shape().from(1), card.fit, card.antialias};
+  if (picture.shape.rank() == 3 && card.size)
+    for (const int axis : {0, 1})
+      if (picture.shape[axis] == unknown) picture.shape.set(axis, (*card.size)[static_cast<std::size_t>(axis)]);
+  return picture;
+}
+
+Ref<Source> sized_for(const Ref<Source>& source, const PictureInput& picture) {
+  const Shape& shape = picture.shape;
+  if (!source || source->class_name() != "images" || shape.rank() != 3) return source;
   Tree config = source->config_tree(Style::yaml);
-  if (const Tree* size = config.find("size"); (!size || size->is_null()) && picture[0] != unknown && picture[1] != unknown)
-    config.set("size", Tree::Sequence{picture[0], picture[1]});
-  if (const std::int64_t channels = picture[2]; channels == 1 || channels == 3 || channels == 4) config.set("channels", channels);
+  const auto is_open = [&](std::string_view key) {
+    const Tree* given = config.find(key);
+    return !given || given->is_null();
+  };
+  if (is_open("size") && shape[0] != unknown && shape[1] != unknown) config.set("size", Tree::Sequence{shape[0], shape[1]});
+  if (is_open("fit")) config.set("fit", FieldKind<Fit>::write(picture.fit, Style::yaml));
+  if (is_open("antialias")) config.set("antialias", picture.antialias);
+  if (const std::int64_t channels = shape[2]; channels == 1 || channels == 3 || channels == 4) config.set("channels", channels);
   return registry<Source>().get("images").make(config);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/data/source.h"
+#include "api/functional.h"
 
 namespace nacre {
 
@@ -9,9 +10,18 @@ namespace nacre {
 // Throws a usage Error for other targets.
 std::int64_t count_classes(const Dataset& data);
 
-// The source whose pictures are decoded in this shape (height, width, channels; sizes may be unknown), where it has folders
-// of pictures and does not say another size itself; any other source as it is.
-Ref<Source> sized_for(const Ref<Source>& source, const Shape& picture);
+// Pictures as a network takes them.
+struct PictureInput {
+  Shape shape;  // height, width, channels, where they may be unknown; another rank: it takes no single pictures
+  Fit fit = Fit::stretch;
+  bool antialias = false;
+};
+// What its input and its card say.
+PictureInput picture_input(const FunctionalLayer& model);
+
+// The source whose pictures are decoded like that, as far as it has folders of pictures and does not say so itself; any
+// other source as it is.
+Ref<Source> sized_for(const Ref<Source>& source, const PictureInput& picture);
 
 // The same samples with their pictures, (height, width) or (height, width, channels), in this shape: resized bilinearly,
 // grey ones in as many equal channels. Samples that are no single pictures, or fit already, come back unchanged.

@@ -4,6 +4,7 @@
 #include <ctime>
 #include <set>
 
+#include "api/experiment/evaluation_data.h"
 #include "api/experiment/experiment.h"
 #include "api/inspect/environment.h"
 #include "api/inspect/readable.h"
@@ -278,10 +279,11 @@ std::string run_report(const std::filesystem::path& run_folder, const RunReportO
   const ExperimentConfig& config = run.experiment.config();
   model.set_device(options.device.empty() ? config.device : options.device);
   const bool measured = model.trainer().options().has_value();
-  DatasetRef data = options.data;
   const bool named = config.data.train || config.data.validation || config.data.test;
-  if (!data && named) data = run.experiment.open_evaluation_data();
-  const std::string set = options.data ? "data" : std::string(measured_set(config));
+  DatasetRef data;
+  if (!options.data.empty()) data = evaluation_data(options.data, model);
+  else if (named) data = data_for(model, run.experiment.open_evaluation_data(picture_input(model.graph())));
+  const std::string set = options.data.empty() ? std::string(measured_set(config)) : "data";
   std::optional<EvaluationReport> report;
   if (data && measured) {
     report = evaluation_report(model, data,

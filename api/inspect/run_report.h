@@ -5,12 +5,10 @@
 #include <filesystem>
 #include <string>
 
-#include "api/data/dataset.h"
-
 namespace nacre {
 
 struct RunReportOptions {
-  DatasetRef data{};     // null: what the configuration measures on: test, else validation, else training data
+  std::string data{};    // as evaluation_data() takes it; "": what the configuration measures on: test, else validation, else training data
   std::string device{};  // "": as the configuration says
   std::int64_t batch_size = 32;
   std::int64_t samples = 12;  // of each kind that are shown

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "api/adapt.h"
+#include "api/data/relabel.h"
 #include "api/freeze.h"
 #include "api/keras/file.h"
 #include "api/layer_names.h"
@@ -13,13 +14,20 @@ namespace nacre {
 
 namespace {
 
-// Files of a model say how pictures come to its size.
-void keep_fitting(FunctionalLayer& model, const Dataset& data) {
-  if (data.inputs().size() != 1 || !data.inputs().front().fitting) return;
+// Files of a model say what was done to the inputs that it learned.
+void keep_preprocessing(FunctionalLayer& model, const Dataset& data) {
+  const auto known = std::ranges::find_if(data.inputs(), [](const Column& column) { return column.preprocessing.has_value(); });
+  if (known == data.inputs().end()) return;
   ModelCard card = model.card();
-  card.preprocessing.fit = data.inputs().front().fitting->fit;
-  card.preprocessing.antialias = data.inputs().front().fitting->antialias;
+  card.preprocessing = *known->preprocessing;
   model.set_card(std::move(card));
+}
+
+// Data whose classes the model knows, in the model's order: a folder numbers its classes by itself. Other classes are new.
+DatasetRef in_known_order(DatasetRef data, const std::vector<std::string>& labels) {
+  const auto known = [&](const std::string& name) { return std::ranges::find(labels, name) != labels.end(); };
+  const auto all_known = [&](const Column& target) { return std::ranges::all_of(target.labels, known); };
+  return std::ranges::all_of(data->targets(), all_known) ? relabelled(std::move(data), labels) : data;
 }
 
 // Files of a classifier name the classes that it learned.
@@ -69,9 +77,14 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     const Split split = split_validation(data, options.validation_split);
     train_ = split.train, validation_ = split.validation;
   }
-  if (validation_) check_labels(*train_, *validation_);
+  const std::vector<std::string> labels = trainer.model_->card().labels;
+  train_ = in_known_order(train_, labels);
+  if (validation_) {
+    validation_ = in_known_order(validation_, labels);
+    check_labels(*train_, *validation_);
+  }
   trainer.build_for(train_->inputs());
-  keep_fitting(*trainer.model_, *train_);
+  keep_preprocessing(*trainer.model_, *train_);
   keep_labels(*trainer.model_, *train_);
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);
@@ -135,7 +148,7 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
   const bool always = options_.cache_features == CacheFeatures::always;
   if (train_->changes() && !always) return nullptr;
   const bool rests = train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
-  const DatasetRef& train = rests ? options_.unaugmented : train_;
+  const DatasetRef train = rests ? in_known_order(options_.unaugmented, trainer_.model_->card().labels) : train_;
   if (train->changes() || train->bound_to_thread()) return nullptr;
   auto parts = split_below_learning(trainer_.model(), trainer_.random_, always);
   if (!parts) return nullptr;

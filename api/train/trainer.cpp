@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/data/relabel.h"
 #include "api/sequential.h"
 #include "api/train/fit_run.h"
 
@@ -106,9 +107,10 @@ History Trainer::fit(const DatasetRef& data, const FitOptions& options) {
                 [&] { return FitRun(*this, data, options).run(); });
 }
 
-Logs Trainer::evaluate(const DatasetRef& data, const EvaluateOptions& options) {
+Logs Trainer::evaluate(const DatasetRef& given, const EvaluateOptions& options) {
   optimizer();
   return within([&] { return fmt::format("while testing model '{}'", model_->title()); }, [&] {
+    const DatasetRef data = relabelled(given, model_->card().labels);
     build_for(data->inputs());
     initialize(0);
     steps_->refresh();

@@ -56,6 +56,10 @@ TEST(Preprocessing, AsKerasDoesIt) {
   near(preprocessed({.mean = {103.939, 116.779, 123.68}, .channel_order = ChannelOrder::bgr}, picture),
        {255 - 103.939, 100 - 116.779, 0 - 123.68, 70 - 103.939, 60 - 116.779, 50 - 123.68});
   EXPECT_TRUE(preprocessed({}, picture).identical(picture));
+  EXPECT_THROW(channel_scaling({.mean = {1, 2, 3}, .deviation = {1, 2}}, 3), Error);
+  const Tensor numbers = Tensor::of<float>({1, 3}, {0.5, 1, 2});
+  EXPECT_TRUE(preprocessed({.scale = 2}, numbers).identical(numbers));  // are what the network takes
+  near(preprocessed({.scale = 2, .floats = true}, numbers), {1, 2, 4});
   EXPECT_THROW(preprocessed({.mean = {1, 2, 3}}, Tensor(DType::uint8, {2, 2, 1})), Error);
 }
 

@@ -178,7 +178,8 @@ TEST(Heads, PoolPicturesAndSequences) {
 
 TEST(Heads, PreprocessingBecomesLayersInFront) {
   Model base = without_top(picture_base());
-  const Preprocessing preprocessing{.scale = 1.0 / 255, .mean = {0.4, 0.5, 0.6}, .deviation = {0.2, 0.3, 0.4}, .channel_order = ChannelOrder::bgr};
+  const Preprocessing preprocessing{
+      .scale = 1.0 / 255, .mean = {0.4, 0.5, 0.6}, .deviation = {0.2, 0.3, 0.4}, .channel_order = ChannelOrder::bgr, .floats = true};
   base.graph().set_card({.labels = {"a", "b"}, .preprocessing = preprocessing, .source = "somebody", .licence = "MIT"});
   Model model = with_head(base, {.classes = 3, .dropout = 0});
   EXPECT_TRUE(model.graph().card().preprocessing.is_identity());

@@ -100,6 +100,15 @@ TEST_F(Finetune, AFolderCalledLikeAModelIsNoModel) {
   EXPECT_NE(folder.err.find("hint: name the file: "), std::string::npos) << folder.err;
 }
 
+TEST_F(Finetune, TheScheduleFollowsTheEpochs) {
+  const Outcome tuned = nacre({"finetune", "base/model.h5", "--data", "digits:60", "--output", "six", "train.epochs=6"});
+  ASSERT_EQ(tuned.status, 0) << tuned.err;
+  const Tree callbacks = load_yaml(folder_ / "six/config.yaml")["train"]["callbacks"];
+  const Tree& schedule = callbacks.items()[0]["FreezeScheduler"]["schedule"];
+  EXPECT_EQ(schedule.entries().size(), 2u);
+  EXPECT_TRUE(schedule.find("2")) << schedule.text();
+}
+
 TEST_F(Finetune, MistakesAreTold) {
   const Outcome base = nacre({"finetune", "nosuchnet", "--data", "digits:10"});
   EXPECT_EQ(base.status, 2) << base.err;

@@ -77,7 +77,7 @@ TEST_F(Verbs, AResumedRunEqualsAnUnbrokenOne) {
 TEST_F(Verbs, AnotherRunIsNeverOverwritten) {
   const Outcome refused = nacre({"train", "tiny.yaml", "--output", "run"});
   EXPECT_EQ(refused.status, 2);
-  EXPECT_EQ(refused.err, "run: the folder holds another run\n  hint: --resume goes on with it, --output names another folder\n");
+  EXPECT_EQ(refused.err, "run: the folder holds another run\n  hint: `nacre train run/config.yaml --resume` goes on with it, --output names another folder\n");
   ASSERT_EQ(nacre({"train", "tiny.yaml", "train.epochs=0"}).status, 0);
   ASSERT_EQ(nacre({"train", "tiny.yaml", "train.epochs=0"}).status, 0);
   EXPECT_TRUE(std::filesystem::exists(at("runs/tiny/model.h5")));
@@ -184,6 +184,40 @@ TEST_F(Verbs, PredictPicturesAndStandardInput) {
   EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "1,2\n3,4\n").out, "[[3.0], [7.0]]\n");
   EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "[1, 2]\n[3, 4]\n").out, "[[3.0], [7.0]]\n");
   EXPECT_EQ(nacre({"predict", "flat/model.h5", "-"}, "{\"input\": [5, 6]}\n").out, "[[11.0]]\n");
+}
+
+// What `data.normalize` did to the training data is in the model's file: it takes data as it lies in files, and data that
+// a configuration normalises is not normalised twice.
+TEST_F(Verbs, ModelsNormaliseAsTheirTrainingDid) {
+  std::string table = "a,b,y\n", rows = "a,b\n";
+  for (int i = 0; i < 40; ++i) {
+    const int a = 100 + i * 7 % 13, b = -5000 + i * i * 11 % 900;
+    table += fmt::format("{},{},{}\n", a, b, 0.25 * a - 0.001 * b);
+    rows += fmt::format("{},{}\n", a, b);
+  }
+  write_plainly(at("table.csv"), table);
+  write_plainly(at("rows.csv"), rows);
+  write_plainly(at("table.yaml"), "model: {sequential: [Input: {shape: [2]}, Dense: {units: 1}]}\n"
+                                  "data: {train: {csv: {file: table.csv, target: y}}, normalize: {standard: true}}\n"
+                                  "train: {loss: mse, optimizer: {Adam: {learning_rate: 0.5}}, batch_size: 8, epochs: 60}\n");
+  const Outcome trained = nacre({"train", "table.yaml", "--output", "table"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  for (const std::string data : {"table.yaml", "csv:table.csv,target=y", "table/config.yaml"}) {
+    const Outcome measured = nacre({"evaluate", "table/model.h5", "--data", data, "--json"});
+    ASSERT_EQ(measured.status, 0) << measured.err;
+    EXPECT_LT(parse_json(measured.out, data)["loss"].as_number(), 0.5) << data;  // of thousands without normalisation
+  }
+  const Outcome answers = nacre({"predict", "table/model.h5", "rows.csv"});
+  ASSERT_EQ(answers.status, 0) << answers.err;
+  EXPECT_NEAR(parse_json(answers.out, "out").items()[0].items()[0].as_number(), 30, 1.5);
+
+  write_plainly(at("bright.yaml"), "include: tiny.yaml\nname: bright\nmodel: {sequential: [Input: {shape: [28, 28, 1]}, Flatten, Dense: {units: 10, activation: softmax}]}\n"
+                                   "data: {normalize: {divide: 255}}\n");
+  const Outcome bright = nacre({"train", "bright.yaml", "--output", "bright"});
+  ASSERT_EQ(bright.status, 0) << bright.err;
+  const Outcome by_config = nacre({"evaluate", "bright/model.h5", "--data", "bright.yaml", "--json"}),
+                by_name = nacre({"evaluate", "bright/model.h5", "--data", "digits:50,9", "--json"});
+  EXPECT_EQ(parse_json(by_config.out, "out")["loss"], parse_json(by_name.out, "out")["loss"]);
 }
 
 TEST_F(Verbs, TutorialsAsTheyStand) {

@@ -52,7 +52,7 @@ TEST_F(ZooVerbs, ListAndShow) {
   EXPECT_TRUE(shown["summary"].find("total_params"));
   const Outcome vgg = run({"zoo", "show", "zoo:vgg16"});
   EXPECT_EQ(vgg.status, 0) << vgg.err;
-  EXPECT_NE(vgg.out.find("accuracy 0.713, 0.901 among the first five, on ImageNet's validation pictures"),
+  EXPECT_NE(vgg.out.find("accuracy 0.713 (first five 0.901), to be fetched"),
             std::string::npos)
       << vgg.out;
   EXPECT_NE(vgg.out.find("    licence: CC-BY-4.0\n"), std::string::npos) << vgg.out;
@@ -247,6 +247,47 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
   EXPECT_EQ(half.status, 0) << half.err;
   EXPECT_EQ(parse_json(half.out, "evaluate")["accuracy"], Tree(1.0))
       << half.out;  // night is class 1 of the model, 0 of the folder
+}
+
+// Pictures of any size, of some of the classes, without a word about vectors of classes: evaluate, report, Lua and further
+// training take them as the model was trained.
+TEST_F(ZooVerbs, FoldersAreMeasuredAsTheModelTakesThem) {
+  draw_pictures();
+  write_file_atomically(folder_ / "sky.yaml",
+                        "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
+                        "Dense: {units: 2, activation: softmax}]}\n"
+                        "data: {train: {images: {folder: sky}}, one_hot: 2}\n"
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, "
+                        "loss: {CategoricalCrossentropy: {label_smoothing: 0.1}}, metrics: [accuracy], batch_size: 4, epochs: 30}\n");
+  const Outcome trained = run({"train", "sky.yaml", "--output", "run"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  std::filesystem::create_directories(folder_ / "large/night");  // class 1 of the model, 0 of the folder
+  for (int i = 0; i < 5; ++i) {
+    Tensor picture(DType::uint8, {20, 30, 3});
+    for (std::uint8_t& value : picture.writable<std::uint8_t>()) value = static_cast<std::uint8_t>(25 + i);
+    write_png(folder_ / "large/night" / (std::to_string(i) + ".png"), picture);
+  }
+  write_file_atomically(folder_ / "large.yaml", "data: {test: {images: {folder: large}}}\n");
+  for (const std::string data : {"large", "images:large", "large.yaml"}) {
+    const Outcome measured = run({"evaluate", "run/model.h5", "--data", data, "--json"});
+    ASSERT_EQ(measured.status, 0) << data << measured.err;
+    EXPECT_EQ(parse_json(measured.out, data)["accuracy"], Tree(1.0)) << measured.out;
+  }
+  const Outcome report = run({"report", "run", "--data", "large"});
+  ASSERT_EQ(report.status, 0) << report.err;
+  EXPECT_NE(read_file(folder_ / "run/report.html").find("classifies 100"), std::string::npos);
+  write_file_atomically(folder_ / "measure.lua",
+                        "local model = nacre.load('run/model.h5')\n"
+                        "print(model:evaluate{data = {images = {folder = 'large'}}}.accuracy)\n"
+                        "print(#model:predict{data = {images = {folder = 'large'}}})\n");
+  const Outcome lua = run({"lua", "measure.lua"});
+  EXPECT_EQ(lua.out, "1.0\n5\n") << lua.err;
+  write_file_atomically(folder_ / "more.yaml",
+                        "model: {file: run/model.h5}\ndata: {train: {images: {folder: large}}}\n"
+                        "train: {optimizer: {SGD: {learning_rate: 0}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}\n");
+  const Outcome more = run({"train", "more.yaml", "--output", "more", "--json"});
+  ASSERT_EQ(more.status, 0) << more.err;
+  EXPECT_EQ(parse_json(more.out, "more")["history"].items().back()["accuracy"], Tree(1.0)) << more.out;
 }
 
 }  // namespace

@@ -37,4 +37,4 @@ for run in finetuned scratch; do
   "$nacre" evaluate $run/model.h5 --data $run/config.yaml --batch-size 100
 done
 "$nacre" plot finetuned
-"$nacre" plot scratch
+[ ! -f scratch/history.csv ] || "$nacre" plot scratch  # no epoch may have ended in so short a time

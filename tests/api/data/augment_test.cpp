@@ -120,7 +120,7 @@ data:
   const Experiment unchecked(
       parse_config("model: {sequential: [{Flatten: {}}]}\ndata: {train: {digits: {count: 8}}, augment: [RandomInvert]}",
                    "test", "."));
-  EXPECT_EQ(unchecked.open_evaluation_data()->inputs()[0].type.dtype, DType::uint8);  // as it is
+  EXPECT_EQ(unchecked.open_evaluation_data({})->inputs()[0].type.dtype, DType::uint8);  // as it is
 }
 
 }  // namespace

@@ -58,25 +58,33 @@ TEST(Dataset, TheEndValidates) {
 TEST(Normalize, MeasuresTheTrainingData) {
   const Tensor x = Tensor::of<float>({4, 2}, {1, 5, 3, 5, 1, 5, 3, 5});  // a constant column becomes zeros
   const DatasetRef data = array_dataset({.inputs = {x}});
-  const NormalizeConfig config = measured({.standard = true}, *data);
-  EXPECT_EQ(config.mean, (std::vector<double>{2, 5}));
-  EXPECT_EQ(config.deviation, (std::vector<double>{1, 1}));
-  EXPECT_EQ(inputs_of(normalized(data, config), {0, 1}), (std::vector<double>{-1, 0, 1, 0}));
+  const Preprocessing found = measured({.standard = true}, data);
+  EXPECT_EQ(found.mean, (std::vector<double>{2, 5}));
+  EXPECT_EQ(found.deviation, (std::vector<double>{1, 1}));
+  const DatasetRef normal = preprocessed(data, found);
+  EXPECT_EQ(inputs_of(normal, {0, 1}), (std::vector<double>{-1, 0, 1, 0}));
+  EXPECT_EQ(normal->inputs()[0].preprocessing, found);
+  EXPECT_EQ(preprocessed(normal, {.scale = 2, .floats = true}), normal);  // once is enough
 }
 
 TEST(Normalize, DividesOrTakesGivenNumbers) {
   const DatasetRef data = array_dataset({.inputs = {Tensor::of<std::uint8_t>({1, 2}, {64, 192})}});
-  EXPECT_EQ(inputs_of(normalized(data, {.divide = 128}), {0}), (std::vector<double>{0.5, 1.5}));
-  EXPECT_EQ(inputs_of(normalized(data, {.mean = {64}, .deviation = {1, 2}}), {0}), (std::vector<double>{0, 64}));
-  EXPECT_EQ(normalized(data, {.divide = 255})->inputs()[0].type.dtype, DType::float32);
+  const auto normalized = [&](const NormalizeConfig& config) { return preprocessed(data, measured(config, nullptr)); };
+  EXPECT_EQ(inputs_of(normalized({.divide = 128}), {0}), (std::vector<double>{0.5, 1.5}));
+  EXPECT_EQ(inputs_of(normalized({.mean = {64}, .deviation = {1, 2}}), {0}), (std::vector<double>{0, 64}));
+  EXPECT_EQ(normalized({.divide = 255})->inputs()[0].type.dtype, DType::float32);
+  EXPECT_EQ(normalized({}), data);
 }
 
 TEST(Normalize, OneWayAtATime) {
   const DatasetRef data = numbers(4);
   const std::string message = "'normalize': wanted one of 'standard', 'divide', and 'mean' with 'deviation'";
-  EXPECT_EQ(message_of([&] { normalized(data, {.divide = 2, .mean = {1}}); }), message);
-  EXPECT_EQ(message_of([&] { measured({.standard = true, .divide = 2}, *data); }), message);
-  EXPECT_EQ(message_of([&] { normalized(data, {.mean = {1, 2, 3}}); }), "3 numbers to normalise by for inputs of shape (2,)");
+  EXPECT_EQ(message_of([&] { measured({.divide = 2, .mean = {1}}, data); }), message);
+  EXPECT_EQ(message_of([&] { measured({.standard = true, .divide = 2}, data); }), message);
+  EXPECT_EQ(message_of([&] { measured({.standard = true}, nullptr); }),
+            "'data.normalize.standard' measures training data, but 'data.train' is missing");
+  EXPECT_EQ(message_of([&] { preprocessed(data, measured({.mean = {1, 2, 3}}, nullptr)); }),
+            "3 numbers to preprocess inputs of 2 channels\n  hint: one number, or one for each element of the last axis");
 }
 
 }  // namespace

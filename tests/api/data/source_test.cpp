@@ -71,7 +71,7 @@ TEST_F(Sources, CsvColumnsOfTextsAreInputsOfTheirOwn) {
   EXPECT_TRUE(batch.inputs[1].identical(Tensor::of<std::string>({2}, {"z", "x, y"})));
   EXPECT_TRUE(batch.inputs[2].identical(Tensor::of<std::string>({2}, {"7", "00123"})));
   EXPECT_EQ(batch.targets[0].to_doubles(), (std::vector<double>{1, 0}));
-  const DatasetRef normal = normalized(data, measured({.standard = true}, *data));
+  const DatasetRef normal = preprocessed(data, measured({.standard = true}, data));
   EXPECT_EQ(read(normal, {0}).inputs[0].to_doubles(), (std::vector<double>{-1, -1}));
   EXPECT_TRUE(read(normal, {0}).inputs[1].identical(Tensor::of<std::string>({1}, {"x, y"})));
   const DatasetRef only = open("csv: {file: t.csv, text: title, target: label, drop: [a, b, zip]}");

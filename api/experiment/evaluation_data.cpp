@@ -1,0 +1,44 @@
+#include "api/experiment/evaluation_data.h"
+
+#include "api/data/augment.h"
+#include "api/data/relabel.h"
+#include "api/experiment/experiment.h"
+
+namespace nacre {
+
+namespace {
+
+// Class numbers for a loss that compares vectors: training had `data.one_hot`.
+bool wants_vectors(const Model& model, const Dataset& data) {
+  const std::optional<CompileOptions>& options = model.trainer().options();
+  if (!options || model.outputs().size() != 1 || data.targets().size() != 1) return false;
+  const Shape& output = model.outputs().front().shape();
+  const Type& target = data.targets().front().type;
+  const std::optional<Chosen<Loss>>& loss = options->loss.all;
+  return loss && loss->object && loss->object->class_name() == losses::CategoricalCrossentropyConfig::class_name &&
+         output.rank() == 2 && target.shape.rank() == 0 && !is_floating(target.dtype);
+}
+
+}  // namespace
+
+DatasetRef inputs_for(const Model& model, DatasetRef data) {
+  return preprocessed(pictures_for(std::move(data), picture_input(model.graph()).shape),
+                      model.graph().card().preprocessing);
+}
+
+DatasetRef data_for(const Model& model, DatasetRef data) {
+  data = relabelled(inputs_for(model, std::move(data)), model.graph().card().labels);
+  return wants_vectors(model, *data) ? one_hot(data, model.outputs().front().shape()[-1]) : data;
+}
+
+DatasetRef evaluation_data(const std::string& what, const Model& model) {
+  const PictureInput pictures = picture_input(model.graph());
+  const std::string extension = std::filesystem::path(what).extension().string();
+  if (extension != ".yaml" && extension != ".yml")
+    return data_for(model, sized_for(parse_source(what), pictures)->open(""));
+  ConfigFile file = load_config(what);
+  if (!file.tree.find("model")) file.tree.set("model", Tree::mapping());  // the data alone is of interest
+  return data_for(model, Experiment(file).open_evaluation_data(pictures));
+}
+
+}  // namespace nacre

@@ -1,0 +1,18 @@
+// Data as a model takes it that was trained on other data.
+#pragma once
+
+#include "api/model.h"
+
+namespace nacre {
+
+// Data in the form that the model wants, as its file says it: pictures in its size, preprocessed.
+DatasetRef inputs_for(const Model& model, DatasetRef data);
+// And its classes numbered as the model's labels are, as vectors where its loss compares such. Throws a usage Error
+// when there are classes that the model does not know.
+DatasetRef data_for(const Model& model, DatasetRef data);
+
+// What `--data` names, in that form: what the `data:` of a YAML file says is measured on, or a source
+// ("images:photos").
+DatasetRef evaluation_data(const std::string& what, const Model& model);
+
+}  // namespace nacre
