@@ -55,7 +55,7 @@ TEST_F(ZooVerbs, ListAndShow) {
   EXPECT_NE(vgg.out.find("accuracy 0.713 (first five 0.901), to be fetched"),
             std::string::npos)
       << vgg.out;
-  EXPECT_NE(vgg.out.find("    licence: CC-BY-4.0\n"), std::string::npos) << vgg.out;
+  EXPECT_NE(vgg.out.find("  licence: CC-BY-4.0\n"), std::string::npos) << vgg.out;
 }
 
 // Somebody's own manifest, of weights that a server publishes without a checksum.
