@@ -163,16 +163,16 @@ TEST_F(ZooVerbs, NothingIsComputedAtRandomUnlessThatIsMeant) {
   }
   EXPECT_EQ(run({"convert", "zoo:alexnet", "a.json"}).status, 0);
   EXPECT_EQ(run({"summary", "zoo:alexnet"}).status, 0);
-  const Outcome bench = run({"bench", "zoo:resnet20", "--infer", "--batch", "1", "--seconds", "0.01"});
+  const Outcome bench = run({"bench", "zoo:resnet32", "--infer", "--batch", "1", "--seconds", "0.01"});
   EXPECT_EQ(bench.status, 0) << bench.err;
   EXPECT_EQ(bench.err.find("random"), std::string::npos) << bench.err;
-  const Outcome script = run_nacre({"lua", "-"}, folder_.path(), "nacre.load('zoo:resnet20')");
+  const Outcome script = run_nacre({"lua", "-"}, folder_.path(), "nacre.load('zoo:resnet32')");
   EXPECT_NE(script.err.find("weights=none"), std::string::npos) << script.err;
-  const std::vector<std::string> finetune{"finetune", "resnet20", "--data",   "images:sky",
+  const std::vector<std::string> finetune{"finetune", "resnet32", "--data",   "images:sky",
                                           "--epochs", "1",        "--output", "run"};
   const Outcome tuned = run(finetune);
   EXPECT_EQ(tuned.status, 0) << tuned.err;
-  EXPECT_NE(tuned.err.find("note: there are no weights for 'zoo:resnet20': all its layers begin at random"),
+  EXPECT_NE(tuned.err.find("note: there are no weights for 'zoo:resnet32': all its layers begin at random"),
             std::string::npos)
       << tuned.err;
 }

@@ -238,14 +238,14 @@ TEST(Zoo, NothingComputesAtRandomUnlessThatIsMeant) {
             std::string::npos);
   const ZooOptions form{.with_weights = false};
   EXPECT_NO_THROW(zoo::open("alexnet", form));
-  EXPECT_NO_THROW(load_model("zoo:resnet20?weights=none"));
+  EXPECT_NO_THROW(load_model("zoo:resnet32?weights=none"));
   std::vector<std::string> notes;
   const auto hear = [&](const std::string& line) { notes.push_back(line); };
-  zoo::open("resnet20", {.random = RandomWeights::accepted}, {}, hear);
-  zoo::open("resnet20?weights=none", {.random = RandomWeights::told}, {}, hear);
+  zoo::open("resnet32", {.random = RandomWeights::accepted}, {}, hear);
+  zoo::open("resnet32?weights=none", {.random = RandomWeights::told}, {}, hear);
   zoo::open("mlp", {.random = RandomWeights::told}, {}, hear);
   EXPECT_TRUE(notes.empty());
-  zoo::open("resnet20", {.with_top = false, .random = RandomWeights::told}, {}, hear);
+  zoo::open("resnet32", {.with_top = false, .random = RandomWeights::told}, {}, hear);
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_NE(notes[0].find("all its layers begin at random"), std::string::npos) << notes[0];
 }
