@@ -284,7 +284,6 @@ void check(const BenchArguments& arguments) {
     throw Error("bench measures training or prediction").hint("add --train or --infer").usage();
   if (arguments.recompute && !arguments.training)
     throw Error("--recompute is for training").hint("predictions keep nothing for gradients").usage();
-  if (std::isnan(arguments.seconds)) throw Error("--seconds is no number").hint("--seconds 5").usage();
   if (!arguments.trace) return;
   if (*arguments.trace == "-")
     throw Error("--trace names a file, not standard output").hint("--trace trace.json").usage();

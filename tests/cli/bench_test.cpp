@@ -187,7 +187,7 @@ TEST_F(Bench, MistakesAreSaidInOneLine) {
   EXPECT_EQ(bench({"tiny.yaml", "--infer", "--batch", "0"}).status, 2);
   const Outcome no_number = run_nacre({"bench", "tiny.yaml", "--infer", "--seconds", "nan"}, folder_.path());
   EXPECT_EQ(no_number.status, 2);
-  EXPECT_EQ(no_number.err, "--seconds is no number\n  hint: --seconds 5\n");
+  EXPECT_EQ(no_number.err, "--seconds: wanted a number, 0 to 86400, got 'nan'\n  hint: nacre bench --help shows what there is\n");
   write_plainly(folder_ / "fixed.yaml",
                 "name: fixed\nmodel:\n  sequential: [Input: {batch_shape: [4, 8]}, Dense: {units: 3}]\n");
   EXPECT_EQ(bench({"fixed.yaml", "--infer"}).err,

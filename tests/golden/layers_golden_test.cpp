@@ -146,7 +146,7 @@ TEST(Golden, UnusualLayers) {
 void check_round_trip(const Case& golden) {
   const auto layer = make<Layer>(golden);
   const Tree written = write_object<Layer>(*layer, Style::keras);
-  const Tree again = write_object<Layer>(*read_object<Layer>(parse_json(write_json(written))), Style::keras);
+  const Tree again = write_object<Layer>(*read_object<Layer>(parse_json(write_json(written, 0, NotFinite::named))), Style::keras);
   if (!(again == written)) throw Error("written as {}\nand then as {}", write_json(written), write_json(again));
 }
 

@@ -181,7 +181,7 @@ void check_from_lua(const Case& golden, const Backend&) {
   const Tree options = has_options ? parse_json(golden.data.text_attribute("options")) : Tree();
   const bool train = golden.data.has_attribute("train") && golden.data.tensor_attribute("train").item() != 0;
 
-  std::string source = fmt::format("local LAYER = nacre.deserialize({})\n", quoted(write_json(golden.config())));
+  std::string source = fmt::format("local LAYER = nacre.deserialize({})\n", quoted(write_json(golden.config(), 0, NotFinite::named)));
   std::string body(script);
   const auto put = [&](const std::string& word, const std::string& text) {
     for (std::size_t at = 0; (at = body.find(word, at)) != std::string::npos; at += text.size())
