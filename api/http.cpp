@@ -14,6 +14,7 @@
 #include <memory>
 #include <thread>
 
+#include "formats/descriptor.h"
 #include "formats/digest.h"
 #include "formats/file.h"
 #include "formats/shared_library.h"
@@ -46,20 +47,6 @@ std::size_t ignore_answer(const char*, std::size_t size, std::size_t count, void
 
 struct FreeHeaders {
   void operator()(curl_slist* headers) const { curl().free_all(headers); }
-};
-
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-  ~Descriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
 };
 
 // The file that a download grows in; locked, so that no two processes write to it. Only who has the lock removes or

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "api/inspect/summary.h"
@@ -110,41 +111,39 @@ std::string preprocessing_text(const Preprocessing& preprocessing) {
   return text;
 }
 
-// What people want to know of weights besides their arguments and accuracy.
-std::vector<std::pair<std::string_view, std::string>> terms_of(const zoo::Weights& weights) {
-  return {{"preprocessing", preprocessing_text(weights.preprocessing)},
-          {"trained by", weights.measured.command},
-          {"measured on", weights.measured.data},
-          {"licence", weights.licence},
-          {"source", weights.source},
-          {"labels", weights.labels}};
+// What people want to know of weights besides their arguments and accuracy: names, and the texts in that order.
+constexpr std::array<std::string_view, 6> term_names{"preprocessing", "trained by", "measured on", "licence", "source", "labels"};
+using Terms = std::array<std::string, term_names.size()>;
+
+Terms terms_of(const zoo::Weights& weights) {
+  return {preprocessing_text(weights.preprocessing), weights.measured.command, weights.measured.data,
+          weights.licence,                           weights.source,           weights.labels};
 }
 
 // The weights that the arguments do not rule out, a line each; what holds for all of them once.
 void print_weights(const zoo::ZooModel& model, const Tree& arguments) {
-  std::vector<zoo::Weights> shown;
+  std::vector<const zoo::Weights*> shown;
+  std::vector<Terms> terms;
   for (const zoo::Weights& weights : model.weights) {
     const auto agrees = [&](const Tree::Entry& given) {
       const Tree* const listed = weights.arguments.find(given.key);
       return !listed || *listed == given.value;
     };
-    if (!arguments.is_mapping() || std::ranges::all_of(arguments.entries(), agrees)) shown.push_back(weights);
+    if (!std::ranges::all_of(arguments.entries(), agrees)) continue;
+    shown.push_back(&weights);
+    terms.push_back(terms_of(weights));
   }
   if (shown.empty()) return;
+  Terms common = terms.front();  // "": it is not the same for all that have it
+  for (std::size_t term = 0; term < common.size(); ++term)
+    if (!std::ranges::all_of(terms, [&](const Terms& of) { return of[term].empty() || of[term] == common[term]; }))
+      common[term].clear();
+  const auto print_term = [](std::string_view indent, std::size_t term, const std::string& text) {
+    if (!text.empty()) say(stdout, fmt::format("{}{}: {}", indent, term_names[term], text));
+  };
   say(stdout, "weights:");
-  const auto common = [&](std::size_t term) {
-    return std::ranges::all_of(shown, [&](const zoo::Weights& weights) {
-      const std::string& text = terms_of(weights)[term].second;
-      return text.empty() || text == terms_of(shown.front())[term].second;
-    });
-  };
-  const auto print_terms = [&](const zoo::Weights& weights, bool of_all, std::string_view indent) {
-    const auto terms = terms_of(weights);
-    for (std::size_t i = 0; i < terms.size(); ++i)
-      if (!terms[i].second.empty() && common(i) == of_all)
-        say(stdout, fmt::format("{}{}: {}", indent, terms[i].first, terms[i].second));
-  };
-  for (const zoo::Weights& weights : shown) {
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const zoo::Weights& weights = *shown[i];
     std::string line = fmt::format("  {}", weights.name);
     if (!weights.arguments.entries().empty()) line += " " + weights.arguments.text();
     if (weights.size) line += ", " + size_text(*weights.size);
@@ -153,9 +152,10 @@ void print_weights(const zoo::ZooModel& model, const Tree& arguments) {
                           measured.top_5 ? fmt::format(" (first five {:.4g})", *measured.top_5) : "");
     line += zoo::find(model, weights) ? ", here" : ", to be fetched";
     say(stdout, line);
-    print_terms(weights, false, "    ");
+    for (std::size_t term = 0; term < common.size(); ++term)
+      if (common[term].empty()) print_term("    ", term, terms[i][term]);
   }
-  print_terms(shown.front(), true, "  ");
+  for (std::size_t term = 0; term < common.size(); ++term) print_term("  ", term, common[term]);
 }
 
 }  // namespace

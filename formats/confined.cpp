@@ -24,6 +24,7 @@
 #include <fstream>
 #include <limits>
 
+#include "formats/descriptor.h"
 #include "formats/file.h"
 
 namespace nacre {
@@ -46,17 +47,6 @@ constexpr bool address_space_can_be_limited = false;
 #else
 constexpr bool address_space_can_be_limited = true;
 #endif
-
-struct Descriptor {
-  int number;
-  explicit Descriptor(int opened) : number(opened) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { close_now(); }
-  void close_now() {
-    if (number >= 0) close(std::exchange(number, -1));
-  }
-};
 
 // An Error, taken apart.
 struct Report {
@@ -125,16 +115,16 @@ void restrict_paths(const std::vector<fs::path>& files) {
   landlock_ruleset_attr attributes{};
   attributes.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;  // all that the first version knows
   const Descriptor rules(static_cast<int>(syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
-  if (rules.number < 0) return;
+  if (rules.get() < 0) return;
   for (const fs::path& path : files) {
     const Descriptor file(open(path.c_str(), O_PATH | O_CLOEXEC));
     landlock_path_beneath_attr rule{};
     rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
     if (std::error_code error; fs::is_directory(path, error)) rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
-    rule.parent_fd = file.number;
-    if (file.number >= 0) syscall(SYS_landlock_add_rule, rules.number, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+    rule.parent_fd = file.get();
+    if (file.get() >= 0) syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
   }
-  syscall(SYS_landlock_restrict_self, rules.number, 0);
+  syscall(SYS_landlock_restrict_self, rules.get(), 0);
 }
 
 // From now on every system call but those for reading files, memory and ending fails with EPERM.
@@ -269,11 +259,11 @@ std::string confined_bytes(const Confinement& limits, const std::function<std::s
   Descriptor from_child(ends[0]), to_parent(ends[1]);
   const pid_t child = fork();
   need(child >= 0, "cannot start the reading process: {}", std::strerror(errno));
-  if (child == 0) run_child(limits, work, to_parent.number);
-  to_parent.close_now();
+  if (child == 0) run_child(limits, work, to_parent.get());
+  to_parent.close();
   std::string problem, bytes;
   try {
-    bytes = receive(from_child.number, limits, problem);
+    bytes = receive(from_child.get(), limits, problem);
   } catch (...) {
     kill(child, SIGKILL);
     while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {}

@@ -15,6 +15,8 @@
 #include <optional>
 #include <vector>
 
+#include "formats/descriptor.h"
+
 namespace nacre {
 
 namespace fs = std::filesystem;
@@ -23,20 +25,6 @@ namespace {
 
 // Deflate cannot do better than this (zlib's technical notes): 258 bytes from two bits.
 constexpr std::uint64_t best_deflate_ratio = 1032;
-
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor = -1) : descriptor_(descriptor) {}
-  ~Descriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
 
 int open_retrying(const fs::path& path, int flags, mode_t mode = 0) {
   int descriptor;

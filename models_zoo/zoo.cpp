@@ -201,8 +201,9 @@ ModelCard card_for_file(const Choice& choice, const Manifest& manifest, const Ar
 
 }  // namespace
 
-Choice choose(const Reference& reference, bool must_fit) {
-  const Manifest manifest = Manifest::load();
+namespace {
+
+Choice choose(const Manifest& manifest, const Reference& reference, bool must_fit) {
   Choice choice;
   choice.model = manifest.model(reference.name);
   choice.config = config_of(choice.model, reference.arguments);
@@ -223,17 +224,21 @@ Choice choose(const Reference& reference, bool must_fit) {
   return choice;
 }
 
+}  // namespace
+
+Choice choose(const Reference& reference, bool must_fit) { return choose(Manifest::load(), reference, must_fit); }
+
 namespace {
 
 // The reference to the same model without its top; nothing where the architecture has none to leave out, the user says
 // which it is, or there are weights for the whole model alone.
-std::optional<Reference> topless(const Choice& whole, Reference reference) {
+std::optional<Reference> topless(const Manifest& manifest, const Choice& whole, Reference reference) {
   const Tree* const variables = whole.config.find("variables");
   if (!variables || !variables->find(top_argument) || reference.arguments.find(top_argument)) return std::nullopt;
   reference.arguments.set(top_argument, false);
   if (whole.file) return std::nullopt;
   if (!whole.weights) return reference;
-  const Arguments arguments(Manifest::load(), whole.model, reference.arguments);
+  const Arguments arguments(manifest, whole.model, reference.arguments);
   const auto fits = [&](const Weights& weights) {
     return weights.arguments.find(top_argument) && may_be_meant(weights, reference) && arguments.fit(weights);
   };
@@ -271,9 +276,9 @@ std::vector<Shape> shapes_of(const ZooModel& model, const Tree& config) {
 }
 
 // Throws before anything is fetched where an argument of any value makes weights of another shape.
-void check_shapes(const Choice& choice, const Reference& reference) {
+void check_shapes(const Manifest& manifest, const Choice& choice, const Reference& reference) {
   if (!choice.weights) return;
-  const Arguments arguments(Manifest::load(), choice.model, reference.arguments);
+  const Arguments arguments(manifest, choice.model, reference.arguments);
   const auto open = arguments.left_open(*choice.weights);
   const auto fitting = [&] { return config_of(choice.model, choice.weights->arguments); };
   if (!open.empty() && shapes_of(choice.model, choice.config) != shapes_of(choice.model, fitting()))
@@ -281,10 +286,10 @@ void check_shapes(const Choice& choice, const Reference& reference) {
 }
 
 // The part of a model without its top, with the weights of the whole model, which are here.
-std::shared_ptr<FunctionalLayer> open_part(const Choice& part, const Choice& whole) {
+std::shared_ptr<FunctionalLayer> open_part(const Manifest& manifest, const Choice& part, const Choice& whole) {
   Choice source = whole;
   source.config = config_of(whole.model, whole.weights->arguments);  // the form that they are sure to fit
-  take(source, Manifest::load(), *whole.weights);
+  take(source, manifest, *whole.weights);
   const std::shared_ptr<FunctionalLayer> from = open(source, {}, {}), model = build(part, true);
   for (const auto& layer : model->layers()) {
     const std::vector<Weight> weights = layer->weights();
@@ -315,18 +320,19 @@ void begins_at_random(const Choice& choice, const Reference& reference, RandomWe
 std::shared_ptr<FunctionalLayer> open(std::string_view text, const ZooOptions& options, const FetchProgress& progress,
                                       const Note& note) {
   const Reference reference = parse_reference(text);
-  const Choice choice = choose(reference, options.with_weights);
+  const Manifest manifest = Manifest::load();
+  const Choice choice = choose(manifest, reference, options.with_weights);
   if (options.with_weights) begins_at_random(choice, reference, options.random, note);
   const auto whole = [&] {
-    if (options.with_weights) check_shapes(choice, reference);
+    if (options.with_weights) check_shapes(manifest, choice, reference);
     return open(choice, options, progress);
   };
   if (options.with_top) return whole();
-  if (const auto base = topless(choice, reference)) {
-    const Choice part = choose(*base, options.with_weights);
+  if (const auto base = topless(manifest, choice, reference)) {
+    const Choice part = choose(manifest, *base, options.with_weights);
     const bool only_whole_is_here = part.weights && choice.weights && !zoo::find(part.model, *part.weights) &&
                                     zoo::find(choice.model, *choice.weights);
-    return options.with_weights && only_whole_is_here ? open_part(part, choice) : open(part, options, progress);
+    return options.with_weights && only_whole_is_here ? open_part(manifest, part, choice) : open(part, options, progress);
   }
   const Tree* const variables = choice.config.find("variables");
   const Tree* const top = variables ? variables->find(top_argument) : nullptr;

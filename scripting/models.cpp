@@ -275,28 +275,30 @@ struct Arguments {
   }
 
   // What a table names comes to the model in the form that the model's file says.
-  OpenedData open(const Model& model, OpenOptions options) const { return open(model, options, data); }
-  OpenedData open_validation(const Model& model) const { return open(model, {.augmenting = false}, validation); }
+  OpenedData open(const Model& model, const OpenOptions& options) const { return prepared(model, options, data); }
+  OpenedData open_validation(const Model& model) const { return prepared(model, {.augmenting = false}, validation); }
 
   // What is measured, the classes in the model's order.
   DatasetRef open_evaluation(const Model& model) const {
-    const DatasetRef set = open(model, {.augmenting = false}).measured();
+    const DatasetRef set = opened(model, {.augmenting = false}, data).measured();
     return data.table.is_null() ? set : data_for(model, set);
   }
   DatasetRef open_prediction(const Model& model) const {
-    const DatasetRef set = open(model, {.augmenting = false}).measured();
+    const DatasetRef set = opened(model, {.augmenting = false}, data).measured();
     return data.table.is_null() ? set : inputs_for(model, set);
   }
 
  private:
-  OpenedData open(const Model& model, OpenOptions options, const GivenData& given) const {
+  OpenedData opened(const Model& model, OpenOptions options, const GivenData& given) const {
     options.pictures = picture_input(model.graph());
-    OpenedData opened;
-    if (given.given()) opened = open_data(given, options);
-    else opened.train = x.dataset ? x.dataset : array_dataset_of(x.columns, y, weights);
+    if (given.given()) return open_data(given, options);
+    return {x.dataset ? x.dataset : array_dataset_of(x.columns, y, weights), nullptr, nullptr};
+  }
+  OpenedData prepared(const Model& model, const OpenOptions& options, const GivenData& given) const {
+    OpenedData sets = opened(model, options, given);
     if (!given.table.is_null())
-      opened.each([&](DatasetRef& set) { set = preprocessed(set, model.graph().card().preprocessing); });
-    return opened;
+      sets.each([&](DatasetRef& set) { set = preprocessed(set, model.graph().card().preprocessing); });
+    return sets;
   }
 
   // {x, y}, {x, y, sample_weight}, or data.

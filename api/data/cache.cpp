@@ -11,6 +11,7 @@
 #include "api/data/workers.h"
 #include "backend/core/memory.h"
 #include "backend/core/parallel.h"
+#include "formats/descriptor.h"
 #include "formats/file.h"
 
 namespace nacre {
@@ -122,29 +123,16 @@ std::string digest(std::string_view text) {
   return digits;
 }
 
-struct Descriptor {
-  explicit Descriptor(int opened) : number(opened) {}
-  ~Descriptor() {
-    if (number >= 0) ::close(number);
-  }
-  Descriptor(Descriptor&& other) noexcept : number(std::exchange(other.number, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number, other.number);
-    return *this;
-  }
-  int number;
-};
-
 class CachedOnDisk final : public Cached {
  public:
   CachedOnDisk(DatasetRef raw, const std::filesystem::path& folder)
       : Cached(std::move(raw)), row_(bytes_of(inputs_)), key_(digest(raw_->fingerprint())), path_(folder / (key_ + ".cache")) {
     file_ = opened();
-    if (file_.number >= 0) return;
+    if (file_.get() >= 0) return;
     make_folder(folder);
     write();
     file_ = opened();
-    if (file_.number < 0) throw Error("the cache that was just written cannot be read").at({path_.string()});
+    if (file_.get() < 0) throw Error("the cache that was just written cannot be read").at({path_.string()});
   }
 
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
@@ -153,7 +141,7 @@ class CachedOnDisk final : public Cached {
     for (std::size_t i = 0; i < indices.size(); ++i) {
       const auto place = header().size() + static_cast<std::size_t>(indices[i]) * row_;
       for (std::size_t got = 0; got < row_;) {
-        const ssize_t count = ::pread(file_.number, row.data() + got, row_ - got, static_cast<off_t>(place + got));
+        const ssize_t count = ::pread(file_.get(), row.data() + got, row_ - got, static_cast<off_t>(place + got));
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) throw file_error(path_, "read", errno);
         if (count == 0) throw Error("the cache was cut short while it was used").at({path_.string()});
@@ -173,10 +161,10 @@ class CachedOnDisk final : public Cached {
     const std::string wanted = header();
     std::string found(wanted.size(), '\0');
     std::error_code failure;
-    const bool whole = file.number >= 0 &&
+    const bool whole = file.get() >= 0 &&
                        std::filesystem::file_size(path_, failure) == wanted.size() + static_cast<std::size_t>(raw_->size()) * row_ &&
-                       ::pread(file.number, found.data(), found.size(), 0) == static_cast<ssize_t>(found.size()) && found == wanted;
-    return whole ? std::move(file) : Descriptor(-1);
+                       ::pread(file.get(), found.data(), found.size(), 0) == static_cast<ssize_t>(found.size()) && found == wanted;
+    return whole ? std::move(file) : Descriptor();
   }
 
   void write() const {
@@ -204,7 +192,7 @@ class CachedOnDisk final : public Cached {
   std::size_t row_;
   std::string key_;
   std::filesystem::path path_;
-  Descriptor file_{-1};
+  Descriptor file_;
 };
 
 }  // namespace

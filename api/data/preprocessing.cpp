@@ -10,10 +10,11 @@ namespace {
 
 std::size_t channels_of(const Shape& shape) { return static_cast<std::size_t>(shape.rank() ? shape[-1] : 1); }
 
-void check_channels(const Preprocessing& preprocessing, const Shape& shape) {
-  channel_scaling(preprocessing, channels_of(shape));
+// Of inputs that have this shape; throws where they cannot be preprocessed.
+ChannelScaling scaling_of(const Preprocessing& preprocessing, const Shape& shape) {
   if (preprocessing.channel_order == ChannelOrder::bgr && channels_of(shape) != 3)
     throw Error("inputs of shape {}, wanted 3 channels to order them as blue, green, red", shape).usage();
+  return channel_scaling(preprocessing, channels_of(shape));
 }
 
 class Preprocessed final : public ChangedDataset {
@@ -22,7 +23,7 @@ class Preprocessed final : public ChangedDataset {
       : ChangedDataset(std::move(raw)), preprocessing_(preprocessing) {
     for (Column& column : inputs_) {
       if (!preprocessing_.changes(column.type.dtype)) continue;
-      check_channels(preprocessing_, column.type.shape);
+      scaling_of(preprocessing_, column.type.shape);
       const Preprocessing given = column.preprocessing.value_or(Preprocessing{});
       column.preprocessing = preprocessing_;
       column.preprocessing->size = given.size;
@@ -66,9 +67,8 @@ ChannelScaling channel_scaling(const Preprocessing& preprocessing, std::size_t c
 
 Tensor preprocessed(const Preprocessing& preprocessing, const Tensor& numbers) {
   if (!preprocessing.changes(numbers.dtype())) return numbers;
-  check_channels(preprocessing, numbers.shape());
   const std::size_t channels = channels_of(numbers.shape());
-  const ChannelScaling scaling = channel_scaling(preprocessing, channels);
+  const ChannelScaling scaling = scaling_of(preprocessing, numbers.shape());
   const std::vector<float> factor(scaling.factors.begin(), scaling.factors.end()),
       offset(scaling.offsets.begin(), scaling.offsets.end());
   Tensor result = numbers.cast(DType::float32);

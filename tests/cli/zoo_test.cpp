@@ -14,6 +14,10 @@
 namespace nacre::test {
 namespace {
 
+constexpr std::string_view sky_model =
+    "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
+    "Dense: {units: 2, activation: softmax}]}\n";
+
 class ZooVerbs : public testing::Test {
  protected:
   Outcome run(const std::vector<std::string>& words) { return run_nacre(words, folder_.path()); }
@@ -203,8 +207,7 @@ TEST_F(ZooVerbs, PicturesComeToTheSizeAsInTraining) {
         (i / 3) % 80 / 8 == 4 || (i / 3) % 80 / 8 == 5 ? 220 : 20;
   write_png(folder_ / "wide.png", wide);
   write_file_atomically(folder_ / "sky.yaml",
-                        "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
-                        "Dense: {units: 2, activation: softmax}]}\n"
+                        std::string(sky_model) +
                         "data: {train: {images: {folder: sky, size: [8, 8], fit: crop, antialias: true}}}\n"
                         "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, "
                         "batch_size: 4, epochs: 30}\n");
@@ -216,8 +219,7 @@ TEST_F(ZooVerbs, PicturesComeToTheSizeAsInTraining) {
 TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
   draw_pictures();
   write_file_atomically(folder_ / "sky.yaml",
-                        "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
-                        "Dense: {units: 2, activation: softmax}]}\n"
+                        std::string(sky_model) +
                         "data: {train: {images: {folder: sky}}}\n"
                         "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, "
                         "metrics: [accuracy], batch_size: 4, epochs: 30}\n");
@@ -254,8 +256,7 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
 TEST_F(ZooVerbs, FoldersAreMeasuredAsTheModelTakesThem) {
   draw_pictures();
   write_file_atomically(folder_ / "sky.yaml",
-                        "model: {sequential: [Input: {shape: [8, 8, 3]}, Rescaling: {scale: \"${1/255}\"}, Flatten, "
-                        "Dense: {units: 2, activation: softmax}]}\n"
+                        std::string(sky_model) +
                         "data: {train: {images: {folder: sky}}, one_hot: 2}\n"
                         "train: {optimizer: {Adam: {learning_rate: 0.05}}, "
                         "loss: {CategoricalCrossentropy: {label_smoothing: 0.1}}, metrics: [accuracy], batch_size: 4, epochs: 30}\n");
