@@ -1,0 +1,76 @@
+// What the GPU backend needs of a GPU: memory, programs and NVIDIA's libraries behind plain functions. The module
+// libnacre_cudnn.so implements it with the CUDA driver, NVRTC, cuBLASLt and cuDNN (backend/cudnn/module); the tests
+// implement it on the host. Nothing here needs CUDA's headers, so the backend compiles, and most of it is tested, where
+// there is no CUDA.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/core/dtype.h"
+
+namespace nacre::gpu {
+
+struct DeviceFacts {
+  std::string name;        // "NVIDIA H200"
+  int architecture = 0;    // compute capability: 90 is 9.0
+  int processors = 0;      // multiprocessors
+  std::size_t memory = 0;  // bytes
+  std::string libraries;   // "CUDA 13.0, cuDNN 9.14"
+};
+
+// A compiled kernel.
+class Function {
+ public:
+  virtual ~Function() = default;
+  // `arguments` points at each argument's value, as cuLaunchKernel wants them. Asynchronous.
+  virtual void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) = 0;
+};
+
+// Work of a library, prepared for fixed sizes: run on the operands, then the results, in the order of its description.
+class Work {
+ public:
+  virtual ~Work() = default;
+  virtual std::size_t scratch_bytes() const { return 0; }
+  virtual void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) = 0;
+};
+
+// y[b] = activation(a[b] · b[b] + bias + residual), row-major; the operands after a and b are there when asked for.
+struct MatMulDescription {
+  std::int64_t m = 0, n = 0, k = 0;
+  bool transpose_a = false, transpose_b = false;  // a is stored (k, m), b (n, k)
+  std::int64_t batch = 1;
+  std::int64_t stride_a = 0, stride_b = 0;  // elements from one matrix of the batch to the next; 0: the same
+  DType dtype = DType::float32;             // of a, b and y; sums are float32
+  bool bias = false;                        // (n), of y's dtype
+  bool relu = false;
+  bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
+};
+
+// Asynchronous calls run one after the other, in the order in which they were made. One thread at a time. Failures are
+// nacre::Errors; those for lack of memory say how much was wanted and how much was free.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const DeviceFacts& facts() const = 0;
+
+  virtual void* allocate(std::size_t bytes) = 0;  // of the device
+  virtual void release(void* memory) noexcept = 0;
+  // Between any two places, of which the addresses tell whether they are the host's or the device's. Asynchronous, but
+  // what is read from the host may be changed when it returns.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void wait() = 0;  // until all is done
+
+  // The kernel called `name` of CUDA source, kept for the next time the same source comes, on disk too.
+  virtual std::shared_ptr<Function> compile(std::string_view source, const char* name) = 0;
+
+  // Null where the library has no engine for it, or is not there.
+  virtual std::unique_ptr<Work> matmul(const MatMulDescription& description) = 0;
+};
+
+}  // namespace nacre::gpu

@@ -1,0 +1,238 @@
+// Element-wise ops, alone and in groups: one loop over the elements, written as CUDA source.
+#include "backend/graph/ops/elementwise.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "backend/core/random.h"
+#include "backend/cudnn/backend.h"
+#include "backend/cudnn/kernels.h"
+#include "backend/graph/ops/bitwise.h"
+#include "backend/graph/ops/fused.h"
+#include "backend/graph/ops/random.h"
+
+namespace nacre::gpu {
+
+namespace {
+
+enum class Domain : std::uint8_t { any, reals };  // what element types of the operands the formula is right for
+struct Formula {
+  const Op* op;
+  std::string_view text;  // of {0}, {1}, {2}
+  Domain domain = Domain::any;
+};
+constexpr Formula formulas[] = {
+    {&op::negate, "-{0}"},
+    {&op::abs, "({0} < 0 ? -{0} : {0})"},
+    {&op::sign, "sign_of({0})"},
+    {&op::exp, "exp({0})", Domain::reals},
+    {&op::expm1, "expm1({0})", Domain::reals},
+    {&op::log, "log({0})", Domain::reals},
+    {&op::log1p, "log1p({0})", Domain::reals},
+    {&op::sqrt, "sqrt({0})", Domain::reals},
+    {&op::rsqrt, "1 / sqrt({0})", Domain::reals},
+    {&op::square, "{0} * {0}"},
+    {&op::reciprocal, "1 / {0}", Domain::reals},
+    {&op::sin, "sin({0})", Domain::reals},
+    {&op::cos, "cos({0})", Domain::reals},
+    {&op::tanh, "tanh({0})", Domain::reals},
+    {&op::sigmoid, "1 / (1 + exp(-{0}))", Domain::reals},
+    {&op::relu, "({0} <= 0 ? 0 : {0})"},
+    {&op::erf, "erf({0})", Domain::reals},
+    {&op::floor, "floor({0})", Domain::reals},
+    {&op::ceil, "ceil({0})", Domain::reals},
+    {&op::round, "rint({0})", Domain::reals},
+    {&op::logical_not, "{0} == 0"},
+    {&op::is_finite, "({0} - {0} == 0)", Domain::reals},
+    {&op::add, "{0} + {1}"},
+    {&op::subtract, "{0} - {1}"},
+    {&op::multiply, "{0} * {1}"},
+    {&op::divide, "{0} / {1}", Domain::reals},
+    {&op::power, "pow({0}, {1})", Domain::reals},
+    {&op::maximum, "larger({0}, {1})"},
+    {&op::minimum, "smaller({0}, {1})"},
+    {&op::modulo, "floor_modulo({0}, {1})"},
+    {&op::equal, "{0} == {1}"},
+    {&op::not_equal, "{0} != {1}"},
+    {&op::less, "{0} < {1}"},
+    {&op::less_equal, "{0} <= {1}"},
+    {&op::greater, "{0} > {1}"},
+    {&op::greater_equal, "{0} >= {1}"},
+    {&op::logical_and, "{0} != 0 && {1} != 0"},
+    {&op::logical_or, "{0} != 0 || {1} != 0"},
+    {&op::select, "{0} ? {1} : {2}"},
+    {&op::stop_gradient, "{0}"},
+    {&op::bitwise_and, "{0} & {1}"},
+    {&op::bitwise_or, "{0} | {1}"},
+    {&op::bitwise_xor, "{0} ^ {1}"},
+};
+
+const Formula* formula_of(const Node& node) {
+  const auto found = std::ranges::find_if(formulas, [&](const Formula& formula) { return node.is(*formula.op); });
+  return found == std::end(formulas) ? nullptr : found;
+}
+
+// A value rounded, or cut, to what its element type holds.
+std::string narrowed(DType dtype, std::string_view value) {
+  switch (dtype) {
+    case DType::boolean: return fmt::format("({} != 0)", value);
+    case DType::uint8:
+    case DType::int32: return fmt::format("(integer)({})({})", memory_type(dtype), value);
+    case DType::float16: return fmt::format("from_half(to_half((float)({})))", value);
+    case DType::bfloat16: return fmt::format("from_brain(to_brain((float)({})))", value);
+    default: return fmt::format("({})({})", compute_type(dtype), value);
+  }
+}
+
+bool is_short_integer(DType dtype) { return dtype == DType::int32 || dtype == DType::uint8; }
+
+// The text of a group's loop body for element `i`, which reads and writes the pointers in0 … and out0 ….
+class Body {
+ public:
+  Body(const Graph& graph, const Shape& space) : space_(space), names_(graph.nodes().size()) {
+    for (std::size_t k = 0; k < graph.inputs().size(); ++k) {
+      const Value value = graph.inputs()[k].value;
+      if (is_read(value)) declare(value.node(), load(value.dtype(), fmt::format("in{}", k), place(value.shape())));
+    }
+    for (const Node* node : graph.nodes())
+      if (!node->is(op::input)) add(*node);
+    for (std::size_t k = 0; k < graph.outputs().size(); ++k) {
+      const Value value = graph.outputs()[k].value;
+      text_ += fmt::format("    {}\n", store(value.dtype(), fmt::format("out{}", k), "i", name(value)));
+    }
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  // random_uniform looks at the shape of its last operand alone.
+  static bool is_read(Value value) {
+    if (value.uses() == 0) return false;
+    for (const Node* node : value.graph().nodes())
+      for (std::size_t i = 0; i < node->inputs().size(); ++i)
+        if (node->inputs()[i] == value && !(node->is(op::random_uniform) && i == 2)) return true;
+    return std::ranges::any_of(value.graph().outputs(), [&](const auto& output) { return output.value == value; });
+  }
+  std::string place(const Shape& operand) const {
+    return operand.elements() == space_.elements() ? "i" : offset("i", space_, broadcast_strides(operand, space_));
+  }
+  std::string& name(Value value) { return names_[static_cast<std::size_t>(value.node().id())]; }
+  void declare(const Node& node, std::string_view value) {
+    names_[static_cast<std::size_t>(node.id())] = fmt::format("v{}", node.id());
+    text_ += fmt::format("    const {} v{} = {};\n", compute_type(node.types()[0].dtype), node.id(), value);
+  }
+
+  void add(const Node& node) {
+    const DType dtype = node.types()[0].dtype;
+    if (node.is(op::constant)) {
+      names_[static_cast<std::size_t>(node.id())] = literal(dtype, node.attrs<ConstantAttrs>().value.item());
+    } else if (node.is(op::random_uniform)) {
+      const auto& p = node.attrs<RandomAttrs>();
+      const std::uint64_t stream = RandomKey::of(0, p.path, static_cast<std::uint32_t>(p.call)).stream;
+      declare(node, fmt::format("uniform({}, {}ull, {}, i)", name(node.in(0)), stream, name(node.in(1))));
+    } else if (node.is(op::cast)) {
+      declare(node, narrowed(dtype, name(node.in(0))));
+    } else {
+      std::vector<std::string> operands;
+      for (Value value : node.inputs()) operands.push_back(name(value));
+      operands.resize(3);
+      const std::string value =
+          fmt::format(fmt::runtime(formula_of(node)->text), operands[0], operands[1], operands[2]);
+      declare(node, is_short_integer(dtype) ? narrowed(dtype, value) : value);
+    }
+  }
+
+  const Shape& space_;
+  std::vector<std::string> names_;
+  std::string text_;
+};
+
+Types types_of(const std::vector<Graph::NamedValue>& values) {
+  Types types;
+  for (const auto& [name, value] : values) types.push_back(value.type());
+  return types;
+}
+
+// Results may lie where operands that are read at the same place alone lie.
+void add_in_place(const Graph& body, std::vector<KernelPlan::InPlace>& list, std::size_t first_output,
+                  std::size_t first_input) {
+  const Shape& space = body.outputs().front().value.shape();
+  for (std::size_t out = 0; out < body.outputs().size(); ++out)
+    for (std::size_t in = 0; in < body.inputs().size(); ++in) {
+      const Type& operand = body.inputs()[in].value.type();
+      if (operand.shape.elements() == space.elements() &&
+          size_of(operand.dtype) == size_of(body.outputs()[out].value.dtype()))
+        list.push_back({static_cast<int>(first_output + out), static_cast<int>(first_input + in)});
+    }
+}
+
+KernelPlan group(const Graph& body, const KernelRequest& request) {
+  const Shape& space = body.outputs().front().value.shape();
+  const std::string source =
+      fmt::format("{} {{\n  {}{}  }}\n}}\n", signature("run", types_of(body.inputs()), types_of(body.outputs())),
+                  loop_head(space.elements()), Body(body, space).text());
+  KernelPlan plan = generated(request, source, grid_over(space.elements(), device_of(request)));
+  add_in_place(body, plan.in_place, 0, 0);
+  return plan;
+}
+
+}  // namespace
+
+bool generates(const Node& node) {
+  if (node.is(op::random_uniform) || node.is(op::cast)) return true;
+  const Formula* formula = formula_of(node);
+  if (!formula) return false;
+  const DType operand = node.in(static_cast<int>(node.inputs().size()) - 1).dtype();
+  const bool arithmetic_of_bools = operand == DType::boolean && node.types()[0].dtype == DType::boolean &&
+                                   (node.is(op::negate) || node.is(op::abs) || node.is(op::sign));
+  return !arithmetic_of_bools && (formula->domain == Domain::any || is_floating(operand));
+}
+
+KernelPlan elementwise(const KernelRequest& request) {
+  return generates(request.node) ? group(*group_of(request.node), request) : borrowed(request);
+}
+
+KernelPlan fused(const KernelRequest& request) { return group(*request.node.attrs<FusedAttrs>().body, request); }
+
+// One launch for all groups: each has its own blocks. Groups of the same text, as those of an optimizer's update of
+// many variables, are one function.
+KernelPlan fused_groups(const KernelRequest& request) {
+  std::map<std::string, std::string> functions;  // by text, their names
+  std::string definitions, calls;
+  std::vector<KernelPlan::InPlace> in_place;
+  std::size_t inputs = 0, outputs = 0;
+  std::int64_t blocks = 0;
+  for (const Subgraph& body : request.node.attrs<FusedGroupsAttrs>().bodies) {
+    const Shape& space = body->outputs().front().value.shape();
+    const std::int64_t count = space.elements(), own = grid_over(count, device_of(request)).blocks;
+    std::string parameters, arguments;
+    for (std::size_t i = 0; i < body->inputs().size(); ++i) {
+      parameters += fmt::format("const {}* in{}, ", memory_type(body->inputs()[i].value.dtype()), i);
+      arguments += fmt::format("in{}, ", inputs + i);
+    }
+    for (std::size_t i = 0; i < body->outputs().size(); ++i) {
+      parameters += fmt::format("{}* out{}, ", memory_type(body->outputs()[i].value.dtype()), i);
+      arguments += fmt::format("out{}, ", outputs + i);
+    }
+    const std::string text =
+        fmt::format("({}integer i, integer step, integer count) {{\n  for (; i < count; i += step) {{\n{}  }}\n}}\n",
+                    parameters, Body(*body, space).text());
+    const auto [found, is_new] = functions.try_emplace(text, fmt::format("group{}", functions.size()));
+    if (is_new) definitions += fmt::format("static __device__ void {}{}\n", found->second, text);
+    calls += fmt::format(
+        "  if (block < {}) return {}({}(integer)(block - {}) * blockDim.x + threadIdx.x, {} * blockDim.x, {});\n",
+        blocks + own, found->second, arguments, blocks, own, count);
+    add_in_place(*body, in_place, outputs, inputs);
+    inputs += body->inputs().size(), outputs += body->outputs().size(), blocks += own;
+  }
+  Types operands;
+  for (Value value : request.node.inputs()) operands.push_back(value.type());
+  const std::string source = fmt::format("{}{} {{\n  const word block = blockIdx.x;\n{}}}\n", definitions,
+                                         signature("run", operands, request.node.types()), calls);
+  KernelPlan plan = generated(request, source, {blocks, grid_over(1, device_of(request)).threads});
+  plan.in_place = std::move(in_place);
+  return plan;
+}
+
+}  // namespace nacre::gpu

@@ -1,0 +1,105 @@
+#include "backend/cudnn/kernels.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "backend/cudnn/backend.h"
+
+namespace nacre::gpu {
+
+namespace {
+
+class GeneratedKernel final : public Kernel {
+ public:
+  GeneratedKernel(std::shared_ptr<Function> function, Grid grid) : function_(std::move(function)), grid_(grid) {}
+  void run(const KernelArguments& arguments) override {
+    addresses_.clear();
+    for (const void* input : arguments.inputs) addresses_.push_back(const_cast<void*>(input));
+    addresses_.insert(addresses_.end(), arguments.outputs.begin(), arguments.outputs.end());
+    pointers_.clear();
+    for (void*& address : addresses_) pointers_.push_back(&address);
+    function_->launch(static_cast<std::uint32_t>(grid_.blocks), static_cast<std::uint32_t>(grid_.threads), pointers_);
+  }
+
+ private:
+  std::shared_ptr<Function> function_;
+  Grid grid_;
+  std::vector<void*> addresses_, pointers_;
+};
+
+}  // namespace
+
+KernelPlan plan_on_device(const KernelRequest& request) {
+  KernelPlan plan;
+  for (Value value : request.node.inputs()) plan.inputs.push_back(dense(value.type()));
+  for (const Type& type : request.node.types()) plan.outputs.push_back(dense(type));
+  return plan;
+}
+
+Grid grid_over(std::int64_t count, const Device& device) {
+  constexpr std::int64_t threads = 256, blocks_of_a_processor = 8;  // 2048 threads: what a multiprocessor holds
+  const std::int64_t enough = std::max<std::int64_t>((count + threads - 1) / threads, 1);
+  return {std::min(enough, device.facts().processors * blocks_of_a_processor), threads};
+}
+
+KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid) {
+  KernelPlan plan = plan_on_device(request);
+  plan.kernel = std::make_unique<GeneratedKernel>(
+      device_of(request).compile(fmt::format("{}\n{}", prelude(), source), "run"), grid);
+  return plan;
+}
+
+std::string loop_head(std::int64_t count, std::int64_t reach) {
+  // Divisions of short indices are several times faster.
+  const std::string_view index = std::max(count, reach) < (std::int64_t{1} << 30) ? "word" : "integer";
+  return fmt::format(
+      "for ({0} i = ({0})blockIdx.x * blockDim.x + threadIdx.x; i < {1}; i += ({0})gridDim.x * blockDim.x) {{\n", index,
+      count);
+}
+
+Types operand_types(const KernelRequest& request) {
+  Types types;
+  for (Value value : request.node.inputs()) types.push_back(value.type());
+  return types;
+}
+
+namespace {
+constexpr std::int64_t block_threads = 128;
+constexpr std::int64_t worth_a_block = 64;  // elements of a line
+}  // namespace
+
+Lines::Lines(std::int64_t count, std::int64_t length)
+    : count_(count), length_(length), by_block_(length >= worth_a_block) {}
+
+std::string Lines::each(std::string_view body) const {
+  return by_block_
+             ? fmt::format("for (integer r = threadIdx.x; r < {}; r += {}) {{ {} }}", length_, block_threads, body)
+             : fmt::format("for (integer r = 0; r < {}; ++r) {{ {} }}", length_, body);
+}
+
+std::string Lines::joined(std::string_view join, std::string_view type, std::string_view state) const {
+  return by_block_ ? fmt::format("across_block<{}, {}>(({}*)states, {})", join, type, type, state) : std::string(state);
+}
+
+std::string Lines::once(std::string_view statement) const {
+  return by_block_ ? fmt::format("if (threadIdx.x == 0) {{ {} }}", statement) : std::string(statement);
+}
+
+KernelPlan Lines::plan(const KernelRequest& request, std::string_view state, std::string_view body) const {
+  const std::string head = signature("run", operand_types(request), request.node.types());
+  const Device& device = device_of(request);
+  if (!by_block_)
+    return generated(request,
+                     fmt::format("{} {{\n  {}    const integer line = i;\n{}  }}\n}}\n", head, loop_head(count_), body),
+                     grid_over(count_, device));
+  const std::string source = fmt::format(
+      "{} {{\n  __shared__ {} states[{}];\n  for (integer line = blockIdx.x; line < {}; line += gridDim.x) {{\n{}  "
+      "}}\n}}\n",
+      head, state, block_threads, count_, body);
+  constexpr std::int64_t blocks_of_a_processor = 16;
+  return generated(request, source,
+                   {std::min(count_, device.facts().processors * blocks_of_a_processor), block_threads});
+}
+
+}  // namespace nacre::gpu

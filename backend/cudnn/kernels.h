@@ -1,0 +1,89 @@
+// The kernel builders of the GPU backend, by op family; table.cpp says which op each of them serves.
+#pragma once
+
+#include "backend/backend.h"
+#include "backend/cudnn/device.h"
+#include "backend/cudnn/source.h"
+
+namespace nacre::gpu {
+
+std::span<const KernelRow> table();
+
+// A plan without a kernel yet: all operands and results row-major in the device's memory.
+KernelPlan plan_on_device(const KernelRequest& request);
+
+// How many threads run: `threads` in each of `blocks`.
+struct Grid {
+  std::int64_t blocks = 1, threads = 1;
+};
+// Enough threads to walk over `count` elements, each thread over several where there are many.
+Grid grid_over(std::int64_t count, const Device& device);
+
+// A plan whose kernel is the function `run` of the source (without the prelude), called with all operands, then all
+// results.
+KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid);
+
+// What a thread of grid_over walks: "for (…; i < count; …) {". `reach`: the elements of the largest operand.
+std::string loop_head(std::int64_t count, std::int64_t reach = 0);
+
+// The types of a request's operands.
+Types operand_types(const KernelRequest& request);
+
+// Kernels that do something for each of many lines of elements: a block of threads for each line where lines are long,
+// else a thread. Their text speaks of `line` and, in loops over the elements of a line, of `r`.
+class Lines {
+ public:
+  Lines(std::int64_t count, std::int64_t length);
+
+  // A loop over the elements of a line.
+  std::string each(std::string_view body) const;
+  // A value of a compute type or a struct, one in each thread, joined by a struct of the prelude: sum, largest, ….
+  std::string joined(std::string_view join, std::string_view type, std::string_view state) const;
+  // The statement, done once a line.
+  std::string once(std::string_view statement) const;
+  // The plan of a kernel that does `body` for each line; `state` is the type of what is joined.
+  KernelPlan plan(const KernelRequest& request, std::string_view state, std::string_view body) const;
+
+ private:
+  std::int64_t count_, length_;
+  bool by_block_;
+};
+
+// backend.cpp: what the reference backend computes, on the host, with its operands copied there and its results back.
+KernelPlan borrowed(const KernelRequest& request);
+
+// elementwise.cpp
+bool generates(const Node& node);  // element-wise or random_uniform, of types that the source can say
+KernelPlan elementwise(const KernelRequest& request);
+KernelPlan fused(const KernelRequest& request);
+KernelPlan fused_groups(const KernelRequest& request);
+
+// shape.cpp
+KernelPlan view(const KernelRequest& request);
+KernelPlan transpose(const KernelRequest& request);
+KernelPlan broadcast(const KernelRequest& request);
+KernelPlan slice(const KernelRequest& request);
+KernelPlan slice_gradient(const KernelRequest& request);
+KernelPlan pad(const KernelRequest& request);
+KernelPlan concat(const KernelRequest& request);
+KernelPlan reverse(const KernelRequest& request);
+KernelPlan iota(const KernelRequest& request);
+
+// reduce.cpp
+KernelPlan reduce(const KernelRequest& request);
+KernelPlan sum_like(const KernelRequest& request);
+KernelPlan argmax(const KernelRequest& request);
+
+// softmax.cpp
+KernelPlan softmax(const KernelRequest& request);
+KernelPlan softmax_backward(const KernelRequest& request);
+
+// gather.cpp
+KernelPlan gather(const KernelRequest& request);
+KernelPlan take_along(const KernelRequest& request);
+KernelPlan take_along_backward(const KernelRequest& request);
+
+// matmul.cpp
+KernelPlan matmul(const KernelRequest& request);
+
+}  // namespace nacre::gpu

@@ -1,0 +1,65 @@
+// Softmax and its logarithm over one axis, each line of the axis by itself, in float32 or wider.
+#include "backend/graph/ops/softmax.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "backend/cudnn/kernels.h"
+
+namespace nacre::gpu {
+
+namespace {
+
+// Lines along an axis of a row-major tensor: an element is at base + r * inner.
+struct AxisLines {
+  explicit AxisLines(const KernelRequest& request) {
+    const Shape& shape = request.node.types()[0].shape;
+    const auto axis = static_cast<int>(request.node.attrs<AxisAttrs>().axis);
+    std::int64_t outer = 1, inner = 1;
+    for (int i = 0; i < axis; ++i) outer *= shape[i];
+    for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
+    lines = Lines(outer * inner, shape[axis]);
+    base = fmt::format("    const integer base = line / {0} * {1} + line % {0};\n", inner, inner * shape[axis]);
+    place = fmt::format("base + r * {}", inner);
+  }
+  Lines lines{0, 0};
+  std::string base, place;
+};
+
+}  // namespace
+
+KernelPlan softmax(const KernelRequest& request) {
+  const AxisLines axis(request);
+  const DType dtype = request.node.types()[0].dtype;
+  const std::string_view type = compute_type(dtype);
+  const std::string x = load(dtype, "in0", axis.place);
+  const bool logarithm = request.node.is(op::log_softmax);
+  const std::string body = fmt::format(
+      "{}    {} shift = {};\n    {}\n    shift = {};\n    {} total = 0;\n    {}\n    total = {};\n    {}\n", axis.base,
+      type, literal(dtype, -std::numeric_limits<double>::infinity()),
+      axis.lines.each(fmt::format("shift = larger(shift, {});", x)), axis.lines.joined("largest", type, "shift"), type,
+      axis.lines.each(fmt::format("total += exp({} - shift);", x)), axis.lines.joined("sum", type, "total"),
+      axis.lines.each(
+          store(dtype, "out0", axis.place,
+                fmt::format(fmt::runtime(logarithm ? "{} - shift - log(total)" : "exp({} - shift) / total"), x))));
+  return axis.lines.plan(request, type, body);
+}
+
+KernelPlan softmax_backward(const KernelRequest& request) {
+  const AxisLines axis(request);
+  const DType dtype = request.node.types()[0].dtype;
+  const std::string_view type = compute_type(dtype);
+  const std::string y = load(dtype, "in0", axis.place), dy = load(dtype, "in1", axis.place);
+  const bool logarithm = request.node.is(op::log_softmax_backward);
+  const std::string body = fmt::format(
+      "{}    {} total = 0;\n    {}\n    total = {};\n    {}\n", axis.base, type,
+      axis.lines.each(logarithm ? fmt::format("total += {};", dy) : fmt::format("total += {} * {};", dy, y)),
+      axis.lines.joined("sum", type, "total"),
+      axis.lines.each(
+          store(dtype, "out0", axis.place,
+                logarithm ? fmt::format("{} - exp({}) * total", dy, y) : fmt::format("{} * ({} - total)", y, dy))));
+  return axis.lines.plan(request, type, body);
+}
+
+}  // namespace nacre::gpu

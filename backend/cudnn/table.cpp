@@ -1,0 +1,66 @@
+// Which kernel builder serves which op. What is borrowed is computed on the host: everything works, and what matters is
+// moved to the device op by op.
+#include <vector>
+
+#include "backend/cudnn/kernels.h"
+#include "backend/graph/ops/bitwise.h"
+#include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/fused.h"
+#include "backend/graph/ops/ops.h"
+#include "backend/graph/ops/order.h"
+#include "backend/graph/ops/random.h"
+
+namespace nacre::gpu {
+
+namespace {
+
+constexpr KernelRow own_rows[] = {
+    {&op::reshape, view},
+    {&op::reshape_like, view},
+    {&op::after, view},
+    {&op::transpose, transpose},
+    {&op::broadcast_to, broadcast},
+    {&op::broadcast_like, broadcast},
+    {&op::slice, slice},
+    {&op::slice_gradient, slice_gradient},
+    {&op::pad, pad},
+    {&op::concat, concat},
+    {&op::reverse, reverse},
+    {&op::iota, iota},
+    {&op::sum, reduce},
+    {&op::mean, reduce},
+    {&op::max, reduce},
+    {&op::min, reduce},
+    {&op::product, reduce},
+    {&op::sum_like, sum_like},
+    {&op::argmax, argmax},
+    {&op::softmax, softmax},
+    {&op::log_softmax, softmax},
+    {&op::softmax_backward, softmax_backward},
+    {&op::log_softmax_backward, softmax_backward},
+    {&op::gather, gather},
+    {&op::take_along, take_along},
+    {&op::take_along_backward, take_along_backward},
+    {&op::matmul, matmul},
+    {&op::random_uniform, elementwise, nullptr, generates},
+    {&op::fused, fused},
+    {&op::fused_groups, fused_groups},
+};
+
+std::vector<KernelRow> all_rows() {
+  std::vector<KernelRow> rows(std::begin(own_rows), std::end(own_rows));
+  for (const KernelRow& row : reference_backend().table()) {
+    if (row.op->kind == OpKind::elementwise) rows.push_back({row.op, elementwise, row.fits, generates});
+    else rows.push_back({row.op, borrowed, row.fits});
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::span<const KernelRow> table() {
+  static const std::vector<KernelRow> rows = all_rows();
+  return rows;
+}
+
+}  // namespace nacre::gpu

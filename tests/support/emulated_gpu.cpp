@@ -1,0 +1,275 @@
+#include "tests/support/emulated_gpu.h"
+
+#include <dlfcn.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "backend/core/random.h"
+#include "backend/cudnn/backend.h"
+
+namespace nacre::test {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// What CUDA's compiler knows by itself.
+constexpr std::string_view host_prelude = R"(
+#define __global__
+#define __device__
+#define __shared__ static
+struct dimensions { unsigned x; };
+extern "C" {
+dimensions threadIdx, blockIdx, blockDim, gridDim;
+void (*synchronise)();
+double exp(double); double expm1(double); double log(double); double log1p(double); double sqrt(double); double sin(double);
+double cos(double); double tanh(double); double erf(double); double floor(double); double ceil(double); double rint(double);
+double pow(double, double); double fmod(double, double);
+}
+static inline float exp(float x) { return __builtin_expf(x); }
+static inline float expm1(float x) { return __builtin_expm1f(x); }
+static inline float log(float x) { return __builtin_logf(x); }
+static inline float log1p(float x) { return __builtin_log1pf(x); }
+static inline float sqrt(float x) { return __builtin_sqrtf(x); }
+static inline float sin(float x) { return __builtin_sinf(x); }
+static inline float cos(float x) { return __builtin_cosf(x); }
+static inline float tanh(float x) { return __builtin_tanhf(x); }
+static inline float erf(float x) { return __builtin_erff(x); }
+static inline float floor(float x) { return __builtin_floorf(x); }
+static inline float ceil(float x) { return __builtin_ceilf(x); }
+static inline float rint(float x) { return __builtin_rintf(x); }
+static inline float pow(float x, float y) { return __builtin_powf(x, y); }
+static inline float fmod(float x, float y) { return __builtin_fmodf(x, y); }
+static inline void __syncthreads() { synchronise(); }
+static float from_half(unsigned short bits) { _Float16 x; __builtin_memcpy(&x, &bits, 2); return (float)x; }
+static unsigned short to_half(float number) { _Float16 x = (_Float16)number; unsigned short bits; __builtin_memcpy(&bits, &x, 2); return bits; }
+)";
+
+// Calls the kernel with the values that the arguments point at.
+constexpr std::string_view host_epilogue = R"(
+template <int...> struct indices {};
+template <int n, int... rest> struct counted : counted<n - 1, n - 1, rest...> {};
+template <int... all> struct counted<0, all...> { typedef indices<all...> type; };
+template <class... Argument, int... i>
+static void call(void (*kernel)(Argument...), void* const* values, indices<i...>) { kernel(*(Argument*)values[i]...); }
+template <class... Argument>
+static void call(void (*kernel)(Argument...), void* const* values) { call(kernel, values, typename counted<sizeof...(Argument)>::type()); }
+extern "C" void call_kernel(void* const* values) { call(run, values); }
+)";
+
+class Memory {
+ public:
+  void* allocate(std::size_t bytes) {
+    void* const memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    std::memset(memory, 0x7b, bytes);
+    blocks_[static_cast<std::byte*>(memory)] = bytes;
+    return memory;
+  }
+  void release(void* memory) {
+    blocks_.erase(static_cast<std::byte*>(memory));
+    std::free(memory);
+  }
+  bool holds(const void* address) const {
+    const auto* at = static_cast<const std::byte*>(address);
+    auto after = blocks_.upper_bound(const_cast<std::byte*>(at));
+    return after != blocks_.begin() && at < std::prev(after)->first + std::prev(after)->second;
+  }
+
+ private:
+  std::map<std::byte*, std::size_t> blocks_;
+};
+
+// The threads of one block, each with a stack; they run in turn.
+class Block {
+ public:
+  static void run(unsigned threads, unsigned* thread_index, void (**synchronise)(), void (*call)(void* const*),
+                  void* const* values) {
+    Block block(threads, thread_index, call, values);
+    current() = &block;
+    *synchronise = [] { current()->yield(); };
+    for (bool any = true; any;) {
+      any = false;
+      for (unsigned t = 0; t < threads; ++t) {
+        if (block.done_[t]) continue;
+        any = true;
+        *thread_index = block.running_ = t;
+        swapcontext(&block.scheduler_, &block.contexts_[t]);
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t stack_bytes = 64 << 10;
+  static Block*& current() {
+    static Block* block = nullptr;
+    return block;
+  }
+  Block(unsigned threads, unsigned* thread_index, void (*call)(void* const*), void* const* values)
+      : thread_index_(thread_index),
+        call_(call),
+        values_(values),
+        contexts_(threads),
+        done_(threads),
+        stacks_(threads * stack_bytes) {
+    for (unsigned t = 0; t < threads; ++t) {
+      getcontext(&contexts_[t]);
+      contexts_[t].uc_stack = {.ss_sp = stacks_.data() + t * stack_bytes, .ss_flags = 0, .ss_size = stack_bytes};
+      contexts_[t].uc_link = &scheduler_;
+      makecontext(
+          &contexts_[t], [] { current()->work(); }, 0);
+    }
+  }
+  void work() {
+    call_(values_);
+    done_[running_] = true;
+  }
+  void yield() {
+    const unsigned mine = running_;
+    swapcontext(&contexts_[mine], &scheduler_);
+    *thread_index_ = mine;
+  }
+
+  unsigned* thread_index_;
+  void (*call_)(void* const*);
+  void* const* values_;
+  ucontext_t scheduler_;
+  std::vector<ucontext_t> contexts_;
+  std::vector<char> done_;
+  std::vector<char> stacks_;
+  unsigned running_ = 0;
+};
+
+class EmulatedFunction final : public gpu::Function {
+ public:
+  EmulatedFunction(const Memory& memory, const fs::path& library, bool synchronises)
+      : memory_(memory), synchronises_(synchronises) {
+    handle_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    ensure(handle_ != nullptr, "{}", dlerror());
+  }
+  ~EmulatedFunction() override { dlclose(handle_); }
+  EmulatedFunction(const EmulatedFunction&) = delete;
+  EmulatedFunction& operator=(const EmulatedFunction&) = delete;
+
+  void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
+    for (void* argument : arguments) {
+      const void* const address = *static_cast<void**>(argument);
+      ensure(address == nullptr || memory_.holds(address), "a kernel was given an address outside the device's memory");
+    }
+    *symbol<unsigned>("gridDim") = blocks;
+    *symbol<unsigned>("blockDim") = threads;
+    unsigned* const thread = symbol<unsigned>("threadIdx");
+    const auto call = reinterpret_cast<void (*)(void* const*)>(dlsym(handle_, "call_kernel"));
+    for (unsigned block = 0; block < blocks; ++block) {
+      *symbol<unsigned>("blockIdx") = block;
+      if (synchronises_) Block::run(threads, thread, symbol<void (*)()>("synchronise"), call, arguments.data());
+      else
+        for (*thread = 0; *thread < threads; ++*thread) call(arguments.data());
+    }
+  }
+
+ private:
+  template <class T>
+  T* symbol(const char* name) const {
+    return static_cast<T*>(dlsym(handle_, name));
+  }
+  const Memory& memory_;
+  void* handle_;
+  bool synchronises_;
+};
+
+// Plain loops that read their operands as the description says.
+class EmulatedMatMul final : public gpu::Work {
+ public:
+  explicit EmulatedMatMul(const gpu::MatMulDescription& description) : d_(description) {}
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
+    visit(d_.dtype, [&]<class T>(T*) {
+      const auto *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
+      const auto* bias = d_.bias ? static_cast<const T*>(inputs[2]) : nullptr;
+      auto* y = static_cast<T*>(outputs[0]);
+      for (std::int64_t batch = 0; batch < d_.batch; ++batch, a += d_.stride_a, b += d_.stride_b)
+        for (std::int64_t i = 0; i < d_.m; ++i)
+          for (std::int64_t j = 0; j < d_.n; ++j) {
+            double sum = bias ? convert<double>(bias[j]) : 0;
+            for (std::int64_t l = 0; l < d_.k; ++l)
+              sum += convert<double>(a[d_.transpose_a ? l * d_.m + i : i * d_.k + l]) *
+                     convert<double>(b[d_.transpose_b ? j * d_.k + l : l * d_.n + j]);
+            *y++ = convert<T>(d_.relu && sum <= 0 ? 0 : sum);
+          }
+    });
+  }
+
+ private:
+  gpu::MatMulDescription d_;
+};
+
+class EmulatedGpu final : public gpu::Device {
+ public:
+  EmulatedGpu() : folder_(fs::temp_directory_path() / fmt::format("nacre_emulated_gpu.{}", getpid())) {
+    facts_ = {.name = "emulated GPU",
+              .architecture = 90,
+              .processors = 1,
+              .memory = std::size_t{1} << 30,
+              .libraries = "the host's compiler"};
+    fs::create_directories(folder_);
+  }
+  ~EmulatedGpu() override {
+    functions_.clear();
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  EmulatedGpu(const EmulatedGpu&) = delete;
+  EmulatedGpu& operator=(const EmulatedGpu&) = delete;
+
+  const gpu::DeviceFacts& facts() const override { return facts_; }
+  void* allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void release(void* memory) noexcept override { memory_.release(memory); }
+  void copy(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
+  void wait() override {}
+
+  std::shared_ptr<gpu::Function> compile(std::string_view source, const char*) override {
+    std::shared_ptr<gpu::Function>& function = functions_[std::string(source)];
+    if (function) return function;
+    const fs::path text = folder_ / fmt::format("{}.cpp", functions_.size()),
+                   library = fs::path(text).replace_extension(".so");
+    std::ofstream(text) << host_prelude << source << host_epilogue;
+    const std::string command = fmt::format("{} -std=c++17 -O1 -w -shared -fPIC -o {} {} 2>&1", NACRE_TEST_COMPILER,
+                                            library.string(), text.string());
+    if (std::system(command.c_str()) != 0) throw InternalError("source that does not compile:\n{}", source);
+    fs::remove(text);
+    function = std::make_shared<EmulatedFunction>(memory_, library, source.find("__shared__ ") != source.npos);
+    return function;
+  }
+
+  std::unique_ptr<gpu::Work> matmul(const gpu::MatMulDescription& description) override {
+    return std::make_unique<EmulatedMatMul>(description);
+  }
+
+ private:
+  gpu::DeviceFacts facts_;
+  fs::path folder_;
+  Memory memory_;
+  std::map<std::string, std::shared_ptr<gpu::Function>> functions_;
+};
+
+}  // namespace
+
+std::shared_ptr<gpu::Device> emulated_gpu() {
+  static const bool compiler = std::system(NACRE_TEST_COMPILER " --version > /dev/null 2>&1") == 0;
+  return compiler ? std::make_shared<EmulatedGpu>() : nullptr;
+}
+
+const Backend* emulated_gpu_backend() {
+  static const std::unique_ptr<Backend> backend = [] {
+    auto device = emulated_gpu();
+    return device ? gpu::backend_on(std::move(device)) : nullptr;
+  }();
+  return backend.get();
+}
+
+}  // namespace nacre::test
