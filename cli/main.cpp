@@ -145,7 +145,7 @@ int run(int count, char** words) {
       ->type_name("CONFIG_OR_SOURCE");
   verb->add_option("--batch-size", evaluate_arguments.batch_size, "samples a step")->type_name("N")->check(number_from(1));
   verb->add_option("--worst", evaluate_arguments.worst, "how many of the worst samples are listed (default: 10)")->type_name("N")->check(number_from(0, {1000}));
-  verb->add_flag("!--no-details", evaluate_arguments.details, "loss and metrics alone: nothing by class, no errors, no worst samples");
+  verb->add_flag_callback("--no-details", [&] { evaluate_arguments.details = false; }, "loss and metrics alone: nothing by class, no errors, no worst samples");
   add_run_options(*verb, evaluate_arguments);
   add_json(*verb, evaluate_arguments.json);
   verb->callback([&] {
@@ -315,10 +315,12 @@ int run(int count, char** words) {
   verb = zoo->add_subcommand("get", "fetch the weights of models where they are missing or wrong, and print where they lie");
   verb->add_option("names", zoo_names, "for example mobilenetv2?alpha=0.5")->required()->type_name("NAME");
   verb->add_option("--mirror", mirror, "address of a folder that has the same files (default: NACRE_ZOO_MIRROR)")->type_name("ADDRESS");
-  verb->callback([&] { status = zoo_get(zoo_names, mirror); });
+  add_json(*verb, zoo_json);
+  verb->callback([&] { status = zoo_get(zoo_names, mirror, zoo_json); });
   verb = zoo->add_subcommand("verify", "compare the weights that are here with their checksums; without one, see whether they open");
   verb->add_option("names", zoo_names, "of models (default: all)")->type_name("NAME");
-  verb->callback([&] { status = zoo_verify(zoo_names); });
+  add_json(*verb, zoo_json);
+  verb->callback([&] { status = zoo_verify(zoo_names, zoo_json); });
 
   bool doctor_json = false;
   verb = app.add_subcommand("doctor", "version, backends, instruction sets, threads, libraries, devices");

@@ -86,8 +86,8 @@ void print_answers(const PredictArguments& arguments, const std::vector<std::vec
     for (std::size_t i = 0; i < answers.size(); ++i) {
       Tree sample, classes = Tree::sequence();
       sample.set("input", names[i]);
-      sample.set("label", answers[i].front().label);
-      sample.set("probability", shortest(answers[i].front().probability));
+      sample.set("label", answers[i].empty() ? Tree() : Tree(answers[i].front().label));
+      sample.set("probability", answers[i].empty() ? Tree() : Tree(shortest(answers[i].front().probability)));
       for (const ClassAnswer& answer : answers[i]) {
         Tree entry;
         entry.set("label", answer.label);
@@ -105,8 +105,17 @@ void print_answers(const PredictArguments& arguments, const std::vector<std::vec
   for (std::size_t i = 0; i < answers.size(); ++i) {
     std::string line = fmt::format("{:<{}}", escaped(names[i]), width);
     for (const ClassAnswer& answer : answers[i]) line += fmt::format("  {} {:.1f}%", answer.label, 100 * answer.probability);
+    if (answers[i].empty()) line += "  no answer: the network gives NaN";
     say(stdout, line);
   }
+}
+
+// Networks that average over the words of a text have nothing to average where there are none.
+void tell_undefined(const std::vector<std::vector<ClassAnswer>>& answers, bool texts) {
+  const auto undefined = std::ranges::count_if(answers, [](const auto& answer) { return answer.empty(); });
+  if (undefined > 0)
+    say(stderr, fmt::format("warning: {} of {} samples have no answer: the network gives NaN{}", undefined, answers.size(),
+                            texts ? ", as for texts without a word that it reads" : ""));
 }
 
 }  // namespace
@@ -128,10 +137,15 @@ int predict(const PredictArguments& arguments) {
                                          .input_names = {}, .target_names = {}, .description = ""});
   const std::vector<Tensor> outputs = model.predict(data, options);
   if (interrupt.flag()->load()) throw Error("interrupted before all {} samples were seen", data->size());
-  if (arguments.output) write_outputs(*arguments.output, names, outputs);
-  else if (outputs.size() == 1 && are_classes(card.labels, outputs.front().shape()))
-    print_answers(arguments, classify(card.labels, outputs.front(), arguments.top));
-  else std::fputs(json_of(names, outputs).c_str(), stdout);
+  if (arguments.output) {
+    write_outputs(*arguments.output, names, outputs);
+  } else if (outputs.size() == 1 && are_classes(card.labels, outputs.front().shape())) {
+    const auto answers = classify(card.labels, outputs.front(), arguments.top);
+    print_answers(arguments, answers);
+    tell_undefined(answers, std::ranges::any_of(shape.inputs, [](const Port& port) { return port.type.dtype == DType::string; }));
+  } else {
+    std::fputs(json_of(names, outputs).c_str(), stdout);
+  }
   return 0;
 }
 

@@ -146,12 +146,15 @@ NamedArrays read_arrays(const std::filesystem::path& path, const std::vector<Por
     const hdf5::File file = hdf5::File::open(path);
     return choose_arrays(file.root().dataset_paths(), ports, [&](const std::string& name) { return file.root().tensor(name); });
   }
-  if (std::filesystem::is_directory(path))
-    throw Error("this is a folder, wanted files").at({path.string(), 0, 0}).hint(fmt::format("name them: {}/*.png", path.string())).usage();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    throw Error("this is a folder, wanted files").at({path.string(), 0, 0}).hint(fmt::format("name them: {}/*", path.string())).usage();
+  if (!std::filesystem::exists(path, ignored))
+    throw Error("there is no such file").at({path.string(), 0, 0}).hint("check the path").usage();
   const std::string extension = (path.extension() == ".gz" ? path.stem() : path).extension().string();
   throw Error("'{}' is no kind of file that predict reads", extension)
       .at({path.string(), 0, 0})
-      .hint(".npy .npz .csv .h5 .idx .txt .png .jpg, or - for standard input")
+      .hint(".npy .npz .csv .h5 .idx .txt, pictures (JPEG, PNG, WebP, BMP, GIF) of any name, or - for standard input")
       .usage();
 }
 
@@ -287,7 +290,7 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
       name = word.substr(0, equals);
       file = word.substr(equals + 1);
     }
-    if (!is_image_name(file)) {
+    if (!is_image_name(file) && (!source_kind_of(file).empty() || !is_image_file(file))) {
       std::vector<Port> takers;
       std::ranges::copy_if(ports, std::back_inserter(takers), [&](const Port& port) { return port.name == name; });
       if (takers.empty()) takers = ports;

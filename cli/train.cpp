@@ -28,7 +28,7 @@ class RunListener final : public ProgressListener {
   void on_compiled(const StepMemory& memory) override {
     memory_ = memory;
     if (!quiet_)
-      display_.say(fmt::format("a step takes {} MB, the process about {} MB", memory.total() >> 20, memory.expected() >> 20));
+      display_.say(fmt::format("a step takes {:.1f} MB, the process about {} MB", static_cast<double>(memory.total()) / (1 << 20), memory.expected() >> 20));
   }
 
   void on_begin(const Sweep& pass) override {

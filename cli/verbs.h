@@ -100,8 +100,8 @@ int lua(const LuaArguments& arguments);
 // The model zoo. Names may have arguments, and zoo: in front: "mobilenetv2?alpha=0.35".
 int zoo_list(bool json);
 int zoo_show(const std::string& text, bool json);
-int zoo_get(const std::vector<std::string>& names, const std::string& mirror);
-int zoo_verify(const std::vector<std::string>& names);  // of the models named, or all
+int zoo_get(const std::vector<std::string>& names, const std::string& mirror, bool json);
+int zoo_verify(const std::vector<std::string>& names, bool json);  // of the models named, or all
 
 struct ReportArguments : RunArguments {
   std::filesystem::path run_folder;

@@ -225,29 +225,38 @@ int zoo_show(const std::string& text, bool json) {
   return 0;
 }
 
-int zoo_get(const std::vector<std::string>& names, const std::string& mirror) {
+int zoo_get(const std::vector<std::string>& names, const std::string& mirror, bool json) {
   const Interrupt interrupt;
   FetchDisplay display(STDERR_FILENO);
+  Tree list = Tree::sequence();
+  int missing = 0;
   for (const std::string& name : names) {
     const zoo::Choice choice = zoo::choose(zoo::parse_reference(name_of(name)));
-    if (!choice.weights) {
-      say(stdout, fmt::format("{}: there are no weights to fetch", name));
-      continue;
+    Tree entry;
+    entry.set("name", name);
+    if (choice.weights) {
+      const std::filesystem::path file = zoo::fetch(
+          choice.model, *choice.weights,
+          [&](const std::string& fetched, const DownloadState& state) {
+            display.show(fetched, state);
+            return !interrupt.flag()->load();
+          },
+          mirror, true);
+      display.clear();
+      if (!json) say(stdout, file.string());
+      entry.set("path", file.string());
+    } else {
+      ++missing;
+      if (!json) say(stdout, fmt::format("{}: there are no weights to fetch", name));
+      entry.set("path", Tree());
     }
-    const std::filesystem::path file = zoo::fetch(
-        choice.model, *choice.weights,
-        [&](const std::string& fetched, const DownloadState& state) {
-          display.show(fetched, state);
-          return !interrupt.flag()->load();
-        },
-        mirror, true);
-    display.clear();
-    say(stdout, file.string());
+    list.push(std::move(entry));
   }
-  return 0;
+  if (json) std::puts(write_json(list, 2).c_str());
+  return missing ? 1 : 0;
 }
 
-int zoo_verify(const std::vector<std::string>& names) {
+int zoo_verify(const std::vector<std::string>& names, bool json) {
   const zoo::Manifest manifest = zoo::Manifest::load();
   std::vector<std::pair<zoo::ZooModel, zoo::Weights>> asked;
   const auto ask = [&](const zoo::ZooModel& model) {
@@ -264,22 +273,35 @@ int zoo_verify(const std::vector<std::string>& names) {
   }
   if (names.empty())
     for (const zoo::ZooModel& model : manifest.models()) ask(model);
-  int wrong = 0, seen = 0;
+  Tree list = Tree::sequence();
+  int wrong = 0;
   for (const auto& [model, weights] : asked) {
     const auto file = zoo::find(model, weights);
     if (!file) continue;
-    ++seen;
+    Tree entry;
+    entry.set("name", model.name);
+    entry.set("weights", weights.name);
+    entry.set("path", file->string());
     try {
       const bool compared = zoo::verify(*file, weights) == zoo::Known::by_checksum;
-      say(stdout, fmt::format("{}  {} {}  {}{}", compared ? "good " : "opens", model.name, weights.name, file->string(),
-                              compared ? "" : ": no checksum is published"));
+      entry.set("state", compared ? "good" : "opens");
+      if (!json)
+        say(stdout, fmt::format("{}  {} {}  {}{}", compared ? "good " : "opens", model.name, weights.name, file->string(),
+                                compared ? "" : ": no checksum is published"));
     } catch (const Error& error) {
       ++wrong;
-      say(stdout, fmt::format("WRONG  {} {}  {}", model.name, weights.name, error.line()));
+      entry.set("state", "wrong");
+      entry.set("error", error.line());
+      if (!json) say(stdout, fmt::format("WRONG  {} {}  {}", model.name, weights.name, error.line()));
     }
+    list.push(std::move(entry));
   }
-  if (!seen) say(stdout, "none of these weights are here");
-  if (wrong) say(stdout, "nacre zoo get fetches again what is wrong");
+  if (json) {
+    std::puts(write_json(list, 2).c_str());
+  } else {
+    if (list.items().empty()) say(stdout, "none of these weights are here");
+    if (wrong) say(stdout, "nacre zoo get fetches again what is wrong");
+  }
   return wrong ? 1 : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <png.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "formats/file.h"
 #include "formats/image_decoders.h"
@@ -60,18 +61,36 @@ Tensor with_channels(const Tensor& image, int channels) {
   return result;
 }
 
+enum class Format : std::uint8_t { none, jpeg, png, webp, bmp, gif };
+constexpr std::size_t telling_bytes = 12;  // of a file's beginning
+
+Format format_of(std::string_view bytes) {
+  if (bytes.starts_with("\xff\xd8")) return Format::jpeg;
+  if (bytes.starts_with("\x89PNG")) return Format::png;
+  if (bytes.starts_with("RIFF") && bytes.size() >= telling_bytes && bytes.substr(8, 4) == "WEBP") return Format::webp;
+  if (bytes.starts_with("BM")) return Format::bmp;
+  if (bytes.starts_with("GIF8")) return Format::gif;
+  return Format::none;
+}
+
+Tensor decode_as(Format format, std::string_view bytes, const std::string& name, ImageSize least) {
+  switch (format) {
+    case Format::jpeg:
+      return images::decode_jpeg(bytes, name, static_cast<std::uint32_t>(least.height), static_cast<std::uint32_t>(least.width));
+    case Format::png: return images::decode_png(bytes, name);
+    case Format::webp: return images::decode_webp(bytes, name);
+    case Format::bmp: return images::decode_bmp(bytes, name);
+    case Format::gif: return images::decode_gif(bytes, name);
+    case Format::none: break;
+  }
+  throw Error(bytes.empty() ? "the file is empty, wanted a picture" : "this is no JPEG, PNG, WebP, BMP or GIF picture").at(Mark{name}).usage();
+}
+
 }  // namespace
 
 Tensor decode_image(std::string_view bytes, const std::string& name, int channels, ImageSize least) {
   need(channels == 0 || channels == 1 || channels == 3 || channels == 4, "a picture has 1, 3 or 4 channels, not {}", channels);
-  Tensor image;
-  if (bytes.starts_with("\xff\xd8"))
-    image = images::decode_jpeg(bytes, name, static_cast<std::uint32_t>(least.height), static_cast<std::uint32_t>(least.width));
-  else if (bytes.starts_with("\x89PNG")) image = images::decode_png(bytes, name);
-  else if (bytes.starts_with("RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP") image = images::decode_webp(bytes, name);
-  else if (bytes.starts_with("BM")) image = images::decode_bmp(bytes, name);
-  else if (bytes.starts_with("GIF8")) image = images::decode_gif(bytes, name);
-  else throw Error(bytes.empty() ? "the file is empty, wanted a picture" : "this is no JPEG, PNG, WebP, BMP or GIF picture").at(Mark{name}).usage();
+  const Tensor image = decode_as(format_of(bytes), bytes, name, least);
   if (channels == 0) channels = image.shape()[2] == 2 ? 4 : static_cast<int>(image.shape()[2]);
   return with_channels(image, channels);
 }
@@ -85,6 +104,15 @@ bool is_image_name(const std::filesystem::path& path) {
   std::transform(ending.begin(), ending.end(), ending.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   static constexpr std::string_view endings[] = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"};
   return std::ranges::find(endings, ending) != std::end(endings);
+}
+
+bool is_image_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
+  char bytes[telling_bytes];
+  std::ifstream file(path, std::ios::binary);
+  file.read(bytes, sizeof bytes);
+  return format_of({bytes, static_cast<std::size_t>(file.gcount())}) != Format::none;
 }
 
 std::string encode_png(const Tensor& image) {

@@ -25,6 +25,7 @@ struct ImageSize {
 Tensor decode_image(std::string_view bytes, const std::string& name, int channels = 0, ImageSize least = {});
 Tensor read_image(const std::filesystem::path& path, int channels = 0, ImageSize least = {});
 bool is_image_name(const std::filesystem::path& path);  // .jpg, .jpeg, .png, .webp, .bmp, .gif in any case
+bool is_image_file(const std::filesystem::path& path);  // by its first bytes; false where it cannot be read
 
 // uint8 (height, width) or (height, width, 1 | 3 | 4).
 std::string encode_png(const Tensor& image);

@@ -288,7 +288,11 @@ bool FitRun::validate(Logs& logs) {
   const auto [results, whole] = trainer_.test(present().steps, *present().validation_feeder, *present().validation_loader, sweep, options_.validation_steps,
                                               options_.stop, listener_, hook);
   if (!whole) return false;
-  for (const auto& [name, value] : results) logs.set("val_" + name, value);
+  for (const auto& [name, value] : results) {
+    logs.set("val_" + name, value);
+    if (name == "loss" && !std::isfinite(value))
+      warn("the loss on the validation data is not a finite number; is there a sample that the network has no answer to?");
+  }
   each_callback([&](Callback& callback) { callback.on_test_end(*this, results); });
   return true;
 }

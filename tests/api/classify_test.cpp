@@ -27,6 +27,14 @@ TEST(Classify, LogitsBecomeProbabilities) {
   EXPECT_NEAR(answers[0][2].probability, 0, 1e-6);
 }
 
+TEST(Classify, ASampleWithoutAnswersLeavesTheOthersAlone) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto answers = classify(animals, Tensor::of<float>({2, 3}, {0.1f, 0.8f, 0.1f, nan, nan, nan}));
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_FLOAT_EQ(answers[0][0].probability, 0.8f);
+  EXPECT_TRUE(answers[1].empty());
+}
+
 TEST(Classify, OneNumberForTwoClasses) {
   const std::vector<std::string> pair{"no", "yes"};
   EXPECT_EQ(classify(pair, Tensor::of<float>({1, 1}, {0.7f}))[0][0].label, "yes");

@@ -97,7 +97,12 @@ TEST_F(ZooWeights, VerifySaysWhatItCannotCheckAndGetMends) {
   const Outcome opens = run({"zoo", "verify", "zoo:own"});
   EXPECT_EQ(opens.status, 0) << opens.err;
   EXPECT_EQ(opens.out, "opens  own first  " + file.string() + ": no checksum is published\n");
+  EXPECT_EQ(parse_json(run({"zoo", "get", "own", "--json"}).out, "get").items().front()["path"], Tree(file.string()));
+  EXPECT_EQ(parse_json(run({"zoo", "verify", "own", "--json"}).out, "verify").items().front()["state"], Tree("opens"));
   write_file_atomically(file, bytes_.substr(0, 1000));
+  const Tree told = parse_json(run({"zoo", "verify", "own", "--json"}).out, "verify").items().front();
+  EXPECT_EQ(told["state"], Tree("wrong"));
+  EXPECT_NE(told["error"].as_string().find("cut off"), std::string::npos);
   const Outcome wrong = run({"zoo", "verify", "own?classes=10"});
   EXPECT_EQ(wrong.status, 1);
   EXPECT_EQ(wrong.out.substr(0, 18), "WRONG  own first  ") << wrong.out;
@@ -134,6 +139,16 @@ TEST_F(ZooVerbs, MistakesSayWhatToDo) {
   EXPECT_EQ(argument.status, 2);
   EXPECT_NE(argument.err.find("hint: did you mean 'classes'?"), std::string::npos) << argument.err;
   EXPECT_EQ(run({"zoo"}).status, 2);
+  const Outcome none = run({"zoo", "get", "alexnet"});
+  EXPECT_EQ(none.status, 1);
+  EXPECT_EQ(none.out, "alexnet: there are no weights to fetch\n");
+  for (const auto& [key, hint] : {std::pair("weights: none", "zoo: \"lenet?weights=none\""), std::pair("alpha: 0.5", "zoo: \"lenet?alpha=0.5\"")}) {
+    write_file_atomically(folder_ / "keys.yaml", fmt::format("model: {{zoo: lenet, {}}}\n", key));
+    const Outcome outcome = run({"summary", "keys.yaml"});
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_NE(outcome.err.find(fmt::format("  hint: {}\n", hint)), std::string::npos) << outcome.err;
+    EXPECT_EQ(outcome.err.find("keys.yaml:1:"), 0u) << outcome.err;
+  }
 }
 
 TEST_F(ZooVerbs, NamesStandWhereModelsAndConfigurationsAre) {
@@ -234,6 +249,12 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
   EXPECT_EQ(json.items().front()["label"], Tree("night"));
   EXPECT_EQ(json.items().front()["input"], Tree("sky/night/2.png"));
   EXPECT_EQ(json.items().front()["classes"].items().size(), 1u);
+  // Pictures are told by their contents.
+  std::filesystem::copy_file(folder_ / "sky/night/2.png", folder_ / "nameless");
+  EXPECT_EQ(run({"predict", "run/model.h5", "nameless"}).out.substr(0, 15), "nameless  night");
+  const Outcome missing = run({"predict", "run/model.h5", "nothing"});
+  EXPECT_EQ(missing.status, 2);
+  EXPECT_EQ(missing.err, "nothing: there is no such file\n  hint: check the path\n");
   // The numbers as ever.
   EXPECT_EQ(run({"predict", "run/model.h5", "sky/day/1.png", "-o", "numbers.json"}).status, 0);
   EXPECT_EQ(parse_json(read_file(folder_ / "numbers.json"), "numbers").items().front().items().size(), 2u);
