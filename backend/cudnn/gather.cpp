@@ -3,25 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
-#include "backend/cudnn/backend.h"
 #include "backend/cudnn/kernels.h"
 
 namespace nacre::gpu {
 
 namespace {
-
-KernelPlan loop(const KernelRequest& request, std::string_view body) {
-  const std::int64_t count = request.node.types()[0].shape.elements();
-  std::int64_t reach = 0;
-  for (const Type& type : operand_types(request)) reach = std::max(reach, type.shape.elements());
-  return generated(
-      request,
-      fmt::format("{} {{\n  {}{}  }}\n}}\n", signature("run", operand_types(request), request.node.types()),
-                  loop_head(count, reach), body),
-      grid_over(count, device_of(request)));
-}
 
 // What a place out of range reads as, as it lies in memory.
 std::string_view missing(DType dtype) {
@@ -49,7 +35,7 @@ Axis axis_of(const Shape& shape, const Node& node) {
 KernelPlan gather(const KernelRequest& request) {
   const Shape& table = request.node.in(0).shape();
   const std::int64_t width = table.from(1).elements();
-  return loop(
+  return over_elements(
       request,
       fmt::format("    const integer row = {};\n    out0[i] = row >= 0 && row < {} ? in0[row * {} + i % {}] : {};\n",
                   load(request.node.in(1).dtype(), "in1", fmt::format("i / {}", width)), table[0], width, width,
@@ -58,15 +44,17 @@ KernelPlan gather(const KernelRequest& request) {
 
 KernelPlan take_along(const KernelRequest& request) {
   const auto [size, inner] = axis_of(request.node.in(0).shape(), request.node);
-  return loop(request, fmt::format("    const integer at = {0};\n    out0[i] = at >= 0 && at < {1} ? in0[(i / {2} * "
-                                   "{1} + at) * {2} + i % {2}] : {3};\n",
-                                   load(request.node.in(1).dtype(), "in1", "i"), size, inner,
-                                   missing(request.node.types()[0].dtype)));
+  return over_elements(
+      request,
+      fmt::format("    const integer at = {0};\n    out0[i] = at >= 0 && at < {1} ? in0[(i / {2} * "
+                  "{1} + at) * {2} + i % {2}] : {3};\n",
+                  load(request.node.in(1).dtype(), "in1", "i"), size, inner, missing(request.node.types()[0].dtype)));
 }
 
 KernelPlan take_along_backward(const KernelRequest& request) {
   const auto [size, inner] = axis_of(request.node.types()[0].shape, request.node);
-  return loop(request, fmt::format("    const integer line = i / {0} * {1} + i % {1};\n    out0[i] = {2} == "
+  return over_elements(request,
+                       fmt::format("    const integer line = i / {0} * {1} + i % {1};\n    out0[i] = {2} == "
                                    "(integer)(i / {1} % {3}) ? in2[line] : 0;\n",
                                    inner * size, inner, load(request.node.in(1).dtype(), "in1", "line"), size));
 }

@@ -64,6 +64,16 @@ Types operand_types(const KernelRequest& request) {
   return types;
 }
 
+KernelPlan over_elements(const KernelRequest& request, std::string_view body) {
+  const std::int64_t count = request.node.types()[0].shape.elements();
+  const Types operands = operand_types(request);
+  std::int64_t reach = 0;
+  for (const Type& type : operands) reach = std::max(reach, type.shape.elements());
+  const std::string source = fmt::format(
+      "{} {{\n  {}    {}\n  }}\n}}\n", signature("run", operands, request.node.types()), loop_head(count, reach), body);
+  return generated(request, source, grid_over(count, device_of(request)));
+}
+
 namespace {
 constexpr std::int64_t block_threads = 128;
 constexpr std::int64_t worth_a_block = 64;  // elements of a line

@@ -23,6 +23,8 @@ Grid grid_over(std::int64_t count, const Device& device);
 // results.
 KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid);
 
+// A plan whose kernel does `body` for each element `i` of the first result.
+KernelPlan over_elements(const KernelRequest& request, std::string_view body);
 // What a thread of grid_over walks: "for (…; i < count; …) {". `reach`: the elements of the largest operand.
 std::string loop_head(std::int64_t count, std::int64_t reach = 0);
 
@@ -77,6 +79,17 @@ KernelPlan argmax(const KernelRequest& request);
 // softmax.cpp
 KernelPlan softmax(const KernelRequest& request);
 KernelPlan softmax_backward(const KernelRequest& request);
+
+// normalization.cpp
+KernelPlan batch_norm(const KernelRequest& request);
+KernelPlan batch_norm_backward(const KernelRequest& request);
+KernelPlan layer_norm(const KernelRequest& request);
+
+// pool.cpp
+KernelPlan max_pool(const KernelRequest& request);
+KernelPlan max_pool_backward(const KernelRequest& request);
+KernelPlan average_pool(const KernelRequest& request);
+KernelPlan average_pool_backward(const KernelRequest& request);
 
 // gather.cpp
 KernelPlan gather(const KernelRequest& request);

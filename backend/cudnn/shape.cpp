@@ -4,9 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
-#include "backend/cudnn/backend.h"
 #include "backend/cudnn/kernels.h"
 
 namespace nacre::gpu {
@@ -15,19 +12,10 @@ namespace {
 
 using Strides = std::vector<std::int64_t>;
 
-KernelPlan loop(const KernelRequest& request, std::int64_t count, std::string_view body) {
-  std::int64_t reach = 0;
-  for (const Type& type : operand_types(request)) reach = std::max(reach, type.shape.elements());
-  const std::string source =
-      fmt::format("{} {{\n  {}    {}\n  }}\n}}\n", signature("run", operand_types(request), request.node.types()),
-                  loop_head(count, reach), body);
-  return generated(request, source, grid_over(count, device_of(request)));
-}
-
 // out0[i] = in0[place].
 KernelPlan read_from(const KernelRequest& request, const Strides& strides, std::int64_t base = 0) {
   const Shape& space = request.node.types()[0].shape;
-  return loop(request, space.elements(), fmt::format("out0[i] = in0[{}];", offset("i", space, strides, base)));
+  return over_elements(request, fmt::format("out0[i] = in0[{}];", offset("i", space, strides, base)));
 }
 
 // The index along one axis of a row-major index `i`.
@@ -64,7 +52,7 @@ KernelPlan read_inside(const KernelRequest& request, const Shape& part, const St
     inside += fmt::format(" && {0} >= 0 && {0} % {1} == 0 && {0} / {1} < {2}", from_begin, step[a], part[axis]);
     place += fmt::format(" + {} / {} * {}", from_begin, step[a], strides[a]);
   }
-  return loop(request, space.elements(), fmt::format("out0[i] = {} ? in0[{}] : {};", inside, place, outside));
+  return over_elements(request, fmt::format("out0[i] = {} ? in0[{}] : {};", inside, place, outside));
 }
 
 // A number as it lies in memory.
@@ -121,7 +109,7 @@ KernelPlan concat(const KernelRequest& request) {
                         begin + size, k, size, begin, inner);
     begin += size;
   }
-  return loop(request, space.elements(), body);
+  return over_elements(request, body);
 }
 
 KernelPlan reverse(const KernelRequest& request) {
@@ -134,14 +122,13 @@ KernelPlan reverse(const KernelRequest& request) {
   }
   // Offsets go down: they are signed.
   const std::string place = offset("(integer)i", space, strides, base);
-  return loop(request, space.elements(), fmt::format("out0[i] = in0[{}];", place));
+  return over_elements(request, fmt::format("out0[i] = in0[{}];", place));
 }
 
 KernelPlan iota(const KernelRequest& request) {
   const Type& type = request.node.types()[0];
   const std::string index = index_along(type.shape, static_cast<int>(request.node.attrs<IotaAttrs>().axis));
-  return loop(request, type.shape.elements(),
-              store(type.dtype, "out0", "i", fmt::format("({}){}", compute_type(type.dtype), index)));
+  return over_elements(request, store(type.dtype, "out0", "i", fmt::format("({}){}", compute_type(type.dtype), index)));
 }
 
 }  // namespace nacre::gpu
