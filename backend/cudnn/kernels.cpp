@@ -28,7 +28,26 @@ class GeneratedKernel final : public Kernel {
   std::vector<void*> addresses_, pointers_;
 };
 
+class Turns final : public Kernel {
+ public:
+  Turns(std::unique_ptr<Kernel> first, std::unique_ptr<Kernel> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+  void run(const KernelArguments& arguments) override {
+    first_->run(arguments);
+    second_->run(arguments);
+  }
+
+ private:
+  std::unique_ptr<Kernel> first_, second_;
+};
+
 }  // namespace
+
+KernelPlan in_turn(KernelPlan first, KernelPlan second) {
+  first.kernel = std::make_unique<Turns>(std::move(first.kernel), std::move(second.kernel));
+  first.in_place.clear();  // the second reads operands that the first's results might lie in
+  return first;
+}
 
 KernelPlan plan_on_device(const KernelRequest& request) {
   KernelPlan plan;

@@ -23,6 +23,9 @@ Grid grid_over(std::int64_t count, const Device& device);
 // results.
 KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid);
 
+// One kernel after the other, both called with all operands and results.
+KernelPlan in_turn(KernelPlan first, KernelPlan second);
+
 // A plan whose kernel does `body` for each element `i` of the first result.
 KernelPlan over_elements(const KernelRequest& request, std::string_view body);
 // What a thread of grid_over walks: "for (…; i < count; …) {". `reach`: the elements of the largest operand.
@@ -84,6 +87,7 @@ KernelPlan softmax_backward(const KernelRequest& request);
 KernelPlan batch_norm(const KernelRequest& request);
 KernelPlan batch_norm_backward(const KernelRequest& request);
 KernelPlan layer_norm(const KernelRequest& request);
+KernelPlan layer_norm_backward(const KernelRequest& request);
 
 // pool.cpp
 KernelPlan max_pool(const KernelRequest& request);
@@ -93,6 +97,7 @@ KernelPlan average_pool_backward(const KernelRequest& request);
 
 // gather.cpp
 KernelPlan gather(const KernelRequest& request);
+KernelPlan scatter_add(const KernelRequest& request);
 KernelPlan take_along(const KernelRequest& request);
 KernelPlan take_along_backward(const KernelRequest& request);
 

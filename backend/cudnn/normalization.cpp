@@ -117,4 +117,34 @@ KernelPlan batch_norm_backward(const KernelRequest& request) {
   return at.lines.plan(request, type, body);
 }
 
+// dx by rows, then dgamma and dbeta by channels.
+KernelPlan layer_norm_backward(const KernelRequest& request) {
+  const Shape& x = request.node.in(0).shape();
+  const std::string_view type = number_name(request);
+  const std::string epsilon = fmt::format("(number){:.9e}", request.node.attrs<EpsilonAttrs>().epsilon);
+  const Places row = over_row(x), column = over_batch(x);
+  const std::string element =
+      fmt::format("const number normal = ({} - mean) * scale, slope = {} * {};", operand(request, 0, row.place),
+                  operand(request, 1, row.channel), operand(request, 4, row.place));
+  const std::string rows = fmt::format(
+      "{}    const number mean = {}, scale = 1 / sqrt({} + {});\n    number total = 0, weighted = 0;\n    {}\n"
+      "    total = {};\n    weighted = {};\n    {}\n",
+      number(request), operand(request, 2, "line"), operand(request, 3, "line"), epsilon,
+      row.lines.each(element + " total += slope; weighted += slope * normal;"), row.lines.joined("sum", type, "total"),
+      row.lines.joined("sum", type, "weighted"),
+      row.lines.each(element + " " +
+                     result(request, 0, row.place,
+                            fmt::format("scale * (slope - total / {0} - normal * weighted / {0})", row.length))));
+  const std::string columns = fmt::format(
+      "{}    number dgamma = 0, dbeta = 0;\n    {}\n    dgamma = {};\n    dbeta = {};\n    {}\n    {}\n",
+      number(request),
+      column.lines.each(
+          fmt::format("const number slope = {}; dgamma += slope * ({} - {}) / sqrt({} + {}); dbeta += slope;",
+                      operand(request, 4, column.place), operand(request, 0, column.place), operand(request, 2, "r"),
+                      operand(request, 3, "r"), epsilon)),
+      column.lines.joined("sum", type, "dgamma"), column.lines.joined("sum", type, "dbeta"),
+      column.lines.once(result(request, 1, "line", "dgamma")), column.lines.once(result(request, 2, "line", "dbeta")));
+  return in_turn(row.lines.plan(request, type, rows), column.lines.plan(request, type, columns));
+}
+
 }  // namespace nacre::gpu

@@ -80,7 +80,7 @@ TEST_P(Parity, AgreesWithTheReference) {
 }
 
 TEST_P(Parity, GivesTheSameBitsWhenRunAgain) {
-  for (std::uint64_t seed = 200; seed < 203; ++seed) {
+  for (std::uint64_t seed = 200; seed < (emulated() ? 201 : 203); ++seed) {
     RandomStream random(RandomKey::of(seed, record().name));
     const OpCase sample = record().sample(random);
     const auto tested = graph(sample, DType::float32, backend());
