@@ -1,5 +1,6 @@
 #include "api/head.h"
 
+#include <algorithm>
 #include <set>
 
 #include "layers/layers.h"
@@ -7,6 +8,8 @@
 namespace nacre {
 
 namespace {
+
+constexpr std::string_view preprocessing_layer = "preprocessing";
 
 // What the base's preprocessing makes of pictures, as layers: (x · scale - mean) / deviation, the channels in its order.
 Symbol preprocessed(Symbol pictures, const Preprocessing& preprocessing) {
@@ -18,7 +21,8 @@ Symbol preprocessed(Symbol pictures, const Preprocessing& preprocessing) {
   if (preprocessing.scale == 1 && preprocessing.mean.empty() && preprocessing.deviation.empty()) return pictures;
   const std::size_t channels = std::max({preprocessing.mean.size(), preprocessing.deviation.size(), std::size_t{1}});
   ChannelScaling scaling = channel_scaling(preprocessing, channels);
-  return Rescaling({.scale = std::move(scaling.factors), .offset = std::move(scaling.offsets)}, {.name = "preprocessing"})(pictures);
+  return Rescaling({.scale = std::move(scaling.factors), .offset = std::move(scaling.offsets)},
+                   {.name = std::string(preprocessing_layer)})(pictures);
 }
 
 LayerRef pooling_layer(int rank, HeadPooling pooling, LayerOptions options) {
@@ -95,6 +99,12 @@ std::shared_ptr<FunctionalLayer> with_head(const FunctionalLayer& base, const Ma
   card.labels.clear();
   model->set_card(std::move(card));
   return model;
+}
+
+bool begins_with_preprocessing(const FunctionalLayer& model) {
+  return model.connected() && std::ranges::any_of(model.layers(), [](const auto& layer) {
+           return layer->name() == preprocessing_layer && layer->class_name() == RescalingConfig::class_name;
+         });
 }
 
 MakeHead head_of(const HeadConfig& config) {

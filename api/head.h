@@ -40,6 +40,8 @@ inline Model without_top(const Model& model) { return Model(without_top(std::sta
 // card, the names of classes do not.
 using MakeHead = std::function<Symbol(const Symbol& features)>;
 std::shared_ptr<FunctionalLayer> with_head(const FunctionalLayer& base, const MakeHead& head, const std::string& name = "");
+// Whether a model has such layers in front.
+bool begins_with_preprocessing(const FunctionalLayer& model);
 // The layers of a head are called head…: "until head" freezes the base.
 MakeHead head_of(const HeadConfig& config);  // throws a usage Error without `classes`
 inline Model with_head(const Model& base, const HeadConfig& config, const std::string& name = "") {

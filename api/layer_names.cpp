@@ -62,7 +62,9 @@ Error means_nothing(std::string_view pattern, const FunctionalLayer& model) {
   const std::vector<NamedLayer> layers = named_layers(model);
   std::vector<std::string_view> known;
   for (const NamedLayer& layer : layers) known.push_back(layer.name);
-  return Error("the model '{}' has no layer '{}'", model.title(), pattern).hint(suggestion(pattern, known)).usage();
+  return Error("the model '{}' has no layer '{}'", model.title(), pattern)
+      .hint(suggestion(pattern.substr(0, pattern.find_last_not_of('*') + 1), known))
+      .usage();
 }
 
 }  // namespace nacre

@@ -46,11 +46,16 @@ int convert(const ConvertArguments& arguments) {
                               .untrusted = arguments.untrusted, .skipped = &skipped, .notes = &notes};
     // A model of the zoo is wanted with what it has learned, unless it gets other weights or loses them.
     const bool learned = zoo_name(arguments.input) && !is_architecture(target) && !arguments.weights;
-    Model model = learned                   ? load_model(arguments.input, options)
-                  : experiment              ? Model(Experiment::load(arguments.input).build_model(!is_architecture(target)))
-                  : is_architecture(source) ? load_architecture(file, options)
-                                            : load_model(file, options);
-    if (arguments.weights) model.load_weights(*arguments.weights, options);
+    Model model =
+        learned ? load_model(arguments.input, options)
+        : experiment
+            ? Model(Experiment::load(arguments.input).build_model(!is_architecture(target) && !arguments.weights))
+        : is_architecture(source) ? load_architecture(file, options)
+                                  : load_model(file, options);
+    if (arguments.weights) {
+      model.load_weights(*arguments.weights, options);
+      model.initialize(0);  // what the file has nothing for
+    }
     for (const std::string& line : notes) say(stderr, "note: " + line);
     for (const std::string& line : skipped) say(stderr, "skipped: " + line);
     if (is_weights(target)) save_weights(model, arguments.output, arguments.save);

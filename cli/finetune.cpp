@@ -102,6 +102,10 @@ ConfigFile configuration(const FinetuneArguments& arguments) {
   auto [model, name] = base_of(arguments.base);
   auto [data, folder] = data_of(arguments.data);
   model.set("head", mapping({{"classes", arguments.classes ? Tree(*arguments.classes) : Tree("auto")}}));
+  Tree changed = mapping({{"data", std::move(data)}});  // how the samples are read counts when they are looked at
+  for (const std::string& override : arguments.overrides)
+    if (override.starts_with("data.")) apply_override(changed, override);
+  data = *changed.find("data");
   const Tree* const validation = data.find("validation");
   const bool validates = validation && !validation->is_null();
   const DatasetRef samples = read_object<Source>(data["train"])->open(folder);
@@ -112,8 +116,8 @@ ConfigFile configuration(const FinetuneArguments& arguments) {
   for (const std::string& override : arguments.overrides) apply_override(tree, override);
   // Losses of one-hot targets have label_smoothing.
   if (const Tree* loss = tree["train"].find("loss"); loss && (loss->is_string() || loss->is_mapping()) && wants_one_hot(*loss))
-    if (Tree& changed = *tree.find("data"); !changed.find("one_hot"))
-      changed.set("one_hot", arguments.classes ? *arguments.classes : count_classes(*samples));
+    if (Tree& read = *tree.find("data"); !read.find("one_hot"))
+      read.set("one_hot", arguments.classes ? *arguments.classes : count_classes(*samples));
   return {std::move(tree), folder};
 }
 

@@ -98,7 +98,9 @@ std::string progress_line(const Progress& progress, int width) {
   const double done = progress.batches > 0 ? static_cast<double>(progress.batch) / static_cast<double>(progress.batches) : 0;
   const std::int64_t counted = progress.batch - progress.first_batch;
   const double left = counted > 0 ? progress.seconds * static_cast<double>(progress.batches - progress.batch) / static_cast<double>(counted) : -1;
-  const std::string head = fmt::format("Epoch {}/{} {}", progress.epoch + 1, progress.epochs, progress.validation ? "validation " : "");
+  const std::string head = progress.features ? "features "
+                                             : fmt::format("Epoch {}/{} {}", progress.epoch + 1, progress.epochs,
+                                                           progress.validation ? "validation " : "");
   std::vector<std::string> parts{fmt::format("{}/{}", progress.batch, progress.batches),
                                  fmt::format("{}/s", short_number(progress.samples_per_second)),
                                  fmt::format("ETA {}", clock_text(left))};

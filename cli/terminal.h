@@ -32,6 +32,7 @@ std::string short_number(double value);
 struct Progress {
   std::int64_t epoch = 0, epochs = 0;    // epoch from 0
   bool validation = false;               // over validation data
+  bool features = false;                 // of frozen layers, which are computed once: no epoch
   std::int64_t first_batch = 0;          // where it was taken up
   std::int64_t batch = 0, batches = 0;   // done so far
   double seconds = 0;                    // since it began

@@ -34,7 +34,6 @@ class RunListener final : public ProgressListener {
   void on_begin(const Sweep& pass) override {
     const bool train = pass.kind == Sweep::Kind::train;
     if (train) epoch_ = pass, epoch_began_ = Clock::now();
-    else if (pass.kind != Sweep::Kind::validation) return;
     pass_ = pass;
     pass_began_ = Clock::now();
     last_drawn_ = {};
@@ -79,6 +78,7 @@ class RunListener final : public ProgressListener {
     Progress state{.epoch = epoch_.epoch,
                    .epochs = epoch_.epochs,
                    .validation = pass.kind == Sweep::Kind::validation,
+                   .features = pass.kind == Sweep::Kind::predict,
                    .first_batch = pass.first_batch,
                    .batch = pass.batches,
                    .batches = pass.batches,
@@ -112,8 +112,7 @@ std::filesystem::path feature_folder() {
 Training run_training(const Experiment& experiment, const TrainArguments& arguments) {
   set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
   Model model = compiled_model(experiment, arguments.config, arguments.device);
-  OpenedData data = experiment.open_data();
-  data.each([&](DatasetRef& set) { set = preprocessed(set, model.graph().card().preprocessing); });
+  const OpenedData data = experiment.open_data(input_form(model.graph()));
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 
   const bool asked_for = arguments.output || experiment.config().output;

@@ -104,6 +104,14 @@ Error missing(const ZooModel& model, const Weights& weights, std::string_view ho
 
 }  // namespace
 
+Error with_hint(const Error& error, std::string hint) {
+  Error told(error.message());
+  told.at(error.mark()).about(error.subject()).hint(std::move(hint));
+  for (const std::string& scope : error.scopes()) told.within(scope);
+  if (error.kind() == Error::Kind::usage) told.usage();
+  return told;
+}
+
 fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress, const std::string& mirror,
                bool again) {
   const std::optional<fs::path> present = find(model, weights);
@@ -112,10 +120,16 @@ fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgres
   const fs::path file = fetched_file(weights);
   make_folder(file.parent_path());
   std::vector<std::string> addresses;
-  if (const std::string& base = mirror.empty() ? variable("NACRE_ZOO_MIRROR") : mirror; !base.empty())
+  if (const std::string& base = mirror.empty() ? variable("NACRE_ZOO_MIRROR") : mirror; !base.empty()) {
+    if (base.find("://") == std::string::npos)
+      throw Error("a mirror is an address, got '{}'", base)
+          .hint(fmt::format("file://{} of a folder, or https://…", fs::absolute(base).lexically_normal().string()))
+          .usage();
     addresses.push_back(base + (base.ends_with('/') ? "" : "/") + weights.file_name());
+  }
   addresses.push_back(*weights.address);
   bool stopped = false;
+  std::vector<std::string> failures;
   for (std::size_t i = 0;; ++i) {
     try {
       HttpDownload request{.address = addresses[i], .file = file};
@@ -129,9 +143,18 @@ fs::path fetch(const ZooModel& model, const Weights& weights, const FetchProgres
       download(request);
       return file;
     } catch (Error& error) {
-      if (i + 1 < addresses.size() && !stopped) continue;
+      if (i + 1 < addresses.size() && !stopped) {
+        const bool named = error.message().find(addresses[i]) != std::string::npos;
+        failures.push_back(named ? error.message() : addresses[i] + ": " + error.message());
+        continue;
+      }
+      for (const std::string& before : failures) error.within("after " + before);
       error.within(fmt::format("while fetching the weights '{}' of '{}'", weights.name, model.name));
-      throw;
+      if (stopped) throw;
+      const std::string_view join = error.hint_text().empty() ? "" : error.hint_text().ends_with('?') ? " " : "; ";
+      throw with_hint(error,
+                      fmt::format("{}{}where the file is at hand, zoo:{}?weights=FILE takes it, or it is put at {}",
+                                  error.hint_text(), join, model.name, file.string()));
     }
   }
 }

@@ -24,10 +24,14 @@ enum class Known {
 // opened.
 Known verify(const std::filesystem::path& file, const Weights& weights);
 
+// The same error, which tells what to do about it in this way.
+Error with_hint(const Error& error, std::string hint);
+
 // Called with what is fetched and how far it has come; false stops.
 using FetchProgress = std::function<bool(const std::string& name, const DownloadState& state)>;
 // The file of the weights, fetched and verified when it is not there; with `again` also when it is there and wrong.
 // NACRE_ZOO_MIRROR, or `mirror`, is the address of a folder that has files of the same names, which is tried first.
+// Where nothing comes the Error tells of each address.
 std::filesystem::path fetch(const ZooModel& model, const Weights& weights, const FetchProgress& progress = {},
                             const std::string& mirror = "", bool again = false);
 

@@ -13,7 +13,8 @@ namespace zoo {
 
 namespace {
 
-constexpr std::string_view no_weights = "none", top_argument = "include_top", classes_argument = "classes";
+constexpr std::string_view no_weights = "none", top_argument = "include_top", classes_argument = "classes",
+                           pooling_argument = "pooling";
 
 // The arguments of a model: the variables of its architecture, with those in its entry and those of the user set.
 Tree with_arguments(const ZooModel& model, Tree config, const Tree& arguments) {
@@ -28,6 +29,12 @@ Tree with_arguments(const ZooModel& model, Tree config, const Tree& arguments) {
         throw Error("unknown argument '{}'", entry.key)
             .about(fmt::format("'zoo:{}'", model.name))
             .hint(suggestion(entry.key, known))
+            .usage();
+      if (entry.key == pooling_argument && !entry.value.is_null() && entry.value != Tree("avg") &&
+          entry.value != Tree("max"))
+        throw Error("unknown pooling {}", entry.value.text())
+            .about(fmt::format("'zoo:{}'", model.name))
+            .hint("wanted avg, max or null")
             .usage();
       variables->set(entry.key, entry.value);
     }
@@ -263,7 +270,15 @@ std::shared_ptr<FunctionalLayer> open(const Choice& choice, const ZooOptions& op
                            : fmt::format("while loading the weights '{}' of 'zoo:{}', which are for {}",
                                          choice.weights->name, choice.model.name, choice.weights->arguments.text());
       },
-      [&] { Model(model).load_weights(file); });
+      [&] {
+        try {
+          Model(model).load_weights(file);
+        } catch (const Error& error) {
+          if (choice.file || !choice.weights->address) throw;
+          throw with_hint(error,
+                          fmt::format("nacre zoo get '{}' fetches it again where it is wrong", choice.model.name));
+        }
+      });
   return model;
 }
 

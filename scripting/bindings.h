@@ -202,7 +202,7 @@ struct GivenData {
   bool given() const { return dataset || !columns.tensors.empty() || !table.is_null(); }
 };
 GivenData read_data(const Call& call, int index);
-// Data sets of it, null where it names none; tables are opened with the options.
+// Data sets of it, null where it names none, in the form that the options say; tables are opened with them.
 OpenedData open_data(const GivenData& data, const OpenOptions& options);
 DatasetRef array_dataset_of(Columns inputs, Columns targets, Columns weights);
 

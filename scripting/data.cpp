@@ -219,6 +219,32 @@ class MappedDataset final : public ChangedDataset {
   bool batched_;
 };
 
+// What a source gives, and nobody has changed: Column::preprocessing says so.
+class SourceData final : public ChangedDataset {
+ public:
+  explicit SourceData(DatasetRef raw) : ChangedDataset(std::move(raw)) {
+    for (Column& column : inputs_)
+      if (!column.preprocessing) column.preprocessing = Preprocessing{};
+  }
+  void read(std::span<const std::int64_t> indices, Batch& batch) const override { raw_->read(indices, batch); }
+  void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override {
+    raw_->read_targets(indices, batch);
+  }
+  std::string fingerprint() const override { return raw_->fingerprint(); }
+  std::string description() const override { return raw_->description(); }
+};
+
+// A data set that was opened before its network was known, in the form that this takes. Floating numbers that a
+// function of a script made are the script's own, and so are tensors: they stay as they are.
+DatasetRef in_form(DatasetRef set, const InputForm& form, const Shape& picture) {
+  const std::vector<Column>& inputs = set->inputs();
+  const auto has_floats = [](const Column& column) { return is_floating(column.type.dtype); };
+  if (std::ranges::any_of(inputs, [](const Column& column) { return column.preprocessing.has_value(); }))
+    set = pictures_for(std::move(set), picture);
+  else if (!set->bound_to_thread() || std::ranges::any_of(inputs, has_floats)) return set;
+  return preprocessed(std::move(set), form.preprocessing);
+}
+
 struct MapConfig {
   bool batched = false;
   static void describe(auto&& field) {
@@ -349,7 +375,9 @@ constexpr Member members[] = {
          {.usage = "dataset:map(f[, options])",
           .doc = "The data set of what f(x, y) gives for each sample whenever it is read: inputs and perhaps targets, "
                  "tensors or lists of tensors, whose shapes and dtypes are always those for the first sample. With "
-                 "`batched` f takes and gives whole batches, which is faster.",
+                 "`batched` f takes and gives whole batches, which is faster. Floating numbers that f gives are what "
+                 "the model takes: "
+                 "nothing that its file says of data is done to them.",
           .example = R"(
             local set = nacre.dataset{x = nacre.tensor{1, 2, 3}, y = nacre.tensor{0, 1, 0}}
             local halves = set:map(function(x, y) return x / 2, y end)
@@ -413,7 +441,7 @@ Out open_source(Call& call) {
   const ClassInfo<Source>& info = registry<Source>().get(call.upvalue());
   const std::string name(info.class_name);
   const auto source = about(name, [&] { return info.make(read_config_table(call, name, info.fields)); });
-  return make_object(source->open(""));
+  return make_object(DatasetRef(std::make_shared<SourceData>(source->open(""))));
 }
 
 Out index_sources(Call& call) {
@@ -490,7 +518,9 @@ GivenData read_data(const Call& call, int index) {
 }
 
 OpenedData open_data(const GivenData& data, const OpenOptions& options) {
-  if (data.dataset) return {data.dataset, nullptr, nullptr};
+  const InputForm& form = options.form;
+  if (data.dataset)
+    return {in_form(data.dataset, form, options.resizing ? form.picture() : form.shape), nullptr, nullptr};
   if (!data.columns.tensors.empty())
     throw Error("got tensors, wanted a data set or a table that names a source")
         .hint("tensors are given as x and y")

@@ -274,33 +274,26 @@ struct Arguments {
           .usage();
   }
 
-  // What a table names comes to the model in the form that the model's file says.
-  OpenedData open(const Model& model, const OpenOptions& options) const { return prepared(model, options, data); }
-  OpenedData open_validation(const Model& model) const { return prepared(model, {.augmenting = false}, validation); }
-
-  // What is measured, the classes in the model's order.
-  DatasetRef open_evaluation(const Model& model) const {
-    const DatasetRef set = opened(model, {.augmenting = false}, data).measured();
-    return data.table.is_null() ? set : data_for(model, set);
+  // Data comes to the model in the form that the model's file says; tensors are given in that form.
+  OpenedData open(const Model& model, OpenOptions options) const {
+    options.form = input_form(model.graph());
+    if (data.given()) return open_data(data, options);
+    if (x.dataset) return open_data(x, options);
+    return {array_dataset_of(x.columns, y, weights), nullptr, nullptr};
+  }
+  OpenedData open_validation(const Model& model) const {
+    return open_data(validation, {.augmenting = false, .form = input_form(model.graph())});
   }
   DatasetRef open_prediction(const Model& model) const {
-    const DatasetRef set = opened(model, {.augmenting = false}, data).measured();
-    return data.table.is_null() ? set : inputs_for(model, set);
+    return open(model, {.augmenting = false, .resizing = true}).measured();
+  }
+  // What is measured, the classes in the model's order.
+  DatasetRef open_evaluation(const Model& model) const {
+    const DatasetRef set = open_prediction(model);
+    return data.given() || x.dataset ? data_for(model, set) : set;
   }
 
  private:
-  OpenedData opened(const Model& model, OpenOptions options, const GivenData& given) const {
-    options.pictures = picture_input(model.graph());
-    if (given.given()) return open_data(given, options);
-    return {x.dataset ? x.dataset : array_dataset_of(x.columns, y, weights), nullptr, nullptr};
-  }
-  OpenedData prepared(const Model& model, const OpenOptions& options, const GivenData& given) const {
-    OpenedData sets = opened(model, options, given);
-    if (!given.table.is_null())
-      sets.each([&](DatasetRef& set) { set = preprocessed(set, model.graph().card().preprocessing); });
-    return sets;
-  }
-
   // {x, y}, {x, y, sample_weight}, or data.
   static GivenData read_validation(const Call& call, int index) {
     if (!call.is_table(index) || call.is_named(index)) return read_data(call, index);
@@ -322,7 +315,10 @@ struct DataKeys {
     field("x", &DataKeys::x, "inputs: a tensor, a list of tensors or tensors by name");
     field("y", &DataKeys::y, "targets, likewise");
     field("sample_weight", &DataKeys::sample_weight, "how much each sample counts");
-    field("data", &DataKeys::data, "inputs and targets: a data set, or a table that names a source");
+    field("data", &DataKeys::data,
+          "inputs and targets: a data set, or a table that names a source; both come to the model in the form that its "
+          "file says, "
+          "while tensors, and what a data set's :map makes of floating numbers, stay as they are");
     field("validation_data", &DataKeys::validation_data, "what is measured after each epoch: {x, y}, or data");
   }
 };

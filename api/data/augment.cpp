@@ -16,7 +16,7 @@ namespace {
 
 class Augmented final : public ChangedDataset {
  public:
-  Augmented(DatasetRef raw, std::vector<Ref<Layer>> layers, std::uint64_t seed)
+  Augmented(DatasetRef raw, std::vector<Ref<Layer>> layers, std::uint64_t seed, const Preprocessing& preprocessing)
       : ChangedDataset(std::move(raw)), layers_(std::move(layers)), seed_(seed) {
     mixes_ = std::any_of(layers_.begin(), layers_.end(), [](const Ref<Layer>& layer) { return mixes_labels(*layer); });
     if (inputs_.size() != 1 || inputs_[0].type.shape.rank() != 3)
@@ -35,6 +35,11 @@ class Augmented final : public ChangedDataset {
           .usage();
     inputs_[0].type.dtype = DType::float32;
     if (mixes_) targets_[0].type.dtype = DType::float32;
+    if (const DatasetRef changed = preprocessed(raw_, preprocessing); changed != raw_) {
+      inputs_[0].preprocessing = changed->inputs()[0].preprocessing;
+      preprocessing_ = preprocessing;
+      preprocessing_.floats = true;
+    }
   }
 
   void read(std::span<const std::int64_t> indices, Batch& batch) const override {
@@ -44,7 +49,7 @@ class Augmented final : public ChangedDataset {
     std::unique_ptr<Executable> executable = taken(batch.size);
     std::vector<Tensor> results = executable->run(values);
     give_back(batch.size, std::move(executable));
-    batch.inputs[0] = std::move(results[0]);
+    batch.inputs[0] = preprocessed(preprocessing_, results[0]);
     if (mixes_) batch.targets[0] = std::move(results[1]);
   }
   void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override {
@@ -52,7 +57,9 @@ class Augmented final : public ChangedDataset {
   }
   int workers() const override { return std::max(raw_->workers(), decoding_workers()); }
   bool changes() const override { return true; }
-  std::string description() const override { return raw_->description() + ", augmented"; }
+  std::string description() const override {
+    return raw_->description() + (preprocessing_.is_identity() ? ", augmented" : ", augmented, normalised");
+  }
 
  private:
   // Each thread that reads has an executable to itself; those that nobody uses wait for the next batch.
@@ -91,6 +98,7 @@ class Augmented final : public ChangedDataset {
 
   std::vector<Ref<Layer>> layers_;
   std::uint64_t seed_;
+  Preprocessing preprocessing_;  // of what the layers make
   bool mixes_ = false;
   mutable std::mutex mutex_;
   // By size of the batch and number of threads, which is another when batches are read ahead.
@@ -141,8 +149,9 @@ class OneHot final : public ChangedDataset {
 
 }  // namespace
 
-DatasetRef augmented(DatasetRef dataset, std::vector<Ref<Layer>> layers, std::uint64_t seed) {
-  return std::make_shared<Augmented>(std::move(dataset), std::move(layers), seed);
+DatasetRef augmented(DatasetRef dataset, std::vector<Ref<Layer>> layers, std::uint64_t seed,
+                     const Preprocessing& preprocessing) {
+  return std::make_shared<Augmented>(std::move(dataset), std::move(layers), seed, preprocessing);
 }
 
 DatasetRef one_hot(DatasetRef dataset, std::int64_t classes) {

@@ -24,6 +24,7 @@ struct Samples {
   std::vector<std::int32_t> groups;     // whose members are spread evenly: classes, where there are any
   std::optional<Tensor> targets;
   std::vector<std::string> labels;
+  std::string passed_over{};  // what is said of other files
 };
 
 Tensor rows_of(const Tensor& from, const std::vector<std::size_t>& rows) {
@@ -35,7 +36,7 @@ Tensor rows_of(const Tensor& from, const std::vector<std::size_t>& rows) {
 }
 
 void keep(Samples& samples, const std::vector<std::size_t>& rows) {
-  Samples kept{{}, {}, {}, {}, std::move(samples.labels)};
+  Samples kept{{}, {}, {}, {}, std::move(samples.labels), std::move(samples.passed_over)};
   for (const std::size_t row : rows) {
     kept.files.push_back(std::move(samples.files[row]));
     kept.names.push_back(std::move(samples.names[row]));
@@ -54,8 +55,10 @@ void keep_if(Samples& samples, Predicate&& predicate) {
 }
 
 Samples in_folders(const fs::path& folder, const ImagesConfig& config) {
-  ClassFiles found = files_of_classes(folder, config.classes, is_image_name, "pictures", ".jpg, .png, .webp, .bmp or .gif");
-  Samples samples{std::move(found.files), {}, std::move(found.labels), {}, std::move(found.classes)};
+  ClassFiles found = files_of_classes(folder, config.classes, is_image_name, "pictures",
+                                      ".jpg, .png, .webp, .bmp or .gif", {".txt", "texts"});
+  Samples samples{std::move(found.files),      {}, std::move(found.labels), {}, std::move(found.classes),
+                  std::move(found.passed_over)};
   for (const fs::path& file : samples.files) samples.names.push_back(file.lexically_relative(folder).generic_string());
   samples.targets = Tensor::of<std::int32_t>({static_cast<std::int64_t>(samples.groups.size())}, samples.groups);
   return samples;
@@ -153,7 +156,10 @@ std::vector<char> readable(const std::vector<fs::path>& files) {
 
 class Images final : public Dataset {
  public:
-  Images(const fs::path& folder, const ImagesConfig& config) : config_(config), channels_(static_cast<int>(config.channels)) {
+  Images(const fs::path& folder, const ImagesConfig& config)
+      : config_(config),
+        fitting_{config.fit.value_or(Fit::stretch), config.antialias.value_or(false)},
+        channels_(static_cast<int>(config.channels.value_or(3))) {
     if (!config.manifest && !config.folder) throw Error("'folder' or 'manifest' is missing").about("images").usage();
     const fs::path table = config.manifest ? folder / *config.manifest : fs::path();
     const fs::path place = config.folder ? folder / *config.folder : table.parent_path();
@@ -164,7 +170,7 @@ class Images final : public Dataset {
     if (config.on_error == OnError::skip) skipped = leave_out_damaged();
     if (samples_.files.empty()) throw Error("no picture is left").at({shown.string(), 0, 0}).usage();
     const fs::path first = *std::ranges::min_element(samples_.files);
-    const std::string empty = classes_without_pictures();
+    const std::string few = classes_with_few_pictures();
     keep(samples_, mixed_order(samples_.groups, static_cast<std::uint64_t>(config.seed)));
     const auto [begin, end] = config.range(samples_.files.size());
     keep_if(samples_, [begin = begin, end = end](std::size_t i) { return i >= begin && i < end; });
@@ -172,12 +178,13 @@ class Images final : public Dataset {
 
     inputs_ = {{.name = "",
                 .type = {DType::uint8, {height_, width_, channels_}},
-                .preprocessing = Preprocessing{.size = Extent<2>({height_, width_}), .fit = config_.fit, .antialias = config_.antialias}}};
+                .preprocessing = Preprocessing{
+                    .size = Extent<2>({height_, width_}), .fit = fitting_.fit, .antialias = fitting_.antialias}}};
     if (samples_.targets) targets_ = {{"", {samples_.targets->dtype(), samples_.targets->shape().from(1)}, samples_.labels}};
     description_ = fmt::format("{}: {} pictures of {}×{}×{}", (shown.has_filename() ? shown : shown.parent_path()).filename().string(),
                                samples_.files.size(), height_, width_, channels_);
     if (!samples_.labels.empty()) description_ += fmt::format(" in {} classes", samples_.labels.size());
-    description_ += empty + skipped;
+    description_ += few + skipped + samples_.passed_over;
   }
 
   std::int64_t size() const override { return static_cast<std::int64_t>(samples_.files.size()); }
@@ -210,7 +217,8 @@ class Images final : public Dataset {
   }
 
   std::string fingerprint() const override {
-    std::string text = fmt::format("pictures 1 {}×{}×{} {} {}\n", height_, width_, channels_, text_of(config_.fit), config_.antialias);
+    std::string text = fmt::format("pictures 1 {}×{}×{} {} {}\n", height_, width_, channels_, text_of(fitting_.fit),
+                                   fitting_.antialias);
     for (const fs::path& file : samples_.files) text += state_of(file) + "\n";
     return text;
   }
@@ -231,20 +239,41 @@ class Images final : public Dataset {
     return fmt::format("; {} damaged left out: {}{}", count, names, count > most_named ? ", …" : "");
   }
 
-  std::string classes_without_pictures() const {
-    const std::set<std::int32_t> present(samples_.groups.begin(), samples_.groups.end());
-    std::string names;
-    for (std::size_t label = 0; label < samples_.labels.size(); ++label)
-      if (!present.contains(static_cast<std::int32_t>(label))) names += (names.empty() ? " (none of '" : ", '") + samples_.labels[label] + "'";
-    return names.empty() ? names : names + ")";
+  // Those without any and, where others have several, with but one, which cannot both train and validate.
+  std::string classes_with_few_pictures() const {
+    constexpr std::size_t most_named = 3;
+    std::vector<std::size_t> counts(samples_.labels.size());
+    if (counts.empty()) return {};
+    for (const std::int32_t label : samples_.groups) ++counts[static_cast<std::size_t>(label)];
+    std::string text;
+    for (const auto& [few, said] : {std::pair<std::size_t, std::string_view>(0, "none"), {1, "one"}}) {
+      if (few > 0 && samples_.groups.size() < 4 * counts.size()) break;
+      std::string names;
+      std::size_t number = 0;
+      for (std::size_t label = 0; label < counts.size(); ++label)
+        if (counts[label] == few && number++ < most_named)
+          names += (names.empty() ? "" : ", ") + fmt::format("'{}'", samples_.labels[label]);
+      if (number > 0)
+        text += fmt::format("{}{} of {}{}", text.empty() ? "" : "; ", said, names, number > most_named ? ", …" : "");
+    }
+    return text.empty() ? text : " (" + text + ")";
+  }
+
+  template <class Read>
+  static auto of_file(Read&& read) {
+    try {
+      return read();
+    } catch (const Error& error) {
+      throw Error(error.message())
+          .at(error.mark())
+          .hint(
+              "copy the file again or remove it; on_error: skip (on a command line on_error=skip) leaves such pictures "
+              "out");
+    }
   }
 
   Tensor picture(const fs::path& file) const {
-    try {
-      return read_fitted(file, channels_, {height_, width_}, {config_.fit, config_.antialias});
-    } catch (const Error& error) {
-      throw Error(error.message()).at(error.mark()).hint("copy the file again or remove it; on_error: skip leaves such pictures out");
-    }
+    return of_file([&] { return read_fitted(file, channels_, {height_, width_}, fitting_); });
   }
 
   void find_size(const fs::path& first) {
@@ -253,13 +282,14 @@ class Images final : public Dataset {
       width_ = (*config_.size)[1];
       if (height_ < 1 || width_ < 1 || height_ > 16384 || width_ > 16384) throw Error("pictures of size {}×{}", height_, width_).usage();
     } else {
-      const Tensor image = read_image(first, channels_);
+      const Tensor image = of_file([&] { return read_image(first, channels_); });
       height_ = image.shape()[0];
       width_ = image.shape()[1];
     }
   }
 
   ImagesConfig config_;
+  Fitting fitting_;
   int channels_;
   std::int64_t height_ = 0, width_ = 0;
   Samples samples_;

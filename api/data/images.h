@@ -19,9 +19,10 @@ struct ImagesConfig : PartConfig {
       "Pictures (JPEG, PNG, WebP, BMP, GIF) in one folder per class, classes in alphabetical order, or named by a table.";
   std::optional<std::string> folder;
   std::optional<Extent<2>> size;
-  std::int64_t channels = 3;
-  Fit fit = Fit::stretch;
-  bool antialias = false;
+  // Where these say nothing, pictures come as the network's file has it, to which they go.
+  std::optional<std::int64_t> channels;
+  std::optional<Fit> fit;
+  std::optional<bool> antialias;
   std::vector<std::string> classes;
   std::optional<std::string> manifest, list;
   std::string path = "path";
@@ -30,11 +31,16 @@ struct ImagesConfig : PartConfig {
   std::int64_t seed = 0;
   static void describe(auto&& field) {
     field("folder", &ImagesConfig::folder, "holds the folders of the classes or, with a manifest, what its paths are relative to");
-    field("size", &ImagesConfig::size, "height and width to which pictures are resized; default: that of the first");
-    field("channels", &ImagesConfig::channels, "3: colour, 1: grey, 4: colour with alpha", between(1, 4));
-    field("fit", &ImagesConfig::fit, "what is done to pictures of other proportions");
-    field("antialias", &ImagesConfig::antialias,
-          "a smaller picture's pixel is the mean of those that it covers; large JPEGs are then decoded smaller at once");
+    field("size", &ImagesConfig::size,
+          "height and width to which pictures are resized; default: that of the network, or of the first picture");
+    field("channels", &ImagesConfig::channels,
+          "3: colour, 1: grey, 4: colour with alpha; default: as the network takes, or 3", between(1, 4));
+    field("fit", &ImagesConfig::fit,
+          "what is done to pictures of other proportions; default: as the network was trained, or stretch");
+    field(
+        "antialias", &ImagesConfig::antialias,
+        "a smaller picture's pixel is the mean of those that it covers; large JPEGs are then decoded smaller at once; "
+        "default: as the network was trained, or false");
     field("classes", &ImagesConfig::classes, "their names in the order of their numbers; others are left out; default: all");
     field("manifest", &ImagesConfig::manifest, "table (CSV) with a picture a row, in place of folders of classes");
     field("path", &ImagesConfig::path, "the manifest's column of files, relative to folder or else to the manifest");

@@ -13,10 +13,7 @@ class Relabelled final : public ChangedDataset {
     for (std::size_t i = 0; i < targets_.size(); ++i) {
       for (const std::string& name : targets_[i].labels) {
         const auto found = std::ranges::find(labels, name);
-        if (found == labels.end())
-          throw Error("the data has a class '{}', which the model does not know", name)
-              .hint(suggestion(name, {labels.begin(), labels.end()}))
-              .usage();
+        if (found == labels.end()) throw unknown_class(name).hint(suggestion(name, {labels.begin(), labels.end()}));
         numbers_[i].push_back(found - labels.begin());
       }
       if (numbers_[i].empty()) continue;
@@ -53,6 +50,10 @@ class Relabelled final : public ChangedDataset {
 };
 
 }  // namespace
+
+Error unknown_class(const std::string& name) {
+  return Error("the data has a class '{}', which the model does not know", name).usage();
+}
 
 DatasetRef relabelled(DatasetRef dataset, const std::vector<std::string>& labels) {
   const auto differs = [&](const Column& column) { return !column.labels.empty() && column.labels != labels; };

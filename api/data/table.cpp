@@ -77,8 +77,11 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
     if (!column.numeric)
       throw Error("column '{}' holds texts, wanted numbers", name)
           .at(column.first_text)
-          .hint(fmt::format("text: [{0}] makes its texts an input, drop: [{0}] leaves it out{1}", name,
-                            config.target.names.empty() ? fmt::format(", target: {} makes it what is predicted", name) : ""))
+          .hint(fmt::format(
+              "text: [{0}] makes its texts an input, drop: [{0}] leaves it out{1}; on a command line "
+              "csv:{2},text={0}",
+              name, config.target.names.empty() ? fmt::format(", target: {} makes it what is predicted", name) : "",
+              file.string()))
           .usage();
     if (!config.fill) refuse_missing(column, file, "fill: 0 puts a number in their place, drop leaves the column out");
   }

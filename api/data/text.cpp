@@ -150,7 +150,7 @@ DatasetRef open_texts(const std::filesystem::path& folder, const TextsConfig& co
                         .targets = {Tensor::of<std::int32_t>({count}, labels)},
                         .weights = {},
                         .target_labels = {found.classes},
-                        .description = place.lexically_normal().filename().string()});
+                        .description = place.lexically_normal().filename().string() + found.passed_over});
 }
 
 DatasetRef open_text(const std::filesystem::path& folder, const TextConfig& config) {

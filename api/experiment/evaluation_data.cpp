@@ -21,24 +21,21 @@ bool wants_vectors(const Model& model, const Dataset& data) {
 
 }  // namespace
 
-DatasetRef inputs_for(const Model& model, DatasetRef data) {
-  return preprocessed(pictures_for(std::move(data), picture_input(model.graph()).shape),
-                      model.graph().card().preprocessing);
-}
-
 DatasetRef data_for(const Model& model, DatasetRef data) {
-  data = relabelled(inputs_for(model, std::move(data)), model.graph().card().labels);
+  data = relabelled(std::move(data), model.graph().card().labels);
   return wants_vectors(model, *data) ? one_hot(data, model.outputs().front().shape()[-1]) : data;
 }
 
 DatasetRef evaluation_data(const std::string& what, const Model& model) {
-  const PictureInput pictures = picture_input(model.graph());
+  const InputForm form = input_form(model.graph());
   const std::string extension = std::filesystem::path(what).extension().string();
   if (extension != ".yaml" && extension != ".yml")
-    return data_for(model, sized_for(parse_source(what), pictures)->open(""));
+    return data_for(
+        model,
+        open_data({.test = parse_source(what)}, "", {.augmenting = false, .form = form, .resizing = true}).measured());
   ConfigFile file = load_config(what);
   if (!file.tree.find("model")) file.tree.set("model", Tree::mapping());  // the data alone is of interest
-  return data_for(model, Experiment(file).open_evaluation_data(pictures));
+  return data_for(model, Experiment(file).open_evaluation_data(form));
 }
 
 }  // namespace nacre

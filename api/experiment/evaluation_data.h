@@ -5,13 +5,12 @@
 
 namespace nacre {
 
-// Data in the form that the model wants, as its file says it: pictures in its size, preprocessed.
-DatasetRef inputs_for(const Model& model, DatasetRef data);
-// And its classes numbered as the model's labels are, as vectors where its loss compares such. Throws a usage Error
+// Data with classes numbered as the model's labels are, as vectors where its loss compares such. Throws a usage Error
 // when there are classes that the model does not know.
 DatasetRef data_for(const Model& model, DatasetRef data);
 
-// What `--data` names, in that form: what the `data:` of a YAML file says is measured on, or a source
+// What `--data` names, in the form that the model takes: what the `data:` of a YAML file says is measured on, or a
+// source
 // ("images:photos").
 DatasetRef evaluation_data(const std::string& what, const Model& model);
 

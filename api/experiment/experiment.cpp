@@ -90,7 +90,7 @@ std::filesystem::path Experiment::output_folder() const {
 
 std::shared_ptr<FunctionalLayer> Experiment::build_model(bool with_weights) const {
   const std::shared_ptr<FunctionalLayer> built = nacre::build_model(model(), variables_, folder_, config_.name, with_weights);
-  picture_ = picture_input(*built);
+  form_ = input_form(*built);
   return built;
 }
 
@@ -107,24 +107,48 @@ const Tree& Experiment::model() const {
   return model_.emplace(std::move(model));
 }
 
-const PictureInput& Experiment::picture() const {
-  if (!picture_) build_model(false);
-  return *picture_;
-}
-
 const DatasetRef& OpenedData::measured() const {
   for (const DatasetRef* set : {&test, &validation, &train})
     if (*set) return *set;
   throw Error("the configuration names no data").hint("data: {test: {csv: {file: test.csv, target: y}}}").usage();
 }
 
+namespace {
+
+// What is done to the numbers of data whose source has these inputs: what the configuration says, here as `normalize`,
+// or else the network's file.
+Preprocessing preprocessing_of(const std::vector<Column>& given, const NormalizeConfig& config,
+                               const Preprocessing& normalize, const InputForm& form) {
+  const Preprocessing& own = form.preprocessing;
+  const bool asked = std::ranges::any_of(given, [&](const Column& column) { return own.changes(column.type.dtype); });
+  if (normalize.is_identity()) return asked ? own : Preprocessing{};
+  // Mean and deviation of the data that the network learned stay those that it knows.
+  const bool knows_standard = own.floats && own.scale == 1 && !own.mean.empty() && !own.deviation.empty();
+  if (asked && config.standard && knows_standard) return own;
+  const bool same = normalize.scale == own.scale && normalize.mean == own.mean &&
+                    normalize.deviation == own.deviation && own.channel_order == ChannelOrder::rgb;
+  if (form.begins_with_preprocessing || (asked && !same))
+    throw Error("the model preprocesses its inputs itself, and 'data.normalize' would do so, too")
+        .hint("leave out data.normalize: the model takes data as it lies in files")
+        .usage();
+  return normalize;
+}
+
+}  // namespace
+
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, const OpenOptions& options) {
+  const InputForm& form = options.form;
   const auto open = [&](const Ref<Source>& source, std::string_view what) {
-    return opened(sized_for(source, options.pictures), folder, what);
+    return opened(sized_for(source, form), folder, what);
   };
   OpenedData data{open(config.train, "training"), open(config.validation, "validation"), open(config.test, "test"), nullptr};
   if (config.cache) data.each([&](DatasetRef& set) { set = *config.cache == "memory" ? cached(set) : cached(set, folder / *config.cache); });
-  if (options.resizing) data.each([&](DatasetRef& set) { set = pictures_for(set, options.pictures.shape); });
+  // Files of pictures have been decoded in the size that the network was trained on, or that their source names.
+  const auto are_files = [](const DatasetRef& set) {
+    return std::ranges::any_of(set->inputs(), [](const Column& column) { return column.preprocessing.has_value(); });
+  };
+  if (options.resizing)
+    data.each([&](DatasetRef& set) { set = pictures_for(set, are_files(set) ? form.shape : form.picture()); });
   if (options.validation_split.value_or(0) > 0 && data.train) {
     if (data.validation)
       throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
@@ -133,13 +157,18 @@ OpenedData open_data(const DataConfig& config, const std::filesystem::path& fold
     data.validation = split.validation;
   }
   if (config.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config.one_hot); });
-  const DatasetRef unchanged = data.train;  // is what normalisation measures
+  const Preprocessing normalize = measured(config.normalize, data.train);
+  DatasetRef augmented_train;
   if (options.augmenting && !config.augment.empty() && data.train) {
     data.unaugmented = data.train;
-    data.train = within([] { return std::string("in 'data.augment'"); }, [&] { return augmented(data.train, config.augment, options.seed); });
+    const Preprocessing last = preprocessing_of(data.train->inputs(), config.normalize, normalize, form);
+    augmented_train = within([] { return std::string("in 'data.augment'"); },
+                             [&] { return augmented(data.train, config.augment, options.seed, last); });
   }
-  const Preprocessing normalize = measured(config.normalize, unchanged);
-  data.each([&](DatasetRef& set) { set = preprocessed(set, normalize); });
+  data.each([&](DatasetRef& set) {
+    set = preprocessed(set, preprocessing_of(set->inputs(), config.normalize, normalize, form));
+  });
+  if (augmented_train) data.train = std::move(augmented_train);
   if (config.workers) data.each([&](DatasetRef& set) { set = with_workers(set, static_cast<int>(*config.workers)); });
   return data;
 }
@@ -161,19 +190,29 @@ FitOptions fit_options(const FitConfig& config) {
 }
 
 OpenedData Experiment::open_data() const {
-  const auto has_pictures = [](const Ref<Source>& source) { return source && source->class_name() == "images"; };
-  const Tree* const head = config_.model.find("head");
-  OpenOptions options{.validation_split = config_.train.fit.validation_split, .seed = static_cast<std::uint64_t>(config_.seed)};
-  options.resizing = head && !head->is_null();
   const DataConfig& data = config_.data;
-  if (options.resizing || has_pictures(data.train) || has_pictures(data.validation) || has_pictures(data.test))
-    options.pictures = picture();
-  return nacre::open_data(data, folder_, options);
+  const auto has_pictures = [](const Ref<Source>& source) { return source && source->class_name() == "images"; };
+  const bool asks = config_.model.find("file") || config_.model.find("zoo") || has_pictures(data.train) ||
+                    has_pictures(data.validation) || has_pictures(data.test);
+  if (asks && !form_) build_model(false);
+  return open_data(form_.value_or(InputForm{}));
 }
 
-DatasetRef Experiment::open_evaluation_data(const PictureInput& pictures) const {
+OpenedData Experiment::open_data(const InputForm& form) const {
+  const Tree* const head = config_.model.find("head");
   return nacre::open_data(config_.data, folder_,
-                          {.validation_split = config_.train.fit.validation_split, .augmenting = false, .pictures = pictures})
+                          {.validation_split = config_.train.fit.validation_split,
+                           .seed = static_cast<std::uint64_t>(config_.seed),
+                           .form = form,
+                           .resizing = head && !head->is_null()});
+}
+
+DatasetRef Experiment::open_evaluation_data(const InputForm& form) const {
+  return nacre::open_data(config_.data, folder_,
+                          {.validation_split = config_.train.fit.validation_split,
+                           .augmenting = false,
+                           .form = form,
+                           .resizing = true})
       .measured();
 }
 

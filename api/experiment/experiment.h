@@ -53,11 +53,14 @@ struct OpenOptions {
   std::optional<double> validation_split{};
   std::uint64_t seed = 0;  // of augmentation
   bool augmenting = true;
-  PictureInput pictures{};  // of the network; files of pictures come to it where their source says nothing else
-  bool resizing = false;    // other pictures come to that shape, too
+  // What the network asks: files of pictures come to its size where their source says nothing else, and the numbers of
+  // all data are preprocessed as its file says.
+  InputForm form{};
+  bool resizing = false;  // other pictures come to that size, too
 };
-// Opens what is named, takes validation_split off the training data, augments the training data and normalises all of it.
-// Relative paths are relative to `folder`.
+// Opens what is named, takes validation_split off the training data, augments the training data and normalises all of
+// it: this is where data comes to the form that a network takes. Relative paths are relative to `folder`. Throws a
+// usage Error where `normalize` and the network would both do it.
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, const OpenOptions& options);
 
 // Keras's arguments of fit.
@@ -159,10 +162,11 @@ class Experiment {
   // The saved model that the configuration takes as it is: it names the file and changes nothing of the model.
   std::optional<std::filesystem::path> saved_model() const;
 
-  // Opens what the file names; see above.
+  // Opens what the file names for its own network, or for one that takes this; see above.
   OpenedData open_data() const;
-  // What a model that takes such pictures is measured on.
-  DatasetRef open_evaluation_data(const PictureInput& pictures) const;
+  OpenedData open_data(const InputForm& form) const;
+  // What such a network is measured on.
+  DatasetRef open_evaluation_data(const InputForm& form) const;
 
   // The whole configuration with blocks expanded, expressions evaluated and every default filled in. It says in which
   // folder its paths begin, so it may be stored elsewhere.
@@ -171,11 +175,10 @@ class Experiment {
  private:
   // The `model:` part, with the number of classes where its head counts them.
   const Tree& model() const;
-  const PictureInput& picture() const;
 
   ExperimentConfig config_;
-  mutable std::optional<Tree> model_;       // found when they are asked for
-  mutable std::optional<PictureInput> picture_;
+  mutable std::optional<Tree> model_;      // found when they are asked for
+  mutable std::optional<InputForm> form_;  // of the network
   std::filesystem::path folder_;
   Variables variables_;
 };

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "api/data/sources.h"
+#include "api/head.h"
 #include "formats/image.h"
 
 namespace nacre {
@@ -29,6 +30,11 @@ class FittedPictures final : public ChangedDataset {
     Type& type = inputs_[0].type;
     if (type.dtype != DType::uint8) type.dtype = DType::float32;
     type.shape = shape_;
+    if (std::optional<Preprocessing>& known = inputs_[0].preprocessing) {
+      known->size = Extent<2>({shape_[0], shape_[1]});
+      known->fit = Fit::stretch;
+      known->antialias = false;
+    }
   }
   void read_targets(std::span<const std::int64_t> indices, Batch& batch) const override { raw_->read_targets(indices, batch); }
   std::string description() const override { return fmt::format("{} as {}", raw_->description(), shape_); }
@@ -99,18 +105,22 @@ std::int64_t count_classes(const Dataset& data) {
   return std::max<std::int64_t>(2, static_cast<std::int64_t>(largest) + 1);
 }
 
-PictureInput picture_input(const FunctionalLayer& model) {
-  if (!model.connected() || model.inputs().size() != 1) return {};
-  const Preprocessing& card = model.card().preprocessing;
-  PictureInput picture{model.inputs().front().shape().from(1), card.fit, card.antialias};
-  if (picture.shape.rank() == 3 && card.size)
+Shape InputForm::picture() const {
+  Shape picture = shape;
+  if (shape.rank() == 3 && preprocessing.size)
     for (const int axis : {0, 1})
-      if (picture.shape[axis] == unknown) picture.shape.set(axis, (*card.size)[static_cast<std::size_t>(axis)]);
+      if (shape[axis] == unknown) picture.set(axis, (*preprocessing.size)[static_cast<std::size_t>(axis)]);
   return picture;
 }
 
-Ref<Source> sized_for(const Ref<Source>& source, const PictureInput& picture) {
-  const Shape& shape = picture.shape;
+InputForm input_form(const FunctionalLayer& model) {
+  InputForm form{{}, model.card().preprocessing, begins_with_preprocessing(model)};
+  if (model.connected() && model.inputs().size() == 1) form.shape = model.inputs().front().shape().from(1);
+  return form;
+}
+
+Ref<Source> sized_for(const Ref<Source>& source, const InputForm& form) {
+  const Shape shape = form.picture();
   if (!source || source->class_name() != "images" || shape.rank() != 3) return source;
   Tree config = source->config_tree(Style::yaml);
   const auto is_open = [&](std::string_view key) {
@@ -118,9 +128,10 @@ Ref<Source> sized_for(const Ref<Source>& source, const PictureInput& picture) {
     return !given || given->is_null();
   };
   if (is_open("size") && shape[0] != unknown && shape[1] != unknown) config.set("size", Tree::Sequence{shape[0], shape[1]});
-  if (is_open("fit")) config.set("fit", FieldKind<Fit>::write(picture.fit, Style::yaml));
-  if (is_open("antialias")) config.set("antialias", picture.antialias);
-  if (const std::int64_t channels = shape[2]; channels == 1 || channels == 3 || channels == 4) config.set("channels", channels);
+  if (is_open("fit")) config.set("fit", FieldKind<Fit>::write(form.preprocessing.fit, Style::yaml));
+  if (is_open("antialias")) config.set("antialias", form.preprocessing.antialias);
+  if (const std::int64_t channels = shape[2]; is_open("channels") && (channels == 1 || channels == 3 || channels == 4))
+    config.set("channels", channels);
   return registry<Source>().get("images").make(config);
 }
 

@@ -1,4 +1,4 @@
-// Data in the form that a network with a new head takes.
+// Data in the form that a network takes.
 #pragma once
 
 #include "api/data/source.h"
@@ -10,18 +10,19 @@ namespace nacre {
 // Throws a usage Error for other targets.
 std::int64_t count_classes(const Dataset& data);
 
-// Pictures as a network takes them.
-struct PictureInput {
-  Shape shape;  // height, width, channels, where they may be unknown; another rank: it takes no single pictures
-  Fit fit = Fit::stretch;
-  bool antialias = false;
+// What a network asks of data: its input, and what its card says of numbers and pictures before they reach it.
+struct InputForm {
+  Shape shape;  // of the only input, without the batch axis; pictures are (height, width, channels)
+  Preprocessing preprocessing;
+  bool begins_with_preprocessing = false;  // of a base, as layers: with_head() has put them in front
+  // The shape that pictures come to: where the network takes any, of the size that it was trained on.
+  Shape picture() const;
 };
-// What its input and its card say.
-PictureInput picture_input(const FunctionalLayer& model);
+InputForm input_form(const FunctionalLayer& model);
 
 // The source whose pictures are decoded like that, as far as it has folders of pictures and does not say so itself; any
 // other source as it is.
-Ref<Source> sized_for(const Ref<Source>& source, const PictureInput& picture);
+Ref<Source> sized_for(const Ref<Source>& source, const InputForm& form);
 
 // The same samples with their pictures, (height, width) or (height, width, channels), in this shape: resized bilinearly,
 // grey ones in as many equal channels. Samples that are no single pictures, or fit already, come back unchanged.

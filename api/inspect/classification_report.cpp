@@ -40,11 +40,14 @@ void keep_worst(std::vector<ClassificationReport::Sample>& worst, const Classifi
   std::ranges::push_heap(worst, greater);
 }
 
+// Whether averages are over this class too.
+bool counts(const ClassificationReport::Class& one) { return one.support + one.predicted > 0; }
+
 ClassificationReport::Averages average(const std::vector<ClassificationReport::Class>& classes, bool weighted) {
   ClassificationReport::Averages sum;
   double total = 0;
   for (const ClassificationReport::Class& one : classes) {
-    if (one.support + one.predicted == 0) continue;
+    if (!counts(one)) continue;
     const double weight = weighted ? static_cast<double>(one.support) : 1.0;
     sum.precision += weight * one.precision(), sum.recall += weight * one.recall(), sum.f1 += weight * one.f1();
     total += weight;
@@ -60,6 +63,9 @@ std::optional<double> ClassificationReport::top_five() const {
 }
 ClassificationReport::Averages ClassificationReport::macro_average() const { return average(classes, false); }
 ClassificationReport::Averages ClassificationReport::weighted_average() const { return average(classes, true); }
+std::size_t ClassificationReport::averaged_classes() const {
+  return static_cast<std::size_t>(std::ranges::count_if(classes, [](const Class& one) { return counts(one); }));
+}
 
 std::vector<ClassificationReport::Confusion> ClassificationReport::most_confused(std::size_t most) const {
   std::vector<Confusion> pairs;

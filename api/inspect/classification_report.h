@@ -74,8 +74,10 @@ struct ClassificationReport {
 
   double accuracy() const { return share(right, count); }
   std::optional<double> top_five() const;
-  // Over the classes that occur, as scikit-learn has them: each counts the same, or as often as it occurs.
+  // Over the classes that occur or are predicted, as scikit-learn has them: each counts the same, or as often as it
+  // occurs.
   Averages macro_average() const, weighted_average() const;
+  std::size_t averaged_classes() const;  // how many these are
   // The pairs off the diagonal, the most frequent first.
   std::vector<Confusion> most_confused(std::size_t most) const;
 

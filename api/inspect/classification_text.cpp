@@ -47,7 +47,11 @@ std::string class_table(const Report& report, int width) {
   for (const auto& [name, average] :
        {std::pair("macro average", report.macro_average()), std::pair("weighted average", report.weighted_average())})
     table.row({name, four(average.precision), four(average.recall), four(average.f1), std::to_string(total)});
-  return text + table.text(width);
+  text += table.text(width);
+  if (const std::size_t count = report.averaged_classes(); count < report.classes.size())
+    text += fmt::format("averages are over {} of {} classes: those that occur or are predicted\n", count,
+                        report.classes.size());
+  return text;
 }
 
 // Rows are true classes; "" when it does not fit.
@@ -189,6 +193,7 @@ Tree ClassificationReport::tree() const {
   if (probabilistic) tree.set("log_loss", log_loss);
   tree.set("macro_average", tree_of(macro_average()));
   tree.set("weighted_average", tree_of(weighted_average()));
+  tree.set("averaged_classes", static_cast<std::int64_t>(averaged_classes()));
   for (std::size_t i = 0; i < classes.size(); ++i) {
     Tree& entry = per_class.items().emplace_back();
     entry.set("label", labels[i]);

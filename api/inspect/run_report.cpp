@@ -282,7 +282,7 @@ std::string run_report(const std::filesystem::path& run_folder, const RunReportO
   const bool named = config.data.train || config.data.validation || config.data.test;
   DatasetRef data;
   if (!options.data.empty()) data = evaluation_data(options.data, model);
-  else if (named) data = data_for(model, run.experiment.open_evaluation_data(picture_input(model.graph())));
+  else if (named) data = data_for(model, run.experiment.open_evaluation_data(input_form(model.graph())));
   const std::string set = options.data.empty() ? std::string(measured_set(config)) : "data";
   std::optional<EvaluationReport> report;
   if (data && measured) {

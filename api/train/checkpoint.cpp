@@ -7,7 +7,7 @@ namespace nacre {
 
 namespace {
 
-constexpr std::int64_t format = 1;
+constexpr std::int64_t format = 2;  // 1: which layers learn was written in another way
 
 // Logs as [[name, value], …]: their order matters.
 Tree write_logs(const Logs& logs) {
@@ -68,7 +68,10 @@ KerasFile read_checkpoint_file(const std::filesystem::path& path) {
   const Tree* version = file.state.find("format");
   if (!version) throw Error("this is no checkpoint").at({path.string()}).hint("resume from a file that training wrote").usage();
   if (version->as_integer() != format)
-    throw Error("the checkpoint has format {}, this program reads {}", version->as_integer(), format).at({path.string()}).usage();
+    throw Error("the checkpoint has format {}, this program reads {}", version->as_integer(), format)
+        .at({path.string()})
+        .hint("another version of nacre wrote it: go on with that one, or train anew")
+        .usage();
   return file;
 }
 

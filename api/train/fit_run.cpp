@@ -9,6 +9,7 @@
 #include "api/keras/file.h"
 #include "api/layer_names.h"
 #include "api/save.h"
+#include "api/train/losses.h"
 
 namespace nacre {
 
@@ -19,26 +20,64 @@ void keep_preprocessing(FunctionalLayer& model, const Dataset& data) {
   const auto known = std::ranges::find_if(data.inputs(), [](const Column& column) { return column.preprocessing.has_value(); });
   if (known == data.inputs().end()) return;
   ModelCard card = model.card();
-  card.preprocessing = *known->preprocessing;
+  Preprocessing learned = *known->preprocessing;
+  // Of numbers that are not for it to change, what the file said before still holds for others.
+  if (const Preprocessing& before = card.preprocessing; learned.is_identity() && !before.changes(known->type.dtype)) {
+    const Preprocessing pictures = std::exchange(learned, before);
+    if (pictures.size) learned.size = pictures.size, learned.fit = pictures.fit, learned.antialias = pictures.antialias;
+  }
+  card.preprocessing = std::move(learned);
   model.set_card(std::move(card));
 }
 
-// Data whose classes the model knows, in the model's order: a folder numbers its classes by itself. Other classes are new.
-DatasetRef in_known_order(DatasetRef data, const std::vector<std::string>& labels) {
-  const auto known = [&](const std::string& name) { return std::ranges::find(labels, name) != labels.end(); };
-  const auto all_known = [&](const Column& target) { return std::ranges::all_of(target.labels, known); };
-  return std::ranges::all_of(data->targets(), all_known) ? relabelled(std::move(data), labels) : data;
-}
-
-// Files of a classifier name the classes that it learned.
-void keep_labels(FunctionalLayer& model, const Dataset& data) {
-  if (data.targets().size() != 1 || model.outputs().size() != 1) return;
-  const std::vector<std::string>& labels = data.targets().front().labels;
+// How many classes the only output tells apart; 0: it does not say.
+std::size_t units_of(const FunctionalLayer& model) {
+  if (!model.connected() || model.outputs().size() != 1) return 0;
   const Shape& output = model.outputs().front().type().shape;
   const std::int64_t units = output.rank() ? output[-1] : 1;
-  if (static_cast<std::int64_t>(labels.size()) != (units == 1 ? 2 : units)) return;
+  return units == unknown ? 0 : units == 1 ? 2 : static_cast<std::size_t>(units);
+}
+
+// Data whose classes the model knows, in the model's order: a folder numbers its classes by itself. As many others as
+// it has are new to it; fewer or more would be learned as classes that they are not.
+DatasetRef in_known_order(DatasetRef data, const FunctionalLayer& model) {
+  const std::vector<std::string>& labels = model.card().labels;
+  if (labels.empty()) return data;
+  for (const Column& target : data->targets())
+    for (const std::string& name : target.labels) {
+      if (std::ranges::find(labels, name) != labels.end()) continue;
+      if (target.labels.size() == units_of(model)) return data;
+      throw unknown_class(name).hint(
+          "model: {head: {classes: auto}} gives it an output for the classes of the data, as `nacre finetune` does");
+    }
+  return relabelled(std::move(data), labels);
+}
+
+bool compares_classes(const CompileOptions& options) {
+  const std::optional<Chosen<Loss>>& loss = options.loss.all;
+  return loss && loss->object &&
+         (loss->object->class_name() == losses::SparseCategoricalCrossentropyConfig::class_name ||
+          loss->object->class_name() == losses::CategoricalCrossentropyConfig::class_name);
+}
+
+// Files of a classifier name the classes that it learned; outputs that there are no classes for are called by their
+// numbers.
+void keep_labels(FunctionalLayer& model, const Dataset& data, const CompileOptions& options,
+                 ProgressListener& listener) {
+  if (data.targets().size() != 1) return;
+  const Column& target = data.targets().front();
+  const std::size_t units = units_of(model), count = target.labels.size();
+  if (count == 0 || units == 0) return;
+  if (count != units) {
+    if (!compares_classes(options) || model.outputs().front().type().shape.rank() != 2) return;
+    const std::string found =
+        fmt::format("the data has {} classes, the output '{}' is for {}", count, model.output_names().front(), units);
+    if (count > units) throw Error("{}", found).hint("a unit for each class, at least").usage();
+    listener.say(found + ": nothing is learned of the last ones");
+  }
   ModelCard card = model.card();
-  card.labels = labels;
+  card.labels = target.labels;
+  while (card.labels.size() < units) card.labels.push_back(std::to_string(card.labels.size()));
   model.set_card(std::move(card));
 }
 
@@ -77,15 +116,14 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     const Split split = split_validation(data, options.validation_split);
     train_ = split.train, validation_ = split.validation;
   }
-  const std::vector<std::string> labels = trainer.model_->card().labels;
-  train_ = in_known_order(train_, labels);
+  train_ = in_known_order(train_, *trainer.model_);
   if (validation_) {
-    validation_ = in_known_order(validation_, labels);
+    validation_ = in_known_order(validation_, *trainer.model_);
     check_labels(*train_, *validation_);
   }
   trainer.build_for(train_->inputs());
   keep_preprocessing(*trainer.model_, *train_);
-  keep_labels(*trainer.model_, *train_);
+  keep_labels(*trainer.model_, *train_, *trainer.options_, listener_);
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);
   trainer.prepare_training();
@@ -147,11 +185,18 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
   if (options_.epochs - options_.initial_epoch < 2) return nullptr;
   const bool always = options_.cache_features == CacheFeatures::always;
   if (train_->changes() && !always) return nullptr;
+  const auto nothing = [&](std::string_view why) {
+    if (always && !std::exchange(told_of_cache_, true))
+      say(fmt::format("cache_features: nothing is computed once: {}", why));
+    return nullptr;
+  };
   const bool rests = train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
-  const DatasetRef train = rests ? in_known_order(options_.unaugmented, trainer_.model_->card().labels) : train_;
-  if (train->changes() || train->bound_to_thread()) return nullptr;
+  const DatasetRef train = rests ? in_known_order(options_.unaugmented, *trainer_.model_) : train_;
+  if (train->changes()) return nothing("the training data is another each time, and there is none without that");
+  if (train->bound_to_thread()) return nothing("a function of a script makes the training data");
   auto parts = split_below_learning(trainer_.model(), trainer_.random_, always);
-  if (!parts) return nullptr;
+  if (!parts) return nothing("no frozen layers with weights lie below all that learn, or masks go with what they give");
+  if (!parts->below->outputs().front().shape().from(1).known()) return nothing("samples have different sizes");
   const auto features = [&](const DatasetRef& data, std::string_view what) {
     return features_of(data, parts->below, trainer_.random_, trainer_.backend(),
                        {.batch_size = options_.batch_size,
@@ -163,6 +208,7 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
   const DatasetRef trained = features(train, "training");
   const DatasetRef validated = trained && validation_ ? features(validation_, "validation") : nullptr;
   if (!trained || (validation_ && !validated)) return nullptr;
+  told_of_cache_ = true;  // that layers learn later is no news
   return std::make_unique<Cached>(std::move(*parts), trained, validated, *this);
 }
 

@@ -79,7 +79,7 @@ class FitRun final : public TrainingControl {
   std::optional<Pipeline> whole_;
   std::unique_ptr<Cached> cached_;
   std::optional<std::vector<bool>> learning_;  // of the layers, when the pipeline was chosen
-  bool reads_batch_logs_ = false, told_memory_ = false;
+  bool reads_batch_logs_ = false, told_memory_ = false, told_of_cache_ = false;
 
   TrainingPosition position_;  // where training stands
   std::int64_t first_step_;    // of the optimizer, in this training

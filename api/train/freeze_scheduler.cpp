@@ -12,7 +12,16 @@ FreezeSchedule::FreezeSchedule(std::initializer_list<std::pair<std::int64_t, Fre
 }
 
 void FreezeScheduler::on_train_begin(TrainingControl& control) {
-  for (const auto& [epoch, frozen] : config_.schedule.entries) check_freeze(control.model(), frozen);
+  for (const auto& [epoch, frozen] : config_.schedule.entries) {
+    try {
+      check_freeze(control.model(), frozen);
+    } catch (Error& error) {
+      error.about(fmt::format("FreezeScheduler, epoch {}", epoch));
+      throw;
+    }
+    if (epoch >= control.epochs())
+      control.say(fmt::format("FreezeScheduler: epoch {} does not come, training ends before", epoch));
+  }
   if (config_.factor == 1) return;
   try {
     control.set_learning_rate(control.learning_rate());  // whether it can be set: not to be found out epochs later

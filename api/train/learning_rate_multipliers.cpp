@@ -33,7 +33,7 @@ std::map<const Variable*, double> LearningRateMultipliers::of(const FunctionalLa
   if (rules.empty() && !decay) return factors;
   const std::vector<NamedLayer> layers = named_layers(model);
   for (const auto& [pattern, factor] : rules)
-    if (!means_any(pattern, layers)) throw means_nothing(pattern, model);
+    if (!means_any(pattern, layers)) throw means_nothing(pattern, model).about("'learning_rate_multipliers'");
   double below = 1;
   for (auto layer = layers.rbegin(); decay && layer != layers.rend(); ++layer) {
     const std::vector<Weight> weights = layer->layer->trainable_weights();

@@ -646,7 +646,8 @@ TEST(LearningRateMultipliers, UnknownNamesAreRefusedWhereFeaturesAreCached) {
   options.learning_rate_multipliers = {{"*", 0.1}, {"haed*", 1}};
   model.compile(std::move(options));
   const std::string message = message_of([&] { model.fit(striped(12, 8, 3), {.epochs = 2, .cache_features = CacheFeatures::always}); });
-  EXPECT_NE(message.find("has no layer 'haed*'"), std::string::npos) << message;
+  EXPECT_NE(message.find("'learning_rate_multipliers': the model 'base' has no layer 'haed*'"), std::string::npos)
+      << message;
 }
 
 TEST(FeatureCache, AugmentationRestsOnlyWhenItIsAskedTo) {
@@ -655,6 +656,21 @@ TEST(FeatureCache, AugmentationRestsOnlyWhenItIsAskedTo) {
   EXPECT_EQ(run_with(CacheFeatures::automatic, {}, random, plain).said.find("features"), std::string::npos);
   const CacheRun rested = run_with(CacheFeatures::always, {}, random, plain), without = run_with(CacheFeatures::always, {}, plain);
   expect_identical(rested.weights, without.weights);
+}
+
+TEST(FeatureCache, WhatWasAskedForAndCannotBeIsSaid) {
+  const auto said = [](CacheFeatures cache, std::int64_t epochs) {
+    Model model = with_head(without_top(picture_base()), {.classes = 3});
+    model.initialize(1);
+    model.compile(adam());
+    Lines lines;
+    model.fit(striped(12, 8, 3), {.epochs = epochs, .cache_features = cache, .listener = &lines});
+    return lines.said;
+  };
+  EXPECT_EQ(said(CacheFeatures::always, 3),
+            "cache_features: nothing is computed once: no frozen layers with weights lie below all that learn, "
+            "or masks go with what they give\n");
+  EXPECT_EQ(said(CacheFeatures::automatic, 3), "");
 }
 
 TEST(FeatureCache, BeginsBelowWhatIsRandom) {

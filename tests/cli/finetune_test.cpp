@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "formats/csv.h"
+#include "formats/image.h"
 #include "formats/json.h"
 #include "formats/npy.h"
 #include "formats/yaml.h"
@@ -98,6 +99,26 @@ TEST_F(Finetune, AFolderCalledLikeAModelIsNoModel) {
   EXPECT_NE(absent_file.err.find("nofile.h5: cannot be opened: no such file"), std::string::npos) << absent_file.err;
   const Outcome folder = nacre({"finetune", "base", "--data", "digits:10"});
   EXPECT_NE(folder.err.find("hint: name the file: "), std::string::npos) << folder.err;
+}
+
+// Also where the first picture is the damaged one, and with the words of the command line.
+TEST_F(Finetune, KeysOfDataCountWhenItIsLookedAt) {
+  for (const char* name : {"cat", "dog"}) {
+    std::filesystem::create_directories(folder_ / "pets" / name);
+    for (int i = 1; i < 6; ++i)
+      write_png(folder_ / "pets" / name / fmt::format("{}.png", i), Tensor(DType::uint8, {28, 28, 1}));
+  }
+  write_plainly(folder_ / "pets/cat/0.png", "\xff\xd8no picture");
+  const std::vector<std::string> words{"finetune", "base/model.h5", "--data",  "pets", "--epochs",
+                                       "1",        "--output",      "pets_run"};
+  const Outcome damaged = nacre(words);
+  EXPECT_EQ(damaged.status, 1) << damaged.err;
+  EXPECT_NE(damaged.err.find("on_error=skip"), std::string::npos) << damaged.err;
+  std::vector<std::string> skipping = words;
+  skipping.push_back("data.train.images.on_error=skip");
+  const Outcome tuned = nacre(skipping);
+  EXPECT_EQ(tuned.status, 0) << tuned.err;
+  EXPECT_NE(tuned.out.find("1 damaged left out: cat/0.png"), std::string::npos) << tuned.out;
 }
 
 TEST_F(Finetune, TheScheduleFollowsTheEpochs) {

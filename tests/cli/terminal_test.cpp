@@ -20,6 +20,8 @@ TEST(Terminal, BarsOfResumedEpochsAndOfValidation) {
   EXPECT_EQ(progress_line(progress, 80), "Epoch 3/12 [======>      ] 234/469 12.3k/s ETA 0:10 loss 0.2345 accuracy 0.9312");
   progress.validation = true;
   EXPECT_TRUE(progress_line(progress, 80).starts_with("Epoch 3/12 validation [")) << progress_line(progress, 80);
+  progress.features = true;
+  EXPECT_TRUE(progress_line(progress, 80).starts_with("features [")) << progress_line(progress, 80);
 }
 
 TEST(Terminal, EpochLine) {

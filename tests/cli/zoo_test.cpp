@@ -112,6 +112,18 @@ TEST_F(ZooWeights, VerifySaysWhatItCannotCheckAndGetMends) {
   EXPECT_EQ(server_.requests(), 2);
 }
 
+// What gets the weights of a file needs no others.
+TEST_F(ZooWeights, ConvertFetchesNothingForAFileOfWeights) {
+  ASSERT_EQ(run({"convert", "zoo:own?weights=none", "ten.weights.h5"}).status, 0);
+  const Outcome converted = run({"convert", "zoo:own", "ten.keras", "--weights", "ten.weights.h5"});
+  EXPECT_EQ(converted.status, 0) << converted.err;
+  const Outcome skipped =
+      run({"convert", "zoo:own", "some.keras", "--weights", "published.weights.h5", "--skip-mismatch"});
+  EXPECT_EQ(skipped.status, 0) << skipped.err;  // of three classes: the last layer begins at random
+  EXPECT_EQ(server_.requests(), 0);
+  EXPECT_EQ(run({"summary", "some.keras"}).status, 0);
+}
+
 TEST_F(ZooWeights, TwoProcessesFetchTheSame) {
   answer_ = [this](const auto& asked) {
     FileServer::Answer answer = FileServer::file(bytes_, asked, asked.number == 0 ? 1000 : std::string::npos);
@@ -142,7 +154,8 @@ TEST_F(ZooVerbs, MistakesSayWhatToDo) {
   const Outcome none = run({"zoo", "get", "alexnet"});
   EXPECT_EQ(none.status, 1);
   EXPECT_EQ(none.out, "alexnet: there are no weights to fetch\n");
-  for (const auto& [key, hint] : {std::pair("weights: none", "zoo: \"lenet?weights=none\""), std::pair("alpha: 0.5", "zoo: \"lenet?alpha=0.5\"")}) {
+  for (const auto& [key, hint] : {std::pair("weights: none", "zoo: \"lenet?weights=none\""),
+                                  std::pair("alpha: 0.5", "zoo: \"lenet?alpha=0.5\"")}) {
     write_file_atomically(folder_ / "keys.yaml", fmt::format("model: {{zoo: lenet, {}}}\n", key));
     const Outcome outcome = run({"summary", "keys.yaml"});
     EXPECT_EQ(outcome.status, 2);

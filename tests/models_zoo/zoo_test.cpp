@@ -56,6 +56,14 @@ TEST(ZooReference, Mistakes) {
             std::string::npos);
 }
 
+TEST(ZooReference, PoolingIsOneOfKerass) {
+  EXPECT_NE(message_of([] {
+              zoo::open("mobilenet?include_top=false&pooling=foo&weights=none");
+            }).find("'zoo:mobilenet': unknown pooling 'foo'\n  hint: wanted avg, max or null"),
+            std::string::npos);
+  EXPECT_EQ(zoo::open("mobilenet?include_top=false&pooling=max&weights=none")->outputs().front().shape().rank(), 2);
+}
+
 TEST(ZooReference, ArgumentsChangeTheModel) {
   const auto model = zoo::open("lenet?classes=3&input_shape=20,20,1&weights=none");
   EXPECT_EQ(model->inputs().front().shape().text(), "(None, 20, 20, 1)");
@@ -281,6 +289,32 @@ TEST_F(OwnZoo, MirrorsComeFirst) {
   std::filesystem::remove_all(folder_ / "mirror");
   EXPECT_NO_THROW(zoo::open("pair"));  // a mirror without the file
   EXPECT_EQ(server_.requests(), 1);
+}
+
+TEST_F(OwnZoo, EveryAddressThatFailedIsTold) {
+  std::filesystem::create_directory(folder_ / "mirror");
+  const std::string mirror = "file://" + (folder_ / "mirror").string();
+  answer_ = [](const auto&) { return FileServer::status("404 Not Found"); };
+  for (const std::string& sum : {digest_of_file(folder_ / "published.h5", Digest::sha256), std::string()}) {
+    write_manifest("address: " + server_.address("published.h5"), sum);
+    write_file_atomically(folder_ / "mirror/published.h5", "<html>login</html>");
+    const std::string message = message_of([&] { zoo::fetch(model(), weights(), {}, mirror); });
+    EXPECT_NE(message.find("the server answers 404"), std::string::npos) << message;
+    EXPECT_NE(message.find("after " + mirror + "/published.h5: "), std::string::npos) << message;
+    EXPECT_NE(message.find("zoo:pair?weights=FILE takes it, or it is put at " + (folder_ / "home/zoo").string()),
+              std::string::npos)
+        << message;
+  }
+  const std::string path = (folder_ / "mirror").string();
+  EXPECT_NE(message_of([&] { zoo::fetch(model(), weights(), {}, path); }).find("hint: file://" + path + " of a folder"),
+            std::string::npos);
+}
+
+TEST_F(OwnZoo, DamageInTheCacheIsMendedByGet) {
+  write_manifest("address: " + server_.address("published.h5"), "");
+  write_file_atomically(zoo::fetch(model(), weights()), bytes_.substr(0, 1000));
+  const std::string message = message_of([] { zoo::open("pair"); });
+  EXPECT_NE(message.find("hint: nacre zoo get 'pair' fetches it again"), std::string::npos) << message;
 }
 
 // Nothing could tell the mirror's bytes from the others: there is no checksum.

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "api/nacre.h"
+#include "formats/image.h"
 #include "formats/npy.h"
 #include "layers/symbolic_ops.h"
 #include "tests/api/base_model.h"
@@ -272,6 +273,47 @@ TEST_F(Scripts, ValidationDataWinsOverASplit) {
     return {loss(nil, {digits = {count = 40}}) == loss(0.5, {digits = {count = 40}}), loss(nil, set) == loss(0.5, set)}
   )"),
             "[true, true]");
+}
+
+// What the model's file says of data holds for data sets of sources too, once; what a function made of them is its own.
+TEST_F(Scripts, DataSetsComeToTheModelInItsForm) {
+  for (const auto& [folder, size] : {std::pair("small", 4), std::pair("large", 9)})
+    for (const auto& [name, level] : {std::pair("bright", 200), std::pair("dark", 20)}) {
+      std::filesystem::create_directories(folder_ / folder / name);
+      for (int i = 0; i < 4; ++i) {
+        Tensor picture(DType::uint8, {size, size, 3});
+        std::ranges::fill(picture.writable<std::uint8_t>(), static_cast<std::uint8_t>(level + i));
+        write_png(folder_ / folder / name / fmt::format("{}.png", i), picture);
+      }
+    }
+  Sequential base({Input({4, 4, 3}), Flatten(), Dense({.units = 2, .activation = "softmax"})});
+  base.initialize(1);
+  base.compile({.optimizer = optimizers::SGD({.learning_rate = 0.0}), .loss = "sparse_categorical_crossentropy"});
+  for (const bool floats : {false, true}) {
+    base.graph().set_card({.labels = {"bright", "dark"},
+                           .preprocessing = {.scale = 1.0 / 255, .floats = floats},
+                           .source = "",
+                           .licence = ""});
+    base.save(folder_ / "base.keras");
+    EXPECT_EQ(text("local model, folder = nacre.load('" + path("base.keras") + "'), '" + path("") + R"('
+local want = model:evaluate{data = {images = {folder = folder .. "small"}}}.loss
+local function same(loss) assert(math.abs(loss - want) < 1e-5, loss .. " " .. want) end
+local small, large = nacre.data.images{folder = folder .. "small"}, nacre.data.images{folder = folder .. "large"}
+same(model:evaluate(small).loss)
+same(model:evaluate{data = large}.loss)
+same(model:evaluate(small:skip(0)).loss)
+same(model:evaluate(small:map(function(x, y) return x / 255, y end)).loss)
+same(model:evaluate(small:map(function(x, y) return x, y end)).loss)
+assert(#model:predict(large) == 8)
+for _, set in ipairs{small, large} do
+  same(model:fit{data = set, epochs = 1, batch_size = 8, verbose = false}.loss[1])
+  model:save(folder .. "again.keras")
+  same(nacre.load(folder .. "again.keras"):evaluate{data = {images = {folder = folder .. "small"}}}.loss)
+end
+return "done")"),
+              "'done'");
+    EXPECT_EQ(load_model(folder_ / "again.keras").graph().card().preprocessing.floats, floats);
+  }
 }
 
 TEST_F(Scripts, LoadWeightsTakesNoKeyThatItIgnores) {

@@ -101,9 +101,11 @@ std::string classes(const Classes& report) {
                     fmt::format("{}<span class=\"meter\" aria-hidden=\"true\"><i style=\"width:{:.0f}%\"></i></span>",
                                 cell(average.f1), 100 * average.f1),
                     with_commas(total)});
-  const std::string all =
-      table("Precision, recall and F1 of each class",
-            {{"Class"}, {"Precision", true}, {"Recall", true}, {"F1", true}, {"Support", true}}, rows);
+  std::string all = table("Precision, recall and F1 of each class",
+                          {{"Class"}, {"Precision", true}, {"Recall", true}, {"F1", true}, {"Support", true}}, rows);
+  if (const std::size_t count = report.averaged_classes(); count < report.classes.size())
+    all += fmt::format("<p>Averages are over {} of {} classes: those that occur or are predicted.</p>\n", count,
+                       report.classes.size());
   if (report.classes.size() <= 40) return all;
   return fmt::format(
       "<p>Macro average: precision {:.3f}, recall {:.3f}, F1 {:.3f}.</p>\n<details><summary>All {} "

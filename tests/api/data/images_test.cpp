@@ -87,7 +87,7 @@ TEST_F(ImagesDataset, NestedFoldersUnicodeNamesHiddenFilesAndEmptyClasses) {
   fs::create_directories(folder_ / "p/empty");
   write_plainly(folder_ / "p/a b/notes.txt", "no picture");
   const DatasetRef data = open("images: {folder: p}");
-  EXPECT_EQ(data->description(), "p: 3 pictures of 4×4×3 in 3 classes (none of 'empty')");
+  EXPECT_EQ(data->description(), "p: 3 pictures of 4×4×3 in 3 classes (none of 'empty'); 1 other file (.txt)");
   EXPECT_EQ(set_of(data), (std::set<int>{1, 2, 3}));
   EXPECT_EQ(data->targets()[0].labels, (std::vector<std::string>{"a b", "empty", "größe"}));
 }
@@ -190,10 +190,37 @@ TEST_F(ImagesDataset, LinksInCircles) {
 }
 
 TEST_F(ImagesDataset, NothingThere) {
-  EXPECT_EQ(error("images: {folder: p}"), "p: there is no such folder");
+  EXPECT_EQ(error("images: {folder: p}"), "p: there is no such folder\n  hint: it leads to p");
   EXPECT_EQ(error("images: {}"), "images: 'folder' or 'manifest' is missing");
   fs::create_directories(folder_ / "p/a");
   EXPECT_EQ(error("images: {folder: p}"), "p: no pictures were found\n  hint: wanted one folder per class with .jpg, .png, .webp, .bmp or .gif files");
+  write_plainly(folder_ / "p/a/1.txt", "a text");
+  EXPECT_EQ(
+      error("images: {folder: p}"),
+      "p: no pictures were found\n  hint: wanted one folder per class with .jpg, .png, .webp, .bmp or .gif files; "
+      "'texts' reads those with .txt (texts:p on a command line)");
+}
+
+// What is left out is said.
+TEST_F(ImagesDataset, OtherFilesAreCounted) {
+  two_classes(8);
+  for (const char* name : {"a/x.heic", "a/y.heic", "b/notes", ".hidden"})
+    write_plainly(folder_ / "p" / name, "no picture");
+  EXPECT_EQ(open("images: {folder: p}")->description(),
+            "p: 12 pictures of 4×4×3 in 2 classes; 3 other files (.heic, without an ending)");
+}
+
+TEST_F(ImagesDataset, AClassWithOnePictureIsTold) {
+  two_classes(8);
+  picture("p/c/1.png", 7);
+  EXPECT_EQ(open("images: {folder: p}")->description(), "p: 13 pictures of 4×4×3 in 3 classes (one of 'c')");
+}
+
+// The size of all is that of the first, which may be the one that is damaged.
+TEST_F(ImagesDataset, TheHintOfTheFirstPictureTellsOfSkippingToo) {
+  two_classes(4);
+  write_plainly(folder_ / "p/a/000.png", "\xff\xd8no picture");
+  EXPECT_NE(error("images: {folder: p}").find("on_error: skip"), std::string::npos) << error("images: {folder: p}");
 }
 
 TEST_F(ImagesDataset, BatchesAreTheSameForAnyNumberOfWorkersAndCaches) {

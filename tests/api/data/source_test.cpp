@@ -91,8 +91,12 @@ TEST_F(Sources, LinesOfTextWithLabels) {
 
 TEST_F(Sources, CsvMistakes) {
   table("a,kind\n1,x\n2,y\n");
-  EXPECT_EQ(error("csv: {file: t.csv}"), "t.csv:2:3: column 'kind' holds texts, wanted numbers\n"
-                                         "  hint: text: [kind] makes its texts an input, drop: [kind] leaves it out, target: kind makes it what is predicted");
+  EXPECT_EQ(error("csv: {file: t.csv}"),
+            "t.csv:2:3: column 'kind' holds texts, wanted numbers\n"
+            "  hint: text: [kind] makes its texts an input, drop: [kind] leaves it out, target: kind makes it what is "
+            "predicted; "
+            "on a command line csv:" +
+                                             (folder_ / "t.csv").string() + ",text=kind");
   EXPECT_EQ(error("csv: {file: t.csv, target: kin}"), "t.csv: there is no column 'kin'\n  hint: did you mean 'kind'?");
   EXPECT_EQ(error("csv: {file: t.csv, target: kind, delimiter: ab}"), "the delimiter 'ab', wanted one character");
 }
@@ -141,8 +145,10 @@ TEST_F(Sources, ImagesByFolder) {
   EXPECT_EQ(batch.inputs[0].to_doubles(), (std::vector<double>{30, 40, 10, 20}));
   EXPECT_EQ(batch.targets[0].to_doubles(), (std::vector<double>{1, 0}));
   EXPECT_EQ(open("images: {folder: ., size: [4, 6]}")->inputs()[0].type.shape, (Shape{4, 6, 3}));
-  EXPECT_EQ(error("images: {folder: cat}"), "cat: no pictures were found\n  hint: wanted one folder per class with .jpg, .png, .webp, .bmp or .gif files");
-  EXPECT_EQ(error("images: {folder: none}"), "none: there is no such folder");
+  EXPECT_EQ(error("images: {folder: cat}"),
+            "cat: pictures lie in it, but there is no folder for each class\n"
+            "  hint: name the folder that holds the folders of the classes");
+  EXPECT_EQ(error("images: {folder: cats}"), "cats: there is no such folder\n  hint: did you mean 'cat'?");
 }
 
 TEST_F(Sources, OnACommandLine) {

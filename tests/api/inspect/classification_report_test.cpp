@@ -53,6 +53,20 @@ TEST(ClassificationReport, CountsByClassAreThoseOfTheDefinitions) {
   EXPECT_EQ(confused[1].predicted, 1);
 }
 
+// scikit-learn's: a class that occurs nowhere and is predicted nowhere counts for nothing.
+TEST(ClassificationReport, AveragesAreOverTheClassesThatThereAre) {
+  const ClassificationTask four{.sparse = true, .axis = 1, .classes = 4};
+  const Tensor predictions = Tensor::of<float>({3, 4}, {0.8f, 0.1f, 0.1f, 0, 0.1f, 0.8f, 0.1f, 0, 0.7f, 0.2f, 0.1f, 0});
+  const ClassificationReport report = tallied(four, predictions, Tensor::of<std::int32_t>({3}, {0, 1, 1}));
+  EXPECT_EQ(report.averaged_classes(), 2u);
+  EXPECT_NEAR(report.macro_average().f1, (2.0 / 3 + 2.0 / 3) / 2, 1e-12);
+  EXPECT_NE(report.text().find("averages are over 2 of 4 classes: those that occur or are predicted\n"),
+            std::string::npos)
+      << report.text();
+  EXPECT_EQ(report.tree()["averaged_classes"], Tree(2));
+  EXPECT_EQ(tallied(three, probabilities, truth).text().find("averages are over"), std::string::npos);
+}
+
 TEST(ClassificationReport, CalibrationComparesProbabilitiesWithWhatHappened) {
   const ClassificationReport report = tallied(three, probabilities, truth);
   // Confidences .72 right, .62 right, .72 wrong, .82 right, .92 wrong, .43 right

@@ -1,4 +1,5 @@
 #include "api/train/backup_and_restore.h"
+#include "formats/keras_h5.h"
 #include "tests/api/models.h"
 
 namespace nacre::test {
@@ -125,6 +126,21 @@ TEST(ResumeFile, ACheckpointIsAModel) {
   Model loaded = load_model(folder / "checkpoint.h5");
   const Tensor x = blobs(5).features;
   expect_identical({loaded.predict(x)}, {run.model.predict(x)});
+}
+
+// Which layers learn was written in another way then.
+TEST(ResumeFile, OlderCheckpointsAreRefused) {
+  const TemporaryFolder folder;
+  Training run;
+  run.options.checkpoint = folder / "checkpoint.h5";
+  run.options.resume = true;
+  run.fit("cpu");
+  KerasFile file = read_keras_h5(folder / "checkpoint.h5");
+  file.state.set("format", 1);
+  write_keras_h5(folder / "checkpoint.h5", file);
+  const std::string message = message_of([&] { run.fit("cpu"); });
+  EXPECT_NE(message.find("the checkpoint has format 1, this program reads 2"), std::string::npos) << message;
+  EXPECT_NE(message.find("hint: another version of nacre wrote it"), std::string::npos) << message;
 }
 
 TEST(ResumeFile, OtherFilesAndCallbacksAreRefused) {
