@@ -121,16 +121,15 @@ ConfigFile configuration(const FinetuneArguments& arguments) {
   return {std::move(tree), folder};
 }
 
-}  // namespace
-
-int finetune(const FinetuneArguments& arguments) {
+int finetune(const FinetuneArguments& arguments, const Processes& processes) {
   const Experiment experiment(configuration(arguments));
   TrainArguments train;
   static_cast<RunArguments&>(train) = arguments;
   train.config = arguments.base;
   train.output = arguments.output;
   train.json = arguments.json;
-  Training training = run_training(experiment, train);
+  Training training = run_training(experiment, train, processes);
+  if (!processes.first()) return training.history.interrupted ? 1 : 0;
   if (training.history.interrupted) {
     if (!arguments.json) say_outcome(training);
     return 1;
@@ -150,6 +149,12 @@ int finetune(const FinetuneArguments& arguments) {
   const std::string_view what = input.dtype == DType::string ? "TEXT" : input.shape.rank() == 4 ? "PICTURE" : "FILE";
   say(stdout, fmt::format("to use it: nacre predict {} {}", training.folder.model().string(), what));
   return 0;
+}
+
+}  // namespace
+
+int finetune(const FinetuneArguments& arguments) {
+  return run_together([&](const Processes& processes) { return finetune(arguments, processes); });
 }
 
 }  // namespace nacre::cli

@@ -17,6 +17,8 @@ class RunFolder {
   // Makes the folder for a new run, or takes that of an earlier one to resume it. A folder that holds another run is
   // never touched: when it was asked for by name that is a usage Error, else the next free of NAME-2, NAME-3, … is taken.
   static RunFolder open(const std::filesystem::path& wanted, bool asked_for, bool resume);
+  // Of a run whose files another process writes.
+  static RunFolder of_another(std::filesystem::path path) { return RunFolder(std::move(path)); }
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.yaml"; }

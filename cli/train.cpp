@@ -1,7 +1,12 @@
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <optional>
+#include <thread>
 
 #include "api/experiment/experiment.h"
 #include "backend/core/parallel.h"
@@ -107,24 +112,73 @@ std::filesystem::path feature_folder() {
   }
 }
 
+// While it lives, nobody hears what this process or its libraries say: of several that train together the first one speaks.
+class Silence {
+ public:
+  Silence() {
+    std::fflush(nullptr);
+    const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      kept_[i] = ::fcntl(streams[i], F_DUPFD_CLOEXEC, 0);
+      if (nowhere >= 0) ::dup2(nowhere, streams[i]);
+    }
+    ::close(nowhere);
+  }
+  ~Silence() {
+    std::fflush(nullptr);
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      ::dup2(kept_[i], streams[i]);
+      ::close(kept_[i]);
+    }
+  }
+  Silence(const Silence&) = delete;
+  Silence& operator=(const Silence&) = delete;
+
+ private:
+  static constexpr std::array streams{STDOUT_FILENO, STDERR_FILENO};
+  std::array<int, streams.size()> kept_{};
+};
+
 }  // namespace
 
-Training run_training(const Experiment& experiment, const TrainArguments& arguments) {
-  set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
+int run_together(const std::function<int(const Processes&)>& work) {
+  const ProcessEnvironment environment = process_environment();
+  std::optional<Silence> silence;
+  if (environment.rank > 0) silence.emplace();
+  try {
+    return work(Processes::of_environment());
+  } catch (Error& error) {
+    if (silence) {
+      // Where the first one fails too, its end is that of all while this one waits.
+      std::signal(SIGTERM, SIG_DFL);
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      error.within(fmt::format("in process {} of {}", environment.rank, environment.size));
+    }
+    throw;
+  }
+}
+
+Training run_training(const Experiment& experiment, const TrainArguments& arguments, const Processes& processes) {
+  const int threads_asked = arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0));
+  set_threads(threads_asked || !processes.several() ? threads_asked : processes.threads());
   Model model = compiled_model(experiment, arguments.config, arguments.device);
   const OpenedData data = experiment.open_data(input_form(model.graph()));
   if (!data.train) throw Error("the configuration has no training data").at({arguments.config.string(), 0, 0}).hint("data: {train: {digits: {count: 10000}}}").usage();
 
   const bool asked_for = arguments.output || experiment.config().output;
-  const RunFolder folder = RunFolder::open(arguments.output.value_or(experiment.output_folder()), asked_for, arguments.resume);
-  Tree config = experiment.render();
-  config.set("output", folder.path().string());
-  folder.write_config(config);
-  if (!arguments.json) {
+  const std::filesystem::path wanted = arguments.output.value_or(experiment.output_folder());
+  const RunFolder folder = processes.first() || arguments.resume ? RunFolder::open(wanted, asked_for, arguments.resume) : RunFolder::of_another(wanted);
+  if (processes.first()) {
+    Tree config = experiment.render();
+    config.set("output", folder.path().string());
+    folder.write_config(config);
+  }
+  if (processes.first() && !arguments.json) {
     say(stdout, data.train->description());
-    say(stdout, fmt::format("{} on {}, {} thread{}; files go to {}", experiment.config().name,
-                            model.trainer().backend().description(), threads(), threads() == 1 ? "" : "s",
-                            folder.path().string()));
+    const std::string each = processes.several() ? fmt::format("{} processes with ", processes.size()) : "";
+    say(stdout, fmt::format("{} on {}, {}{} thread{}{}; files go to {}", experiment.config().name,
+                            model.trainer().backend().description(), each, threads(), threads() == 1 ? "" : "s",
+                            processes.several() ? " each" : "", folder.path().string()));
   }
 
   const Interrupt interrupt;
@@ -137,18 +191,21 @@ Training run_training(const Experiment& experiment, const TrainArguments& argume
   options.seed = static_cast<std::uint64_t>(experiment.config().seed);
   options.listener = &listener;
   options.stop = interrupt.flag();
+  options.processes = processes;
   options.checkpoint = folder.checkpoint();
   options.resume = arguments.resume;
   History history = [&] {
     try {
       return model.fit(data.train, options);
     } catch (...) {
-      folder.withdraw_if_empty();
+      if (processes.first()) folder.withdraw_if_empty();
       throw;
     }
   }();
-  model.save(folder.model());
-  folder.write_environment(model.trainer().backend().description(), std::chrono::duration<double>(Clock::now() - began).count());
+  if (processes.first()) {
+    model.save(folder.model());
+    folder.write_environment(model.trainer().backend().description(), std::chrono::duration<double>(Clock::now() - began).count());
+  }
   return {std::move(model), folder, std::move(history), data.validation, listener.memory()};
 }
 
@@ -182,10 +239,14 @@ Tree report_of(const Training& training) {
 }
 
 int train(const TrainArguments& arguments) {
-  const Training training = run_training(Experiment::load(arguments.config, arguments.overrides), arguments);
-  if (arguments.json) std::puts(write_json(report_of(training), 2).c_str());
-  else say_outcome(training);
-  return training.history.interrupted ? 1 : 0;
+  return run_together([&](const Processes& processes) {
+    const Training training = run_training(Experiment::load(arguments.config, arguments.overrides), arguments, processes);
+    if (processes.first()) {
+      if (arguments.json) std::puts(write_json(report_of(training), 2).c_str());
+      else say_outcome(training);
+    }
+    return training.history.interrupted ? 1 : 0;
+  });
 }
 
 }  // namespace nacre::cli

@@ -29,6 +29,7 @@ const std::map<std::string, std::set<std::string>> allowed = [] {
 const std::vector<std::pair<std::regex, std::vector<std::string>>> owners{
     {std::regex("(oneapi/dnnl/)?dnnl.*"), {"backend/onednn/"}},
     {std::regex("(cudnn|cuda|cublas|nvrtc|nccl).*"), {"backend/cudnn/"}},
+    {std::regex("mpi\\.h"), {"backend/mpi/"}},
     {std::regex("Eigen/.*"), {"backend/reference/"}},
     {std::regex("omp\\.h"), {"backend/"}},
     {std::regex("hdf5.*|H5.*"), {"formats/"}},

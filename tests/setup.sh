@@ -18,7 +18,7 @@ reason() {
 packages=(g++ cmake ninja-build ccache pkgconf libfmt-dev libeigen3-dev libyaml-cpp-dev libhdf5-dev zlib1g-dev
   libzip-dev libjpeg-dev libpng-dev liblua5.4-dev libcairo2-dev libfarmhash-dev libcurl4-openssl-dev libssl-dev libpcre2-dev
   libwebp-dev libgif-dev libcli11-dev
-  libedit-dev lua5.4 libgtest-dev librapidcheck-dev libbenchmark-dev libvalijson-dev nlohmann-json3-dev)
+  libedit-dev libopenmpi-dev openmpi-bin lua5.4 libgtest-dev librapidcheck-dev libbenchmark-dev libvalijson-dev nlohmann-json3-dev)
 # The fuzzers of tests/run.sh --long want a clang that knows _Float16.
 [ -z "${NACRE_SETUP_FUZZ:-}" ] || packages+=(clang-16 libclang-rt-16-dev)
 

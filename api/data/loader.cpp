@@ -36,6 +36,7 @@ struct Slot {
 struct Loader::Implementation {
   Implementation(DatasetRef data, LoaderOptions chosen) : dataset(std::move(data)), options(std::move(chosen)) {
     need(options.batch_size >= 1, "a batch size of {}, wanted at least 1", options.batch_size);
+    ensure(options.part >= 0 && options.part < options.parts, "part {} of {}", options.part, options.parts);
     if (dataset->bound_to_thread()) options.prefetch = 0;
     if (options.prefetch <= 0) return;
     const std::int64_t workers = std::clamp<std::int64_t>(options.workers > 0 ? options.workers : dataset->workers(), 1, std::max<std::int64_t>(batches(), 1));
@@ -52,8 +53,19 @@ struct Loader::Implementation {
   }
 
   std::int64_t batches() const {
-    const std::int64_t size = dataset->size(), batch = options.batch_size;
+    const std::int64_t size = dataset->size(), batch = whole_batch();
     return options.drop_remainder ? size / batch : (size + batch - 1) / batch;
+  }
+
+  std::int64_t whole_batch() const { return options.batch_size * options.parts; }
+
+  // The samples of a batch that are this part's, as places in the order of the epoch.
+  struct Places {
+    std::int64_t begin, end, whole_begin, whole_end;
+  };
+  Places places_of(std::int64_t index) const {
+    const std::int64_t begin = index * whole_batch(), end = std::min(begin + whole_batch(), dataset->size()), count = end - begin;
+    return {begin + count * options.part / options.parts, begin + count * (options.part + 1) / options.parts, begin, end};
   }
 
   std::vector<std::int64_t> order_of(std::int64_t of_epoch) const {
@@ -67,10 +79,10 @@ struct Loader::Implementation {
   }
 
   void read(const std::vector<std::int64_t>& from, std::int64_t of_epoch, std::int64_t index, Batch& batch) const {
-    batch.step = of_epoch * batches() + index;
-    const auto begin = static_cast<std::size_t>(index * options.batch_size);
-    const std::size_t end = std::min(begin + static_cast<std::size_t>(options.batch_size), from.size());
-    dataset->read(std::span(from).subspan(begin, end - begin), batch);
+    batch.step = (of_epoch * batches() + index) * options.parts + options.part;
+    Places places = places_of(index);
+    if (places.begin == places.end) places.begin = places.whole_begin, places.end = places.begin + 1;
+    dataset->read(std::span(from).subspan(static_cast<std::size_t>(places.begin), static_cast<std::size_t>(places.end - places.begin)), batch);
     if (options.prepare) options.prepare(batch);
   }
 
@@ -114,6 +126,7 @@ struct Loader::Implementation {
   bool stopping = false;
   // the caller's alone
   Batch current;
+  std::int64_t given = 0;  // its number
 };
 
 Loader::Loader(DatasetRef dataset, LoaderOptions options)
@@ -140,6 +153,7 @@ const Batch* Loader::next() {
   Implementation& self = *implementation_;
   ensure(self.walk != nullptr, "a loader was read before start()");
   if (self.delivered >= self.batches()) return nullptr;
+  self.given = self.delivered;
   if (self.options.prefetch <= 0) {
     self.read(self.walk->order, self.walk->epoch, self.delivered++, self.current);
     return &self.current;
@@ -154,6 +168,11 @@ const Batch* Loader::next() {
   lock.unlock();
   self.changed.notify_all();
   return &self.current;
+}
+
+Loader::Counts Loader::counts() const {
+  const auto places = implementation_->places_of(implementation_->given);
+  return {places.end - places.begin, places.whole_end - places.whole_begin};
 }
 
 }  // namespace nacre

@@ -10,6 +10,9 @@ namespace nacre {
 
 struct LoaderOptions {
   std::int64_t batch_size = 32;
+  // Of several loaders that read the same data each one gives its part of every batch, which has batch_size samples for each of
+  // them; of the last, smaller batch the parts differ by one at most.
+  int part = 0, parts = 1;
   bool shuffle = false;          // a new permutation each epoch, from (seed, epoch)
   bool drop_remainder = false;   // leave out the last, smaller batch
   std::uint64_t seed = 0;
@@ -31,6 +34,12 @@ class Loader {
   void start(std::int64_t epoch, std::int64_t first_batch = 0);
   // The next batch, or null at the end of the epoch. It stays valid until the next call.
   const Batch* next();
+  // Of the batch that next() gave: how many of its samples belong to this part, and how many all parts have. None where there
+  // are fewer than parts: the batch has one then all the same.
+  struct Counts {
+    std::int64_t own, whole;
+  };
+  Counts counts() const;
 
  private:
   struct Implementation;

@@ -75,7 +75,7 @@ struct FitConfig {
   CacheFeatures cache_features = CacheFeatures::automatic;
   std::vector<Ref<Callback>> callbacks;
   static void describe(auto&& field) {
-    field("batch_size", &FitConfig::batch_size, "samples a step", at_least(1));
+    field("batch_size", &FitConfig::batch_size, "samples a step; of several processes that train together, of each", at_least(1));
     field("epochs", &FitConfig::epochs, "passes over the training data", at_least(0));
     field("initial_epoch", &FitConfig::initial_epoch, "where training begins; epochs are counted from 0 all the same",
           at_least(0));
@@ -133,7 +133,7 @@ struct ExperimentConfig {
     field("name", &ExperimentConfig::name, "of the experiment and its model; default: the file's name");
     field("seed", &ExperimentConfig::seed, "of everything random", at_least(0));
     field("device", &ExperimentConfig::device, "where it is computed", one_of({"cpu", "gpu", "reference"}));
-    field("threads", &ExperimentConfig::threads, "of kernels; default: OMP_NUM_THREADS, or all cores", at_least(1));
+    field("threads", &ExperimentConfig::threads, "of kernels; default: OMP_NUM_THREADS, or all cores, which processes that train together on one machine share", at_least(1));
     field("variables", &ExperimentConfig::variables, "names for expressions: ${width}");
     field("model", &ExperimentConfig::model, "the network", required());
     field("data", &ExperimentConfig::data, "what it learns from");

@@ -39,15 +39,17 @@ void BackupAndRestore::on_epoch_end(TrainingControl& control, std::int64_t, Logs
 }
 
 void BackupAndRestore::back_up(TrainingControl& control) {
-  make_folder(config_.backup_dir);
-  std::error_code error;
-  if (config_.double_checkpoint && fs::exists(latest_, error)) fs::rename(latest_, previous_, error);
-  if (error) throw file_error(config_.backup_dir, "used for backups", error.value());
+  if (control.writes_files()) {
+    make_folder(config_.backup_dir);
+    std::error_code error;
+    if (config_.double_checkpoint && fs::exists(latest_, error)) fs::rename(latest_, previous_, error);
+    if (error) throw file_error(config_.backup_dir, "used for backups", error.value());
+  }
   control.back_up(latest_);
 }
 
 void BackupAndRestore::on_train_end(TrainingControl& control, const Logs&) {
-  if (!config_.delete_checkpoint || control.interrupted()) return;
+  if (!config_.delete_checkpoint || control.interrupted() || !control.writes_files()) return;
   std::error_code ignored;
   fs::remove(latest_, ignored);
   fs::remove(previous_, ignored);

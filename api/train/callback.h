@@ -55,6 +55,8 @@ class TrainingControl {
   virtual void resume_from(const std::filesystem::path& checkpoint) = 0;
   // Whether a metric (without "val_") is better when it is larger; none when no such metric is known.
   virtual std::optional<Direction> direction(std::string_view metric) const = 0;
+  // Whether this process writes files: of several that train together the first does.
+  virtual bool writes_files() const { return true; }
   virtual void say(std::string_view line) = 0;   // for the user, beside the progress bar
   virtual void warn(std::string_view line) = 0;  // likewise; each line is shown once
 };
@@ -80,6 +82,9 @@ class Callback : public Configurable<Callback> {
   virtual void on_test_batch_begin(TrainingControl&, std::int64_t /*batch*/) {}
   virtual void on_test_batch_end(TrainingControl&, std::int64_t /*batch*/, const Logs&) {}
 
+  // Of several processes that train together, whether it is called in every one: what changes the training is, with the same
+  // numbers in each; what only looks on, and writes down what it sees, belongs to the first.
+  virtual bool on_every_process() const { return true; }
   // Whether the batch hooks look at logs: reading metrics after each batch costs time.
   virtual bool reads_batch_logs() const { return false; }
   virtual CallbackState save_state() const { return {}; }

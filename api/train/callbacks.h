@@ -99,6 +99,7 @@ struct ModelCheckpointConfig {
 class ModelCheckpoint final : public Configured<Callback, ModelCheckpointConfig> {
  public:
   explicit ModelCheckpoint(Config config = {});
+  bool on_every_process() const override { return false; }
   void on_train_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) override;
   void on_epoch_end(TrainingControl& control, std::int64_t epoch, Logs& logs) override;
   bool reads_batch_logs() const override { return config_.save_freq.batches.has_value(); }
@@ -196,6 +197,7 @@ class CSVLogger final : public Configured<Callback, CSVLoggerConfig> {
  public:
   explicit CSVLogger(Config config = {});
   ~CSVLogger() override;
+  bool on_every_process() const override { return false; }
   void on_train_begin(TrainingControl& control) override;
   void on_epoch_end(TrainingControl& control, std::int64_t epoch, Logs& logs) override;
   void on_train_end(TrainingControl& control, const Logs& logs) override;

@@ -108,8 +108,12 @@ std::int64_t classes_of(const FunctionalLayer& model) {
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
     : trainer_(trainer),
       options_(options),
+      processes_(options.processes),
       lines_(stdout),
-      listener_(options.listener ? *options.listener : options.verbose ? static_cast<ProgressListener&>(lines_) : silent_),
+      listener_(!processes_.first()  ? silent_
+                : options.listener   ? *options.listener
+                : options.verbose    ? static_cast<ProgressListener&>(lines_)
+                                     : silent_),
       train_(data),
       validation_(options.validation) {
   if (!validation_ && options.validation_split > 0) {
@@ -129,13 +133,36 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   trainer.prepare_training();
   (void)trainer.steps_->options().multipliers.of(*trainer.model_);  // refuses unknown names, also where features are cached
   trainer.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(options.seed)));
+  draw_apart();
 
   class_weight_ = options.class_weight.of(*train_, classes_of(*trainer.model_));
   whole_.emplace(*trainer.steps_, trainer.model(), train_, validation_, *this);
   for (const Ref<Callback>& callback : options.callbacks) reads_batch_logs_ = reads_batch_logs_ || callback->reads_batch_logs();
+  reads_batch_logs_ = processes_.any(reads_batch_logs_);  // all come to the same exchanges
   position_.epoch = options.initial_epoch;
   first_step_ = trainer.optimizer().iterations();
   plan();
+}
+
+void FitRun::draw_apart() {
+  if (processes_.first()) return;
+  const auto seed = static_cast<std::uint64_t>(trainer_.random_.seed->value().data<std::int64_t>()[0]);
+  RandomStream random(RandomKey::of(seed, "process", static_cast<std::uint32_t>(processes_.rank())));
+  const std::uint64_t high = random.word(), low = random.word();
+  trainer_.random_.seed->assign(Tensor::scalar(static_cast<std::int64_t>(high << 32 | low)));
+}
+
+// Processes on machines of different kinds round differently: what has come apart is brought together again.
+void FitRun::share_state() {
+  if (!processes_.several()) return;
+  std::vector<VariableRef> variables = trainer_.optimizer().variables();
+  for (const Weight& weight : trainer_.model_->weights()) variables.push_back(weight.variable);
+  for (const VariableRef& variable : variables) {
+    const Tensor own = variable->value();
+    Tensor first = own;
+    processes_.take_first(first);
+    if (!first.identical(own)) variable->assign(std::move(first));
+  }
 }
 
 void FitRun::plan() {
@@ -149,13 +176,18 @@ FitRun::Pipeline::Pipeline(Steps& steps_, FunctionalLayer& model, DatasetRef tra
       validation(std::move(validation_)),
       train_feeder(train, model, run.trainer_.objective_.get(), run.class_weight_),
       train_loader(train, {.batch_size = run.options_.batch_size,
+                           .part = run.processes_.rank(),
+                           .parts = run.processes_.size(),
                            .shuffle = run.options_.shuffle,
                            .seed = run.options_.seed,
                            .prepare = train_feeder.ahead(steps)}) {
   if (!validation) return;
   const std::int64_t batch_size = run.options_.validation_batch_size > 0 ? run.options_.validation_batch_size : run.options_.batch_size;
   validation_feeder.emplace(validation, model, run.trainer_.objective_.get());
-  validation_loader.emplace(validation, LoaderOptions{.batch_size = batch_size, .prepare = validation_feeder->ahead(steps)});
+  validation_loader.emplace(validation, LoaderOptions{.batch_size = batch_size,
+                                                       .part = run.processes_.rank(),
+                                                       .parts = run.processes_.size(),
+                                                       .prepare = validation_feeder->ahead(steps)});
 }
 
 FitRun::Cached::Cached(SplitModel split, DatasetRef train, DatasetRef validation, const FitRun& run)
@@ -214,10 +246,15 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
 
 History FitRun::run() {
   each_callback([&](Callback& callback) { callback.on_train_begin(*this); });
-  if (options_.resume && std::filesystem::exists(options_.checkpoint)) restore(options_.checkpoint);
-  else if (!resumed_from_.empty()) restore(resumed_from_);
+  const std::filesystem::path from = options_.resume && std::filesystem::exists(options_.checkpoint) ? options_.checkpoint : resumed_from_;
+  if (processes_.any(!from.empty()) != !processes_.any(from.empty()))
+    throw Error("some of the processes have a checkpoint to go on from, and others have none")
+        .hint("all read the same files: on several machines they lie in a folder that is shared")
+        .usage();
+  if (!from.empty()) restore(from);
+  share_state();
   stopping_ = !history_.stopped.empty();
-  while (!stopping_ && !history_.interrupted && position_.epoch < options_.epochs) run_epoch();
+  while (!(stopping_ = processes_.any(stopping_)) && !history_.interrupted && position_.epoch < options_.epochs) run_epoch();
   if (!history_.interrupted) trainer_.optimizer().finalize();
   const Logs last = history_.epochs.empty() ? Logs() : history_.epochs.back().logs;
   each_callback([&](Callback& callback) { callback.on_train_end(*this, last); });
@@ -226,10 +263,19 @@ History FitRun::run() {
 
 void FitRun::restore(const std::filesystem::path& path) {
   Checkpoint checkpoint = read_checkpoint(path, trainer_);
+  if (checkpoint.position.batch > 0 && !checkpoint.position.epoch_logs && checkpoint.processes != processes_.size())
+    throw Error("the run was broken within an epoch of {} process{}, there {} {} now", checkpoint.processes,
+                checkpoint.processes == 1 ? "" : "es", processes_.several() ? "are" : "is", processes_.size())
+        .at({path.string()})
+        .hint("resume with as many: which samples are left depends on it")
+        .usage();
   position_ = std::move(checkpoint.position);
   std::swap(history_, checkpoint.history);
   for (const std::string& line : checkpoint.history.warnings) warn(line);  // said before
   resumed_metrics_ = std::move(checkpoint.metrics);
+  if (!processes_.first())
+    for (Tensor& metric : resumed_metrics_) metric = Tensor(metric.type());  // the first one has what all have measured
+  draw_apart();
   first_step_ = checkpoint.first_step;
   plan();
   if (checkpoint.callbacks.size() != options_.callbacks.size())
@@ -248,7 +294,7 @@ std::int64_t FitRun::batches() const {
 
 void FitRun::run_epoch() {
   const Sweep sweep{.kind = Sweep::Kind::train, .epoch = position_.epoch, .epochs = options_.epochs, .batches = batches(),
-                  .samples = std::min(train_->size(), batches() * options_.batch_size), .first_batch = position_.batch};
+                  .samples = std::min(train_->size(), batches() * options_.batch_size * processes_.size()), .first_batch = position_.batch};
   if (position_.batch == 0) {
     trainer_.objective_->reset();
     each_callback([&](Callback& callback) { callback.on_epoch_begin(*this, position_.epoch); });
@@ -271,6 +317,7 @@ void FitRun::run_epoch() {
   each_callback([&](Callback& callback) { callback.on_epoch_end(*this, position_.epoch, logs); });
   listener_.on_end(sweep, logs);
   history_.epochs.push_back({position_.epoch, std::move(logs)});
+  share_state();
   position_ = {.epoch = position_.epoch + 1};
   write_checkpoint();
   write_backups();
@@ -280,22 +327,24 @@ void FitRun::run_batches(const Sweep& sweep) {
   Pipeline& pipeline = present();
   pipeline.train_loader.start(position_.epoch, position_.batch);
   Feed feed;
-  for (std::int64_t samples = position_.batch * options_.batch_size; position_.batch < sweep.batches && !stopping_;) {
-    if ((history_.interrupted = interrupted())) return;
+  for (std::int64_t samples = position_.batch * options_.batch_size * processes_.size(); position_.batch < sweep.batches;) {
+    const auto [stopping, interrupt, shown] = processes_.any(std::array{stopping_, interrupted(), listener_.wants_batch(position_.batch + 1)});
+    if ((stopping_ = stopping)) break;
+    if ((history_.interrupted = interrupt)) return;
     const Batch* batch = pipeline.train_loader.next();
     if (!batch) break;
     each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
     pipeline.train_feeder.fill(*batch, feed);
+    feed.share = Trainer::share_of(pipeline.train_loader, processes_);
     if (!resumed_metrics_.empty()) restore_metrics(feed);
     if (!std::exchange(told_memory_, true)) tell_memory(feed);
     const double loss = pipeline.steps.train(*trainer_.objective_, trainer_.optimizer(), feed);
-    samples += feed.size;
+    samples += processes_.several() ? feed.share.whole : feed.size;
     feed = {};
     if (!std::isfinite(loss)) warn("the loss is not a finite number any more; lower the learning rate, or stop with TerminateOnNaN");
 
     const std::int64_t number = position_.batch++;
-    const bool shown = listener_.wants_batch(position_.batch);
-    const Logs logs = shown || reads_batch_logs_ ? trainer_.objective_->logs() : Logs();
+    const Logs logs = shown || reads_batch_logs_ ? trainer_.objective_->logs(processes_) : Logs();
     each_callback([&](Callback& callback) { callback.on_train_batch_end(*this, number, logs); });
     write_backups();
     if (shown) listener_.on_batch(position_.batch, samples, logs);
@@ -304,10 +353,11 @@ void FitRun::run_batches(const Sweep& sweep) {
     pipeline.train_loader.start(position_.epoch);
     if (const Batch* batch = pipeline.train_loader.next()) {
       pipeline.train_feeder.fill(*batch, feed);
+      feed.share = Trainer::share_of(pipeline.train_loader, processes_);
       restore_metrics(feed);
     }
   }
-  position_.epoch_logs = trainer_.objective_->logs();
+  position_.epoch_logs = trainer_.objective_->logs(processes_);
 }
 
 void FitRun::restore_metrics(const Feed& feed) {
@@ -324,7 +374,7 @@ void FitRun::tell_memory(const Feed& feed) {
 bool FitRun::validate(Logs& logs) {
   each_callback([&](Callback& callback) { callback.on_test_begin(*this); });
   const auto hook = [&](std::int64_t batch, bool done) {
-    const Logs batch_logs = done && reads_batch_logs_ ? trainer_.objective_->logs() : Logs();
+    const Logs batch_logs = done && reads_batch_logs_ ? trainer_.objective_->logs(processes_) : Logs();
     each_callback([&](Callback& callback) {
       if (done) callback.on_test_batch_end(*this, batch, batch_logs);
       else callback.on_test_batch_begin(*this, batch);
@@ -332,7 +382,7 @@ bool FitRun::validate(Logs& logs) {
   };
   const Sweep sweep{.kind = Sweep::Kind::validation, .epoch = position_.epoch, .epochs = options_.epochs, .samples = validation_->size()};
   const auto [results, whole] = trainer_.test(present().steps, *present().validation_feeder, *present().validation_loader, sweep, options_.validation_steps,
-                                              options_.stop, listener_, hook);
+                                              options_.stop, processes_, listener_, hook);
   if (!whole) return false;
   for (const auto& [name, value] : results) {
     logs.set("val_" + name, value);
@@ -352,13 +402,16 @@ void FitRun::write_backups() {
 }
 
 void FitRun::write_checkpoint(const std::filesystem::path& path) {
+  const bool within_epoch = position_.batch > 0 && !position_.epoch_logs;
+  if (within_epoch) (void)trainer_.objective_->logs(processes_);  // the first process has the metrics of all then
+  if (!processes_.first()) return;
   Optimizer& optimizer = trainer_.optimizer();
   const bool shown = optimizer.averages_shown();  // files hold the weights themselves
   optimizer.show_averages(false);
-  Checkpoint checkpoint{position_, history_, {}, resumed_metrics_, first_step_};
+  Checkpoint checkpoint{position_, history_, {}, resumed_metrics_, first_step_, processes_.size()};
   checkpoint.history.interrupted = false;
   each_callback([&](Callback& callback) { checkpoint.callbacks.push_back(callback.save_state()); });
-  if (position_.batch > 0 && !position_.epoch_logs && checkpoint.metrics.empty())
+  if (within_epoch && checkpoint.metrics.empty())
     for (const VariableRef& variable : trainer_.objective_->variables()) checkpoint.metrics.push_back(variable->value());
   nacre::write_checkpoint(path, trainer_, checkpoint);
   optimizer.show_averages(shown);
@@ -387,6 +440,7 @@ void FitRun::freeze(const Freeze& frozen) {
 }
 
 void FitRun::save(const std::string& file, bool weights_only) {
+  if (!processes_.first()) return;
   // What a file cannot hold is said once, not with each one.
   struct Once final : ProgressListener {
     explicit Once(FitRun& fit) : run(fit) {}

@@ -18,7 +18,7 @@ class FitRun final : public TrainingControl {
   std::int64_t epochs() const override { return options_.epochs; }
   std::int64_t batches() const override;
   std::int64_t iterations() const override { return trainer_.optimizer().iterations(); }
-  bool interrupted() const override { return options_.stop && *options_.stop; }
+  bool interrupted() const override { return history_.interrupted || (options_.stop && *options_.stop); }
   FunctionalLayer& model() const override { return trainer_.model(); }
   std::vector<Tensor> weights() const override;
   void set_weights(const std::vector<Tensor>& weights) override;
@@ -28,6 +28,7 @@ class FitRun final : public TrainingControl {
   void back_up(const std::filesystem::path& checkpoint) override { backups_.push_back(checkpoint); }
   void resume_from(const std::filesystem::path& checkpoint) override { resumed_from_ = checkpoint; }
   std::optional<Direction> direction(std::string_view metric) const override;
+  bool writes_files() const override { return processes_.first(); }
   void say(std::string_view line) override { listener_.say(line); }
   void warn(std::string_view line) override;
 
@@ -51,6 +52,8 @@ class FitRun final : public TrainingControl {
     Steps steps;
     Pipeline pipeline;
   };
+  void draw_apart();   // other random numbers in each process
+  void share_state();  // all processes go on from the first one's variables
   void plan();  // learning rates that go with the number of steps
   void run_epoch();
   void choose_pipeline();  // for the layers that learn now
@@ -66,11 +69,13 @@ class FitRun final : public TrainingControl {
   void write_backups();                                      // that callbacks asked for
   template <class Hook>
   void each_callback(Hook&& hook) {
-    for (const Ref<Callback>& callback : options_.callbacks) hook(*callback);
+    for (const Ref<Callback>& callback : options_.callbacks)
+      if (processes_.first() || callback->on_every_process()) hook(*callback);
   }
 
   Trainer& trainer_;
   const FitOptions& options_;
+  const Processes& processes_;
   PlainProgress lines_;
   ProgressListener silent_;
   ProgressListener& listener_;

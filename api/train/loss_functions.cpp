@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "api/train/exchange.h"
 #include "backend/graph/ops/ops.h"
 
 namespace nacre::losses {
@@ -168,13 +169,15 @@ Value align_weights(Value weights, int rank) {
   return weights;
 }
 
-Value apply_mask(Value sample_weight, Value mask, DType dtype, bool rescale) {
+Value apply_mask(Value sample_weight, Value mask, DType dtype, bool rescale, Exchange* exchange) {
   if (sample_weight) sample_weight = ops::cast(sample_weight, dtype);
   if (!mask) return sample_weight;
   Value weights = ops::cast(ops::cast(mask, DType::boolean), dtype);
   if (rescale) {
-    const Value total = ops::scalar_like(weights, static_cast<double>(weights.shape().elements()));
-    weights = weights * divide_no_nan(total, ops::sum(weights));
+    double total = static_cast<double>(weights.shape().elements());
+    Value counted = ops::sum(weights);
+    if (exchange) total *= exchange->times(), counted = exchange->sum_of_counts(counted);
+    weights = weights * divide_no_nan(ops::scalar_like(weights, total), counted);
   }
   if (!sample_weight) return weights;
   const int rank = std::max(weights.shape().rank(), sample_weight.shape().rank());

@@ -6,6 +6,10 @@
 
 #include "backend/graph/graph.h"
 
+namespace nacre {
+class Exchange;
+}
+
 namespace nacre::losses {
 
 inline constexpr double epsilon = 1e-7;  // Keras's backend.epsilon()
@@ -39,8 +43,9 @@ Value smooth_categorical(Value y_true, double amount);
 // Removes or adds a last axis of size 1 where the ranks differ by one.
 void match_ranks(Value& a, Value& b);
 // Merges a mask into sample weights; either may be null. With `rescale` the weights of what counts grow by
-// total/counted, so that a plain mean becomes one over what counts. Source: Keras 3, losses/loss.py.
-Value apply_mask(Value sample_weight, Value mask, DType dtype, bool rescale);
+// total/counted, so that a plain mean becomes one over what counts: here or, with an exchange, in all processes. Source:
+// Keras 3, losses/loss.py.
+Value apply_mask(Value sample_weight, Value mask, DType dtype, bool rescale, Exchange* exchange = nullptr);
 // Weights with axes of size 1 added or taken away at the end, so that they go with values of this rank.
 Value align_weights(Value weights, int rank);
 Value divide_no_nan(Value a, Value b);  // 0 where b is 0

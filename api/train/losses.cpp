@@ -1,5 +1,6 @@
 #include "api/train/losses.h"
 
+#include "api/train/exchange.h"
 #include "backend/graph/ops/ops.h"
 #include "layers/ctc.h"
 
@@ -9,13 +10,17 @@ namespace {
 
 DType computation_dtype(DType dtype) { return dtype == DType::float64 ? dtype : DType::float32; }
 
-Value reduce(Value values, Value weights, Reduction reduction) {
+Value reduce(Value values, Value weights, Reduction reduction, Exchange* exchange) {
   if (reduction == Reduction::none || values.shape().rank() == 0) return values;
   const Value sum = ops::sum(values);
   switch (reduction) {
-    case Reduction::sum: return sum;
+    case Reduction::sum: return exchange ? sum * exchange->times() : sum;
     case Reduction::mean_with_sample_weight:
-      if (weights) return losses::divide_no_nan(sum, ops::sum(ops::broadcast_like(weights, values)));
+      if (weights) {
+        const Value weight = ops::sum(ops::broadcast_like(weights, values));
+        if (!exchange) return losses::divide_no_nan(sum, weight);
+        return losses::divide_no_nan(sum * exchange->times(), exchange->sum_of_counts(weight));
+      }
       [[fallthrough]];
     default: return sum / static_cast<double>(std::max<std::int64_t>(values.shape().elements(), 1));
   }
@@ -35,14 +40,14 @@ SampleLosses Loss::per_sample(Value y_true, Value y_pred) const {
   }
 }
 
-Value Loss::operator()(Value y_true, Value y_pred, Value sample_weight, Value mask) const {
+Value Loss::operator()(Value y_true, Value y_pred, Value sample_weight, Value mask, Exchange* exchange) const {
   const SampleLosses losses = per_sample(y_true, y_pred);
   Value values = losses.values;
   Value counted = losses.counted && mask ? ops::logical_and(ops::cast(mask, DType::boolean), losses.counted)
                   : losses.counted       ? losses.counted
                                          : mask;
   const bool rescale = reduction() == Reduction::mean || reduction() == Reduction::sum_over_batch_size;
-  Value weights = losses::apply_mask(sample_weight, counted, values.dtype(), rescale);
+  Value weights = losses::apply_mask(sample_weight, counted, values.dtype(), rescale, exchange);
   if (weights) {
     losses::match_ranks(values, weights);
     weights = losses::align_weights(weights, values.shape().rank());
@@ -54,7 +59,7 @@ Value Loss::operator()(Value y_true, Value y_pred, Value sample_weight, Value ma
       throw;
     }
   }
-  return reduce(values, weights, reduction());
+  return reduce(values, weights, reduction(), exchange);
 }
 
 void FieldKind<AxisList>::read(const Tree& tree, AxisList& value) {

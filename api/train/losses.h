@@ -47,8 +47,9 @@ class Loss : public Configurable<Loss> {
   // Unweighted; errors say what shapes came.
   SampleLosses per_sample(Value y_true, Value y_pred) const;
   // Weighted and reduced. sample_weight: one per sample or per value of per_sample, or null; mask: y_pred's, bool, or
-  // null. A masked mean is over the places that count. Source: Keras 3, losses/loss.py.
-  Value operator()(Value y_true, Value y_pred, Value sample_weight = {}, Value mask = {}) const;
+  // null. A masked mean is over the places that count. Source: Keras 3, losses/loss.py. With an exchange the samples are a
+  // part of those of all processes; the sum of their losses, each times its share's fraction, is then the loss of the whole.
+  Value operator()(Value y_true, Value y_pred, Value sample_weight = {}, Value mask = {}, Exchange* exchange = nullptr) const;
 
  protected:
   // y_pred in the dtype of computation, y_true too unless it holds integers that are labels (takes_labels).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/train/exchange.h"
 #include "backend/graph/ops/elementwise.h"
 
 namespace nacre {
@@ -68,7 +69,8 @@ void Objective::resolve(Term& term, const Type& target, const Type& prediction) 
                            : resolve_metric(spelled(measure.chosen), target, prediction);
 }
 
-Value Objective::emit(Context& context, const std::vector<Observation>& observations, std::int64_t batch) {
+Value Objective::emit(Context& context, const std::vector<Observation>& observations, std::int64_t batch,
+                      Exchange* exchange) {
   const Value samples = context.graph().scalar(static_cast<double>(batch));
   Values parts;
   for (std::size_t i = 0; i < terms_.size(); ++i) {
@@ -79,7 +81,7 @@ Value Objective::emit(Context& context, const std::vector<Observation>& observat
     resolve(term, at.target.type(), at.prediction.type());
     within([&] { return fmt::format("while comparing targets {} with predictions {}", at.target.shape(), at.prediction.shape()); }, [&] {
       if (term.loss) {
-        const Value loss = ops::cast((*term.loss)(at.target, at.prediction, at.weight, at.mask), DType::float32);
+        const Value loss = ops::cast((*term.loss)(at.target, at.prediction, at.weight, at.mask, exchange), DType::float32);
         if (term.mean) term.mean->add(loss, samples);
         parts.push_back(term.weight ? loss * *term.weight : loss);
       }
@@ -92,6 +94,8 @@ Value Objective::emit(Context& context, const std::vector<Observation>& observat
   Value total = parts.front();
   for (std::size_t i = 1; i < parts.size(); ++i) total = total + parts[i];
   total_->add(total, samples);
+  if (exchange && exchange->share().samples == 0)  // nothing was measured
+    for (const VariableRef& variable : variables()) context.graph().update(variable, context.graph().variable(variable));
   return total;
 }
 
@@ -123,6 +127,26 @@ Logs Objective::logs() const {
       for (std::int64_t k = 0; k < result.size(); ++k) logs.set(fmt::format("{}_{}", name, k), result.at(k));
   }
   return logs;
+}
+
+Logs Objective::logs(const Processes& processes) {
+  if (!processes.several()) return logs();
+  std::vector<double> sums;
+  for (const VariableRef& variable : variables())
+    for (const double number : variable->value().to_doubles()) sums.push_back(number);
+  processes.sum(sums);
+  std::span<const double> rest(sums);
+  for (const VariableRef& variable : variables()) {
+    Tensor sum(variable->type());
+    visit(sum.dtype(), [&]<class T>(T*) {
+      std::ranges::transform(rest.first(static_cast<std::size_t>(sum.size())), sum.writable<T>().begin(), convert<T, double>);
+    });
+    rest = rest.subspan(static_cast<std::size_t>(sum.size()));
+    variable->assign(std::move(sum));
+  }
+  const Logs all = logs();
+  if (!processes.first()) reset();
+  return all;
 }
 
 void Objective::reset() {

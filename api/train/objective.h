@@ -1,6 +1,7 @@
 // What a compiled model makes small and measures: the losses and metrics of its outputs.
 #pragma once
 
+#include "api/distribute/processes.h"
 #include "api/train/callbacks.h"
 #include "api/train/compile_options.h"
 #include "api/train/metrics.h"
@@ -28,10 +29,13 @@ class Objective {
     Value prediction, mask, target, weight;
   };
   // The total loss, a float scalar: Σ weight · loss + the penalties of the context. Also emits the updates of the
-  // metrics into the context's graph; `batch` is the number of samples.
-  Value emit(Context& context, const std::vector<Observation>& observations, std::int64_t batch);
+  // metrics into the context's graph; `batch` is the number of samples. With an exchange they are a part of those of all
+  // processes: see Loss; the metrics measure the part.
+  Value emit(Context& context, const std::vector<Observation>& observations, std::int64_t batch, Exchange* exchange = nullptr);
 
   Logs logs() const;  // of the present state
+  // Of the present states of all processes together. The first one goes on with their sum, the others from the start.
+  Logs logs(const Processes& processes);
   void reset();
   std::vector<VariableRef> variables() const;  // the state of all metrics
   // Which way the number of that name gets better; none when there is no such number.

@@ -16,6 +16,7 @@ struct ProgbarLoggerConfig {
 class ProgbarLogger final : public Configured<Callback, ProgbarLoggerConfig> {
  public:
   explicit ProgbarLogger(Config config = {}, std::FILE* stream = stdout);
+  bool on_every_process() const override { return false; }
   void on_epoch_begin(TrainingControl& control, std::int64_t epoch) override;
   void on_train_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) override;
   void on_epoch_end(TrainingControl& control, std::int64_t epoch, Logs& logs) override;

@@ -25,6 +25,7 @@ struct RemoteMonitorConfig {
 class RemoteMonitor final : public Configured<Callback, RemoteMonitorConfig> {
  public:
   using Configured::Configured;
+  bool on_every_process() const override { return false; }
   void on_epoch_end(TrainingControl& control, std::int64_t epoch, Logs& logs) override;
 };
 

@@ -49,8 +49,9 @@ Emitted emit_loss(Graph& graph, FunctionalLayer& model, Objective& objective, co
     }
     observations.push_back(at);
   }
-  const Value loss = objective.emit(context, observations, feed.size);
-  return {loss, result};
+  if (!feed.share.processes) return {objective.emit(context, observations, feed.size), result};
+  Exchange exchange(graph, feed.share);
+  return {objective.emit(context, observations, feed.share.samples, &exchange), result};
 }
 
 }  // namespace
@@ -60,12 +61,37 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
   return part->empty() ? nullptr : part;
 }
 
+namespace {
+
+// The loss, the gradients and the moving statistics of the whole batch, from those of this process's part. Each process has
+// normalised its part by itself: its statistics count as its samples do.
+Value sum_over_processes(Graph& graph, const FunctionalLayer& model, const Share& share, Value loss, Values& slopes) {
+  std::vector<VariableRef> statistics;
+  for (const Weight& weight : model.weights())
+    if (!weight.variable->trainable() && is_floating(weight.variable->type().dtype) && graph.is_updated(weight.variable))
+      statistics.push_back(weight.variable);
+  Values parts{loss};
+  for (auto slope = slopes.rbegin(); slope != slopes.rend(); ++slope)  // as the backward pass comes to them
+    if (*slope) parts.push_back(*slope);
+  for (const VariableRef& variable : statistics) parts.push_back(graph.latest(variable) * share.fraction());
+  const Values sums = Exchange(graph, share).sum(parts);
+  auto sum = sums.begin();
+  const Value whole = *sum++;
+  for (auto slope = slopes.rbegin(); slope != slopes.rend(); ++slope)
+    if (*slope) *slope = *sum++;
+  for (const VariableRef& variable : statistics) graph.update(variable, *sum++);
+  return whole;
+}
+
+}  // namespace
+
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
                                       const HostTypes& hosted, bool recomputing,
                                       const LearningRateMultipliers& multipliers) {
+  const bool shared = feed.share.processes != nullptr;
   Graph forward;
-  forward.output("loss", emit_loss(forward, model, objective, random, feed, hosted, true).loss);
+  forward.output(shared ? "own loss" : "loss", emit_loss(forward, model, objective, random, feed, hosted, true).loss);
   std::unique_ptr<Graph> graph = ready_for_gradients(forward, backend);
 
   const std::vector<Weight> weights = model.trainable_weights();
@@ -73,10 +99,12 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
     throw Error("the model '{}' has nothing to train", model.title()).hint("all its layers are frozen").usage();
   Values variables;
   for (const Weight& weight : weights) variables.push_back(graph->variable(weight.variable));
-  const Value loss = optimizer.scale_loss(graph->result("loss"));
+  const Value part = shared ? graph->result("own loss") * feed.share.fraction() : graph->result("loss");
+  const Value loss = optimizer.scale_loss(part);
   Values slope_of_loss;
   if (recomputing) slope_of_loss.push_back(ops::after(ops::fill_like(loss, 1), loss));  // the forward pass ends here
-  const Values slopes = gradients(*graph, {&loss, 1}, slope_of_loss, variables);
+  Values slopes = gradients(*graph, {&loss, 1}, slope_of_loss, variables);
+  if (shared) graph->output("loss", sum_over_processes(*graph, model, feed.share, part, slopes));
   std::vector<Optimizer::Gradient> updates;
   const std::map<const Variable*, double> factors = multipliers.of(model);
   for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -184,13 +212,13 @@ Steps::Hosted Steps::hosted(const Feed& feed) {
   return hosted;
 }
 
-Steps::Key::Key(const Wanted& wanted) : kind(wanted.kind) {
+Steps::Key::Key(const Wanted& wanted) : kind(wanted.kind), share(wanted.batch.feed.share) {
   for (const auto* tensors : wanted.batch.tensors())
     for (const Tensor& tensor : *tensors) types.push_back(tensor.type());
 }
 
 bool Steps::Key::operator==(const Wanted& wanted) const {
-  if (kind != wanted.kind) return false;
+  if (kind != wanted.kind || share != wanted.batch.feed.share) return false;
   std::size_t at = 0;
   for (const auto* tensors : wanted.batch.tensors())
     for (const Tensor& tensor : *tensors)
@@ -202,7 +230,7 @@ std::unique_ptr<HostedExecutable> Steps::compile(const Graph& graph) const {
   return std::make_unique<HostedExecutable>(graph, backend_, workspace_, options_.matmul_precision);
 }
 
-double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
+void Steps::run(HostedExecutable& executable, const Hosted& hosted) {
   const Feed& feed = hosted.feed;
   arguments_.clear();
   arguments_.insert(arguments_.end(), feed.inputs.begin(), feed.inputs.end());
@@ -213,7 +241,6 @@ double Steps::run(HostedExecutable& executable, const Hosted& hosted) {
   arguments_.insert(arguments_.end(), hosted.results.begin(), hosted.results.end());
   executable.run(arguments_, results_);
   arguments_.clear();  // the loader fills the same memory again
-  return results_.front().item();
 }
 
 HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, const Hosted& hosted) {
@@ -225,14 +252,16 @@ HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, co
 
 double Steps::train(Objective& objective, Optimizer& optimizer, const Feed& feed) {
   const Hosted batch = hosted(feed);
-  return run(training(objective, optimizer, batch), batch);
+  run(training(objective, optimizer, batch), batch);
+  return results_.back().item();
 }
 
 double Steps::test(Objective& objective, const Feed& feed) {
   const Hosted batch = hosted(feed);
-  return run(steps_.get(Wanted{"test", batch}, [&] {
+  run(steps_.get(Wanted{"test", batch}, [&] {
     return compile(*test_graph(*model_, objective, random_, feed, batch.types()));
   }), batch);
+  return results_.front().item();
 }
 
 Predictions Steps::test_predicting(Objective& objective, const Feed& feed) {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "api/functional.h"
+#include "api/train/exchange.h"
 #include "api/train/objective.h"
 #include "backend/host_part.h"
 
@@ -18,6 +19,7 @@ struct Feed {
   std::int64_t size = 0;
   // The results of the model's host part for the inputs, where it ran ahead, in the data pipeline.
   std::optional<std::vector<Tensor>> hosted;
+  Share share{};  // what these samples are of a batch that several processes have
 };
 
 // What a test made of a batch.
@@ -41,8 +43,9 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
 using HostTypes = std::vector<Types>;  // see HostPart::types
 
 // The whole training step as one graph: forward, losses and penalties, metrics, gradients, update, constraints. Its
-// output "loss" is the batch's loss before the update. When `recomputing`, much of the forward pass is computed again
-// for the gradients instead of being kept (see passes/recompute.h).
+// output "loss", the last one, is the batch's loss before the update. Where processes share the batch, it is the whole's,
+// and gradients and moving statistics are summed over them, which thus make the same update. When `recomputing`, much of
+// the forward pass is computed again for the gradients instead of being kept (see passes/recompute.h).
 std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objective, Optimizer& optimizer,
                                       const RandomState& random, const Feed& feed, const Backend& backend,
                                       const HostTypes& hosted = {}, bool recomputing = false,
@@ -108,8 +111,8 @@ class Steps {
       return {&feed.inputs, &feed.targets, &feed.weights, &results};
     }
   };
-  // What tells graphs apart: what they are for, and the types of a batch's tensors. Every step looks its graph up, so a
-  // key is made for a new one only.
+  // What tells graphs apart: what they are for, the types of a batch's tensors, and its share. Every step looks its graph
+  // up, so a key is made for a new one only.
   struct Wanted {
     std::string_view kind;
     const Hosted& batch;
@@ -117,6 +120,7 @@ class Steps {
   struct Key {
     std::string_view kind;
     Types types;
+    Share share;
     explicit Key(const Wanted& wanted);
     bool operator==(const Wanted& wanted) const;
   };
@@ -124,7 +128,7 @@ class Steps {
   HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Hosted& hosted);
   HostedExecutable& prediction(const Hosted& hosted);
   std::unique_ptr<HostedExecutable> compile(const Graph& graph) const;
-  double run(HostedExecutable& executable, const Hosted& hosted);
+  void run(HostedExecutable& executable, const Hosted& hosted);  // into results_
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;
   const Backend& backend_;

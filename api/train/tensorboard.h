@@ -41,6 +41,7 @@ struct TensorBoardConfig {
 class TensorBoard final : public Configured<Callback, TensorBoardConfig> {
  public:
   using Configured::Configured;
+  bool on_every_process() const override { return false; }
   void on_train_begin(TrainingControl& control) override;
   void on_train_batch_begin(TrainingControl& control, std::int64_t batch) override;
   void on_train_batch_end(TrainingControl& control, std::int64_t batch, const Logs& logs) override;

@@ -117,13 +117,19 @@ Logs Trainer::evaluate(const DatasetRef& given, const EvaluateOptions& options) 
     const Feeder feeder(data, *model_, objective_.get());
     Loader loader(data, {.batch_size = options.batch_size, .prepare = feeder.ahead(*steps_)});
     ProgressListener silent;
-    return test(*steps_, feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop,
+    return test(*steps_, feeder, loader, {.kind = Sweep::Kind::test, .samples = data->size()}, options.steps, options.stop, {},
                 options.listener ? *options.listener : silent, {}, options.observe).logs;
   });
 }
 
+Share Trainer::share_of(const Loader& loader, const Processes& processes) {
+  if (!processes.several()) return {};
+  const Loader::Counts counts = loader.counts();
+  return {.processes = processes.collective(), .samples = counts.own, .whole = counts.whole};
+}
+
 Trainer::TestResult Trainer::test(Steps& steps, const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t batches, const std::atomic<bool>* stop,
-                                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
+                                  const Processes& processes, ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
                                   const std::function<void(const Feed&, const Predictions&)>& observe) {
   steps.refresh();
   objective_->reset();
@@ -133,19 +139,21 @@ Trainer::TestResult Trainer::test(Steps& steps, const Feeder& feeder, Loader& lo
   Feed feed;
   std::int64_t samples = 0;
   for (std::int64_t number = 0; number < sweep.batches; ++number) {
-    if (stop && *stop) return {objective_->logs(), false};
+    const auto [stopped, shown] = processes.any(std::array{stop && *stop, listener.wants_batch(number + 1)});
+    if (stopped) return {objective_->logs(processes), false};
     const Batch* batch = loader.next();
     if (!batch) break;
     if (batch_hook) batch_hook(number, false);
     feeder.fill(*batch, feed);
+    feed.share = share_of(loader, processes);
     if (observe) observe(feed, steps.test_predicting(*objective_, feed));
     else steps.test(*objective_, feed);
-    samples += feed.size;
+    samples += processes.several() ? feed.share.whole : feed.size;
     feed = {};
     if (batch_hook) batch_hook(number, true);
-    if (listener.wants_batch(number + 1)) listener.on_batch(number + 1, samples, objective_->logs());
+    if (shown) listener.on_batch(number + 1, samples, objective_->logs(processes));
   }
-  TestResult result{objective_->logs(), true};
+  TestResult result{objective_->logs(processes), true};
   listener.on_end(sweep, result.logs);
   return result;
 }

@@ -15,7 +15,7 @@ namespace nacre {
 
 struct FitOptions {
   std::int64_t epochs = 1;  // the last epoch, counted from the start also when initial_epoch is not 0
-  std::int64_t batch_size = 32;
+  std::int64_t batch_size = 32;      // of each process
   std::int64_t initial_epoch = 0;
   DatasetRef validation{};           // stands above validation_split
   double validation_split = 0;       // the last part of the data validates
@@ -32,6 +32,10 @@ struct FitOptions {
   CacheFeatures cache_features = CacheFeatures::automatic;
   DatasetRef unaugmented{};
   std::filesystem::path feature_folder{};
+  // With others each takes its part of every batch, and all end with the same model, as one process with a batch of
+  // batch_size · their number would, but that dropout draws anew in each and batch normalisation sees its part alone. All are
+  // given the same data, options and files.
+  Processes processes{};
   bool verbose = false;              // a line per epoch on standard output, when nobody listens
   ProgressListener* listener = nullptr;
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, training ends after the batch in progress
@@ -111,10 +115,12 @@ class Trainer {
     Logs logs;
     bool whole;  // not stopped
   };
-  // One sweep over a loader. `batch_hook(batch, done)` is called before and after each batch; it and `observe` may be
-  // empty.
+  // What a batch that the loader gave is of all processes' batch.
+  static Share share_of(const Loader& loader, const Processes& processes);
+  // One sweep over a loader, of all processes. `batch_hook(batch, done)` is called before and after each batch; it and
+  // `observe` may be empty.
   TestResult test(Steps& steps, const Feeder& feeder, Loader& loader, Sweep sweep, std::int64_t batches, const std::atomic<bool>* stop,
-                  ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
+                  const Processes& processes, ProgressListener& listener, const std::function<void(std::int64_t, bool)>& batch_hook,
                   const std::function<void(const Feed&, const Predictions&)>& observe = {});
 
   std::shared_ptr<FunctionalLayer> model_;

@@ -44,6 +44,10 @@ elseif(NOT TARGET FarmHash::farmhash)
 endif()
 nacre_need(pcre "libpcre2-8" libpcre2-dev)
 
+if(NACRE_MPI AND PKG_CONFIG_FOUND AND NOT CMAKE_FIND_PACKAGE_NAME)  # a module's alone, which is left out where there is none
+  pkg_search_module(nacre_mpi QUIET IMPORTED_TARGET GLOBAL ompi-c mpich)
+endif()
+
 if(nacre_missing)
   list(REMOVE_DUPLICATES nacre_missing)
   list(JOIN nacre_missing " " nacre_missing)

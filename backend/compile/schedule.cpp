@@ -5,6 +5,7 @@
 
 #include "backend/core/memory.h"
 #include "backend/graph/flops.h"
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 
@@ -184,7 +185,7 @@ class Scheduler {
     std::vector<int> inputs;
     std::vector<Layout> layouts;
     std::vector<char> fixed_inputs;
-    bool fixed = true;
+    bool fixed = !node.is(op::all_reduce);  // all processes come to it in every run
     for (Value value : node.inputs()) {
       inputs.push_back(place_of(value));
       layouts.push_back(place(inputs.back()).layout);

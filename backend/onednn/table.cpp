@@ -1,5 +1,7 @@
 // Which kernel builder serves which op. `borrow` marks what the reference backend computes.
+#include "backend/all_reduce_kernel.h"
 #include "backend/branch_kernel.h"
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/ops.h"
 #include "backend/graph/ops/order.h"
@@ -184,6 +186,7 @@ std::span<const KernelRow> table() {
       own(op::branch, branch_kernel),
       own(op::loop, loop_kernel),
       own(op::custom_gradient, pass_on_kernel),
+      {&op::all_reduce, all_reduce_kernel},
       {&op::recurrent, recurrent, recurrent_fits},
       {&op::recurrent_backward, recurrent_backward, recurrent_fits},
   };

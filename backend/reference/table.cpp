@@ -1,5 +1,7 @@
 // Which kernel builder serves which op.
+#include "backend/all_reduce_kernel.h"
 #include "backend/branch_kernel.h"
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/ops.h"
 #include "backend/graph/ops/order.h"
 #include "backend/loop_kernel.h"
@@ -99,6 +101,7 @@ std::span<const KernelRow> table() {
       {&op::branch, branch_kernel},
       {&op::loop, loop_kernel},
       {&op::custom_gradient, pass_on_kernel},
+      {&op::all_reduce, all_reduce_kernel},
 
       {&op::batch_norm, batch_norm},
       {&op::batch_norm_backward, batch_norm_backward},

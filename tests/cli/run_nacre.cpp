@@ -21,9 +21,17 @@ std::string contents(const std::filesystem::path& path) {
   return text.str();
 }
 
+std::vector<std::string> command(const std::vector<std::string>& words, int processes = 1) {
+  std::vector<std::string> all{NACRE_BINARY};
+  // Tests may be root's, on machines with fewer cores.
+  if (processes > 1) all = {"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", std::to_string(processes), NACRE_BINARY};
+  all.insert(all.end(), words.begin(), words.end());
+  return all;
+}
+
 pid_t start(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::filesystem::path& in,
             const std::filesystem::path& out, const std::filesystem::path& err) {
-  std::vector<char*> arguments{const_cast<char*>(NACRE_BINARY)};
+  std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   const pid_t process = ::fork();
@@ -32,7 +40,7 @@ pid_t start(const std::vector<std::string>& words, const std::filesystem::path& 
   ::dup2(::open(in.c_str(), O_RDONLY), 0);
   ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
   ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
-  ::execv(NACRE_BINARY, arguments.data());
+  ::execvp(arguments.front(), arguments.data());
   ::_exit(127);
 }
 
@@ -49,9 +57,9 @@ std::filesystem::path stream_file(const char* kind) {
 
 }  // namespace
 
-RunningNacre::RunningNacre(const std::vector<std::string>& words, const std::filesystem::path& folder)
+RunningNacre::RunningNacre(const std::vector<std::string>& words, const std::filesystem::path& folder, int processes)
     : out_(stream_file(".out")), err_(stream_file(".err")) {
-  process_ = start(words, folder, "/dev/null", out_, err_);
+  process_ = start(command(words, processes), folder, "/dev/null", out_, err_);
 }
 
 RunningNacre::~RunningNacre() {
@@ -80,13 +88,23 @@ bool RunningNacre::appears(const std::filesystem::path& path, double seconds) {
   return true;
 }
 
-Outcome run_nacre(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::string& input) {
+Outcome run_program(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::string& input) {
   const std::filesystem::path in = stream_file(".in"), out = stream_file(".out"), err = stream_file(".err");
   std::ofstream(in, std::ios::binary) << input;
   const int status = status_of(start(words, folder, in, out, err));
   Outcome outcome{status, contents(out), contents(err)};
   for (const auto& path : {in, out, err}) std::filesystem::remove(path);
   return outcome;
+}
+
+Outcome run_nacre(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::string& input) {
+  return run_program(command(words), folder, input);
+}
+
+bool has_mpirun() { return run_program({"mpirun", "--version"}, "/").status == 0; }
+
+Outcome run_processes(int count, const std::vector<std::string>& words, const std::filesystem::path& folder) {
+  return run_program(command(words, count), folder);
 }
 
 }  // namespace nacre::test

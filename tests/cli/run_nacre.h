@@ -17,10 +17,17 @@ struct Outcome {
 // In `folder`, with `input` on standard input. No terminal is attached.
 Outcome run_nacre(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::string& input = "");
 
+// Another program, found as a shell finds it; its name comes first.
+Outcome run_program(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::string& input = "");
+// nacre in several processes, which mpirun starts; where it is installed.
+bool has_mpirun();
+Outcome run_processes(int count, const std::vector<std::string>& words, const std::filesystem::path& folder);
+
 // One that goes on while the test does something to it.
 class RunningNacre {
  public:
-  RunningNacre(const std::vector<std::string>& words, const std::filesystem::path& folder);
+  // In that many processes, where it is not one alone.
+  RunningNacre(const std::vector<std::string>& words, const std::filesystem::path& folder, int processes = 1);
   ~RunningNacre();  // kills it
   RunningNacre(const RunningNacre&) = delete;
   RunningNacre& operator=(const RunningNacre&) = delete;

@@ -279,6 +279,29 @@ OpCase custom_gradient(RandomStream& random) {
           }};
 }
 
+// A process by itself: sums are what it has.
+class Alone final : public Collective {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  Collective& machine() override { return *this; }
+  void all_reduce(void*, std::size_t, Number, Combine) override {}
+  void broadcast(void*, std::size_t, int) override {}
+};
+
+OpCase all_reduce(RandomStream& random) {
+  OpCase result;
+  for (std::int64_t count = draw(random, 1, 3); count > 0; --count) result.operands.push_back(real(draw_shape(random)));
+  result.apply = [](const Values& x) {
+    Values wide;
+    for (const Value value : x) wide.push_back(ops::cast(value, value.dtype() == DType::float64 ? DType::float64 : DType::float32));
+    const auto alone = std::make_shared<Alone>();
+    const Values once = ops::all_reduce(alone, wide);
+    return ops::all_reduce(alone, once, once[0]);
+  };
+  return result;
+}
+
 // Sight and dropout now and then; heads in groups. A query without any key is looked at in attention_test.cpp:
 // differences of scores near -1e9 are lost in rounding.
 OpCase attention(RandomStream& random) {
@@ -357,6 +380,7 @@ std::vector<OpRecord> structured_records() {
       {"branch", branch},
       {"loop", loop},
       {"custom_gradient", custom_gradient},
+      {"all_reduce", all_reduce, 0},
       {"attention", attention},
       recurrent_record("recurrent_simple", CellKind::simple),
       recurrent_record("recurrent_lstm", CellKind::lstm),

@@ -1,5 +1,6 @@
 #include "backend/graph/ops/ops.h"
 
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/order.h"
 
 namespace nacre {
@@ -34,6 +35,7 @@ std::span<const Op* const> op::all_ops() {
       &attention, &attention_backward,
       &scan, &branch, &loop,
       &custom_gradient,
+      &all_reduce,
       &recurrent, &recurrent_backward,
   };
   return list;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/interpret.h"
 
 namespace nacre {
@@ -24,7 +25,7 @@ bool worth_keeping(const Node& node) {
 
 std::unique_ptr<Graph> fold_constants(const Graph& graph, const Backend& backend) {
   return rewrite(graph, [&](const Node& node, Rewriter& rewriter) {
-    if (node.op().kind == OpKind::leaf) return false;
+    if (node.op().kind == OpKind::leaf || node.is(op::all_reduce)) return false;
     std::vector<Tensor> operands;
     for (Value value : rewriter(node.inputs())) {
       if (!value.is(op::constant)) return false;

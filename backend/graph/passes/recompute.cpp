@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/graph/flops.h"
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/order.h"
@@ -154,7 +155,7 @@ class Repeating {
     backward_.assign(count, 0);
     done_.assign(cuts.size(), 0);
     for (const Node* node : passes.nodes()) {
-      if (!passes.repeatable(*node) || (keep_products && is_product(*node))) continue;
+      if (!passes.repeatable(*node) || node->is(op::all_reduce) || (keep_products && is_product(*node))) continue;
       const auto next = std::ranges::upper_bound(cuts, node->id());
       if (next == cuts.end() || passes.last_forward(*node) >= *next) continue;
       piece_[id(*node)] = static_cast<int>(next - cuts.begin());

@@ -174,6 +174,32 @@ TEST(PrefetchByWorkers, TheyStopAtOnceAndReadNoMoreThanAskedFor) {
   EXPECT_LE(data->reads, 5 + 2 + 3);
 }
 
+// What several processes read of an epoch: 38 samples, in batches of 3 · 4 and one of 2.
+TEST(Loader, PartsOfABatchAreTheWhole) {
+  const auto data = std::make_shared<Counting>(38);
+  Loader whole(data, {.batch_size = 12, .shuffle = true, .seed = 3});
+  std::vector<Loader> parts;
+  for (int part = 0; part < 3; ++part) parts.emplace_back(data, LoaderOptions{.batch_size = 4, .part = part, .parts = 3, .shuffle = true, .seed = 3});
+  ASSERT_EQ(parts[0].batches(), whole.batches());
+  for (Loader& part : parts) part.start(2);
+  whole.start(2);
+  std::set<std::int64_t> steps;
+  while (const Batch* batch = whole.next()) {
+    std::vector<std::int64_t> together;
+    for (Loader& part : parts) {
+      const Batch& own = *part.next();
+      EXPECT_TRUE(steps.insert(own.step).second) << "random changes must differ";
+      EXPECT_EQ(part.counts().whole, batch->size);
+      EXPECT_EQ(own.size, std::max<std::int64_t>(part.counts().own, 1));
+      const auto samples = own.inputs[0].data<std::int64_t>();
+      together.insert(together.end(), samples.begin(), samples.begin() + part.counts().own);
+    }
+    const auto samples = batch->inputs[0].data<std::int64_t>();
+    EXPECT_EQ(together, std::vector<std::int64_t>(samples.begin(), samples.end()));
+  }
+  for (Loader& part : parts) EXPECT_EQ(part.next(), nullptr);
+}
+
 TEST(Loader, ABatchSizeOfNothingIsRefused) {
   EXPECT_EQ(test::message_of([] { Loader(std::make_shared<Counting>(3), {.batch_size = 0}); }), "a batch size of 0, wanted at least 1");
 }
