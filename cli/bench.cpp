@@ -4,7 +4,6 @@
 
 #include "api/dtype_policy.h"
 #include "api/inspect/benchmark.h"
-#include "api/save.h"
 #include "backend/core/memory.h"
 #include "backend/core/parallel.h"
 #include "cli/models.h"
@@ -20,37 +19,8 @@ constexpr std::size_t most_events = 200000;  // in a trace
 constexpr double least_share = 0.002;        // of the kernels that have a line of their own
 constexpr double full_speed = 0.85;          // of what a kernel reaches by itself
 
-struct Subject {
-  Model model;
-  std::string name;
-};
-
-Subject configured(const BenchArguments& arguments) {
-  const Experiment experiment = Experiment::load(arguments.model, arguments.overrides);
-  set_threads(arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0)));
-  const std::string& device = arguments.device.empty() ? experiment.config().device : arguments.device;
-  Model model = arguments.training ? compiled_model(experiment, arguments.model, device)
-                                   : configured_model(experiment, device);
-  return {std::move(model), experiment.config().name};
-}
-
-Subject saved(const BenchArguments& arguments) {
-  if (!arguments.overrides.empty())
-    throw Error("'{}' changes a configuration, but this is a saved model", arguments.overrides.front()).usage();
-  set_threads(arguments.threads);
-  Model model = load_any_model(arguments.model, {.compile = arguments.training, .untrusted = arguments.untrusted});
-  if (arguments.training && !model.trainer().options())
-    throw Error("the model was saved without loss and optimizer, so there is nothing to train")
-        .at({arguments.model.string(), 0, 0})
-        .hint("compile it before it is saved, or name it in a configuration: model: {file: ...}, train: {loss: ...}")
-        .usage();
-  if (!arguments.device.empty()) model.set_device(arguments.device);
-  return {model, model.graph().title()};
-}
-
 Subject subject_of(const BenchArguments& arguments) {
-  Subject subject = !arguments.untrusted && is_experiment(arguments.model) ? configured(arguments) : saved(arguments);
-  if (!arguments.dtype.empty()) subject.model = with_dtype(subject.model, {arguments.dtype});
+  Subject subject = open_subject(arguments, arguments.training ? Compiling::required : Compiling::none);
   Steps::Options options = subject.model.trainer().steps().options();
   if (arguments.matmul_precision) options.matmul_precision = *arguments.matmul_precision;
   options.recompute = options.recompute || arguments.recompute;
@@ -290,16 +260,6 @@ void check(const BenchArguments& arguments) {
   // What is no file, like a pipe, can be opened but once.
   if (!std::filesystem::exists(*arguments.trace) || std::filesystem::is_regular_file(*arguments.trace))
     const AtomicFile writable(*arguments.trace);
-}
-
-void check_batch(const Model& model, std::int64_t batch) {
-  for (const Symbol& input : model.graph().inputs()) {
-    const Shape& shape = input.type().shape;
-    if (shape.rank() > 0 && shape[0] != unknown && shape[0] != batch)
-      throw Error("the model takes batches of {}, not of {}", shape[0], batch)
-          .hint(fmt::format("--batch {} measures it", shape[0]))
-          .usage();
-  }
 }
 
 }  // namespace

@@ -45,6 +45,12 @@ void add_threads(CLI::App& verb, int& threads) {
   verb.add_option("--threads", threads, "threads of kernels (default: OMP_NUM_THREADS, or all cores)")->type_name("N")->check(number_from(1, {4096}));
 }
 
+void add_dtype(CLI::App& verb, std::string& dtype) {
+  verb.add_option("--dtype", dtype, "policy of all layers: float32, mixed_bfloat16, …")
+      ->type_name("POLICY")
+      ->check(CLI::IsMember({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+}
+
 void add_run_options(CLI::App& verb, RunArguments& arguments) {
   add_allow_lua(verb);
   verb.add_option("--device", arguments.device, "cpu, gpu or reference")->type_name("DEVICE");
@@ -180,9 +186,7 @@ int run(int count, char** words) {
   verb->add_flag("--infer", bench_arguments.inference, "measure predictions")->excludes(training);
   verb->add_option("--batch", bench_arguments.batch, "samples a step (default: 32)")->type_name("N")->check(number_from(1, {1 << 24}));
   verb->add_option("--seconds", bench_arguments.seconds, "how long it is measured (default: 5)")->type_name("S")->check(number_from(0.0, {86400.0}));
-  verb->add_option("--dtype", bench_arguments.dtype, "policy of all layers: float32, mixed_bfloat16, …")
-      ->type_name("POLICY")
-      ->check(CLI::IsMember({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+  add_dtype(*verb, bench_arguments.dtype);
   std::string matmul_precision;
   constexpr std::span precisions(EnumNames<MatmulPrecision>::names);
   verb->add_option("--matmul-precision", matmul_precision, "of float32 products: highest, high, medium")
@@ -203,6 +207,34 @@ int run(int count, char** words) {
     if (const auto named = std::ranges::find(precisions, matmul_precision); named != precisions.end())
       bench_arguments.matmul_precision = static_cast<MatmulPrecision>(named - precisions.begin());
     status = bench(bench_arguments);
+  });
+
+  ParityArguments parity_arguments;
+  verb = app.add_subcommand("parity", "whether two devices compute the same: outputs and gradients of every layer in a training step");
+  add_untrusted(*verb, parity_arguments.untrusted);
+  verb->add_option("model", parity_arguments.model, "saved model, or YAML file of an experiment")->required()->type_name("CONFIG_OR_MODEL");
+  add_overrides(*verb, parity_arguments.overrides);
+  verb->add_option("--devices", parity_arguments.devices, "the one that is trusted and the one that is compared with it (default: reference,cpu)")
+      ->type_name("DEVICE,DEVICE");
+  verb->add_option("--data", parity_arguments.data,
+                   "what the step is computed on, as for evaluate; random: made up (default: the configuration's training data, else random)")
+      ->type_name("CONFIG_OR_SOURCE");
+  verb->add_option("--batch", parity_arguments.batch, "samples of the step (default: 4)")->type_name("N")->check(number_from(1, {1 << 24}));
+  add_dtype(*verb, parity_arguments.dtype);
+  verb->add_option("--tolerance", parity_arguments.tolerance,
+                   "how far apart values may be, as a part of the largest one (default: 0.001, for float16 0.02, for bfloat16 0.1)")
+      ->type_name("X")
+      ->check(number_from(0.0));
+  verb->add_option("--seed", parity_arguments.seed, "of new weights, random layers and made-up data (default: the configuration's, else 0)")
+      ->type_name("N")
+      ->check(number_from(0));
+  verb->add_option("--top", parity_arguments.top, "show the layers alone that differ most (default: all)")->type_name("N")->check(number_from(1));
+  add_allow_lua(*verb);
+  add_threads(*verb, parity_arguments.threads);
+  add_json(*verb, parity_arguments.json);
+  verb->callback([&] {
+    limit_spinning(words);
+    status = parity(parity_arguments);
   });
 
   SummaryArguments summary_arguments;

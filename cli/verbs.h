@@ -58,20 +58,35 @@ struct PredictArguments : RunArguments {
 };
 int predict(const PredictArguments& arguments);
 
-struct BenchArguments : RunArguments {
-  std::filesystem::path model;  // or a configuration
+// A model to measure, as a configuration or a file has it.
+struct SubjectArguments : RunArguments {
+  std::filesystem::path model;
   bool untrusted = false;
-  std::vector<std::string> overrides;
+  std::vector<std::string> overrides;  // of a configuration
+  std::string dtype;                   // policy of all layers; "" leaves them as they are
+};
+
+struct BenchArguments : SubjectArguments {
   bool training = false, inference = false;  // one of them
   std::int64_t batch = 32;
   double seconds = 5;
-  std::string dtype;  // policy of all layers; "" leaves them as they are
   std::optional<MatmulPrecision> matmul_precision;  // none: as the configuration says
   bool recompute = false;                           // also where the configuration does not say so
   bool json = false, verbose = false, profile = false, stand_alone = false;
   std::optional<std::filesystem::path> trace;
 };
 int bench(const BenchArguments& arguments);
+
+struct ParityArguments : SubjectArguments {
+  std::string devices = "reference,cpu";  // the one that is trusted, and the one that is compared with it
+  std::string data;  // as of evaluate; "": the configuration's training data, else made up; "random": made up
+  std::int64_t batch = 4;
+  std::optional<double> tolerance;  // none: by the dtype
+  std::optional<std::uint64_t> seed;  // none: the configuration's, else 0
+  std::optional<std::size_t> top;   // layers that are shown; none: all
+  bool json = false;
+};
+int parity(const ParityArguments& arguments);
 
 struct SummaryArguments {
   std::filesystem::path model;  // or a configuration

@@ -7,6 +7,7 @@
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/random.h"
+#include "layers/call_observer.h"
 
 namespace nacre {
 
@@ -279,6 +280,7 @@ CallResult Layer::operator()(Context& context, CallArguments arguments) {
       if (weight.regularizer && context.first_visit(weight.variable))
         context.add_loss((*weight.regularizer)(context.graph().variable(weight.variable)));
     context.set_training(training);
+    CallObserver::show(*this, context.graph(), result);
     return result;
   } catch (...) {
     context.set_training(training);

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "api/inspect/evaluation_report.h"
+#include "api/inspect/parity.h"
 #include "api/dtype_policy.h"
 #include "api/experiment/evaluation_data.h"
 #include "api/experiment/experiment.h"
@@ -444,6 +445,42 @@ Out report_evaluation(Call& call) {
   return tree;
 }
 
+struct ParityConfig {
+  std::vector<std::string> devices{"reference", "cpu"};
+  std::int64_t batch_size = 4;
+  std::optional<std::int64_t> seed;
+  std::optional<double> tolerance;
+  static void describe(auto&& field) {
+    field("devices", &ParityConfig::devices, "the one that is trusted, and the one that is compared with it");
+    field("batch_size", &ParityConfig::batch_size, "samples of the step", at_least(1));
+    field("seed", &ParityConfig::seed, "of random layers and of data that is made up; default: that of nacre.set_seed", at_least(0));
+    field("tolerance", &ParityConfig::tolerance, "how far apart values may be, as a part of the largest one; default: by the dtype", at_least(0));
+  }
+};
+
+// How far apart two devices are, as tables, and as a text for people.
+Out report_parity(Call& call) {
+  Model& model = initialized(call);
+  bool has_data = false;
+  each_argument(call, {"x", "y"}, [&](const std::string& name, int) { has_data = has_data || name == "x" || name == "data"; });
+  return about("parity", [&] {
+    std::optional<Arguments> arguments;
+    if (has_data) arguments.emplace(call, std::initializer_list<std::string_view>{"x", "y"});
+    const ParityConfig config = arguments ? read_config<ParityConfig>(arguments->config) : read_options<ParityConfig>(call, 2);
+    if (config.devices.size() != 2)
+      throw Error("'devices' has {} names, wanted two", config.devices.size()).hint("devices = {\"reference\", \"cpu\"}").usage();
+    const ParityOptions options{.trusted = &backend_for(config.devices[0]),
+                                .checked = &backend_for(config.devices[1]),
+                                .batch_size = config.batch_size,
+                                .seed = static_cast<std::uint64_t>(config.seed.value_or(static_cast<std::int64_t>(EngineState::of(call).seed()))),
+                                .tolerance = config.tolerance};
+    const ParityReport report = parity(model, arguments ? arguments->open_evaluation(model) : nullptr, options);
+    Tree tree = report.tree();
+    tree.set("text", report.text());
+    return Out(tree);
+  });
+}
+
 struct PredictConfig {
   std::int64_t batch_size = 32;
   static void describe(auto&& field) { field("batch_size", &PredictConfig::batch_size, "samples a step", at_least(1)); }
@@ -708,6 +745,23 @@ constexpr Member members[] = {
             print(report.text)
           )",
           .keys = {fields_of<EvaluationOptions>}}},
+    {.name = "parity",
+     .method = bound<report_parity>,
+     .entry =
+         {.usage = "model:parity([x[, y]][, options])",
+          .doc = "Whether two devices compute the same: a training step without its update on both, with the same weights and random "
+                 "numbers. For each layer the differences of its outputs, of the gradients of these and of its weights, and where "
+                 "the tolerance is exceeded first. `text` is the same for people. It takes tensors or `data` as fit does, the first "
+                 "`batch_size` samples of them; without, data is made up.",
+          .example = R"(
+            local model = nacre.Sequential{nacre.Input{4}, nacre.layers.Dense{units = 2, name = "answer"}}
+            local report = model:parity{batch_size = 2}
+            assert(report.agrees and report.layers[1].name == "answer")
+            model:compile{loss = "mse"}
+            assert(model:parity(nacre.ones{3, 4}, nacre.zeros{3, 2}, {devices = {"cpu", "reference"}}).batch_size == 3)
+            print(report.text)
+          )",
+          .keys = {fields_of<ParityConfig>}}},
     {.name = "predict",
      .method = bound<predict>,
      .entry =

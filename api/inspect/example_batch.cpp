@@ -113,8 +113,8 @@ Types target_types(const FunctionalLayer& model, Objective& objective, std::int6
   return targets;
 }
 
-Batch example_batch(const Model& model, std::int64_t size) {
-  RandomStream random(RandomKey::of(0, "batch"));
+Batch example_batch(const Model& model, std::int64_t size, std::uint64_t seed) {
+  RandomStream random(RandomKey::of(seed, "batch"));
   const FunctionalLayer& graph = model.graph();
   const IndexBounds bounds(graph);
   const std::vector<std::string> names = graph.input_names();

@@ -11,8 +11,8 @@ Types target_types(const FunctionalLayer& model, Objective& objective, std::int6
 
 // Floats uniform in [0, 1); integers below the smallest input_dim of the Embeddings that they reach, else zeros and
 // ones. For a compiled model also a target for each output: integer labels below the number of classes, else one-hot,
-// or zeros and ones where the last axis is 1. The same at each call. Throws a usage Error where a size is not known,
-// and for texts.
-Batch example_batch(const Model& model, std::int64_t size);
+// or zeros and ones where the last axis is 1. The same at each call with one seed. Throws a usage Error where a size is
+// not known, and for texts.
+Batch example_batch(const Model& model, std::int64_t size, std::uint64_t seed = 0);
 
 }  // namespace nacre

@@ -5,6 +5,7 @@
 
 #include "api/experiment/experiment.h"
 #include "api/inspect/example_batch.h"
+#include "api/inspect/parity.h"
 #include "api/train/losses.h"
 #include "api/train/optimizers.h"
 
@@ -88,18 +89,24 @@ std::vector<Case> cases() {
   };
 }
 
-class LearningArchitectures : public testing::TestWithParam<Case> {};
+class LearningArchitectures : public testing::TestWithParam<Case> {
+ protected:
+  static Model compiled_model() {
+    const auto& [name, arguments, loss] = GetParam();
+    Model model(architecture(name, arguments).build_model());
+    CompileOptions options{.optimizer = optimizers::Adam({.learning_rate = 0.01}), .loss = "mse"};
+    if (loss == logits) options.loss = losses::SparseCategoricalCrossentropy({.from_logits = true});
+    else options.loss = loss;
+    model.compile(options);
+    return model;
+  }
+};
 
 // One class, or zero, is wanted everywhere: a few steps are enough for that, and the gradient reaches every weight.
 TEST_P(LearningArchitectures, LearnWithAllTheirWeights) {
-  const auto& [name, arguments, loss] = GetParam();
-  Model model(architecture(name, arguments).build_model());
-  CompileOptions options{.optimizer = optimizers::Adam({.learning_rate = 0.01}), .loss = "mse"};
-  if (loss == logits) options.loss = losses::SparseCategoricalCrossentropy({.from_logits = true});
-  else options.loss = loss;
-  model.compile(options);
+  Model model = compiled_model();
   Batch batch = example_batch(model, 2);
-  if (model.graph().input_names().front() == "image" && name != "autoencoder")
+  if (model.graph().input_names().front() == "image" && GetParam().name != "autoencoder")
     for (float& value : batch.inputs.front().writable<float>()) value *= 255;
   batch.targets.front() = Tensor(batch.targets.front().type());
   const double first = *model.train_on_batch(batch).find("loss");
@@ -110,6 +117,11 @@ TEST_P(LearningArchitectures, LearnWithAllTheirWeights) {
   const std::vector<Weight> weights = model.graph().trainable_weights();
   for (std::size_t i = 0; i < weights.size(); ++i)
     EXPECT_FALSE(std::ranges::equal(weights[i].variable->value().data<float>(), before[i].data<float>())) << weights[i].variable->path() << " has not moved";
+}
+
+TEST_P(LearningArchitectures, ComputeWhatTheReferenceComputes) {
+  const ParityReport report = parity(compiled_model(), nullptr, {.batch_size = 2});
+  EXPECT_TRUE(report.agrees()) << report.text();
 }
 
 INSTANTIATE_TEST_SUITE_P(Zoo, LearningArchitectures, testing::ValuesIn(cases()), [](const auto& test) {
