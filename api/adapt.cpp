@@ -51,7 +51,7 @@ class Operands {
 
   FunctionalLayer& model_;
   const LayerCall& call_;
-  const Backend& backend_ = *backends().front();
+  const Backend& backend_ = backend_for("cpu");
   std::shared_ptr<Workspace> workspace_ = std::make_shared<Workspace>(backend_);
   ExecutableCache<HostedExecutable> programs_;
   std::vector<Tensor> operands_;

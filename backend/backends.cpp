@@ -1,7 +1,9 @@
 #include <algorithm>
-#include <array>
+#include <vector>
 
 #include "backend/backend.h"
+#include "backend/cudnn/backend.h"
+#include "backend/cudnn/module.h"
 #include "backend/onednn/onednn.h"
 
 namespace nacre {
@@ -14,19 +16,46 @@ const KernelRow* Backend::row(const Node& node) const {
   return found == rows.end() ? nullptr : &*found;
 }
 
+namespace {
+
+struct Gpu {
+  const Backend* backend = nullptr;
+  std::string reason;  // why there is none
+};
+
+// Looked for when it is first asked for: NVIDIA's libraries take time and memory. It is never closed, since what other
+// objects that live as long as the program have of it is released after them.
+const Gpu& found_gpu() {
+  static const Gpu found = [] {
+    try {
+      return Gpu{gpu::backend_on(gpu::open_device()).release(), {}};
+    } catch (const Error& error) {
+      return Gpu{nullptr, error.line()};
+    }
+  }();
+  return found;
+}
+
+std::vector<const Backend*> all_backends() {
+  std::vector<const Backend*> all{&onednn_backend(), &reference_backend()};
+  if (found_gpu().backend) all.push_back(found_gpu().backend);
+  return all;
+}
+
+}  // namespace
+
 std::span<const Backend* const> backends() {
-  static const std::array<const Backend*, 2> compiled_in{&onednn_backend(), &reference_backend()};
-  return compiled_in;
+  static const std::vector<const Backend*> all = all_backends();
+  return all;
 }
 
 const Backend& backend_for(std::string_view device) {
-  std::vector<std::string_view> known;
-  for (const Backend* backend : backends()) {
+  for (const Backend* backend : {&onednn_backend(), &reference_backend()})
     if (backend->name() == device) return *backend;
-    known.push_back(backend->name());
-  }
-  if (device == "gpu") throw Error("no GPU backend in this build: use --device cpu").usage();
-  throw Error("unknown device '{}'", device).hint(suggestion(device, known)).usage();
+  if (device != "gpu")
+    throw Error("unknown device '{}'", device).hint(suggestion(device, {"cpu", "gpu", "reference"})).usage();
+  if (!found_gpu().backend) throw Error(std::string(found_gpu().reason)).usage();
+  return *found_gpu().backend;
 }
 
 }  // namespace nacre

@@ -32,7 +32,7 @@ Trainer::Trainer(std::shared_ptr<FunctionalLayer> model)
               std::make_shared<Variable>("random/step", Type{DType::int64, {}}, false)} {
   random_.seed->assign(Tensor::scalar(std::int64_t{0}));
   random_.step->assign(Tensor::scalar(std::int64_t{0}));
-  steps_ = std::make_unique<Steps>(model_, random_, *backends().front());
+  steps_ = std::make_unique<Steps>(model_, random_, backend_for("cpu"));
 }
 
 void Trainer::set_device(std::string_view device) {

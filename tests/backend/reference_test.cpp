@@ -161,7 +161,10 @@ TEST(Backends, AreFoundByTheirDeviceWord) {
     }
     return "";
   };
-  EXPECT_EQ(message("gpu"), "no GPU backend in this build: use --device cpu");
+  // Where there is none the reason is one line; tests/backend/cudnn has them all.
+  if (backends().back()->name() == "gpu") EXPECT_EQ(message("gpu"), "");
+  else EXPECT_EQ(message("gpu").find('\n'), std::string::npos) << message("gpu");
+  EXPECT_EQ(message("gpu").empty(), backends().back()->name() == "gpu");
   EXPECT_EQ(message("cpp"), "unknown device 'cpp'\n  hint: did you mean 'cpu'?");
 }
 

@@ -137,12 +137,6 @@ TEST_F(Mistakes, NoLoss) {
   EXPECT_EQ(outcome.err, "small.yaml: the key 'train.loss' is missing\n  hint: train: {loss: mse}\n");
 }
 
-TEST_F(Mistakes, NoGpu) {
-  const Outcome outcome = train({"--device", "gpu"});
-  EXPECT_EQ(outcome.status, 2);
-  EXPECT_EQ(outcome.err, "no GPU backend in this build: use --device cpu\n");
-}
-
 TEST_F(Mistakes, FullDisk) {
   ASSERT_EQ(train({"train.epochs=0"}).status, 0);
   std::filesystem::create_symlink("/dev/full", folder_ / "full.json");

@@ -227,7 +227,11 @@ class EmulatedGpu final : public gpu::Device {
   EmulatedGpu& operator=(const EmulatedGpu&) = delete;
 
   const gpu::DeviceFacts& facts() const override { return facts_; }
-  void* allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void* allocate(std::size_t bytes) override {
+    if (bytes > facts_.memory)
+      throw Error("the GPU has not enough memory: wanted {} bytes, it has {}", bytes, facts_.memory);
+    return memory_.allocate(bytes);
+  }
   void release(void* memory) noexcept override { memory_.release(memory); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
   void wait() override {}

@@ -1,0 +1,220 @@
+#include "backend/cudnn/module/device.h"
+
+#include <limits>
+#include <unordered_map>
+
+#include "backend/cudnn/module/context.h"
+#include "backend/cudnn/module/staging.h"
+
+namespace nacre::gpu {
+
+namespace {
+
+CUdeviceptr address_of(const void* memory) { return reinterpret_cast<CUdeviceptr>(memory); }
+
+std::string in_units(std::size_t bytes) {
+  if (bytes < std::size_t{10} << 20) return fmt::format("{} bytes", bytes);
+  if (bytes < std::size_t{10} << 30) return fmt::format("{} MiB", bytes >> 20);
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
+class CudaFunction final : public Function {
+ public:
+  CudaFunction(std::shared_ptr<const Context> context, const std::string& image, const char* name)
+      : context_(std::move(context)) {
+    const Driver& driver = context_->driver();
+    const Current current(*context_);
+    driver.check(driver.load_module(&module_, image.c_str()), "load a kernel");
+    const CUresult result = driver.module_function(&function_, module_, name);
+    if (result != CUDA_SUCCESS) driver.unload_module(module_);
+    driver.check(result, "find a kernel");
+  }
+  ~CudaFunction() override {
+    try {
+      const Current current(*context_);
+      context_->driver().unload_module(module_);
+    } catch (const Error&) {  // the driver has been shut down, and what it held with it
+    }
+  }
+  CudaFunction(const CudaFunction&) = delete;
+  CudaFunction& operator=(const CudaFunction&) = delete;
+
+  // Arguments of more than 4 KiB are taken by CUDA since 12.1.
+  void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
+    if (blocks == 0 || threads == 0) return;  // of no elements
+    const Current current(*context_);
+    const Driver& driver = context_->driver();
+    driver.check(driver.launch(function_, blocks, 1, 1, threads, 1, 1, 0, context_->stream(),
+                               const_cast<void**>(arguments.data()), nullptr),
+                 "start a kernel");
+  }
+
+ private:
+  std::shared_ptr<const Context> context_;
+  CUmodule module_ = nullptr;
+  CUfunction function_ = nullptr;
+};
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(const Driver& driver, CUdevice device, DeviceFacts facts, Compiler compiler, std::string target,
+             const CublasLt& blas, KernelCache cache)
+      : facts_(std::move(facts)),
+        context_(std::make_shared<Context>(driver, device)),
+        staging_(*context_),
+        compiler_(std::move(compiler)),
+        target_(std::move(target)),
+        cache_(std::move(cache)) {
+    int pools = 0;
+    driver.device_attribute(&pools, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, device);
+    if (pools && driver.default_pool(&pool_, device) != CUDA_SUCCESS) pool_ = nullptr;
+    // What is released stays with the process: the next step wants it again.
+    cuuint64_t unlimited = std::numeric_limits<cuuint64_t>::max();
+    if (pool_) driver.check(driver.set_pool_attribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &unlimited), "set up its memory");
+    const Current current(*context_);
+    blas_ = std::make_shared<Blas>(blas, context_);
+    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}", compiler_.version(), blas_->version());
+  }
+
+  const DeviceFacts& facts() const override { return facts_; }
+
+  void* allocate(std::size_t bytes) override {
+    const Current current(*context_);
+    CUdeviceptr address = 0;
+    CUresult result = take(&address, bytes);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && pool_) {  // pieces that do not fit lie in the pool
+      context_->wait();
+      driver().trim_pool(pool_, 0);
+      result = take(&address, bytes);
+    }
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+      std::size_t free = 0, total = 0;
+      driver().memory_info(&free, &total);
+      throw Error("the GPU has not enough memory: wanted {}, and {} of its {} are free", in_units(bytes), in_units(free),
+                  in_units(total))
+          .hint("a smaller batch_size takes less");
+    }
+    driver().check(result, "allocate memory");
+    return reinterpret_cast<void*>(address);
+  }
+
+  void release(void* memory) noexcept override {
+    try {
+      const Current current(*context_);
+      if (pool_) driver().release_in_order(address_of(memory), context_->stream());
+      else driver().release(address_of(memory));
+    } catch (const Error&) {  // the driver has been shut down, and its memory with it
+    }
+  }
+
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (bytes == 0) return;
+    const Current current(*context_);
+    const bool from_host = !is_on_device(from), to_host = !is_on_device(to);
+    if (from_host && reads_host_) wait();  // what is on its way there comes first
+    if (from_host && !to_host) return staging_.copy(address_of(to), static_cast<const std::byte*>(from), bytes);
+    driver().check(driver().copy(address_of(to), address_of(from), bytes, context_->stream()), "copy");
+    if (from_host) wait();
+    else if (to_host) reads_host_ = true;
+  }
+
+  void wait() override {
+    const Current current(*context_);
+    context_->wait();
+    reads_host_ = false;
+  }
+
+  std::shared_ptr<Function> compile(std::string_view source, const char* name) override {
+    const std::string key = fmt::format("{}\n{}", name, source);
+    if (const auto found = functions_.find(key); found != functions_.end()) return found->second;
+    constexpr std::size_t most_functions = 4096;
+    if (functions_.size() >= most_functions)
+      std::erase_if(functions_, [](const auto& entry) { return entry.second.use_count() == 1; });
+    return functions_[key] = load(source, name);
+  }
+
+  std::unique_ptr<Work> matmul(const MatMulDescription& description) override {
+    const Current current(*context_);
+    return blas_->matmul(description);
+  }
+
+ private:
+  const Driver& driver() const { return context_->driver(); }
+
+  CUresult take(CUdeviceptr* address, std::size_t bytes) const {
+    return pool_ ? driver().allocate_in_order(address, bytes, context_->stream()) : driver().allocate(address, bytes);
+  }
+
+  bool is_on_device(const void* memory) const {
+    unsigned type = 0;
+    return driver().pointer_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address_of(memory)) == CUDA_SUCCESS &&
+           type == CU_MEMORYTYPE_DEVICE;
+  }
+
+  std::shared_ptr<Function> load(std::string_view source, const char* name) {
+    const std::string made_for = fmt::format("{} by NVRTC {}", target_, compiler_.version());
+    if (const auto image = cache_.find(source, made_for)) {
+      try {
+        return std::make_shared<CudaFunction>(context_, *image, name);
+      } catch (const Error&) {  // whole, but not what the driver takes
+      }
+    }
+    const std::string image = compiler_.compile(source, target_);
+    cache_.keep(source, made_for, image);
+    return std::make_shared<CudaFunction>(context_, image, name);
+  }
+
+  DeviceFacts facts_;
+  std::shared_ptr<const Context> context_;
+  Staging staging_;
+  CUmemoryPool pool_ = nullptr;  // none: memory is taken and given back at once
+  bool reads_host_ = false;      // copies to the host may be under way
+  Compiler compiler_;
+  std::string target_;
+  KernelCache cache_;
+  std::shared_ptr<Blas> blas_;
+  std::unordered_map<std::string, std::shared_ptr<Function>> functions_;  // by name and source
+};
+
+int attribute(const Driver& driver, CUdevice device, CUdevice_attribute name) {
+  int value = 0;
+  driver.check(driver.device_attribute(&value, name, device), "tell what it is");
+  return value;
+}
+
+}  // namespace
+
+CUdevice first_device(const Driver& driver) {
+  int version = 0, count = 0;
+  // It answers before a device is looked for; a driver that is too old for the toolkit may fail later in any way.
+  CUresult result = driver.version(&version);
+  if (result == CUDA_SUCCESS && version / 1000 < CUDA_VERSION / 1000)
+    throw Error("the NVIDIA driver is too old: it is for CUDA {}.{}, wanted {}.0 or later", version / 1000,
+                version % 1000 / 10, CUDA_VERSION / 1000);
+  if (result == CUDA_SUCCESS) result = driver.init(0);
+  if (result != CUDA_SUCCESS && result != CUDA_ERROR_NO_DEVICE)
+    throw Error("the NVIDIA driver does not start: {}", driver.reason(result));
+  if (result == CUDA_ERROR_NO_DEVICE || driver.device_count(&count) != CUDA_SUCCESS || count == 0)
+    throw Error("no NVIDIA GPU (CUDA_VISIBLE_DEVICES may hide one)");
+  CUdevice device = 0;
+  driver.check(driver.device(&device, 0), "tell what it is");
+  return device;
+}
+
+std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc, const CublasLt& blas,
+                                         KernelCache cache) {
+  DeviceFacts facts;
+  char name[256] = {};
+  driver.check(driver.device_name(name, sizeof name - 1, device), "tell its name");
+  facts.name = name;
+  driver.check(driver.device_memory(&facts.memory, device), "tell its memory");
+  facts.architecture = attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
+                       attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  facts.processors = attribute(driver, device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+  Compiler compiler(nvrtc);
+  std::string target = compiler.target(facts.architecture);
+  return std::make_shared<CudaDevice>(driver, device, std::move(facts), std::move(compiler), std::move(target), blas,
+                                      std::move(cache));
+}
+
+}  // namespace nacre::gpu

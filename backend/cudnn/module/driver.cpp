@@ -1,0 +1,59 @@
+#include "backend/cudnn/module/driver.h"
+
+#include "backend/cudnn/module/library.h"
+
+namespace nacre::gpu {
+
+// The versions of the functions are those that cuda.h means by their plain names.
+Driver load_driver(const char* file_name) {
+  const SharedLibrary library(file_name, "NVIDIA driver");
+  Driver driver{};
+  library.find(driver.init, "cuInit");
+  library.find(driver.version, "cuDriverGetVersion");
+  library.find(driver.error_string, "cuGetErrorString");
+  library.find(driver.device_count, "cuDeviceGetCount");
+  library.find(driver.device, "cuDeviceGet");
+  library.find(driver.device_name, "cuDeviceGetName");
+  library.find(driver.device_attribute, "cuDeviceGetAttribute");
+  library.find(driver.device_memory, "cuDeviceTotalMem_v2");
+  library.find(driver.retain_context, "cuDevicePrimaryCtxRetain");
+  library.find(driver.release_context, "cuDevicePrimaryCtxRelease_v2");
+  library.find(driver.push_context, "cuCtxPushCurrent_v2");
+  library.find(driver.pop_context, "cuCtxPopCurrent_v2");
+  library.find(driver.create_stream, "cuStreamCreate");
+  library.find(driver.destroy_stream, "cuStreamDestroy_v2");
+  library.find(driver.wait_for_stream, "cuStreamSynchronize");
+  library.find(driver.create_event, "cuEventCreate");
+  library.find(driver.destroy_event, "cuEventDestroy_v2");
+  library.find(driver.record_event, "cuEventRecord");
+  library.find(driver.wait_for_event, "cuEventSynchronize");
+  library.find(driver.default_pool, "cuDeviceGetDefaultMemPool");
+  library.find(driver.set_pool_attribute, "cuMemPoolSetAttribute");
+  library.find(driver.trim_pool, "cuMemPoolTrimTo");
+  library.find(driver.allocate_in_order, "cuMemAllocAsync");
+  library.find(driver.release_in_order, "cuMemFreeAsync");
+  library.find(driver.allocate, "cuMemAlloc_v2");
+  library.find(driver.release, "cuMemFree_v2");
+  library.find(driver.memory_info, "cuMemGetInfo_v2");
+  library.find(driver.allocate_host, "cuMemAllocHost_v2");
+  library.find(driver.release_host, "cuMemFreeHost");
+  library.find(driver.copy, "cuMemcpyAsync");
+  library.find(driver.pointer_attribute, "cuPointerGetAttribute");
+  library.find(driver.load_module, "cuModuleLoadData");
+  library.find(driver.unload_module, "cuModuleUnload");
+  library.find(driver.module_function, "cuModuleGetFunction");
+  library.find(driver.launch, "cuLaunchKernel");
+  return driver;
+}
+
+std::string Driver::reason(CUresult result) const {
+  if (result == CUDA_ERROR_STUB_LIBRARY) return "it is the toolkit's stub, not a driver";  // which knows no texts
+  const char* text = nullptr;
+  return error_string(result, &text) == CUDA_SUCCESS && text ? text : fmt::format("error {}", static_cast<int>(result));
+}
+
+void Driver::check(CUresult result, std::string_view action) const {
+  if (result != CUDA_SUCCESS) throw Error("the GPU failed to {}: {}", action, reason(result));
+}
+
+}  // namespace nacre::gpu

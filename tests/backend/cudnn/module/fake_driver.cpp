@@ -1,0 +1,296 @@
+#include "tests/backend/cudnn/module/fake_driver.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+
+#include "backend/core/tensor.h"
+#include "backend/cudnn/module/library.h"
+
+namespace nacre::test {
+
+namespace {
+
+struct Machine {
+  FakeDriver face;
+  std::map<std::byte*, std::size_t> blocks, pinned;
+  std::deque<std::function<void()>> stream;
+  std::uint64_t queued = 0, done = 0;
+};
+Machine& machine() {
+  static Machine one;
+  return one;
+}
+FakeDriver& face() { return machine().face; }
+
+void queue(std::function<void()> work) {
+  machine().stream.push_back(std::move(work));
+  ++machine().queued;
+}
+void run_until(std::uint64_t position) {
+  while (machine().done < position) {
+    const auto work = std::move(machine().stream.front());
+    machine().stream.pop_front();
+    work();
+    ++machine().done;
+  }
+}
+
+bool holds(const std::map<std::byte*, std::size_t>& blocks, CUdeviceptr address) {
+  auto* const at = reinterpret_cast<std::byte*>(address);
+  const auto after = blocks.upper_bound(at);
+  return after != blocks.begin() && at < std::prev(after)->first + std::prev(after)->second;
+}
+
+// What needs a context, and what it gives where none is current.
+CUresult with_context(CUresult result = CUDA_SUCCESS) { return face().depth > 0 ? result : CUDA_ERROR_INVALID_CONTEXT; }
+
+CUresult take(CUdeviceptr* address, std::size_t bytes) {
+  if (face().depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  if (face().used + face().in_pool + bytes > face().memory) return CUDA_ERROR_OUT_OF_MEMORY;
+  auto* const memory = static_cast<std::byte*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256));
+  std::memset(memory, 0x7b, std::min(bytes, std::size_t{1} << 16));
+  machine().blocks[memory] = bytes;
+  face().used += bytes;
+  *address = reinterpret_cast<CUdeviceptr>(memory);
+  return CUDA_SUCCESS;
+}
+
+CUresult give_back(CUdeviceptr address) {
+  if (face().depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  const auto found = machine().blocks.find(reinterpret_cast<std::byte*>(address));
+  if (found == machine().blocks.end()) return CUDA_ERROR_INVALID_VALUE;
+  const std::size_t bytes = found->second;
+  face().used -= bytes;
+  machine().blocks.erase(found);
+  if (face().pools) face().in_pool += bytes;
+  // The memory stays readable until the stream has come so far.
+  queue([address] { std::free(reinterpret_cast<void*>(address)); });
+  return CUDA_SUCCESS;
+}
+
+CUresult attribute(int* value, CUdevice_attribute name, CUdevice) {
+  switch (name) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = face().architecture / 10; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = face().architecture % 10; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 132; return CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED: *value = face().pools; return CUDA_SUCCESS;
+    default: return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+template <class Handle>
+Handle handle(std::size_t number) {
+  return reinterpret_cast<Handle>(number);
+}
+
+CUresult launch(CUfunction, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned, CUstream,
+                void** arguments, void**) {
+  if (blocks == 0 || threads == 0) return CUDA_ERROR_INVALID_VALUE;
+  FakeDriver::Launch made{blocks, threads, {}};
+  for (int i = 0; i < 2; ++i) made.arguments.push_back(*static_cast<void**>(arguments[i]));
+  face().launches.push_back(std::move(made));
+  return with_context();
+}
+
+// --- cuBLASLt -----------------------------------------------------------------------------------------------------
+
+// Reads descriptions.
+struct Readers {
+  decltype(&cublasLtMatmulDescGetAttribute) operation;
+  decltype(&cublasLtMatrixLayoutGetAttribute) layout;
+};
+const Readers& readers() {
+  static const Readers found = [] {
+    const gpu::SharedLibrary library(fmt::format("libcublasLt.so.{}", CUDA_VERSION / 1000), "cuBLASLt");
+    Readers functions{};
+    library.find(functions.operation, "cublasLtMatmulDescGetAttribute");
+    library.find(functions.layout, "cublasLtMatrixLayoutGetAttribute");
+    return functions;
+  }();
+  return found;
+}
+
+template <class T>
+T read(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t name) {
+  T value{};
+  std::size_t written = 0;
+  ensure(readers().operation(operation, name, &value, sizeof value, &written) == CUBLAS_STATUS_SUCCESS &&
+             written == sizeof value,
+         "attribute {} of a product", static_cast<int>(name));
+  return value;
+}
+
+// A matrix as the library takes it: column by column.
+struct Matrix {
+  explicit Matrix(cublasLtMatrixLayout_t layout)
+      : type(static_cast<cudaDataType>(read<std::uint32_t>(layout, CUBLASLT_MATRIX_LAYOUT_TYPE))),
+        rows(read<std::uint64_t>(layout, CUBLASLT_MATRIX_LAYOUT_ROWS)),
+        columns(read<std::uint64_t>(layout, CUBLASLT_MATRIX_LAYOUT_COLS)),
+        step(read<std::int64_t>(layout, CUBLASLT_MATRIX_LAYOUT_LD)),
+        batch(read<std::int32_t>(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT)),
+        stride(read<std::int64_t>(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET)) {}
+  template <class T>
+  static T read(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t name) {
+    T value{};
+    std::size_t written = 0;
+    ensure(readers().layout(layout, name, &value, sizeof value, &written) == CUBLAS_STATUS_SUCCESS &&
+               written == sizeof value,
+           "attribute {} of a matrix", static_cast<int>(name));
+    return value;
+  }
+  cudaDataType type;
+  std::uint64_t rows, columns;
+  std::int64_t step, batch, stride;
+};
+
+template <class T>
+void multiply(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatrixLayout_t a_layout, const void* b_memory,
+              cublasLtMatrixLayout_t b_layout, void* d_memory, cublasLtMatrixLayout_t d_layout) {
+  const Matrix a(a_layout), b(b_layout), d(d_layout);
+  const bool a_turned = read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSA) == CUBLAS_OP_T;
+  const bool b_turned = read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSB) == CUBLAS_OP_T;
+  const auto epilogue = read<std::uint32_t>(operation, CUBLASLT_MATMUL_DESC_EPILOGUE);
+  const auto* bias = (epilogue & CUBLASLT_EPILOGUE_BIAS)
+                         ? read<const T*>(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER)
+                         : nullptr;
+  const std::uint64_t inner = a_turned ? a.rows : a.columns;
+  ensure((a_turned ? a.columns : a.rows) == d.rows && (b_turned ? b.rows : b.columns) == d.columns &&
+             (b_turned ? b.columns : b.rows) == inner && a.batch == d.batch && b.batch == d.batch,
+         "matrices of a product that do not fit");
+  for (const Matrix* matrix : {&a, &b, &d})
+    ensure(matrix->step >= static_cast<std::int64_t>(matrix->rows), "columns that overlap");
+  const auto at = [](const Matrix& matrix, std::int64_t n, std::uint64_t row, std::uint64_t column) {
+    return n * matrix.stride + static_cast<std::int64_t>(column) * matrix.step + static_cast<std::int64_t>(row);
+  };
+  for (std::int64_t n = 0; n < d.batch; ++n)
+    for (std::uint64_t column = 0; column < d.columns; ++column)
+      for (std::uint64_t row = 0; row < d.rows; ++row) {
+        double sum = bias ? convert<double>(bias[row]) : 0;
+        for (std::uint64_t k = 0; k < inner; ++k)
+          sum += convert<double>(static_cast<const T*>(a_memory)[a_turned ? at(a, n, k, row) : at(a, n, row, k)]) *
+                 convert<double>(static_cast<const T*>(b_memory)[b_turned ? at(b, n, column, k) : at(b, n, k, column)]);
+        static_cast<T*>(d_memory)[at(d, n, row, column)] = convert<T>((epilogue & CUBLASLT_EPILOGUE_RELU) && sum < 0 ? 0 : sum);
+      }
+}
+
+constexpr std::size_t workspace_bytes = 1000;
+
+cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                         cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
+                         cublasLtMatmulHeuristicResult_t* result, int* found) {
+  face().compute_type = static_cast<cublasComputeType_t>(read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE));
+  result->state = CUBLAS_STATUS_SUCCESS, result->workspaceSize = workspace_bytes;
+  *found = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void*, const void* a,
+                      cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void*, const void*,
+                      cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*,
+                      void* workspace, std::size_t bytes, CUstream) {
+  const auto place = reinterpret_cast<CUdeviceptr>(workspace);
+  if (bytes != workspace_bytes || place % 256 || !holds(machine().blocks, place) || face().depth == 0)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  run_until(machine().queued);
+  switch (Matrix(d_layout).type) {
+    case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, d, d_layout); break;
+    case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
+    case CUDA_R_16BF: multiply<BFloat16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
+    default: multiply<float>(operation, a, a_layout, b, b_layout, d, d_layout);
+  }
+  ++face().matmuls;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+}  // namespace
+
+FakeDriver& fake_driver() { return face(); }
+
+gpu::Driver new_fake_driver() {
+  run_until(machine().queued);
+  machine() = {};
+  gpu::Driver driver{};
+  driver.init = [](unsigned) { return face().start; };
+  driver.version = [](int* version) { return *version = face().version, CUDA_SUCCESS; };
+  driver.error_string = [](CUresult, const char** text) { return *text = "a fake error", CUDA_SUCCESS; };
+  driver.device_count = [](int* count) { return *count = face().devices, CUDA_SUCCESS; };
+  driver.device = [](CUdevice* device, int) { return *device = 0, CUDA_SUCCESS; };
+  driver.device_name = [](char* name, int size, CUdevice) { return std::snprintf(name, static_cast<std::size_t>(size), "Fake H200"), CUDA_SUCCESS; };
+  driver.device_attribute = attribute;
+  driver.device_memory = [](std::size_t* bytes, CUdevice) { return *bytes = face().memory, CUDA_SUCCESS; };
+  driver.retain_context = [](CUcontext* context, CUdevice) {
+    if (face().context == CUDA_SUCCESS) ++face().contexts, *context = handle<CUcontext>(7);
+    return face().context;
+  };
+  driver.release_context = [](CUdevice) { return --face().contexts, CUDA_SUCCESS; };
+  driver.push_context = [](CUcontext) { return ++face().depth, CUDA_SUCCESS; };
+  driver.pop_context = [](CUcontext*) { return --face().depth, CUDA_SUCCESS; };
+  driver.create_stream = [](CUstream* stream, unsigned) { return ++face().streams, *stream = handle<CUstream>(8), with_context(); };
+  driver.destroy_stream = [](CUstream) { return --face().streams, with_context(); };
+  driver.wait_for_stream = [](CUstream) { return run_until(machine().queued), with_context(); };
+  driver.create_event = [](CUevent* event, unsigned) {
+    return ++face().events, *event = reinterpret_cast<CUevent>(new std::uint64_t{0}), with_context();
+  };
+  driver.destroy_event = [](CUevent event) { return --face().events, delete reinterpret_cast<std::uint64_t*>(event), with_context(); };
+  driver.record_event = [](CUevent event, CUstream) {
+    return *reinterpret_cast<std::uint64_t*>(event) = machine().queued, with_context();
+  };
+  driver.wait_for_event = [](CUevent event) { return run_until(*reinterpret_cast<std::uint64_t*>(event)), with_context(); };
+  driver.default_pool = [](CUmemoryPool* pool, CUdevice) { return *pool = handle<CUmemoryPool>(9), CUDA_SUCCESS; };
+  driver.set_pool_attribute = [](CUmemoryPool, CUmemPool_attribute, void*) { return CUDA_SUCCESS; };
+  driver.trim_pool = [](CUmemoryPool, std::size_t) { return face().in_pool = 0, CUDA_SUCCESS; };
+  driver.allocate_in_order = [](CUdeviceptr* address, std::size_t bytes, CUstream) { return take(address, bytes); };
+  driver.release_in_order = [](CUdeviceptr address, CUstream) { return give_back(address); };
+  driver.allocate = take;
+  driver.release = give_back;
+  driver.memory_info = [](std::size_t* free, std::size_t* total) {
+    return *total = face().memory, *free = face().memory - face().used - face().in_pool, with_context();
+  };
+  driver.allocate_host = [](void** memory, std::size_t bytes) {
+    if (!face().pins) return CUDA_ERROR_OUT_OF_MEMORY;
+    *memory = std::malloc(bytes);
+    machine().pinned[static_cast<std::byte*>(*memory)] = bytes;
+    return face().pinned += bytes, with_context();
+  };
+  driver.release_host = [](void* memory) {
+    const auto found = machine().pinned.find(static_cast<std::byte*>(memory));
+    face().pinned -= found->second;
+    machine().pinned.erase(found);
+    return std::free(memory), with_context();
+  };
+  driver.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream) {
+    queue([=] { std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes); });
+    return with_context();
+  };
+  driver.pointer_attribute = [](void* value, CUpointer_attribute, CUdeviceptr address) {
+    const bool device = holds(machine().blocks, address), pinned = holds(machine().pinned, address);
+    if (!device && !pinned) return CUDA_ERROR_INVALID_VALUE;
+    const unsigned type = device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+    return std::memcpy(value, &type, sizeof type), with_context();
+  };
+  driver.load_module = [](CUmodule* module, const void* image) {
+    if (std::memcmp(image, "\x7f" "ELF", 4) != 0) return ++face().images_refused, CUDA_ERROR_INVALID_IMAGE;
+    return ++face().modules, *module = handle<CUmodule>(10), with_context();
+  };
+  driver.unload_module = [](CUmodule) { return --face().modules, with_context(); };
+  driver.module_function = [](CUfunction* function, CUmodule, const char* name) {
+    *function = handle<CUfunction>(11);
+    return std::strcmp(name, "run") == 0 ? with_context() : CUDA_ERROR_NOT_FOUND;
+  };
+  driver.launch = launch;
+  return driver;
+}
+
+gpu::CublasLt fake_cublas_lt() {
+  gpu::CublasLt blas = gpu::load_cublas_lt();
+  blas.create = [](cublasLtHandle_t* made) { return *made = handle<cublasLtHandle_t>(12), CUBLAS_STATUS_SUCCESS; };
+  blas.destroy = [](cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; };
+  blas.heuristic = heuristic;
+  blas.matmul = matmul;
+  return blas;
+}
+
+}  // namespace nacre::test

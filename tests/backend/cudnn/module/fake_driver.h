@@ -1,0 +1,44 @@
+// A CUDA driver on the host, in the place of the real one, and a cuBLASLt whose descriptions are the real library's and
+// whose products are plain loops. Its stream is lazy: what is asked of it happens when somebody waits, which is the latest
+// that a GPU may do it, so what relies on more than the driver promises is found out.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backend/cudnn/module/device.h"
+
+namespace nacre::test {
+
+struct FakeDriver {
+  // What it is like.
+  int version = CUDA_VERSION;
+  CUresult start = CUDA_SUCCESS;
+  CUresult context = CUDA_SUCCESS;
+  int devices = 1;
+  int architecture = 90;
+  bool pools = true;
+  bool pins = true;                          // host memory
+  std::size_t memory = std::size_t{1} << 30;  // bytes
+
+  // What happened.
+  std::size_t used = 0, in_pool = 0;  // bytes of the device: taken, and released to the pool
+  std::size_t pinned = 0;
+  int contexts = 0, streams = 0, events = 0, modules = 0, images_refused = 0, matmuls = 0;
+  int depth = 0;  // of the stack of contexts
+  cublasComputeType_t compute_type{};
+  struct Launch {
+    unsigned blocks, threads;
+    std::vector<void*> arguments;
+  };
+  std::vector<Launch> launches;
+};
+
+// There is one; a test begins with a new one.
+FakeDriver& fake_driver();
+gpu::Driver new_fake_driver();
+gpu::CublasLt fake_cublas_lt();
+
+}  // namespace nacre::test
