@@ -50,7 +50,7 @@ std::vector<Trained> together(int count, const Case& each, const std::string& de
   return all;
 }
 
-void expect_near(const History& got, const History& want, double tolerance) {
+void expect_curve(const History& got, const History& want, double tolerance) {
   ASSERT_EQ(got.epochs.size(), want.epochs.size());
   for (std::size_t i = 0; i < want.epochs.size(); ++i) {
     EXPECT_EQ(got.epochs[i].logs.names(), want.epochs[i].logs.names());
@@ -65,12 +65,12 @@ void expect_one_training(int count, const Case& each, const std::string& device,
   const Trained whole = alone(each, device);
   const std::vector<Trained> parts = together(count, each, device);
   for (const Trained& part : parts) {
-    expect_near(part.history, whole.history, tolerance);
+    expect_curve(part.history, whole.history, tolerance);
     ASSERT_EQ(part.weights.size(), whole.weights.size());
     for (std::size_t i = 0; i < whole.weights.size(); ++i)
       expect_near(part.weights[i], whole.weights[i], tolerance, tolerance);
     expect_identical(part.weights, parts.front().weights);
-    expect_near(part.history, parts.front().history, 0);
+    expect_curve(part.history, parts.front().history, 0);
   }
 }
 
@@ -244,10 +244,12 @@ TEST_P(TrainingThreads, AllEndTogether) {
 }
 
 TEST_P(TrainingThreads, TerminateOnNaNEndsAllWhereOneMeetsIt) {
-  Blobs blob = blobs(32);
-  blob.features.writable<float>()[4 * 20] = std::nanf("");  // a sample of the second process
+  const Blobs blob = blobs(32);
+  Tensor weights(DType::float32, {32});
+  weights.writable<float>()[20] = std::nanf("");  // of a sample that the second process has
   Case each = plain_case();
-  each.data = labelled(blob), each.validation = nullptr;
+  each.data = array_dataset({.inputs = {blob.features}, .targets = {blob.labels}, .weights = {weights}});
+  each.validation = nullptr;
   each.options.shuffle = false, each.options.batch_size = 32;
   each.options.callbacks = {};
   const std::vector<Trained> parts = together(
@@ -272,7 +274,7 @@ TEST_P(TrainingThreads, TheFirstAloneWritesAndSpeaks) {
     options.listener = &lines[static_cast<std::size_t>(rank)];
     options.checkpoint = own / "checkpoint.h5";
     options.callbacks = {
-        callbacks::CSVLogger({.filename = (own / "log.csv").string()}),
+        std::make_shared<callbacks::CSVLogger>(callbacks::CSVLoggerConfig{.filename = (own / "log.csv").string()}),
         callbacks::ModelCheckpoint({.filepath = (own / "best.h5").string()}),
         callbacks::BackupAndRestore({.backup_dir = (own / "backup").string(), .delete_checkpoint = false})};
     if (rank == 0) std::filesystem::create_directories(own);
@@ -311,7 +313,7 @@ TEST_P(TrainingThreads, AResumedRunIsAnUnbrokenOne) {
     });
     for (std::size_t rank = 0; rank < 2; ++rank) {
       expect_identical(resumed[rank].weights, whole[rank].weights);
-      expect_near(resumed[rank].history, whole[rank].history, 1e-6);  // sums are rounded where they were broken
+      expect_curve(resumed[rank].history, whole[rank].history, 1e-6);  // sums are rounded where they were broken
     }
   }
 }
