@@ -15,25 +15,27 @@ namespace nacre {
 
 namespace {
 
-// The model's own parts, read and checked: exactly one way to say what it is.
 // What Keras's functions take as arguments stands in the name of a model of the zoo.
 void refuse_arguments(const Tree& tree) {
   const Tree* const zoo = tree.is_mapping() ? tree.find("zoo") : nullptr;
   if (!zoo) return;
+  const auto plain = [](const Tree& value) { return value.is_string() ? value.as_string() : value.text(); };  // no quotes
+  const std::string name = plain(*zoo);
   std::vector<std::string_view> known;
   for (const Field& field : fields_of<ModelConfig>()) known.push_back(field.key);
   for (const Tree::Entry& entry : tree.entries()) {
-    const bool weights = entry.key == "weights" && (entry.value.is_null() || entry.value.text() == "none" || entry.value.text() == "imagenet");
+    const std::string value = entry.value.is_null() ? "none" : plain(entry.value);
+    const bool weights = entry.key == "weights" && (value == "none" || value == "imagenet");
     const bool unknown_key = std::ranges::find(known, entry.key) == known.end() && !suggestion(entry.key, known).starts_with("did you mean");
     if (weights || unknown_key)
       throw Error("'{}' is an argument of the model's, not a key", entry.key)
           .at(entry.mark)
-          .hint(fmt::format("zoo: \"{}{}{}={}\"", zoo->text(), zoo->text().find('?') == std::string::npos ? '?' : '&', entry.key,
-                            entry.value.is_null() ? "none" : entry.value.text()))
+          .hint(fmt::format("zoo: \"{}{}{}={}\"", name, name.find('?') == std::string::npos ? '?' : '&', entry.key, value))
           .usage();
   }
 }
 
+// The model's own parts, read and checked: exactly one way to say what it is.
 ModelConfig read_model(const Tree& tree) {
   if (tree.is_null()) throw Error("the key 'model' is missing").at(tree.mark()).hint("model: {sequential: [...]}").usage();
   refuse_arguments(tree);
