@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "backend/graph/ops/all_reduce.h"
 #include "tests/support/op_cases.h"
 
 namespace nacre::test {
