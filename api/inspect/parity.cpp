@@ -33,10 +33,13 @@ Difference compare(const Tensor& trusted, const Tensor& checked, const Tensor& c
   ensure(trusted.type() == checked.type(), "{} on one device is {} on the other", trusted.type(), checked.type());
   const std::vector<double> wanted = trusted.to_doubles(), got = checked.to_doubles(), other = changed.to_doubles();
   Difference difference{.magnitude = largest_magnitude(wanted), .elements = trusted.size()};
-  for (std::size_t i = 0; i < wanted.size(); ++i)
-    if (const double apart = std::abs(wanted[i] - other[i]); std::isfinite(apart))
-      difference.changed = std::max(difference.changed, apart);
   const double scale = std::max(difference.magnitude, least_magnitude);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const double change = std::abs(wanted[i] - other[i]);
+    if (!std::isfinite(change)) continue;
+    difference.changed = std::max(difference.changed, change);
+    difference.expected += allowance.sensitivity * change > allowance.tolerance * scale;
+  }
   const double allowed = allowance.tolerance * scale + allowance.sensitivity * difference.changed;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (wanted[i] == got[i] || (std::isnan(wanted[i]) && std::isnan(got[i]))) continue;
@@ -49,7 +52,7 @@ Difference compare(const Tensor& trusted, const Tensor& checked, const Tensor& c
   return difference;
 }
 
-bool exceeds(const std::optional<Difference>& difference) { return difference && difference->exceeding > 0; }
+bool exceeds(const std::optional<Difference>& difference) { return difference && difference->exceeds(); }
 
 // The results of both devices, and those of the trusted one with changed weights, as differences.
 class Comparison {

@@ -19,9 +19,10 @@
 //
 // How far rounding takes two right devices apart depends on the network: a unit whose input is nearly zero is on for
 // one and off for the other, and its gradient all or nothing. So the trusted device runs the step once more with
-// weights that differ by 2⁻¹⁸ of their size (2⁻⁹ for float16, 2⁻⁷ for bfloat16). Four times what that changes in a
-// tensor is allowed there besides the tolerance, or as much more or less as the tolerance is more or less than the
-// default one.
+// weights that differ by 2⁻¹⁸ of their size (2⁻⁹ for float16, 2⁻⁷ for bfloat16), and what that changes counts four
+// times: so far may a tensor's elements differ beside the tolerance, and as many of them further as are changed beyond
+// the tolerance. Both grow and shrink with the tolerance. Results mostly change smoothly, so that one wrong element is
+// found; gradients less so.
 #pragma once
 
 #include "api/model.h"
@@ -44,6 +45,8 @@ struct Difference {
   double changed = 0;    // how much an element changes on the trusted device with the changed weights
   std::int64_t elements = 0;
   std::int64_t exceeding = 0;  // elements whose difference exceeds what is allowed
+  std::int64_t expected = 0;   // as many may: elements that the changed weights change beyond the tolerance
+  bool exceeds() const { return exceeding > expected; }
 };
 
 struct ParityReport {

@@ -21,7 +21,7 @@ std::vector<std::string> cells(std::string title, const std::optional<Difference
   for (const auto& [difference, what] : {std::pair(&value, "output"), std::pair(&gradient, "gradient")}) {
     row.push_back(*difference ? small_number((*difference)->absolute) : "-");
     row.push_back(*difference ? small_number((*difference)->relative) : "-");
-    if (*difference && (*difference)->exceeding > 0) exceeds = exceeds.empty() ? what : "both";
+    if (*difference && (*difference)->exceeds()) exceeds = exceeds.empty() ? what : "both";
   }
   row.push_back(std::move(exceeds));
   return row;
@@ -63,6 +63,7 @@ Tree tree_of(const std::optional<Difference>& difference) {
   tree.set("changed", difference->changed);
   tree.set("elements", difference->elements);
   tree.set("exceeding", difference->exceeding);
+  tree.set("expected", difference->expected);
   return tree;
 }
 
