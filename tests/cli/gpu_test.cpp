@@ -15,10 +15,10 @@ class Gpu : public testing::Test {
  protected:
   void SetUp() override {
     write_plainly(folder_ / "small.yaml",
-                  "name: small\nmodel:\n  sequential:\n    - Input: {shape: [28, 28, 1]}\n    - Flatten\n"
+                  "name: small\nseed: 1\nmodel:\n  sequential:\n    - Input: {shape: [28, 28, 1]}\n    - Flatten\n"
                   "    - Dense: {units: 16, activation: relu}\n    - Dense: {units: 10, activation: softmax}\n"
                   "data: {train: {digits: {count: 128}}}\n"
-                  "train: {optimizer: adam, loss: sparse_categorical_crossentropy, batch_size: 32, epochs: 2, seed: 1}\n");
+                  "train: {optimizer: adam, loss: sparse_categorical_crossentropy, batch_size: 32, epochs: 2}\n");
   }
   void TearDown() override { ::unsetenv("NACRE_MODULES"); }
 
