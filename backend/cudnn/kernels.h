@@ -54,7 +54,7 @@ class Lines {
   bool by_block_;
 };
 
-// backend.cpp: what the reference backend computes, on the host, with its operands copied there and its results back.
+// borrowed.cpp: what the reference backend computes, on the host, with its operands copied there and its results back.
 KernelPlan borrowed(const KernelRequest& request);
 
 // elementwise.cpp
