@@ -39,14 +39,14 @@ std::size_t units_of(const FunctionalLayer& model) {
 }
 
 // Data whose classes the model knows, in the model's order: a folder numbers its classes by itself. As many others as
-// it has are new to it; fewer or more would be learned as classes that they are not.
-DatasetRef in_known_order(DatasetRef data, const FunctionalLayer& model) {
+// it has are new to it; fewer or more would be `learned` as classes that they are not.
+DatasetRef in_known_order(DatasetRef data, const FunctionalLayer& model, bool learned) {
   const std::vector<std::string>& labels = model.card().labels;
   if (labels.empty()) return data;
   for (const Column& target : data->targets())
     for (const std::string& name : target.labels) {
       if (std::ranges::find(labels, name) != labels.end()) continue;
-      if (target.labels.size() == units_of(model)) return data;
+      if (!learned || target.labels.size() == units_of(model)) return data;
       throw unknown_class(name).hint(
           "model: {head: {classes: auto}} gives it an output for the classes of the data, as `nacre finetune` does");
     }
@@ -120,9 +120,9 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
     const Split split = split_validation(data, options.validation_split);
     train_ = split.train, validation_ = split.validation;
   }
-  train_ = in_known_order(train_, *trainer.model_);
+  train_ = in_known_order(train_, *trainer.model_, true);
   if (validation_) {
-    validation_ = in_known_order(validation_, *trainer.model_);
+    validation_ = in_known_order(validation_, *trainer.model_, false);
     check_labels(*train_, *validation_);
   }
   trainer.build_for(train_->inputs());
