@@ -49,9 +49,9 @@ TEST_F(ParityVerb, ATableForPeople) {
                              "data       made up, seed 5\nloss       "),
             0u)
       << outcome.out;
-  for (const char* line : {"\ntolerance  0.001 of the largest magnitude", "\nlayer ", "\nconv (Conv2D) ",
-                           "\n  kernel ", "\nnorm (BatchNormalization) ", "\n  moving_mean ", "\ndrop (Dropout) ",
-                           "\ndigit (Dense) ", "\nAll outputs and gradients agree within the tolerance.\n"})
+  for (const char* line : {"\ntolerance  0.001 of the largest magnitude", "\nlayer ", "\nconv (Conv2D) ", "\n  kernel ",
+                           "\nnorm (BatchNormalization) ", "\n  moving_mean ", "\ndrop (Dropout) ", "\ndigit (Dense) ",
+                           "\nAll outputs and gradients agree within the tolerance.\n"})
     EXPECT_NE(outcome.out.find(line), std::string::npos) << line << outcome.out;
   std::istringstream lines(outcome.out);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(text_columns(line), 80u) << line;
@@ -134,8 +134,8 @@ TEST_F(ParityVerb, MistakesAreSaid) {
             "--devices: wanted two, got 'cpu'\n  hint: --devices reference,cpu\n");
   EXPECT_EQ(refused({"tiny.yaml", "--devices", "cpu,cpu,cpu"}),
             "--devices: wanted two, got 'cpu,cpu,cpu'\n  hint: --devices reference,cpu\n");
-  EXPECT_EQ(refused({"tiny.yaml", "--devices", "reference,cup"}),
-            "unknown device 'cup'\n  hint: did you mean 'cpu'?\n");
+  EXPECT_EQ(refused({"tiny.yaml", "--devices", "referense,cpu"}),
+            "unknown device 'referense'\n  hint: did you mean 'reference'?\n");
   EXPECT_EQ(refused({"tiny.yaml", "--tolerance", "-1"}),
             "--tolerance: wanted a number, 0 or more, got '-1'\n  hint: nacre parity --help shows what there is\n");
   EXPECT_EQ(refused({"tiny.yaml", "--top", "0"}),
