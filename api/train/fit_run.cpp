@@ -223,7 +223,7 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
     return nullptr;
   };
   const bool rests = train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
-  const DatasetRef train = rests ? in_known_order(options_.unaugmented, *trainer_.model_) : train_;
+  const DatasetRef train = rests ? in_known_order(options_.unaugmented, *trainer_.model_, true) : train_;
   if (train->changes()) return nothing("the training data is another each time, and there is none without that");
   if (train->bound_to_thread()) return nothing("a function of a script makes the training data");
   auto parts = split_below_learning(trainer_.model(), trainer_.random_, always);
