@@ -21,34 +21,20 @@ class Windows {
   // The body of a loop over the elements `i` of the pooling's result: `inside` for each place of its window that lies
   // in the operand, where `place` numbers it in the window and `x` is the operand's index.
   std::string over_window(std::string_view inside) const {
-    std::string text = coordinates(&Axis::output, "y"), place = "0", index = "batch";
-    for (std::size_t a = 0; a < axes_.size(); ++a) {
-      const Axis& axis = axes_[a];
-      text += fmt::format(
-          "    for (integer k{0} = 0; k{0} < {1}; ++k{0}) {{ const integer x{0} = y{0} * {2} + k{0} - {3}; if (x{0} < "
-          "0 || x{0} >= {4}) continue;\n",
-          a, axis.window, axis.stride, axis.before, axis.operand);
-      place = fmt::format("({}) * {} + k{}", place, axis.window, a);
-      index = fmt::format("({}) * {} + x{}", index, axis.operand, a);
-    }
-    return text + fmt::format("    const integer place = {}, x = ({}) * {} + channel; {}\n    {}\n", place, index,
-                              channels_, inside, std::string(axes_.size(), '}'));
+    return walk("y", &Axis::output, "x", &Axis::operand, inside, [](const Axis& axis, std::size_t a) {
+      return fmt::format("const integer x{0} = y{0} * {1} + k{0} - {2}; if (x{0} < 0 || x{0} >= {3}) continue;", a,
+                         axis.stride, axis.before, axis.operand);
+    });
   }
   // The same over the elements of the pooling's operand: `inside` for each window that the element lies in, of which
   // `y` is the index in the result.
   std::string over_windows(std::string_view inside) const {
-    std::string text = coordinates(&Axis::operand, "x"), place = "0", index = "batch";
-    for (std::size_t a = 0; a < axes_.size(); ++a) {
-      const Axis& axis = axes_[a];
-      text += fmt::format(
-          "    for (integer k{0} = 0; k{0} < {1}; ++k{0}) {{ const integer t{0} = x{0} + {3} - k{0}, y{0} = t{0} / "
-          "{2}; if (t{0} < 0 || t{0} % {2} != 0 || y{0} >= {4}) continue;\n",
-          a, axis.window, axis.stride, axis.before, axis.output);
-      place = fmt::format("({}) * {} + k{}", place, axis.window, a);
-      index = fmt::format("({}) * {} + y{}", index, axis.output, a);
-    }
-    return text + fmt::format("    const integer place = {}, y = ({}) * {} + channel; {}\n    {}\n", place, index,
-                              channels_, inside, std::string(axes_.size(), '}'));
+    return walk("x", &Axis::operand, "y", &Axis::output, inside, [](const Axis& axis, std::size_t a) {
+      return fmt::format(
+          "const integer t{0} = x{0} + {2} - k{0}, y{0} = t{0} / {1}; if (t{0} < 0 || t{0} % {1} != 0 || y{0} >= {3}) "
+          "continue;",
+          a, axis.stride, axis.before, axis.output);
+    });
   }
   // How many places of the window at y0, y1, … lie in the operand.
   std::string count() const {
@@ -65,6 +51,21 @@ class Windows {
   struct Axis {
     std::int64_t operand, window, output, stride, before;
   };
+  // From each element of one side over the places of a window to the other side; `step` says where along an axis one is
+  // then.
+  template <class Step>
+  std::string walk(std::string_view from, std::int64_t Axis::*from_size, std::string_view to,
+                   std::int64_t Axis::*to_size, std::string_view inside, Step&& step) const {
+    std::string text = coordinates(from_size, from), place = "0", index = "batch";
+    for (std::size_t a = 0; a < axes_.size(); ++a) {
+      text +=
+          fmt::format("    for (integer k{0} = 0; k{0} < {1}; ++k{0}) {{ {2}\n", a, axes_[a].window, step(axes_[a], a));
+      place = fmt::format("({}) * {} + k{}", place, axes_[a].window, a);
+      index = fmt::format("({}) * {} + {}{}", index, axes_[a].*to_size, to, a);
+    }
+    return text + fmt::format("    const integer place = {}, {} = ({}) * {} + channel; {}\n    {}\n", place, to, index,
+                              channels_, inside, std::string(axes_.size(), '}'));
+  }
   // What `i` is made of: batch, a coordinate for each axis, channel.
   std::string coordinates(std::int64_t Axis::*size, std::string_view name) const {
     std::string text = fmt::format("    const integer channel = i % {};\n", channels_);
