@@ -12,6 +12,7 @@
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/random.h"
+#include "backend/reference/kernel.h"
 
 namespace nacre::gpu {
 
@@ -115,7 +116,8 @@ class Body {
     return std::ranges::any_of(value.graph().outputs(), [&](const auto& output) { return output.value == value; });
   }
   std::string place(const Shape& operand) const {
-    return operand.elements() == space_.elements() ? "i" : offset("i", space_, broadcast_strides(operand, space_));
+    return operand.elements() == space_.elements() ? "i"
+                                                   : offset("i", space_, reference::broadcast_strides(operand, space_));
   }
   std::string& name(Value value) { return names_[static_cast<std::size_t>(value.node().id())]; }
   void declare(const Node& node, std::string_view value) {

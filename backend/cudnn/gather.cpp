@@ -7,6 +7,7 @@
 
 #include "backend/cudnn/backend.h"
 #include "backend/cudnn/kernels.h"
+#include "backend/reference/kernel.h"
 
 namespace nacre::gpu {
 
@@ -21,16 +22,6 @@ std::string_view missing(DType dtype) {
     case DType::float64: return "wide_number_of(0x7ff8000000000000ull)";
     default: return "0";
   }
-}
-
-struct Axis {
-  std::int64_t size = 1, inner = 1;
-};
-Axis axis_of(const Shape& shape, const Node& node) {
-  const auto axis = static_cast<int>(node.attrs<AxisAttrs>().axis);
-  Axis result{shape[axis], 1};
-  for (int i = axis + 1; i < shape.rank(); ++i) result.inner *= shape[i];
-  return result;
 }
 
 }  // namespace
@@ -102,7 +93,7 @@ KernelPlan scatter_add(const KernelRequest& request) {
 }
 
 KernelPlan take_along(const KernelRequest& request) {
-  const auto [size, inner] = axis_of(request.node.in(0).shape(), request.node);
+  const auto [outer, size, inner] = reference::around(request.node.in(0).shape(), request.node.attrs<AxisAttrs>().axis);
   return over_elements(
       request,
       fmt::format("    const integer at = {0};\n    out0[i] = at >= 0 && at < {1} ? in0[(i / {2} * "
@@ -111,7 +102,8 @@ KernelPlan take_along(const KernelRequest& request) {
 }
 
 KernelPlan take_along_backward(const KernelRequest& request) {
-  const auto [size, inner] = axis_of(request.node.types()[0].shape, request.node);
+  const auto [outer, size, inner] =
+      reference::around(request.node.types()[0].shape, request.node.attrs<AxisAttrs>().axis);
   return over_elements(request,
                        fmt::format("    const integer line = i / {0} * {1} + i % {1};\n    out0[i] = {2} == "
                                    "(integer)(i / {1} % {3}) ? in2[line] : 0;\n",

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "backend/cudnn/kernels.h"
+#include "backend/reference/kernel.h"
 
 namespace nacre::gpu {
 
@@ -20,9 +21,7 @@ KernelPlan read_from(const KernelRequest& request, const Strides& strides, std::
 
 // The index along one axis of a row-major index `i`.
 std::string index_along(const Shape& space, int axis) {
-  std::int64_t inner = 1;
-  for (int i = axis + 1; i < space.rank(); ++i) inner *= space[i];
-  return fmt::format("(integer)(i / {} % {})", inner, space[axis]);
+  return fmt::format("(integer)(i / {} % {})", reference::around(space, axis).inner, space[axis]);
 }
 
 // The base and strides of the elements begin, begin + step, … of a row-major tensor.
@@ -76,7 +75,7 @@ KernelPlan transpose(const KernelRequest& request) {
 }
 
 KernelPlan broadcast(const KernelRequest& request) {
-  return read_from(request, broadcast_strides(request.node.in(0).shape(), request.node.types()[0].shape));
+  return read_from(request, reference::broadcast_strides(request.node.in(0).shape(), request.node.types()[0].shape));
 }
 
 KernelPlan slice(const KernelRequest& request) {
@@ -99,8 +98,8 @@ KernelPlan pad(const KernelRequest& request) {
 KernelPlan concat(const KernelRequest& request) {
   const auto axis = static_cast<int>(request.node.attrs<AxisAttrs>().axis);
   const Shape& space = request.node.types()[0].shape;
-  std::int64_t inner = 1, begin = 0;
-  for (int i = axis + 1; i < space.rank(); ++i) inner *= space[i];
+  const std::int64_t inner = reference::around(space, axis).inner;
+  std::int64_t begin = 0;
   std::string body = fmt::format("const integer at = {}, outer = i / {}, rest = i % {};\n", index_along(space, axis),
                                  inner * space[axis], inner);
   for (std::size_t k = 0; k < request.node.inputs().size(); ++k) {

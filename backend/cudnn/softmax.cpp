@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backend/cudnn/kernels.h"
+#include "backend/reference/kernel.h"
 
 namespace nacre::gpu {
 
@@ -15,12 +16,9 @@ namespace {
 struct AxisLines {
   explicit AxisLines(const KernelRequest& request) {
     const Shape& shape = request.node.types()[0].shape;
-    const auto axis = static_cast<int>(request.node.attrs<AxisAttrs>().axis);
-    std::int64_t outer = 1, inner = 1;
-    for (int i = 0; i < axis; ++i) outer *= shape[i];
-    for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
-    lines = Lines(outer * inner, shape[axis]);
-    base = fmt::format("    const integer base = line / {0} * {1} + line % {0};\n", inner, inner * shape[axis]);
+    const auto [outer, size, inner] = reference::around(shape, request.node.attrs<AxisAttrs>().axis);
+    lines = Lines(outer * inner, size);
+    base = fmt::format("    const integer base = line / {0} * {1} + line % {0};\n", inner, inner * size);
     place = fmt::format("base + r * {}", inner);
   }
   Lines lines{0, 0};

@@ -153,15 +153,6 @@ std::string literal(DType dtype, double value) {
                                : "number_of(0xff800000u)";
 }
 
-std::vector<std::int64_t> broadcast_strides(const Shape& operand, const Shape& space) {
-  const std::vector<std::int64_t> dense = row_major_strides(operand);
-  std::vector<std::int64_t> strides(static_cast<std::size_t>(space.rank()), 0);
-  for (int axis = 0; axis < operand.rank(); ++axis)
-    if (operand[axis] != 1)
-      strides[static_cast<std::size_t>(space.rank() - operand.rank() + axis)] = dense[static_cast<std::size_t>(axis)];
-  return strides;
-}
-
 std::string offset(std::string_view index, const Shape& space, const std::vector<std::int64_t>& strides,
                    std::int64_t base) {
   // Neighbouring axes that the operand walks over as over one become one.

@@ -27,8 +27,6 @@ std::string literal(DType dtype, double value);
 // it is one by strides[i] of the operand.
 std::string offset(std::string_view index, const Shape& space, const std::vector<std::int64_t>& strides,
                    std::int64_t base = 0);
-// The strides of an operand that broadcasts to `space`.
-std::vector<std::int64_t> broadcast_strides(const Shape& operand, const Shape& space);
 
 // The head of a kernel over operands of these types, inputs in0 … and outputs out0 …, up to and without its brace.
 std::string signature(std::string_view name, const Types& inputs, const Types& outputs);
