@@ -210,7 +210,7 @@ class EmulatedMatMul final : public gpu::Work {
 
 class EmulatedGpu final : public gpu::Device {
  public:
-  EmulatedGpu() : folder_(fs::temp_directory_path() / fmt::format("nacre_emulated_gpu.{}", getpid())) {
+  EmulatedGpu() : folder_(fs::temp_directory_path() / fmt::format("nacre_emulated_gpu.{}.{}", getpid(), static_cast<void*>(this))) {
     facts_ = {.name = "emulated GPU",
               .architecture = 90,
               .processors = 1,
