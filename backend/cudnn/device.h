@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,28 @@ struct MatMulDescription {
   bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
 };
 
+// A convolution over one to three spatial axes, or one of its gradients, channels last: x (batch, spatial…, channels),
+// kernel (filters, window…, channels / groups), y (batch, spatial…, filters).
+//   y[n, p, f] = Σ x[n, p · stride + w · dilation - before, c] · kernel[f, w, c], with zeros around x
+// Operands: x and kernel for y, y's gradient and kernel for x's, x and y's gradient for the kernel's. Of y alone:
+// activation(y + bias + residual), whose operands come after x and kernel when they are asked for.
+struct ConvolutionDescription {
+  enum class Result : std::uint8_t { y, x_gradient, kernel_gradient };
+  struct Axis {
+    std::int64_t x = 1, window = 1, y = 1;  // sizes
+    std::int64_t stride = 1, dilation = 1;
+    std::int64_t before = 0, after = 0;  // zeros
+  };
+  Result result = Result::y;
+  std::int64_t batch = 1, channels = 1, filters = 1, groups = 1;
+  std::vector<Axis> axes;
+  DType dtype = DType::float32;  // of x, kernel, y, their gradients and the residual; sums are float32
+  std::optional<DType> bias;     // (filters), of this type
+  bool residual = false;
+  bool relu = false;
+  bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
+};
+
 // Asynchronous calls run one after the other, in the order in which they were made. One thread at a time. Failures are
 // nacre::Errors; those for lack of memory say how much was wanted and how much was free.
 class Device {
@@ -71,6 +94,7 @@ class Device {
 
   // Null where the library has no engine for it, or is not there.
   virtual std::unique_ptr<Work> matmul(const MatMulDescription& description) = 0;
+  virtual std::unique_ptr<Work> convolution(const ConvolutionDescription& description) = 0;
 };
 
 }  // namespace nacre::gpu

@@ -62,10 +62,13 @@ Grid grid_over(std::int64_t count, const Device& device) {
   return {std::min(enough, device.facts().processors * blocks_of_a_processor), threads};
 }
 
+std::unique_ptr<Kernel> generated_kernel(Device& device, std::string_view source, Grid grid) {
+  return std::make_unique<GeneratedKernel>(device.compile(fmt::format("{}\n{}", prelude(), source), "run"), grid);
+}
+
 KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid) {
   KernelPlan plan = plan_on_device(request);
-  plan.kernel = std::make_unique<GeneratedKernel>(
-      device_of(request).compile(fmt::format("{}\n{}", prelude(), source), "run"), grid);
+  plan.kernel = generated_kernel(device_of(request), source, grid);
   return plan;
 }
 

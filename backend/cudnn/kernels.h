@@ -19,8 +19,9 @@ struct Grid {
 // Enough threads to walk over `count` elements, each thread over several where there are many.
 Grid grid_over(std::int64_t count, const Device& device);
 
-// A plan whose kernel is the function `run` of the source (without the prelude), called with all operands, then all
-// results.
+// The function `run` of the source (without the prelude), called with all operands, then all results that it is given.
+std::unique_ptr<Kernel> generated_kernel(Device& device, std::string_view source, Grid grid);
+// A plan whose kernel is that.
 KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid);
 
 // One kernel after the other, both called with all operands and results.
@@ -103,5 +104,10 @@ KernelPlan take_along_backward(const KernelRequest& request);
 
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
+
+// convolution.cpp
+KernelPlan conv(const KernelRequest& request);
+KernelPlan conv_backward_data(const KernelRequest& request);
+KernelPlan conv_backward_weights(const KernelRequest& request);
 
 }  // namespace nacre::gpu

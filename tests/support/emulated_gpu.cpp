@@ -4,6 +4,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -208,6 +209,87 @@ class EmulatedMatMul final : public gpu::Work {
   gpu::MatMulDescription d_;
 };
 
+// Every product of the sum, one after the other, is added where the description says.
+class EmulatedConvolution final : public gpu::Work {
+ public:
+  using Result = gpu::ConvolutionDescription::Result;
+  EmulatedConvolution(const gpu::ConvolutionDescription& description, const Memory& memory)
+      : d_(description), memory_(memory) {
+    d_.axes.resize(3);
+  }
+  std::size_t scratch_bytes() const override { return 100; }
+
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    ensure(memory_.holds(scratch) && memory_.holds(static_cast<std::byte*>(scratch) + 99),
+           "scratch outside the memory");
+    std::memset(scratch, 0x7b, 100);
+    for (const void* address : {inputs[0], inputs[1], static_cast<const void*>(outputs[0])})
+      ensure(memory_.holds(address), "a convolution was given an address outside the device's memory");
+    visit(d_.dtype, [&]<class T>(T*) { compute<T>(inputs, static_cast<T*>(outputs[0])); });
+  }
+
+ private:
+  // Calls work(x's index, kernel's index, y's index) for all that belong together.
+  template <class Work>
+  void each_product(Work work) const {
+    const auto& [a, b, c] = std::tie(d_.axes[0], d_.axes[1], d_.axes[2]);
+    const std::int64_t inputs = d_.channels / d_.groups, outputs = d_.filters / d_.groups;
+    std::int64_t y = 0;
+    for (std::int64_t n = 0; n < d_.batch; ++n)
+      for (std::int64_t ya = 0; ya < a.y; ++ya)
+        for (std::int64_t yb = 0; yb < b.y; ++yb)
+          for (std::int64_t yc = 0; yc < c.y; ++yc)
+            for (std::int64_t filter = 0; filter < d_.filters; ++filter, ++y) {
+              std::int64_t kernel = filter * a.window * b.window * c.window * inputs;
+              for (std::int64_t wa = 0; wa < a.window; ++wa)
+                for (std::int64_t wb = 0; wb < b.window; ++wb)
+                  for (std::int64_t wc = 0; wc < c.window; ++wc, kernel += inputs) {
+                    const std::int64_t xa = ya * a.stride + wa * a.dilation - a.before,
+                                       xb = yb * b.stride + wb * b.dilation - b.before,
+                                       xc = yc * c.stride + wc * c.dilation - c.before;
+                    if (xa < 0 || xa >= a.x || xb < 0 || xb >= b.x || xc < 0 || xc >= c.x) continue;
+                    const std::int64_t x =
+                        (((n * a.x + xa) * b.x + xb) * c.x + xc) * d_.channels + filter / outputs * inputs;
+                    for (std::int64_t channel = 0; channel < inputs; ++channel) work(x + channel, kernel + channel, y);
+                  }
+            }
+  }
+
+  template <class T>
+  void compute(std::span<const void* const> inputs, T* result) const {
+    std::int64_t x_size = d_.batch * d_.channels, kernel_size = d_.filters * d_.channels / d_.groups,
+                 y_size = d_.batch * d_.filters;
+    for (const auto& axis : d_.axes) x_size *= axis.x, kernel_size *= axis.window, y_size *= axis.y;
+    const auto *first = static_cast<const T*>(inputs[0]), *second = static_cast<const T*>(inputs[1]);
+    const auto add = [&](double& sum, std::int64_t i, std::int64_t j) {
+      sum += convert<double>(first[i]) * convert<double>(second[j]);
+    };
+    std::vector<double> sums(static_cast<std::size_t>(d_.result == Result::y            ? y_size
+                                                      : d_.result == Result::x_gradient ? x_size
+                                                                                        : kernel_size));
+    double* const sum = sums.data();
+    each_product([&](std::int64_t x, std::int64_t kernel, std::int64_t y) {
+      switch (d_.result) {
+        case Result::y: add(sum[y], x, kernel); break;
+        case Result::x_gradient: add(sum[x], y, kernel); break;
+        case Result::kernel_gradient: add(sum[kernel], x, y);
+      }
+    });
+    if (d_.bias)
+      visit(*d_.bias, [&]<class B>(B*) {
+        for (std::int64_t i = 0; i < y_size; ++i)
+          sum[i] += convert<double>(static_cast<const B*>(inputs[2])[i % d_.filters]);
+      });
+    if (d_.residual)
+      for (std::int64_t i = 0; i < y_size; ++i)
+        sum[i] += convert<double>(static_cast<const T*>(inputs[d_.bias ? 3 : 2])[i]);
+    for (std::size_t i = 0; i < sums.size(); ++i) result[i] = convert<T>(d_.relu && sum[i] <= 0 ? 0 : sum[i]);
+  }
+
+  gpu::ConvolutionDescription d_;
+  const Memory& memory_;
+};
+
 class EmulatedGpu final : public gpu::Device {
  public:
   EmulatedGpu() : folder_(fs::temp_directory_path() / fmt::format("nacre_emulated_gpu.{}.{}", getpid(), static_cast<void*>(this))) {
@@ -252,6 +334,15 @@ class EmulatedGpu final : public gpu::Device {
 
   std::unique_ptr<gpu::Work> matmul(const gpu::MatMulDescription& description) override {
     return std::make_unique<EmulatedMatMul>(description);
+  }
+
+  // Like the library it has no engine for everything.
+  std::unique_ptr<gpu::Work> convolution(const gpu::ConvolutionDescription& d) override {
+    const auto any = [&](auto what) { return std::ranges::any_of(d.axes, what); };
+    if (any([](const auto& axis) { return axis.before != axis.after; }) && d.axes.size() > 1) return nullptr;
+    if (any([](const auto& axis) { return axis.dilation > 1; }) && d.axes.size() > 2) return nullptr;
+    if (d.residual && d.dtype == DType::float32) return nullptr;
+    return std::make_unique<EmulatedConvolution>(d, memory_);
   }
 
  private:
