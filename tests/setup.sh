@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing nacre needs and this machine lacks: Debian packages (needs root), and oneDNN,
-# whose headers, library and CMake files come from its PyPI wheels. Does nothing when all is there.
-#   bash tests/setup.sh [FOLDER]      FOLDER receives onednn/; default: $NACRE_DEPS or build/deps
+# whose headers, library and CMake files come from its PyPI wheels. With NACRE_SETUP_CUDA=1 also the headers of
+# cudnn-frontend, for the preset cuda. Does nothing when all is there.
+#   bash tests/setup.sh [FOLDER]      FOLDER receives onednn/ and cudnn_frontend/; default: $NACRE_DEPS or build/deps
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 deps=${1:-${NACRE_DEPS:-build/deps}}
@@ -58,5 +59,27 @@ END
   mv "$work/onednn" "$deps/onednn"
 }
 
+install_cudnn_frontend() {
+  [ -e "$deps/cudnn_frontend/include/cudnn_frontend.h" ] && return
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  echo "setup: fetching cudnn-frontend into $deps/cudnn_frontend"
+  local work
+  work=$(mktemp -d "$deps/cudnn_frontend.XXXXXX")
+  trap "rm -rf '$work'" EXIT
+  cat >"$work/wheels.txt" <<'END'
+nvidia-cudnn-frontend==1.32.0 --hash=sha256:c6006556017a4d1c914c52a556c71b1267f2d6a0500f742e7b4edef539878df0
+END
+  # Wheels for all versions of Python hold the same headers; the sum is of this one.
+  python3 -m pip download -q --no-deps --only-binary :all: --python-version 3.11 --implementation cp \
+    --platform manylinux_2_28_x86_64 -d "$work" -r "$work/wheels.txt" >"$log" 2>&1 ||
+    fail "pip could not fetch cudnn-frontend (see $log): $(reason)"
+  python3 -m zipfile -e "$work"/*.whl "$work/unpacked"
+  mkdir "$work/cudnn_frontend"
+  mv "$work/unpacked/include" "$work"/unpacked/*.dist-info/licenses "$work/cudnn_frontend"
+  rm -rf "$deps/cudnn_frontend"
+  mv "$work/cudnn_frontend" "$deps/cudnn_frontend"
+}
+
 install_packages "${packages[@]}"
-install_onednn
+(install_onednn)  # its temporary folder goes when it ends
+[ -z "${NACRE_SETUP_CUDA:-}" ] || (install_cudnn_frontend)

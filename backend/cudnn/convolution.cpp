@@ -197,8 +197,8 @@ Surrounded even_out(ConvolutionDescription& d, const Shape& x) {
   return made;
 }
 
-void fuse(ConvolutionDescription& d, const KernelRequest& request, const Epilogue& epilogue) {
-  if (epilogue.bias) d.bias = request.node.in(2).dtype();
+void fuse(ConvolutionDescription& d, const Epilogue& epilogue) {
+  d.bias = epilogue.bias;
   d.residual = epilogue.residual;
   d.relu = epilogue.activation == EpilogueKind::relu;
 }
@@ -218,7 +218,7 @@ KernelPlan by_library(const KernelRequest& request, Result result, const ConvAtt
       if ((surrounds && !uneven) || (fuses && !fusible)) continue;
       ConvolutionDescription d = plain;
       const Surrounded surrounded = surrounds ? even_out(d, x) : Surrounded{};
-      if (fuses) fuse(d, request, p.epilogue);
+      if (fuses) fuse(d, p.epilogue);
       std::unique_ptr<Work> work = device.convolution(d);
       if (!work) continue;
       auto library = std::make_unique<LibraryKernel>(std::move(work));
@@ -228,6 +228,11 @@ KernelPlan by_library(const KernelRequest& request, Result result, const ConvAtt
         library->rewrite_result(surrounded.crop(device), surrounded.wide.bytes());
       if (result == Result::kernel_gradient) library->rewrite_result(turned(device, kernel, true), kernel.bytes());
       else library->rewrite(1, turned(device, kernel, false), kernel.bytes());
+      if (d.bias && request.node.in(2).dtype() != d.dtype) {
+        const Type given = request.node.in(2).type(), wanted{d.dtype, given.shape};
+        const std::string body = store(wanted.dtype, "out0", "i", load(given.dtype, "in0", "i"));
+        library->rewrite(2, rewritten(device, given, wanted, body), wanted.bytes());
+      }
       if (result == Result::y && !fuses) library->then(epilogue_kernel(request, p.epilogue, 2));
       if (request.node.types().size() > 1) library->then(bias_gradient(request));
       plan.scratch_bytes = library->scratch_bytes();

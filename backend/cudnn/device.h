@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,9 +67,9 @@ struct ConvolutionDescription {
   Result result = Result::y;
   std::int64_t batch = 1, channels = 1, filters = 1, groups = 1;
   std::vector<Axis> axes;
-  DType dtype = DType::float32;  // of x, kernel, y, their gradients and the residual; sums are float32
-  std::optional<DType> bias;     // (filters), of this type
-  bool residual = false;
+  DType dtype = DType::float32;  // of operands and result: float32, float16 or bfloat16; sums are float32
+  bool bias = false;             // (filters)
+  bool residual = false;         // of y's size
   bool relu = false;
   bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
 };

@@ -276,10 +276,8 @@ class EmulatedConvolution final : public gpu::Work {
       }
     });
     if (d_.bias)
-      visit(*d_.bias, [&]<class B>(B*) {
-        for (std::int64_t i = 0; i < y_size; ++i)
-          sum[i] += convert<double>(static_cast<const B*>(inputs[2])[i % d_.filters]);
-      });
+      for (std::int64_t i = 0; i < y_size; ++i)
+        sum[i] += convert<double>(static_cast<const T*>(inputs[2])[i % d_.filters]);
     if (d_.residual)
       for (std::int64_t i = 0; i < y_size; ++i)
         sum[i] += convert<double>(static_cast<const T*>(inputs[d_.bias ? 3 : 2])[i]);

@@ -58,7 +58,7 @@ class CudaFunction final : public Function {
 class CudaDevice final : public Device {
  public:
   CudaDevice(const Driver& driver, CUdevice device, DeviceFacts facts, Compiler compiler, std::string target,
-             const CublasLt& blas, KernelCache cache)
+             const CublasLt& blas, const Cudnn& cudnn, KernelCache cache)
       : facts_(std::move(facts)),
         context_(std::make_shared<Context>(driver, device)),
         staging_(*context_),
@@ -73,7 +73,14 @@ class CudaDevice final : public Device {
     if (pool_) driver.check(driver.set_pool_attribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &unlimited), "set up its memory");
     const Current current(*context_);
     blas_ = std::make_shared<Blas>(blas, context_);
-    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}", compiler_.version(), blas_->version());
+    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}, ", compiler_.version(), blas_->version());
+    if (cudnn.version.empty()) {
+      facts_.libraries += fmt::format("{}, so the host computes convolutions", cudnn.reason);
+      return;
+    }
+    facts_.libraries += fmt::format("cuDNN {}", cudnn.version);
+    dnn_ = std::make_unique<Dnn>(context_, fmt::format("{} ({}, {} processors) with cuDNN {}", facts_.name, target_,
+                                                         facts_.processors, cudnn.version));
   }
 
   const DeviceFacts& facts() const override { return facts_; }
@@ -138,6 +145,12 @@ class CudaDevice final : public Device {
     return blas_->matmul(description);
   }
 
+  std::unique_ptr<Work> convolution(const ConvolutionDescription& description) override {
+    if (!dnn_) return nullptr;
+    const Current current(*context_);
+    return dnn_->convolution(description, cache_);
+  }
+
  private:
   const Driver& driver() const { return context_->driver(); }
 
@@ -173,6 +186,7 @@ class CudaDevice final : public Device {
   std::string target_;
   KernelCache cache_;
   std::shared_ptr<Blas> blas_;
+  std::unique_ptr<Dnn> dnn_;  // null: no cuDNN
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;  // by name and source
 };
 
@@ -202,7 +216,7 @@ CUdevice first_device(const Driver& driver) {
 }
 
 std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc, const CublasLt& blas,
-                                         KernelCache cache) {
+                                         const Cudnn& cudnn, KernelCache cache) {
   DeviceFacts facts;
   char name[256] = {};
   driver.check(driver.device_name(name, sizeof name - 1, device), "tell its name");
@@ -214,7 +228,7 @@ std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, 
   Compiler compiler(nvrtc);
   std::string target = compiler.target(facts.architecture);
   return std::make_shared<CudaDevice>(driver, device, std::move(facts), std::move(compiler), std::move(target), blas,
-                                      std::move(cache));
+                                      cudnn, std::move(cache));
 }
 
 }  // namespace nacre::gpu

@@ -12,6 +12,7 @@ class SharedLibrary {
   // and /usr/local/cuda. `what` names it in the Error thrown when it is nowhere: "no NVRTC: …".
   SharedLibrary(std::string file_name, std::string what);
 
+  void* handle() const { return handle_; }  // dlopen's
   template <class Function>
   void find(Function*& function, const char* name) const {
     function = reinterpret_cast<Function*>(address(name));

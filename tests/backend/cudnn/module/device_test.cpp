@@ -42,7 +42,7 @@ class CudaDevice : public testing::Test {
   }
   gpu::Device& open() {
     device_ = gpu::open_cuda_device(driver_, gpu::first_device(driver_), counting_nvrtc(), fake_cublas_lt(),
-                                    gpu::KernelCache(folder_ / "kernels"));
+                                    cudnn_, gpu::KernelCache(folder_ / "kernels"));
     return *device_;
   }
   std::string reason() {
@@ -51,6 +51,7 @@ class CudaDevice : public testing::Test {
 
   TemporaryFolder folder_;
   gpu::Driver driver_{};
+  gpu::Cudnn cudnn_{.version = "9.99.0"};
   std::shared_ptr<gpu::Device> device_;
 };
 
@@ -96,6 +97,20 @@ TEST_F(CudaDevice, SaysWhatItIs) {
   EXPECT_EQ(facts.processors, 132);
   EXPECT_EQ(facts.memory, std::size_t{1} << 30);
   EXPECT_TRUE(facts.libraries.starts_with("CUDA ")) << facts.libraries;
+  EXPECT_TRUE(facts.libraries.ends_with(", cuDNN 9.99.0")) << facts.libraries;
+}
+
+TEST_F(CudaDevice, DoesWithoutCudnn) {
+  cudnn_ = gpu::load_cudnn("libnacre_has_no_such.so.9");
+  EXPECT_EQ(cudnn_.version, "");
+  EXPECT_TRUE(cudnn_.reason.starts_with("no cuDNN: libnacre_has_no_such.so.9: ")) << cudnn_.reason;
+  EXPECT_EQ(cudnn_.reason.find('\n'), std::string::npos);
+  gpu::Device& device = open();
+  EXPECT_TRUE(device.facts().libraries.ends_with(cudnn_.reason + ", so the host computes convolutions"))
+      << device.facts().libraries;
+  EXPECT_FALSE(device.convolution({.axes = {{}, {}}}));
+  cudnn_ = gpu::load_cudnn("libm.so.6");
+  EXPECT_EQ(cudnn_.reason, "the cuDNN is too old for this build of nacre: libm.so.6 has no cudnnGetVersion");
 }
 
 // --- memory -------------------------------------------------------------------------------------------------------
