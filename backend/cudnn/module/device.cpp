@@ -80,7 +80,7 @@ class CudaDevice final : public Device {
     }
     facts_.libraries += fmt::format("cuDNN {}", cudnn.version);
     dnn_ = std::make_unique<Dnn>(context_, fmt::format("{} ({}, {} processors) with cuDNN {}", facts_.name, target_,
-                                                         facts_.processors, cudnn.version));
+                                                       facts_.processors, cudnn.version));
   }
 
   const DeviceFacts& facts() const override { return facts_; }
@@ -186,7 +186,7 @@ class CudaDevice final : public Device {
   std::string target_;
   KernelCache cache_;
   std::shared_ptr<Blas> blas_;
-  std::unique_ptr<Dnn> dnn_;  // null: no cuDNN
+  std::unique_ptr<Dnn> dnn_;                                              // null: no cuDNN
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;  // by name and source
 };
 
@@ -215,8 +215,8 @@ CUdevice first_device(const Driver& driver) {
   return device;
 }
 
-std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc, const CublasLt& blas,
-                                         const Cudnn& cudnn, KernelCache cache) {
+std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc,
+                                         const CublasLt& blas, const Cudnn& cudnn, KernelCache cache) {
   DeviceFacts facts;
   char name[256] = {};
   driver.check(driver.device_name(name, sizeof name - 1, device), "tell its name");

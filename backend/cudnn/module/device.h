@@ -15,7 +15,7 @@ namespace nacre::gpu {
 CUdevice first_device(const Driver& driver);
 
 // Throws an Error with the reason in one line where the device cannot be used. Without cuDNN it has no convolutions.
-std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc, const CublasLt& blas,
-                                         const Cudnn& cudnn, KernelCache cache);
+std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc,
+                                         const CublasLt& blas, const Cudnn& cudnn, KernelCache cache);
 
 }  // namespace nacre::gpu

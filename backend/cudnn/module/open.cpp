@@ -12,8 +12,8 @@ extern "C" __attribute__((visibility("default"))) const char* nacre_open_gpu(int
                   gpu::module_interface, interface);
     const gpu::Driver driver = gpu::load_driver();
     const CUdevice first = gpu::first_device(driver);
-    *device = gpu::open_cuda_device(driver, first, gpu::load_nvrtc(), gpu::load_cublas_lt(),
-                                    gpu::load_cudnn(), gpu::KernelCache(gpu::kernel_folder()));
+    *device = gpu::open_cuda_device(driver, first, gpu::load_nvrtc(), gpu::load_cublas_lt(), gpu::load_cudnn(),
+                                    gpu::KernelCache(gpu::kernel_folder()));
     return nullptr;
   } catch (const Error& error) {
     reason = error.line();

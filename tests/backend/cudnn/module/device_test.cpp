@@ -41,8 +41,8 @@ class CudaDevice : public testing::Test {
     EXPECT_EQ(after.depth, 0);
   }
   gpu::Device& open() {
-    device_ = gpu::open_cuda_device(driver_, gpu::first_device(driver_), counting_nvrtc(), fake_cublas_lt(),
-                                    cudnn_, gpu::KernelCache(folder_ / "kernels"));
+    device_ = gpu::open_cuda_device(driver_, gpu::first_device(driver_), counting_nvrtc(), fake_cublas_lt(), cudnn_,
+                                    gpu::KernelCache(folder_ / "kernels"));
     return *device_;
   }
   std::string reason() {
