@@ -113,20 +113,6 @@ TEST_F(CudaDevice, DoesWithoutCudnn) {
   EXPECT_EQ(cudnn_.reason, "the cuDNN is too old for this build of nacre: libm.so.6 has no cudnnGetVersion");
 }
 
-// The library is there, its GPU is not.
-TEST_F(CudaDevice, SaysThatCudnnDoesNotStart) {
-  cudnn_ = gpu::load_cudnn();
-  if (!cudnn_.reason.empty()) GTEST_SKIP() << "skipped: " << cudnn_.reason;
-  try {
-    gpu::load_driver();
-    GTEST_SKIP() << "skipped: this machine has a driver";
-  } catch (const Error&) {
-  }
-  gpu::Device& device = open();
-  const std::string text = message_of([&] { device.convolution({.axes = {{}, {}}}); });
-  EXPECT_TRUE(text.starts_with("cuDNN does not start: CUDNN_STATUS_")) << text;
-}
-
 // --- memory -------------------------------------------------------------------------------------------------------
 
 TEST_F(CudaDevice, LackOfMemoryNamesWhatIsWantedAndFree) {

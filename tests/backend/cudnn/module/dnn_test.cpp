@@ -1,10 +1,14 @@
-// What cuDNN makes of descriptions of convolutions, which takes the library and no GPU: its checks, the engines that it
-// has for a device that is not there, and their plans as they are kept.
+// What cuDNN makes of descriptions of convolutions: its checks, the engines that it has for a device that is not there,
+// their plans as they are kept, and what they are given to compute with.
 #include "backend/cudnn/module/dnn.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include "backend/core/error.h"
+#include "tests/backend/cudnn/fake_cudnn/fake_cudnn.h"
+#include "tests/backend/cudnn/module/fake_driver.h"
+#include "tests/support/paths.h"
 
 namespace nacre::gpu {
 
@@ -12,27 +16,18 @@ namespace {
 
 using Result = ConvolutionDescription::Result;
 
-// As cuDNN 9.19 writes what it asks of the driver.
-const std::string h200 = R"({"deviceVer":900,"driverVer":13000,"cudaDeviceId":0,"deviceName":"NVIDIA H200",
-"totalGlobalMem":150000000000,"maxGridSize":[2147483647,65535,65535],"maxBlockSize":[1024,1024,64],"regsPerBlock":65536,
-"multiProcessorCount":132,"warpSize":32,"maxSharedMemoryPerBlock":49152,"maxSharedMemoryPerBlockOptin":232448,
-"reservedSharedMemoryPerBlock":1024,"maxRegistersPerSM":65536,"maxCtasPerSM":32,"maxThreadsPerBlock":1024,
-"maxThreadsPerSM":2048,"pciDeviceId":0,"isTccDriver":0,"supportCoopLaunch":1,"smClockRateKHz":1980000,
-"memClockRateKHz":3201000,"l2CacheSize":62914560})";
+using test::FakeCudnn, test::h200;
 
 class CudnnConvolution : public testing::Test {
  protected:
   void SetUp() override {
-    static const Cudnn cudnn = load_cudnn();
+    static const Cudnn cudnn = load_cudnn(NACRE_FAKE_CUDNN);
     if (!cudnn.reason.empty()) GTEST_SKIP() << "skipped: " << cudnn.reason;
-  }
-  // Whether this version tells the engines of a device that is not there.
-  static bool knows_absent_devices() {
     try {
-      return !Dnn::plan_for(plane(), h200).empty();
+      if (!Dnn::plan_for(plane(), h200).empty()) return;
     } catch (const Error&) {
-      return false;
     }
+    GTEST_SKIP() << "skipped: cuDNN " << cudnn.version << " does not tell its engines for a GPU that is not there";
   }
   static ConvolutionDescription plane() {
     return {.batch = 8,
@@ -93,13 +88,11 @@ TEST_F(CudnnConvolution, TellsWhatItDoesNotTake) {
 }
 
 TEST_F(CudnnConvolution, HasAnEngineForEachOnAnH200) {
-  if (!knows_absent_devices()) GTEST_SKIP() << "skipped: this cuDNN tells no engines without a GPU";
   for (const auto& [name, d] : descriptions()) EXPECT_FALSE(Dnn::plan_for(d, h200).empty()) << name;
 }
 
 // What follows a convolution, by engines that are compiled already.
 TEST_F(CudnnConvolution, FusesEpilogues) {
-  if (!knows_absent_devices()) GTEST_SKIP() << "skipped: this cuDNN tells no engines without a GPU";
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16})
     for (const bool residual : {false, true}) {
       ConvolutionDescription d = plane();
@@ -109,7 +102,6 @@ TEST_F(CudnnConvolution, FusesEpilogues) {
 }
 
 TEST_F(CudnnConvolution, RoundsFactorsOnlyWhenThatIsAskedFor) {
-  if (!knows_absent_devices()) GTEST_SKIP() << "skipped: this cuDNN tells no engines without a GPU";
   for (const Result result : {Result::y, Result::x_gradient, Result::kernel_gradient}) {
     ConvolutionDescription d = plane();
     d.result = result, d.channels = d.filters = 64;
@@ -120,7 +112,6 @@ TEST_F(CudnnConvolution, RoundsFactorsOnlyWhenThatIsAskedFor) {
 }
 
 TEST_F(CudnnConvolution, ReadsPlansThatItWrote) {
-  if (!knows_absent_devices()) GTEST_SKIP() << "skipped: this cuDNN tells no engines without a GPU";
   const ConvolutionDescription d = plane();
   const std::string plan = Dnn::plan_for(d, h200);
   EXPECT_TRUE(Dnn::is_plan(plan, d, h200));
@@ -135,6 +126,103 @@ TEST_F(CudnnConvolution, ReadsPlansThatItWrote) {
 }
 
 TEST_F(CudnnConvolution, SaysThatPropertiesAreNone) { EXPECT_THROW(Dnn::plan_for(plane(), "no properties"), Error); }
+
+// The library with a handle for that device.
+class CudnnWork : public CudnnConvolution {
+ protected:
+  void SetUp() override {
+    CudnnConvolution::SetUp();
+    if (IsSkipped()) return;
+    const auto get =
+        reinterpret_cast<test::GetFakeCudnn>(dlsym(dlopen(NACRE_FAKE_CUDNN, RTLD_NOW), test::fake_cudnn_name));
+    fake_ = &get();
+    *fake_ = {};
+    context_ = std::make_shared<Context>(test::new_fake_driver(), 0);
+  }
+  void TearDown() override { EXPECT_TRUE(!fake_ || fake_->handles == 0); }
+  std::unique_ptr<Work> work(Dnn& dnn, const ConvolutionDescription& d) {
+    const Current current(*context_);
+    return dnn.convolution(d, cache_);
+  }
+
+  test::TemporaryFolder folder_;
+  KernelCache cache_{folder_.path()};
+  FakeCudnn* fake_ = nullptr;
+  std::shared_ptr<const Context> context_;
+};
+
+TEST_F(CudnnWork, IsGivenOperandsAndResultsByTheirNumbers) {
+  std::vector<ConvolutionDescription> all(4, plane());
+  all[0].bias = all[0].residual = all[0].relu = true;
+  all[1].bias = true;
+  all[2].result = Result::x_gradient;
+  all[3].result = Result::kernel_gradient;
+  auto dnn = std::make_unique<Dnn>(context_, "H200");
+  std::vector<std::unique_ptr<Work>> works;
+  for (const ConvolutionDescription& d : all) works.push_back(work(*dnn, d));
+  dnn.reset();  // which the works outlive
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_TRUE(works[i]);
+    const std::size_t operands = std::size_t{2} + all[i].bias + all[i].residual;
+    alignas(64) static std::byte memory[6][64];
+    std::vector<std::byte> scratch(works[i]->scratch_bytes());
+    const void* const inputs[] = {memory[0], memory[1], memory[2], memory[3], memory[4]};  // it may be given more
+    void* const outputs[] = {memory[5]};
+    works[i]->run(inputs, outputs, scratch.data());
+    EXPECT_EQ(fake_->stream, context_->stream());
+    ASSERT_EQ(fake_->executions.size(), i + 1);
+    const FakeCudnn::Execution& given = fake_->executions.back();
+    ASSERT_EQ(given.ids.size(), operands + 1);
+    for (std::size_t k = 0; k < given.ids.size(); ++k) {
+      const auto number = static_cast<std::size_t>(given.ids[k]);
+      EXPECT_EQ(given.places[k], number <= operands ? inputs[number - 1] : outputs[0]) << number;
+    }
+    EXPECT_EQ(given.workspace == nullptr, scratch.empty());
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(given.workspace) % 256, 0u);
+    EXPECT_TRUE(scratch.empty() || (given.workspace >= scratch.data() && given.workspace < scratch.data() + 256));
+  }
+}
+
+TEST_F(CudnnWork, PlansAreKept) {
+  const ConvolutionDescription d = plane();
+  const auto made = [&](const char* made_for) {
+    const int built = fake_->plans_built, read = fake_->plans_read;
+    Dnn dnn(context_, made_for);  // as in another process
+    EXPECT_TRUE(work(dnn, d));
+    EXPECT_TRUE(work(dnn, d));  // which is asked for once
+    return std::pair(fake_->plans_built - built, fake_->plans_read - read);
+  };
+  EXPECT_EQ(made("H200"), std::pair(1, 0));
+  EXPECT_EQ(made("H200"), std::pair(0, 1));
+  EXPECT_EQ(made("H100"), std::pair(1, 0));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+    test::write_plainly(entry.path(), "damaged");
+  EXPECT_EQ(made("H200"), std::pair(1, 0));
+  EXPECT_EQ(made("H200"), std::pair(0, 1));
+}
+
+TEST_F(CudnnWork, ThereIsNoneForWhatTheLibraryDoesNotTake) {
+  ConvolutionDescription d = plane();
+  d.channels = d.filters = 1 << 16;
+  Dnn dnn(context_, "H200");
+  EXPECT_FALSE(work(dnn, d));
+  EXPECT_FALSE(work(dnn, d));
+  EXPECT_EQ(fake_->handles, 1);
+}
+
+TEST_F(CudnnWork, SaysWhyTheLibraryDoesNotStart) {
+  fake_->start = CUDNN_STATUS_NOT_INITIALIZED;
+  Dnn dnn(context_, "H200");
+  try {
+    work(dnn, plane());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.line(), "cuDNN does not start: CUDNN_STATUS_NOT_INITIALIZED");
+  }
+  fake_->start = CUDNN_STATUS_SUCCESS;
+  EXPECT_TRUE(work(dnn, plane()));
+}
 
 }  // namespace
 
