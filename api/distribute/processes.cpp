@@ -6,6 +6,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include "api/distribute/tcp_group.h"
+#include "backend/collective.h"
 #include "backend/core/processors.h"
 #include "formats/shared_library.h"
 
@@ -45,9 +47,42 @@ ProcessEnvironment process_environment() {
                                     {"RANK", "WORLD_SIZE", "RANK and WORLD_SIZE", false}};
   for (const Names& names : known) {
     const std::optional<int> rank = number_in(names.rank), size = number_in(names.size);
-    if (rank && size && *size > 1 && *rank < *size) return {*rank, *size, names.variables, names.by_mpi};
+    if (!rank || !size || *size < 2 || *rank >= *size) continue;
+    ProcessEnvironment environment{*rank, *size, names.variables, names.by_mpi};
+    if (names.by_mpi) return environment;
+    if (const char* const address = std::getenv("MASTER_ADDR")) environment.address = address;
+    environment.port = number_in("MASTER_PORT").value_or(0);
+    // Then torchrun itself listens at that port.
+    const char* const taken = std::getenv("TORCHELASTIC_USE_AGENT_STORE");
+    if (environment.port > 0 && taken && std::string_view(taken) == "True") ++environment.port;
+    return environment;
   }
   return {};
+}
+
+namespace {
+
+// Stays loaded for good: the group's code is its.
+const SharedLibrary& mpi_module() {
+  static const SharedLibrary module("several processes cannot train together", {"libnacre_mpi.so"});
+  return module;
+}
+
+CollectiveRef join_by_mpi(int size) {
+  OpenCollective* const open = mpi_module()["nacre_open_collective"];
+  CollectiveRef collective(open(collective_interface));
+  if (!collective) throw Error("libnacre_mpi.so belongs to another build of nacre");
+  if (collective->size() == size) return collective;
+  throw Error("MPI sees {} process{}", collective->size(), collective->size() == 1 ? "" : "es")
+      .hint("mpirun must be that of the MPI which nacre was built with: Debian's openmpi-bin");
+}
+
+}  // namespace
+
+std::string mpi_library() {
+  DescribeCollective* const describe = mpi_module()["nacre_describe_collective"];
+  const std::string text = describe();  // "Open MPI v4.1.4, package: …"
+  return text.substr(0, text.find_first_of(",\n"));
 }
 
 Processes Processes::of_environment() {
@@ -55,18 +90,20 @@ Processes Processes::of_environment() {
   if (environment.size == 1) return {};
   const std::string place =
       fmt::format("this is process {} of {} ({})", environment.rank, environment.size, environment.variables);
-  if (!environment.by_mpi)
-    throw Error("{}, but on processors several train together by MPI alone", place)
-        .hint(fmt::format("start them with mpirun -n {} nacre train …", environment.size))
-        .usage();
+  if (!environment.by_mpi) {
+    if (environment.address.empty() || environment.port < 1 || environment.port > 65535)
+      throw Error("{}, but MASTER_ADDR and MASTER_PORT do not say where the first one listens", place)
+          .hint(fmt::format("start them with torchrun, or with mpirun -n {} nacre train …", environment.size))
+          .usage();
+    try {
+      return Processes(join_tcp_group({environment.address, environment.port, environment.rank, environment.size}));
+    } catch (const std::runtime_error& error) {
+      throw Error("{}, and they do not come together: {}", place, error.what())
+          .hint("MASTER_ADDR and MASTER_PORT name the machine of process 0 and a port there that is free");
+    }
+  }
   try {
-    // Stays loaded for good: the group's code is its.
-    static const SharedLibrary module("several processes cannot train together", {"libnacre_mpi.so"});
-    OpenCollective* const open = module["nacre_open_collective"];
-    CollectiveRef collective(open());
-    if (collective->size() == environment.size) return Processes(std::move(collective));
-    throw Error("MPI sees {} process{}", collective->size(), collective->size() == 1 ? "" : "es")
-        .hint("mpirun must be that of the MPI which nacre was built with: Debian's openmpi-bin");
+    return Processes(join_by_mpi(environment.size));
   } catch (Error& error) {
     throw Error("{}, and {}", place, error.message())
         .hint(error.hint_text() == "install the library"
@@ -77,6 +114,9 @@ Processes Processes::of_environment() {
     throw Error("{}, and MPI does not start: {}", place, error.what());
   }
 }
+
+int Processes::rank() const { return collective_ ? collective_->rank() : 0; }
+int Processes::size() const { return collective_ ? collective_->size() : 1; }
 
 void Processes::any(std::span<bool> facts) const {
   if (!several()) return;

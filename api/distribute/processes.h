@@ -1,9 +1,10 @@
-// Data-parallel training: processes that were started together (mpirun) hold one model, and each computes on its part
-// of every batch.
+// Data-parallel training: processes that were started together (mpirun, torchrun) hold one model, and each computes on
+// its part of every batch.
 #pragma once
 
 #include <array>
 #include <span>
+#include <string>
 
 #include "backend/core/tensor.h"
 #include "backend/graph/ops/all_reduce.h"
@@ -17,12 +18,13 @@ class Processes {
   Processes() = default;
   explicit Processes(CollectiveRef collective) : collective_(std::move(collective)) {}
 
-  // The group that the environment puts this process into: mpirun's. Alone where it names none, or one of size 1.
-  // Throws a usage Error where it names one that cannot be joined. Once in a program.
+  // The group that the environment puts this process into: mpirun's, or one that meets at an address, as torchrun's do.
+  // Alone where it names none, or one of size 1. Throws an Error where it names one that cannot be joined. Once in a
+  // program.
   static Processes of_environment();
 
-  int rank() const { return collective_ ? collective_->rank() : 0; }  // from 0
-  int size() const { return collective_ ? collective_->size() : 1; }
+  int rank() const;  // from 0
+  int size() const;
   bool several() const { return size() > 1; }
   bool first() const { return rank() == 0; }                       // the one that talks to the user and writes files
   const CollectiveRef& collective() const { return collective_; }  // null: alone
@@ -51,8 +53,15 @@ struct ProcessEnvironment {
   int rank = 0, size = 1;
   std::string_view variables{};  // that say so
   bool by_mpi = false;
+  std::string address{};  // else: where the first process is found, and the port that it listens at
+  int port = 0;
 };
-// OMPI_COMM_WORLD_…, PMI_…, or RANK and WORLD_SIZE as torchrun sets them; size 1 where none of them stands.
+// OMPI_COMM_WORLD_…, PMI_…, or RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets them; size 1 where none
+// of them stands.
 ProcessEnvironment process_environment();
+
+// The library that joins those which mpirun starts, with its version: "Open MPI v4.1.4". Throws an Error that says why
+// there is none.
+std::string mpi_library();
 
 }  // namespace nacre

@@ -3,13 +3,15 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
-#include "backend/collective.h"
+#include "backend/exchange_queue.h"
 
 namespace nacre {
 namespace {
@@ -31,7 +33,14 @@ MPI_Datatype type_of(Collective::Number kind) {
   return MPI_INT64_T;
 }
 
-std::size_t size_of(Collective::Number kind) { return kind == Collective::Number::float32 ? 4 : 8; }
+MPI_Op operation_of(Collective::Combine how) { return how == Collective::Combine::sum ? MPI_SUM : MPI_MAX; }
+
+// Whether threads may take turns.
+bool threads_take_turns() {
+  int level = MPI_THREAD_SINGLE;
+  check(MPI_Query_thread(&level), "MPI_Query_thread");
+  return level >= MPI_THREAD_SERIALIZED;
+}
 
 // Counts of MPI are ints.
 void in_pieces(void* memory, std::size_t count, std::size_t size, auto&& call) {
@@ -42,7 +51,11 @@ void in_pieces(void* memory, std::size_t count, std::size_t size, auto&& call) {
 
 class Group : public Collective {
  public:
-  explicit Group(MPI_Comm communicator) : communicator_(communicator) {
+  explicit Group(MPI_Comm communicator)
+      : communicator_(communicator),
+        queue_([this](const ExchangeQueue::Work& work,
+                      const ExchangeQueue::Progress& progress) { perform(work, progress); },
+               threads_take_turns()) {
     check(MPI_Comm_set_errhandler(communicator_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     check(MPI_Comm_rank(communicator_, &rank_), "MPI_Comm_rank");
     check(MPI_Comm_size(communicator_, &size_), "MPI_Comm_size");
@@ -52,10 +65,12 @@ class Group : public Collective {
   Collective& machine() override { return *this; }
   void all_reduce(void* numbers, std::size_t count, Number kind, Combine how) override {
     in_pieces(numbers, count, size_of(kind), [&](void* piece, int length) {
-      check(MPI_Allreduce(MPI_IN_PLACE, piece, length, type_of(kind), how == Combine::sum ? MPI_SUM : MPI_MAX,
-                          communicator_),
+      check(MPI_Allreduce(MPI_IN_PLACE, piece, length, type_of(kind), operation_of(how), communicator_),
             "MPI_Allreduce");
     });
+  }
+  std::unique_ptr<Exchange> exchange(std::size_t count, Number kind, Combine how) override {
+    return queue_.exchange(count, kind, how);
   }
   void broadcast(void* bytes, std::size_t count, int from) override {
     in_pieces(bytes, count, 1, [&](void* piece, int length) {
@@ -67,6 +82,24 @@ class Group : public Collective {
   MPI_Comm communicator_;
 
  private:
+  // MPI moves data while it is called. Between the calls, processors belong to those who compute.
+  void perform(const ExchangeQueue::Work& work, const ExchangeQueue::Progress& progress) {
+    in_pieces(work.numbers, work.count, size_of(work.kind), [&](void* piece, int length) {
+      MPI_Request request;
+      check(MPI_Iallreduce(MPI_IN_PLACE, piece, length, type_of(work.kind), operation_of(work.how), communicator_,
+                           &request),
+            "MPI_Iallreduce");
+      for (int done = 0;;) {
+        check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Iallreduce");
+        if (done) return;
+        if (progress.given_up) throw std::runtime_error("given up");
+        if (progress.waited_for) std::this_thread::yield();
+        else std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+    });
+  }
+
+  ExchangeQueue queue_;
   int rank_ = 0, size_ = 1;
 };
 
@@ -74,7 +107,7 @@ class Group : public Collective {
 bool initialise() {
   int initialised = 0, provided = 0;
   check(MPI_Initialized(&initialised), "MPI_Initialized");
-  if (!initialised) check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  if (!initialised) check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   return !initialised;
 }
 
@@ -105,6 +138,13 @@ class World final : public Group {
 }  // namespace
 }  // namespace nacre
 
-extern "C" __attribute__((visibility("default"))) nacre::Collective* nacre_open_collective() {
+extern "C" __attribute__((visibility("default"))) nacre::Collective* nacre_open_collective(int interface) {
+  if (interface != nacre::collective_interface) return nullptr;
   return new nacre::World(nacre::initialise());
+}
+
+extern "C" __attribute__((visibility("default"))) const char* nacre_describe_collective() {
+  static char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  return MPI_Get_library_version(text, &length) == MPI_SUCCESS ? text : "";
 }

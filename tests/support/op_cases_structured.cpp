@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "backend/collective.h"
 #include "backend/graph/ops/all_reduce.h"
 #include "tests/support/op_cases.h"
 
@@ -287,6 +288,13 @@ class Alone final : public Collective {
   int size() const override { return 1; }
   Collective& machine() override { return *this; }
   void all_reduce(void*, std::size_t, Number, Combine) override {}
+  std::unique_ptr<Exchange> exchange(std::size_t, Number, Combine) override {
+    struct Nothing final : Exchange {
+      void start(void*) override {}
+      void wait() override {}
+    };
+    return std::make_unique<Nothing>();
+  }
   void broadcast(void*, std::size_t, int) override {}
 };
 

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/exchange_queue.h"
 #include "backend/graph/ops/all_reduce.h"
 
 namespace nacre::test {
@@ -57,7 +58,12 @@ class ThreadProcesses {
 
   class Member final : public Collective {
    public:
-    Member(std::shared_ptr<Hub> hub, int rank) : hub_(std::move(hub)), rank_(rank) {}
+    Member(std::shared_ptr<Hub> hub, int rank)
+        : hub_(std::move(hub)),
+          rank_(rank),
+          queue_([this](const ExchangeQueue::Work& work,
+                        const ExchangeQueue::Progress&) { all_reduce(work.numbers, work.count, work.kind, work.how); },
+                 true) {}
     int rank() const override { return rank_; }
     int size() const override { return hub_->size; }
     Collective& machine() override { return *this; }
@@ -70,6 +76,9 @@ class ThreadProcesses {
           case Number::int64: return combine<std::int64_t>(count, how);
         }
       });
+    }
+    std::unique_ptr<Exchange> exchange(std::size_t count, Number kind, Combine how) override {
+      return queue_.exchange(count, kind, how);
     }
     void broadcast(void* bytes, std::size_t count, int from) override {
       meet(bytes, count, [&] {
@@ -114,6 +123,7 @@ class ThreadProcesses {
 
     std::shared_ptr<Hub> hub_;
     int rank_;
+    ExchangeQueue queue_;
   };
 
   std::shared_ptr<Hub> hub_;

@@ -389,10 +389,21 @@ TEST(ProcessEnvironment, IsThatOfWhoeverStartedTheProcess) {
     const Environment odd({{"PMI_RANK", "0"}, {"PMI_SIZE", wrong}});
     EXPECT_EQ(process_environment().size, 1) << wrong;
   }
-  const Environment torchrun({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "localhost"}});
-  EXPECT_EQ(message_of([] { Processes::of_environment(); }),
-            "this is process 0 of 2 (RANK and WORLD_SIZE), but on processors several train together by MPI alone\n"
-            "  hint: start them with mpirun -n 2 nacre train …");
+  const Environment torchrun({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "localhost"}});
+  EXPECT_EQ(process_environment().rank, 1);
+  EXPECT_EQ(process_environment().address, "localhost");
+  EXPECT_FALSE(process_environment().by_mpi);
+  for (const char* wrong : {"", "x", "0", "-29500", "70000"}) {
+    const Environment odd(std::map<const char*, const char*>{{"MASTER_PORT", wrong}});
+    EXPECT_EQ(
+        message_of([] { Processes::of_environment(); }),
+        "this is process 1 of 2 (RANK and WORLD_SIZE), but MASTER_ADDR and MASTER_PORT do not say where the first "
+        "one listens\n  hint: start them with torchrun, or with mpirun -n 2 nacre train …");
+  }
+  const Environment port(std::map<const char*, const char*>{{"MASTER_PORT", "29500"}});
+  EXPECT_EQ(process_environment().port, 29500);
+  const Environment agent(std::map<const char*, const char*>{{"TORCHELASTIC_USE_AGENT_STORE", "True"}});
+  EXPECT_EQ(process_environment().port, 29501);
 }
 
 }  // namespace
