@@ -2,67 +2,94 @@
 
 #include <cstring>
 #include <numeric>
+#include <stdexcept>
 
+#include "backend/beginning_kernel.h"
 #include "backend/graph/ops/all_reduce.h"
 
 namespace nacre {
 namespace {
 
-class AllReduceKernel final : public Kernel {
+template <class Work>
+void told_in_our_words(Work&& work) {
+  try {
+    work();
+  } catch (const std::runtime_error& error) {
+    throw Error("the processes that train together have lost each other: {}", error.what());
+  }
+}
+
+// What both kernels know.
+struct AllReduce {
+  CollectiveRef collective;
+  std::unique_ptr<Collective::Exchange> exchange;
+  CopyBytes copy;
+  std::vector<std::size_t> bytes;  // of each value
+};
+
+class AllReduceRest final : public Kernel {
  public:
-  AllReduceKernel(CollectiveRef collective, const Types& types)
-      : collective_(std::move(collective)),
-        number_(types.front().dtype == DType::float32 ? Collective::Number::float32 : Collective::Number::float64),
-        size_(size_of(types.front().dtype)) {
-    for (const Type& type : types) bytes_.push_back(type.bytes());
-  }
-
+  explicit AllReduceRest(std::shared_ptr<AllReduce> all) : all_(std::move(all)) {}
   void run(const KernelArguments& arguments) override {
-    if (bytes_.size() == 1) {
-      if (arguments.outputs[0] != arguments.inputs[0])
-        std::memcpy(arguments.outputs[0], arguments.inputs[0], bytes_[0]);
-      return exchange(arguments.outputs[0], bytes_[0]);
-    }
-    // One exchange of all of them: each costs a round trip.
-    auto* const all = static_cast<std::byte*>(arguments.scratch);
-    std::size_t at = 0;
-    for (std::size_t i = 0; i < bytes_.size(); at += bytes_[i++]) std::memcpy(all + at, arguments.inputs[i], bytes_[i]);
-    exchange(all, at);
-    at = 0;
-    for (std::size_t i = 0; i < bytes_.size(); at += bytes_[i++])
-      std::memcpy(arguments.outputs[i], all + at, bytes_[i]);
-  }
-
-  std::size_t scratch_bytes() const {
-    return bytes_.size() == 1 ? 0 : std::accumulate(bytes_.begin(), bytes_.end(), std::size_t{0});
+    told_in_our_words([&] { all_->exchange->wait(); });
+    const auto* at = static_cast<const std::byte*>(arguments.inputs[0]);
+    for (std::size_t i = 0; i < all_->bytes.size(); at += all_->bytes[i++])
+      if (arguments.outputs[i] != at) all_->copy(arguments.outputs[i], at, all_->bytes[i]);
   }
 
  private:
-  void exchange(void* numbers, std::size_t bytes) {
-    try {
-      collective_->all_reduce(numbers, bytes / size_, number_, Collective::Combine::sum);
-    } catch (const std::runtime_error& error) {
-      throw Error("the processes that train together have lost each other: {}", error.what());
-    }
-  }
+  std::shared_ptr<AllReduce> all_;
+};
 
-  CollectiveRef collective_;
-  Collective::Number number_;
-  std::size_t size_;
-  std::vector<std::size_t> bytes_;
+class AllReduceKernel final : public BeginningKernel {
+ public:
+  explicit AllReduceKernel(std::shared_ptr<AllReduce> all) : all_(std::move(all)) {}
+  void run(const KernelArguments& arguments) override {
+    void* const state = arguments.outputs[0];
+    auto* at = static_cast<std::byte*>(state);
+    for (std::size_t i = 0; i < all_->bytes.size(); at += all_->bytes[i++])
+      if (arguments.inputs[i] != at) all_->copy(at, arguments.inputs[i], all_->bytes[i]);
+    told_in_our_words([&] { all_->exchange->start(state); });
+  }
+  std::size_t state_bytes() const override {
+    return std::accumulate(all_->bytes.begin(), all_->bytes.end(), std::size_t{0});
+  }
+  std::unique_ptr<Kernel> rest() const override { return std::make_unique<AllReduceRest>(all_); }
+  bool in_place() const override { return all_->bytes.size() == 1; }
+
+ private:
+  std::shared_ptr<AllReduce> all_;
 };
 
 }  // namespace
 
-KernelPlan all_reduce_kernel(const KernelRequest& request) {
-  auto kernel =
-      std::make_unique<AllReduceKernel>(request.node.attrs<AllReduceAttrs>().collective, request.node.types());
+ExchangedNumbers numbers_of_all_reduce(const Node& node) {
+  ExchangedNumbers numbers;
+  for (const Type& type : node.types()) numbers.count += static_cast<std::size_t>(type.shape.elements());
+  if (node.types().front().dtype == DType::float64) numbers.kind = Collective::Number::float64;
+  return numbers;
+}
+
+KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange,
+                             CopyBytes copy) {
+  auto all = std::make_shared<AllReduce>();
+  all->collective = request.node.attrs<AllReduceAttrs>().collective;
+  all->exchange = std::move(exchange);
+  all->copy = std::move(copy);
+  for (const Type& type : request.node.types()) all->bytes.push_back(type.bytes());
   KernelPlan plan;
-  plan.scratch_bytes = kernel->scratch_bytes();
-  plan.kernel = std::move(kernel);
+  plan.kernel = std::make_unique<AllReduceKernel>(std::move(all));
+  return plan;
+}
+
+KernelPlan all_reduce_kernel(const KernelRequest& request) {
+  const ExchangedNumbers numbers = numbers_of_all_reduce(request.node);
+  KernelPlan plan = all_reduce_kernel(
+      request,
+      request.node.attrs<AllReduceAttrs>().collective->exchange(numbers.count, numbers.kind, Collective::Combine::sum),
+      [](void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); });
   plan.inputs.assign(request.node.inputs().size(), Layout::plain());
   plan.outputs.assign(request.node.types().size(), Layout::plain());
-  for (int i = 0; i < static_cast<int>(request.node.types().size()); ++i) plan.in_place.push_back({i, i});
   return plan;
 }
 

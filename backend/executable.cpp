@@ -64,6 +64,7 @@ struct Executable::Implementation {
     resolve();
     count();
   }
+  ~Implementation() { schedule.steps.clear(); }  // what is under way ends before its memory goes
 
   // Tells the memory that every operand of every kernel lies in where to put its address.
   void resolve() {

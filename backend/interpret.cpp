@@ -1,5 +1,6 @@
 #include "backend/interpret.h"
 
+#include "backend/beginning_kernel.h"
 #include "backend/graph/ops/host.h"
 
 namespace nacre {
@@ -43,7 +44,15 @@ std::vector<Tensor> evaluate_node(const Node& node, std::span<const Tensor> inpu
     targets[o] = buffers.back().get();
   }
   const Buffer scratch = backend.allocate(plan.scratch_bytes);
-  plan.kernel->run({.inputs = sources, .outputs = targets, .scratch = scratch.get()});
+  if (const auto* begins = dynamic_cast<const BeginningKernel*>(plan.kernel.get())) {
+    const Buffer memory = backend.allocate(begins->state_bytes());
+    void* const state = memory.get();
+    const void* const begun = state;
+    plan.kernel->run({.inputs = sources, .outputs = {&state, 1}, .scratch = scratch.get()});
+    begins->rest()->run({.inputs = {&begun, 1}, .outputs = targets, .scratch = nullptr});
+  } else {
+    plan.kernel->run({.inputs = sources, .outputs = targets, .scratch = scratch.get()});
+  }
   for (std::size_t o = 0; o < results.size(); ++o)
     if (!plan.outputs[o].is_plain() && node.uses(static_cast<int>(o)) > 0)
       reorder(backend, node.types()[o], plan.outputs[o], targets[o], Layout::plain(), results[o].raw_writable());

@@ -6,8 +6,8 @@ namespace nacre {
 
 namespace {
 
-// Of one exchange: it costs a round trip, and a copy of what it exchanges.
-constexpr std::size_t most_bytes = 16 << 20;
+// Of one exchange: it costs a round trip, and goes on while the gradients of the next one are computed.
+constexpr std::size_t most_bytes = 8 << 20;
 
 DType exchanged(DType dtype) { return dtype == DType::float64 ? dtype : DType::float32; }
 

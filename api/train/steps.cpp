@@ -26,15 +26,15 @@ Value sum_over_processes(Graph& graph, const FunctionalLayer& model, const Share
     if (!weight.variable->trainable() && is_floating(weight.variable->type().dtype) && graph.is_updated(weight.variable))
       statistics.push_back(weight.variable);
   Values parts{loss};
+  for (const VariableRef& variable : statistics) parts.push_back(graph.latest(variable) * share.fraction());
   for (auto slope = slopes.rbegin(); slope != slopes.rend(); ++slope)  // as the backward pass comes to them
     if (*slope) parts.push_back(*slope);
-  for (const VariableRef& variable : statistics) parts.push_back(graph.latest(variable) * share.fraction());
   const Values sums = Exchange(graph, share).sum(parts);
   auto sum = sums.begin();
   const Value whole = *sum++;
+  for (const VariableRef& variable : statistics) graph.update(variable, *sum++);
   for (auto slope = slopes.rbegin(); slope != slopes.rend(); ++slope)
     if (*slope) *slope = *sum++;
-  for (const VariableRef& variable : statistics) graph.update(variable, *sum++);
   return whole;
 }
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
+#include "backend/beginning_kernel.h"
 #include "backend/core/memory.h"
 #include "backend/graph/flops.h"
 #include "backend/graph/ops/all_reduce.h"
@@ -20,7 +22,11 @@ class Scheduler {
 
   Schedule run() {
     for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
-    for (const Node* node : graph_.nodes()) add(*node);
+    for (const Node* node : graph_.nodes()) {
+      finish_operands_of(*node);
+      add(*node);
+    }
+    while (!under_way_.empty()) finish(under_way_.begin());
     for (const auto& [name, value] : graph_.outputs()) {
       const int place = place_of(value);
       settle(place, Layout::plain());
@@ -243,7 +249,34 @@ class Scheduler {
     step.scratch_bytes = plan.scratch_bytes;
     step.flops = flops_of(node);
     step.borrowed = plan.borrowed;
+    if (const auto* begins = dynamic_cast<const BeginningKernel*>(step.kernel.get())) begin(node, step, *begins);
     append(std::move(step), fixed);
+  }
+
+  // Of work that goes on beside other kernels: the step begins it, another one gives its results.
+  void begin(const Node& node, Step& step, const BeginningKernel& kernel) {
+    const auto bytes = static_cast<std::int64_t>(kernel.state_bytes());
+    const int state = add_place({DType::uint8, {bytes}}, Layout::plain(), {}, false);
+    Step rest{.name = "wait", .label = step.label, .kernel = kernel.rest(), .inputs = {state}, .outputs = {}};
+    rest.outputs = std::exchange(step.outputs, {state});
+    if (kernel.in_place()) step.in_place = rest.in_place = {{0, 0}};
+    step.inputs.resize(operands_read_by(node));
+    under_way_.emplace_back(&node, std::move(rest));
+  }
+  static std::size_t operands_read_by(const Node& node) {
+    const bool only_waits = node.is(op::all_reduce) && node.attrs<AllReduceAttrs>().follows;
+    return node.inputs().size() - (only_waits ? 1 : 0);
+  }
+  using UnderWay = std::vector<std::pair<const Node*, Step>>;
+  void finish_operands_of(const Node& node) {
+    for (std::size_t i = 0; i < operands_read_by(node) && !under_way_.empty(); ++i)
+      if (const auto found = std::ranges::find(under_way_, &node.in(static_cast<int>(i)).node(), &UnderWay::value_type::first);
+          found != under_way_.end())
+        finish(found);
+  }
+  void finish(UnderWay::iterator one) {
+    append(std::move(one->second), false);
+    under_way_.erase(one);
   }
 
   void note_reads() {
@@ -265,6 +298,7 @@ class Scheduler {
   Values graph_slot_values_;                 // the variable node of each slot
   std::vector<std::pair<int, int>> copies_;  // place and the same value in another layout
   std::vector<Waiting> waiting_;
+  UnderWay under_way_;  // work that has begun, and the steps that give its results
 };
 
 }  // namespace

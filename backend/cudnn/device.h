@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/collective.h"
 #include "backend/core/dtype.h"
 
 namespace nacre::gpu {
@@ -94,6 +95,14 @@ class Device {
   // Null where the library has no engine for it, or is not there.
   virtual std::unique_ptr<Work> matmul(const MatMulDescription& description) = 0;
   virtual std::unique_ptr<Work> convolution(const ConvolutionDescription& description) = 0;
+
+  // Sums of that many numbers in the device's memory over the devices of all processes. Asynchronous: it begins after what
+  // was asked before start(), and comes before what is asked after wait(). Null where the device of one of the processes
+  // cannot. All of them ask for it, at the same point.
+  virtual std::unique_ptr<Collective::Exchange> sum_over(const std::shared_ptr<Collective>& /*processes*/, std::size_t,
+                                                         Collective::Number) {
+    return nullptr;
+  }
 };
 
 }  // namespace nacre::gpu

@@ -102,6 +102,9 @@ KernelPlan scatter_add(const KernelRequest& request);
 KernelPlan take_along(const KernelRequest& request);
 KernelPlan take_along_backward(const KernelRequest& request);
 
+// all_reduce.cpp
+KernelPlan all_reduce(const KernelRequest& request);
+
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "backend/cudnn/kernels.h"
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/fused.h"
@@ -54,6 +55,7 @@ constexpr KernelRow own_rows[] = {
     {&op::conv, conv},
     {&op::conv_backward_data, conv_backward_data},
     {&op::conv_backward_weights, conv_backward_weights},
+    {&op::all_reduce, all_reduce},
     {&op::random_uniform, elementwise, nullptr, generates},
     {&op::fused, fused},
     {&op::fused_groups, fused_groups},

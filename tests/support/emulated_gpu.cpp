@@ -108,7 +108,7 @@ class Block {
  private:
   static constexpr std::size_t stack_bytes = 64 << 10;
   static Block*& current() {
-    static Block* block = nullptr;
+    static thread_local Block* block = nullptr;
     return block;
   }
   Block(unsigned threads, unsigned* thread_index, void (*call)(void* const*), void* const* values)

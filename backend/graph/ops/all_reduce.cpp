@@ -1,5 +1,7 @@
 #include "backend/graph/ops/all_reduce.h"
 
+#include "backend/collective.h"
+
 namespace nacre {
 
 std::string text_of(const CollectiveRef& collective) {

@@ -1,11 +1,11 @@
 // Sums over the processes that train together.
 #pragma once
 
-#include "backend/collective.h"
 #include "backend/graph/graph.h"
 
 namespace nacre {
 
+class Collective;
 using CollectiveRef = std::shared_ptr<Collective>;
 std::string text_of(const CollectiveRef& collective);  // its rank, size and address
 
@@ -20,8 +20,8 @@ struct AllReduceAttrs {
 };
 
 namespace op {
-// (values…, earlier) → each value summed over all processes, in one exchange. All are float32, or all float64. Each
-// process must come to the same exchanges in the same order: `earlier`, a result of the one before, keeps two of a
+// (values…, earlier) → each value summed over all processes, in one exchange. All are float32, or all float64. It goes on
+// while other kernels run, until the first that reads a result. Each process must come to the same exchanges in the same order: `earlier`, a result of the one before, keeps two of a
 // graph in theirs. Never folded, repeated or run ahead, whatever its operands are. It has no gradient: what is summed
 // in a forward pass are counts, and gradients are summed once they are there.
 extern const OpDef<AllReduceAttrs> all_reduce;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
 #include "backend/graph/passes/readers.h"
@@ -11,13 +12,14 @@ namespace nacre {
 
 namespace {
 
-// Nodes in the order of the graph, but updates, and what is computed element by element for them alone, as soon as what
-// they wait for is there.
+// Nodes in the order of the graph, but updates and exchanges, and what is computed element by element for them alone,
+// as soon as what they wait for is there. An exchange has time until the next one begins: what reads its results waits
+// for that too, unless the next one waits for it.
 class Order {
  public:
   explicit Order(const Graph& graph)
       : graph_(graph), readers_(graph), missing_(graph.nodes().size()), waiting_(graph.nodes().size()) {
-    std::vector<char> updates(missing_.size(), 0), shown = updates, moves = updates;
+    std::vector<char> updates(missing_.size(), 0), shown = updates, moves = updates, exchanged = updates;
     for (const auto& [variable, value] : graph.updates()) updates[index(value.node())] = 1;
     for (const auto& [name, value] : graph.outputs()) shown[index(value.node())] = 1;
     const auto moves_along = [&](const Node& node) {
@@ -28,10 +30,14 @@ class Order {
     const std::vector<const Node*> nodes = graph.nodes();
     for (auto it = nodes.rbegin(); it != nodes.rend(); ++it) {
       const Node& node = **it;
-      if (node.inputs().empty() || (!updates[index(node)] && !moves_along(node))) continue;
+      exchanged[index(node)] =
+          node.is(op::all_reduce) ||
+          std::ranges::any_of(readers_.of(node), [&](const Node* reader) { return exchanged[index(*reader)] != 0; });
+      if (node.inputs().empty() || (!updates[index(node)] && !node.is(op::all_reduce) && !moves_along(node))) continue;
       moves[index(node)] = 1;
       for (Value operand : node.inputs()) {
         if (!comes_on_demand(operand.node())) wait(node, operand.node());
+        if (operand.is(op::all_reduce) && !exchanged[index(node)]) wait_for_the_next(node, operand.node());
         if (updates[index(node)] && is_replaced(operand)) wait_for_readers(node, operand.node());
       }
       if (missing_[index(node)] == 0) ready_.push_back(&node);
@@ -72,6 +78,11 @@ class Order {
   void wait(const Node& update, const Node& before) {
     ++missing_[index(update)];
     waiting_[index(before)].push_back(&update);
+  }
+
+  void wait_for_the_next(const Node& node, const Node& exchange) {
+    for (const Node* reader : readers_.of(exchange))
+      if (reader->is(op::all_reduce)) wait(node, *reader);
   }
 
   bool is_replaced(Value value) const {

@@ -1,5 +1,6 @@
 // Moves what gives variables their new values forward, to where all that it needs is there: a weight's gradient is
-// consumed at once instead of waiting for those of all other layers, and its memory is free for them.
+// consumed at once instead of waiting for those of all other layers, and its memory is free for them. So are sums over
+// processes (ops/all_reduce.h), which go on while the gradients of the layers before are computed.
 #pragma once
 
 #include "backend/backend.h"
