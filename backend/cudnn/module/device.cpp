@@ -1,5 +1,7 @@
 #include "backend/cudnn/module/device.h"
 
+#include <charconv>
+#include <cstdlib>
 #include <limits>
 #include <unordered_map>
 
@@ -58,22 +60,26 @@ class CudaFunction final : public Function {
 class CudaDevice final : public Device {
  public:
   CudaDevice(const Driver& driver, CUdevice device, DeviceFacts facts, Compiler compiler, std::string target,
-             const CublasLt& blas, const Cudnn& cudnn, KernelCache cache)
+             const CublasLt& blas, const Cudnn& cudnn, KernelCache cache, std::shared_ptr<const Nccl> nccl)
       : facts_(std::move(facts)),
         context_(std::make_shared<Context>(driver, device)),
         staging_(*context_),
         compiler_(std::move(compiler)),
         target_(std::move(target)),
-        cache_(std::move(cache)) {
+        cache_(std::move(cache)),
+        nccl_(std::move(nccl)) {
     int pools = 0;
     driver.device_attribute(&pools, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, device);
     if (pools && driver.default_pool(&pool_, device) != CUDA_SUCCESS) pool_ = nullptr;
     // What is released stays with the process: the next step wants it again.
     cuuint64_t unlimited = std::numeric_limits<cuuint64_t>::max();
-    if (pool_) driver.check(driver.set_pool_attribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &unlimited), "set up its memory");
+    if (pool_)
+      driver.check(driver.set_pool_attribute(pool_, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &unlimited),
+                   "set up its memory");
     const Current current(*context_);
     blas_ = std::make_shared<Blas>(blas, context_);
-    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}, ", compiler_.version(), blas_->version());
+    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}, {}, ", compiler_.version(), blas_->version(),
+                                   nccl_ ? "NCCL " + version_of(*nccl_) : "no NCCL");
     if (cudnn.version.empty()) {
       facts_.libraries += fmt::format("{}, so the host computes convolutions", cudnn.reason);
       return;
@@ -97,8 +103,8 @@ class CudaDevice final : public Device {
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
       std::size_t free = 0, total = 0;
       driver().memory_info(&free, &total);
-      throw Error("the GPU has not enough memory: wanted {}, and {} of its {} are free", in_units(bytes), in_units(free),
-                  in_units(total))
+      throw Error("the GPU has not enough memory: wanted {}, and {} of its {} are free", in_units(bytes),
+                  in_units(free), in_units(total))
           .hint("a smaller batch_size takes less");
     }
     driver().check(result, "allocate memory");
@@ -151,6 +157,15 @@ class CudaDevice final : public Device {
     return dnn_->convolution(description, cache_);
   }
 
+  std::unique_ptr<Collective::Exchange> sum_over(const std::shared_ptr<Collective>& processes, std::size_t count,
+                                                 Collective::Number kind) override {
+    if (processes_.lock() != processes) {
+      group_ = join_gpus(nccl_, context_, *processes);
+      processes_ = processes;
+    }
+    return group_ ? group_->sum(count, kind) : nullptr;
+  }
+
  private:
   const Driver& driver() const { return context_->driver(); }
 
@@ -187,6 +202,9 @@ class CudaDevice final : public Device {
   KernelCache cache_;
   std::shared_ptr<Blas> blas_;
   std::unique_ptr<Dnn> dnn_;                                              // null: no cuDNN
+  std::shared_ptr<const Nccl> nccl_;
+  std::weak_ptr<Collective> processes_;                                   // whose GPUs are
+  std::shared_ptr<GpuGroup> group_;                                       // null: they have none
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;  // by name and source
 };
 
@@ -198,7 +216,17 @@ int attribute(const Driver& driver, CUdevice device, CUdevice_attribute name) {
 
 }  // namespace
 
-CUdevice first_device(const Driver& driver) {
+int local_rank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "LOCAL_RANK"}) {
+    const char* const text = std::getenv(variable);
+    int number = 0;
+    if (text && std::from_chars(text, text + std::string_view(text).size(), number).ec == std::errc() && number >= 0)
+      return number;
+  }
+  return 0;
+}
+
+CUdevice choose_device(const Driver& driver, int local_rank) {
   int version = 0, count = 0;
   // It answers before a device is looked for; a driver that is too old for the toolkit may fail later in any way.
   CUresult result = driver.version(&version);
@@ -210,13 +238,17 @@ CUdevice first_device(const Driver& driver) {
     throw Error("the NVIDIA driver does not start: {}", driver.reason(result));
   if (result == CUDA_ERROR_NO_DEVICE || driver.device_count(&count) != CUDA_SUCCESS || count == 0)
     throw Error("no NVIDIA GPU (CUDA_VISIBLE_DEVICES may hide one)");
+  if (count > 1 && local_rank >= count)
+    throw Error("there are {} GPUs, and this is process {} of this machine: start one for each GPU", count,
+                local_rank + 1);
   CUdevice device = 0;
-  driver.check(driver.device(&device, 0), "tell what it is");
+  driver.check(driver.device(&device, count > 1 ? local_rank : 0), "tell what it is");
   return device;
 }
 
 std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, const Nvrtc& nvrtc,
-                                         const CublasLt& blas, const Cudnn& cudnn, KernelCache cache) {
+                                         const CublasLt& blas, const Cudnn& cudnn, KernelCache cache,
+                                         std::shared_ptr<const Nccl> nccl) {
   DeviceFacts facts;
   char name[256] = {};
   driver.check(driver.device_name(name, sizeof name - 1, device), "tell its name");
@@ -228,7 +260,7 @@ std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, 
   Compiler compiler(nvrtc);
   std::string target = compiler.target(facts.architecture);
   return std::make_shared<CudaDevice>(driver, device, std::move(facts), std::move(compiler), std::move(target), blas,
-                                      cudnn, std::move(cache));
+                                      cudnn, std::move(cache), std::move(nccl));
 }
 
 }  // namespace nacre::gpu

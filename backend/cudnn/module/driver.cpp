@@ -23,6 +23,7 @@ Driver load_driver(const char* file_name) {
   library.find(driver.create_stream, "cuStreamCreate");
   library.find(driver.destroy_stream, "cuStreamDestroy_v2");
   library.find(driver.wait_for_stream, "cuStreamSynchronize");
+  library.find(driver.hold_stream, "cuStreamWaitEvent");
   library.find(driver.create_event, "cuEventCreate");
   library.find(driver.destroy_event, "cuEventDestroy_v2");
   library.find(driver.record_event, "cuEventRecord");

@@ -26,6 +26,7 @@ struct Driver {
   decltype(&cuStreamCreate) create_stream;
   decltype(&cuStreamDestroy) destroy_stream;
   decltype(&cuStreamSynchronize) wait_for_stream;
+  decltype(&cuStreamWaitEvent) hold_stream;
   decltype(&cuEventCreate) create_event;
   decltype(&cuEventDestroy) destroy_event;
   decltype(&cuEventRecord) record_event;

@@ -41,7 +41,7 @@ class CudaDevice : public testing::Test {
     EXPECT_EQ(after.depth, 0);
   }
   gpu::Device& open() {
-    device_ = gpu::open_cuda_device(driver_, gpu::first_device(driver_), counting_nvrtc(), fake_cublas_lt(), cudnn_,
+    device_ = gpu::open_cuda_device(driver_, gpu::choose_device(driver_), counting_nvrtc(), fake_cublas_lt(), cudnn_,
                                     gpu::KernelCache(folder_ / "kernels"));
     return *device_;
   }
@@ -86,7 +86,7 @@ TEST_F(CudaDevice, EveryFunctionIsOneOfTheDriver) {
   const std::filesystem::path stub = "/usr/local/cuda/lib64/stubs/libcuda.so";
   if (!std::filesystem::exists(stub)) GTEST_SKIP() << "skipped: no " << stub;
   const gpu::Driver driver = gpu::load_driver(stub.c_str());
-  EXPECT_EQ(message_of([&] { gpu::first_device(driver); }),
+  EXPECT_EQ(message_of([&] { gpu::choose_device(driver); }),
             "the NVIDIA driver does not start: it is the toolkit's stub, not a driver");
 }
 

@@ -13,11 +13,18 @@ namespace nacre::test {
 
 namespace {
 
+struct Stream {
+  std::deque<std::function<void()>> work;
+  std::uint64_t queued = 0, done = 0;
+};
+struct Event {
+  CUstream stream = nullptr;
+  std::uint64_t position = 0;
+};
 struct Machine {
   FakeDriver face;
   std::map<std::byte*, std::size_t> blocks, pinned;
-  std::deque<std::function<void()>> stream;
-  std::uint64_t queued = 0, done = 0;
+  std::map<CUstream, Stream> streams;
 };
 Machine& machine() {
   static Machine one;
@@ -25,18 +32,22 @@ Machine& machine() {
 }
 FakeDriver& face() { return machine().face; }
 
-void queue(std::function<void()> work) {
-  machine().stream.push_back(std::move(work));
-  ++machine().queued;
+void queue(CUstream handle, std::function<void()> work) {
+  Stream& stream = machine().streams[handle];
+  stream.work.push_back(std::move(work));
+  ++stream.queued;
 }
-void run_until(std::uint64_t position) {
-  while (machine().done < position) {
-    const auto work = std::move(machine().stream.front());
-    machine().stream.pop_front();
+void run_until(CUstream handle, std::uint64_t position) {
+  Stream& stream = machine().streams[handle];
+  while (stream.done < position) {
+    const auto work = std::move(stream.work.front());
+    stream.work.pop_front();
     work();
-    ++machine().done;
+    ++stream.done;
   }
 }
+void run(CUstream handle) { run_until(handle, machine().streams[handle].queued); }
+Event& event_of(CUevent event) { return *reinterpret_cast<Event*>(event); }
 
 bool holds(const std::map<std::byte*, std::size_t>& blocks, CUdeviceptr address) {
   auto* const at = reinterpret_cast<std::byte*>(address);
@@ -58,7 +69,7 @@ CUresult take(CUdeviceptr* address, std::size_t bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult give_back(CUdeviceptr address) {
+CUresult give_back(CUdeviceptr address, CUstream stream) {
   if (face().depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
   const auto found = machine().blocks.find(reinterpret_cast<std::byte*>(address));
   if (found == machine().blocks.end()) return CUDA_ERROR_INVALID_VALUE;
@@ -67,7 +78,7 @@ CUresult give_back(CUdeviceptr address) {
   machine().blocks.erase(found);
   if (face().pools) face().in_pool += bytes;
   // The memory stays readable until the stream has come so far.
-  queue([address] { std::free(reinterpret_cast<void*>(address)); });
+  queue(stream, [address] { std::free(reinterpret_cast<void*>(address)); });
   return CUDA_SUCCESS;
 }
 
@@ -190,11 +201,11 @@ cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cubla
 cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void*, const void* a,
                       cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void*, const void*,
                       cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*,
-                      void* workspace, std::size_t bytes, CUstream) {
+                      void* workspace, std::size_t bytes, CUstream stream) {
   const auto place = reinterpret_cast<CUdeviceptr>(workspace);
   if (bytes != workspace_bytes || place % 256 || !holds(machine().blocks, place) || face().depth == 0)
     return CUBLAS_STATUS_INVALID_VALUE;
-  run_until(machine().queued);
+  run(stream);
   switch (Matrix(d_layout).type) {
     case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, d, d_layout); break;
     case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
@@ -209,15 +220,23 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const vo
 
 FakeDriver& fake_driver() { return face(); }
 
+void queue_on_fake(CUstream stream, std::function<void()> work) { queue(stream, std::move(work)); }
+
+void run_newest_stream_first() {
+  std::vector<CUstream> streams;
+  for (const auto& [handle, stream] : machine().streams) streams.push_back(handle);
+  while (!streams.empty()) run(streams.back()), streams.pop_back();
+}
+
 gpu::Driver new_fake_driver() {
-  run_until(machine().queued);
+  run_newest_stream_first();
   machine() = {};
   gpu::Driver driver{};
   driver.init = [](unsigned) { return face().start; };
   driver.version = [](int* version) { return *version = face().version, CUDA_SUCCESS; };
   driver.error_string = [](CUresult, const char** text) { return *text = "a fake error", CUDA_SUCCESS; };
   driver.device_count = [](int* count) { return *count = face().devices, CUDA_SUCCESS; };
-  driver.device = [](CUdevice* device, int) { return *device = 0, CUDA_SUCCESS; };
+  driver.device = [](CUdevice* device, int ordinal) { return *device = ordinal, CUDA_SUCCESS; };
   driver.device_name = [](char* name, int size, CUdevice) { return std::snprintf(name, static_cast<std::size_t>(size), "Fake H200"), CUDA_SUCCESS; };
   driver.device_attribute = attribute;
   driver.device_memory = [](std::size_t* bytes, CUdevice) { return *bytes = face().memory, CUDA_SUCCESS; };
@@ -228,24 +247,32 @@ gpu::Driver new_fake_driver() {
   driver.release_context = [](CUdevice) { return --face().contexts, CUDA_SUCCESS; };
   driver.push_context = [](CUcontext) { return ++face().depth, CUDA_SUCCESS; };
   driver.pop_context = [](CUcontext*) { return --face().depth, CUDA_SUCCESS; };
-  driver.create_stream = [](CUstream* stream, unsigned) { return ++face().streams, *stream = handle<CUstream>(8), with_context(); };
+  driver.create_stream = [](CUstream* stream, unsigned) {
+    return *stream = handle<CUstream>(static_cast<std::size_t>(100 + face().streams++)), with_context();
+  };
   driver.destroy_stream = [](CUstream) { return --face().streams, with_context(); };
-  driver.wait_for_stream = [](CUstream) { return run_until(machine().queued), with_context(); };
+  driver.wait_for_stream = [](CUstream stream) { return run(stream), with_context(); };
+  driver.hold_stream = [](CUstream stream, CUevent event, unsigned) {
+    queue(stream, [until = event_of(event)] { run_until(until.stream, until.position); });
+    return with_context();
+  };
   driver.create_event = [](CUevent* event, unsigned) {
-    return ++face().events, *event = reinterpret_cast<CUevent>(new std::uint64_t{0}), with_context();
+    return ++face().events, *event = reinterpret_cast<CUevent>(new Event), with_context();
   };
-  driver.destroy_event = [](CUevent event) { return --face().events, delete reinterpret_cast<std::uint64_t*>(event), with_context(); };
-  driver.record_event = [](CUevent event, CUstream) {
-    return *reinterpret_cast<std::uint64_t*>(event) = machine().queued, with_context();
+  driver.destroy_event = [](CUevent event) { return --face().events, delete &event_of(event), with_context(); };
+  driver.record_event = [](CUevent event, CUstream stream) {
+    return event_of(event) = {stream, machine().streams[stream].queued}, with_context();
   };
-  driver.wait_for_event = [](CUevent event) { return run_until(*reinterpret_cast<std::uint64_t*>(event)), with_context(); };
+  driver.wait_for_event = [](CUevent event) {
+    return run_until(event_of(event).stream, event_of(event).position), with_context();
+  };
   driver.default_pool = [](CUmemoryPool* pool, CUdevice) { return *pool = handle<CUmemoryPool>(9), CUDA_SUCCESS; };
   driver.set_pool_attribute = [](CUmemoryPool, CUmemPool_attribute, void*) { return CUDA_SUCCESS; };
   driver.trim_pool = [](CUmemoryPool, std::size_t) { return face().in_pool = 0, CUDA_SUCCESS; };
   driver.allocate_in_order = [](CUdeviceptr* address, std::size_t bytes, CUstream) { return take(address, bytes); };
-  driver.release_in_order = [](CUdeviceptr address, CUstream) { return give_back(address); };
+  driver.release_in_order = give_back;
   driver.allocate = take;
-  driver.release = give_back;
+  driver.release = [](CUdeviceptr address) { return give_back(address, nullptr); };
   driver.memory_info = [](std::size_t* free, std::size_t* total) {
     return *total = face().memory, *free = face().memory - face().used - face().in_pool, with_context();
   };
@@ -261,8 +288,8 @@ gpu::Driver new_fake_driver() {
     machine().pinned.erase(found);
     return std::free(memory), with_context();
   };
-  driver.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream) {
-    queue([=] { std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes); });
+  driver.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+    queue(stream, [=] { std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes); });
     return with_context();
   };
   driver.pointer_attribute = [](void* value, CUpointer_attribute, CUdeviceptr address) {

@@ -1,6 +1,6 @@
 // A CUDA driver on the host, in the place of the real one, and a cuBLASLt whose descriptions are the real library's and
-// whose products are plain loops. Its stream is lazy: what is asked of it happens when somebody waits, which is the latest
-// that a GPU may do it, so what relies on more than the driver promises is found out.
+// whose products are plain loops. Its streams are lazy: what is asked of one happens when somebody waits for it, which is the
+// latest that a GPU may do it, so what relies on more than the driver promises is found out.
 #pragma once
 
 #include <cstddef>
@@ -40,5 +40,9 @@ struct FakeDriver {
 FakeDriver& fake_driver();
 gpu::Driver new_fake_driver();
 gpu::CublasLt fake_cublas_lt();
+// What a library asks of a stream.
+void queue_on_fake(CUstream stream, std::function<void()> work);
+// What one stream does early and the others late.
+void run_newest_stream_first();
 
 }  // namespace nacre::test
