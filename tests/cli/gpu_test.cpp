@@ -1,5 +1,5 @@
-// What `nacre doctor` and `--device gpu` say and do without a module, with one that cannot be loaded, and with one whose
-// device is emulated.
+// What `nacre doctor` and `--device gpu` say and do without a module, with one that cannot be loaded, and with one
+// whose device is emulated.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,6 +7,7 @@
 #include "formats/json.h"
 #include "tests/cli/run_nacre.h"
 #include "tests/support/paths.h"
+#include "tests/support/sanitizers.h"
 
 namespace nacre::test {
 namespace {
@@ -56,11 +57,52 @@ TEST_F(Gpu, AModuleThatCannotBeLoaded) {
   EXPECT_EQ(nacre({"train", "small.yaml", "--output", "run"}).status, 0);  // which nobody needs on a CPU
 }
 
+// What the module says, which knows of drivers and memory.
+TEST_F(Gpu, AModuleThatFindsNoGpuSaysWhy) {
+  use_modules(NACRE_EMULATED_GPU);
+  for (const std::string reason : {"no NVIDIA driver: libcuda.so.1: cannot open shared object file",
+                                   "the NVIDIA driver is too old: it is for CUDA 11.8, wanted 13.0 or later",
+                                   "the GPU has no memory left: other programs have taken all of it"}) {
+    ::setenv("NACRE_TEST_NO_GPU", reason.c_str(), 1);
+    EXPECT_EQ(gpu_of_doctor(), reason);
+    EXPECT_NE(nacre({"doctor"}).out.find("  gpu        not used: " + reason + "\n"), std::string::npos);
+    const Outcome outcome = nacre({"train", "small.yaml", "--device", "gpu"});
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.err, reason + "\n");
+    ::unsetenv("NACRE_TEST_NO_GPU");
+  }
+}
+
+TEST_F(Gpu, NoModule) {
+  use_modules(folder_.path());
+  const std::string reason = gpu_of_doctor();
+  if (reason != "no GPU backend in this build: use --device cpu")
+    GTEST_SKIP() << "skipped: there is a module: " << reason;
+  EXPECT_NE(nacre({"doctor"}).out.find("  gpu        not used: no GPU backend in this build"), std::string::npos);
+}
+
 TEST_F(Gpu, TrainsAsTheCpuDoes) {
   use_modules(NACRE_EMULATED_GPU);
   if (const std::string found = gpu_of_doctor(); found != "ready") GTEST_SKIP() << found;
   EXPECT_NE(nacre({"doctor"}).out.find("  gpu        emulated GPU with the host's compiler\n"), std::string::npos);
   EXPECT_NEAR(loss_of("gpu"), loss_of("cpu"), 1e-4);
+}
+
+// Each on an emulated GPU of its own, whose gradients go by way of the hosts.
+TEST_F(Gpu, TwoProcessesTrainAsOneWithTheDoubledBatch) {
+  if (sanitized) GTEST_SKIP() << "skipped: MPI's libraries are not built for sanitizers";
+  if (!has_mpirun()) GTEST_SKIP() << "skipped: mpirun is not installed (openmpi-bin)";
+  if (!std::filesystem::exists(NACRE_MPI_MODULE)) GTEST_SKIP() << "skipped: nacre was built without MPI";
+  use_modules(NACRE_EMULATED_GPU);
+  if (const std::string found = gpu_of_doctor(); found != "ready") GTEST_SKIP() << found;
+  const double one = loss_of("gpu");
+  const Outcome two = run_processes(
+      2, {"train", "small.yaml", "train.batch_size=16", "--device", "gpu", "--output", "two"}, folder_.path());
+  ASSERT_EQ(two.status, 0) << two.err;
+  EXPECT_NE(two.out.find("small on emulated GPU"), std::string::npos) << two.out;
+  EXPECT_NE(two.out.find(", 2 processes with "), std::string::npos) << two.out;
+  const Outcome measured = nacre({"evaluate", "two/model.h5", "--data", "small.yaml", "--json"});
+  EXPECT_NEAR(parse_json(measured.out, "evaluate")["loss"].as_number(), one, 1e-3) << measured.err;
 }
 
 }  // namespace
