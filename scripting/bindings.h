@@ -38,6 +38,9 @@ class EngineState : public ComputingState {
   std::vector<Object> losses_of(const Layer& layer) const;
   void set_losses(const std::shared_ptr<Layer>& layer, std::vector<Object> losses);
   Definitions& definitions() { return definitions_; }
+  // That fit models together: they run the same script.
+  const Processes& processes() const { return processes_; }
+  void set_processes(Processes processes) { processes_ = std::move(processes); }
   // While it lives, layers that are called at once train as this says where nothing else is said.
   class AtOnce {
    public:
@@ -69,6 +72,7 @@ class EngineState : public ComputingState {
   };
   std::map<const Layer*, Losses> losses_;
   Definitions definitions_;
+  Processes processes_;
   bool training_ = false;
   std::vector<Training*> trainings_;  // the innermost last
 };

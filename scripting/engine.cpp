@@ -217,6 +217,7 @@ class Engine::Implementation {
     }
     auto state = std::make_unique<scripting::EngineState>(scripting::Limits{
         .memory = options.memory ? options.memory : scripting::half_of_the_machine(), .stop = options.stop});
+    state->set_processes(options.processes);
     state->call(scripting::open, nullptr, 0);
     return state;
   }

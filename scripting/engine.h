@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "api/distribute/processes.h"
 #include "formats/tree.h"
 
 namespace nacre {
@@ -29,6 +30,7 @@ struct EngineOptions {
   bool sandbox = false;
   std::size_t memory = 0;  // bytes that Lua itself may use; tensors do not count. 0: half of the machine's
   const std::atomic<bool>* stop = nullptr;  // while it is true, scripts end with the error "interrupted"
+  Processes processes{};                    // that run the same script and fit models together; not in a sandbox
 };
 
 // One state of Lua, in which scripts are run one after the other. Used by one thread.

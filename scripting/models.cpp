@@ -374,6 +374,7 @@ Results fit(Call& call) {
   const OpenedData data = arguments.open(model, {.validation_split = config.validation_split, .seed = seed});
   if (!data.train) throw Error("the data has no part 'train'").about("fit").usage();
   FitOptions options = fit_options(config);
+  options.processes = EngineState::of(call).processes();
   options.seed = seed;
   options.verbose = extras.verbose;
   options.checkpoint = extras.checkpoint;
@@ -696,7 +697,9 @@ constexpr Member members[] = {
                .doc =
                    "Trains a compiled model on tensors x and y or on `data`, and gives for each of its numbers a list "
                    "with a value for every epoch, {loss = {…}, accuracy = {…}, val_loss = {…}}, and why training ended "
-                   "early, if it did. Everything may also stand by its name: model:fit{data = …, epochs = 3}.",
+                   "early, if it did. Everything may also stand by its name: model:fit{data = …, epochs = 3}. Processes that "
+                   "mpirun or torchrun has started with the same script train together: each takes its part of every "
+                   "batch, and batch_size is that of each.",
                .example = R"(
                  local model = nacre.Sequential{nacre.Input{28, 28, 1}, nacre.layers.Flatten(),
                                                 nacre.layers.Dense{units = 10, activation = "softmax"}}

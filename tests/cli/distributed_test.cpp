@@ -1,9 +1,11 @@
-// Several processes, started by mpirun, train one model.
+// Several processes train one model: those that mpirun starts, and those that meet at an address.
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 
+#include "api/distribute/connection.h"
 #include "api/nacre.h"
 #include "formats/csv.h"
 #include "tests/cli/run_nacre.h"
@@ -32,16 +34,24 @@ train:
   epochs: 3
 )";
 
-class SeveralProcesses : public testing::Test {
+class MeetingProcesses : public testing::Test {
  protected:
-  void SetUp() override {
-    if (sanitized) GTEST_SKIP() << "skipped: MPI's libraries are not built for sanitizers";
-    if (!has_mpirun()) GTEST_SKIP() << "skipped: mpirun is not installed (openmpi-bin)";
-    if (!std::filesystem::exists(NACRE_MPI_MODULE)) GTEST_SKIP() << "skipped: nacre was built without MPI";
-    write_plainly(folder_ / "tiny.yaml", config);
-  }
+  void SetUp() override { write_plainly(folder_ / "tiny.yaml", config); }
   Outcome nacre(const std::vector<std::string>& words) { return run_nacre(words, folder_.path()); }
   Outcome both(const std::vector<std::string>& words) { return run_processes(2, words, folder_.path()); }
+  // As torchrun starts them: the environment says where they meet.
+  std::vector<Outcome> meeting(const std::vector<std::string>& words) {
+    std::vector<std::unique_ptr<RunningNacre>> running;
+    ::setenv("WORLD_SIZE", "2", 1);
+    ::setenv("MASTER_ADDR", "localhost", 1);
+    ::setenv("MASTER_PORT", std::to_string(Listener("", 0).port()).c_str(), 1);
+    for (const char* rank : {"0", "1"}) {
+      ::setenv("RANK", rank, 1);
+      running.push_back(std::make_unique<RunningNacre>(words, folder_.path()));
+    }
+    for (const char* variable : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}) ::unsetenv(variable);
+    return {running[0]->wait(), running[1]->wait()};
+  }
   void expect_same_curve(const std::string& run, const std::string& other, double tolerance) {
     const Csv a = read_csv(folder_ / (run + "/history.csv")), b = read_csv(folder_ / (other + "/history.csv"));
     ASSERT_EQ(a.rows, b.rows);
@@ -65,6 +75,16 @@ class SeveralProcesses : public testing::Test {
     }
   }
   TemporaryFolder folder_;
+};
+
+class SeveralProcesses : public MeetingProcesses {
+ protected:
+  void SetUp() override {
+    if (sanitized) GTEST_SKIP() << "skipped: MPI's libraries are not built for sanitizers";
+    if (!has_mpirun()) GTEST_SKIP() << "skipped: mpirun is not installed (openmpi-bin)";
+    if (!std::filesystem::exists(NACRE_MPI_MODULE)) GTEST_SKIP() << "skipped: nacre was built without MPI";
+    MeetingProcesses::SetUp();
+  }
 };
 
 TEST_F(SeveralProcesses, TwoTrainAsOneWithTheDoubledBatch) {
@@ -132,7 +152,63 @@ TEST_F(SeveralProcesses, OneThatFailsEndsTheOthers) {
   EXPECT_NE(outcome.err.find("in process 1 of 2"), std::string::npos) << outcome.err;
 }
 
-TEST(ProcessesWithoutModule, AreToldWhatIsMissing) {
+TEST_F(SeveralProcesses, FineTuneTogether) {
+  ASSERT_EQ(nacre({"train", "tiny.yaml", "--output", "start"}).status, 0);
+  write_plainly(
+      folder_ / "data.yaml",
+      "data: {train: {digits: {count: 96, seed: 5}}, validation: {digits: {count: 40, seed: 6}}, augment: []}\n");
+  const auto tune = [](const std::string& batch, const std::string& output) {
+    return std::vector<std::string>{"finetune",  "start/model.h5", "--data",
+                                    "data.yaml", "--epochs",       "2",
+                                    "--output",  output,           "train.batch_size=" + batch};
+  };
+  const Outcome one = nacre(tune("32", "one"));
+  ASSERT_EQ(one.status, 0) << one.err;
+  const Outcome two = both(tune("16", "two"));
+  ASSERT_EQ(two.status, 0) << two.err;
+  expect_same_curve("one", "two", 1e-3);
+  expect_same_weights("one", "two", 1e-3);
+}
+
+// A script's fit; all else is done by each, and the first one speaks.
+TEST_F(SeveralProcesses, FitInLuaTogether) {
+  write_plainly(folder_ / "tiny.lua", R"(
+    local batch, name = tonumber(arg[1]), arg[2]
+    nacre.set_seed(3)
+    local model = nacre.Sequential{nacre.Input{28, 28, 1}, nacre.layers.Flatten(),
+      nacre.layers.Dense{units = 16, activation = "relu"}, nacre.layers.Dense{units = 10, activation = "softmax"}}
+    model:compile{optimizer = "adam", loss = "sparse_categorical_crossentropy"}
+    local history = model:fit{data = {digits = {count = 101}}, epochs = 2, batch_size = batch, verbose = false}
+    local logs = model:evaluate{data = {digits = {count = 30, seed = 9}}}
+    print(string.format("%.4f %.4f %.4f", history.loss[1], history.loss[2], logs.loss))
+    model:save(name .. "/model.h5")
+  )");
+  for (const char* name : {"one", "two"}) std::filesystem::create_directory(folder_ / name);
+  const Outcome one = nacre({"lua", "tiny.lua", "32", "one"}), two = both({"lua", "tiny.lua", "16", "two"});
+  ASSERT_EQ(one.status, 0) << one.err;
+  ASSERT_EQ(two.status, 0) << two.err;
+  EXPECT_EQ(one.out.size(), two.out.size()) << two.out;  // once
+  double expected[3], got[3];
+  ASSERT_EQ(std::sscanf(one.out.c_str(), "%lf %lf %lf", expected, expected + 1, expected + 2), 3) << one.out;
+  ASSERT_EQ(std::sscanf(two.out.c_str(), "%lf %lf %lf", got, got + 1, got + 2), 3) << two.out;
+  for (int i = 0; i < 3; ++i) EXPECT_NEAR(got[i], expected[i], 2e-3 * expected[i]) << i;
+  expect_same_weights("one", "two", 1e-3);
+  const Outcome input = both({"lua", "-"});
+  EXPECT_EQ(input.status, 2);
+  EXPECT_NE(input.err.find("several processes cannot read one script"), std::string::npos) << input.err;
+}
+
+TEST_F(MeetingProcesses, TrainAsThoseOfMpiDo) {
+  ASSERT_EQ(nacre({"train", "tiny.yaml", "--output", "one"}).status, 0);
+  const std::vector<Outcome> outcomes = meeting({"train", "tiny.yaml", "train.batch_size=16", "--output", "two"});
+  for (const Outcome& outcome : outcomes) EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcomes[0].out.find(", 2 processes with "), std::string::npos) << outcomes[0].out;
+  EXPECT_EQ(outcomes[1].out, "");
+  expect_same_curve("one", "two", 1e-4);
+  expect_same_weights("one", "two", 1e-4);
+}
+
+TEST(ProcessesWithoutAddress, AreToldWhatIsMissing) {
   const TemporaryFolder folder;
   write_plainly(folder / "tiny.yaml", config);
   ::setenv("RANK", "0", 1);
@@ -142,8 +218,8 @@ TEST(ProcessesWithoutModule, AreToldWhatIsMissing) {
   ::unsetenv("WORLD_SIZE");
   EXPECT_EQ(outcome.status, 2);
   EXPECT_EQ(outcome.err,
-            "this is process 0 of 2 (RANK and WORLD_SIZE), but on processors several train together by MPI alone\n"
-            "  hint: start them with mpirun -n 2 nacre train …\n");
+            "this is process 0 of 2 (RANK and WORLD_SIZE), but MASTER_ADDR and MASTER_PORT do not say where the first "
+            "one listens\n  hint: start them with torchrun, or with mpirun -n 2 nacre train …\n");
   EXPECT_EQ(outcome.out, "");
 }
 

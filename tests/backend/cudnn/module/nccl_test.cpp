@@ -151,12 +151,13 @@ TEST_F(NcclSums, GoBesideTheDevicesOtherWork) {
 
 TEST_F(NcclSums, AreNotThereWhereOneProcessHasNoNccl) {
   const auto processes = std::make_shared<Processes>(), others = std::make_shared<Processes>(true);
-  EXPECT_TRUE(open(fake_nccl()).facts().libraries.ends_with(", NCCL 2.28.9")) << device_->facts().libraries;
+  EXPECT_NE(open(fake_nccl()).facts().libraries.find(", NCCL 2.28.9, "), std::string::npos)
+      << device_->facts().libraries;
   EXPECT_FALSE(device_->sum_over(others, 3, Collective::Number::float32));
   EXPECT_FALSE(device_->sum_over(others, 3, Collective::Number::float32));
   EXPECT_EQ(others->calls, 1);
   EXPECT_TRUE(device_->sum_over(processes, 3, Collective::Number::float32));
-  EXPECT_TRUE(open(nullptr).facts().libraries.ends_with(", no NCCL")) << device_->facts().libraries;
+  EXPECT_NE(open(nullptr).facts().libraries.find(", no NCCL, "), std::string::npos) << device_->facts().libraries;
   EXPECT_FALSE(device_->sum_over(processes, 3, Collective::Number::float32));
   EXPECT_EQ(processes->calls, 2);  // the others are told
 }
