@@ -39,12 +39,15 @@ struct FakeNccl {
   int communicators = 0, aborted = 0, rank = -1, size = 0;
 } fake;
 
+int aborts = 0;  // of all tests: work that was aborted is not done when its stream goes on
+
 // The other process's GPU has the same numbers.
 ncclResult_t double_them(const void* from, void* to, size_t count, ncclDataType_t type, ncclRedOp_t operation,
                          ncclComm_t, cudaStream_t stream) {
   if (operation != ncclSum || fake_driver().depth == 0) return ncclInvalidArgument;
   const auto add = [=]<class T>(T) {
-    queue_on_fake(stream, [=] {
+    queue_on_fake(stream, [=, before = aborts] {
+      if (aborts != before) return;
       for (std::size_t i = 0; i < count; ++i) static_cast<T*>(to)[i] = 2 * static_cast<const T*>(from)[i];
     });
   };
@@ -66,7 +69,7 @@ std::shared_ptr<const gpu::Nccl> fake_nccl() {
     return fake.join;
   };
   nccl.leave = [](ncclComm_t) { return --fake.communicators, ncclSuccess; };
-  nccl.abort = [](ncclComm_t) { return --fake.communicators, ++fake.aborted, ncclSuccess; };
+  nccl.abort = [](ncclComm_t) { return --fake.communicators, ++fake.aborted, ++aborts, ncclSuccess; };
   nccl.failure = [](ncclComm_t, ncclResult_t* state) { return *state = fake.state, ncclSuccess; };
   nccl.all_reduce = double_them;
   return std::make_shared<gpu::Nccl>(nccl);
