@@ -48,6 +48,7 @@ struct MatMulDescription {
   std::int64_t stride_a = 0, stride_b = 0;  // elements from one matrix of the batch to the next; 0: the same
   DType dtype = DType::float32;             // of a, b and y; sums are float32
   bool bias = false;                        // (n), of y's dtype
+  bool residual = false;                    // of y's size and dtype; y may lie over it
   bool relu = false;
   bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
 };

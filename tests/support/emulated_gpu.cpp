@@ -192,11 +192,13 @@ class EmulatedMatMul final : public gpu::Work {
     visit(d_.dtype, [&]<class T>(T*) {
       const auto *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
       const auto* bias = d_.bias ? static_cast<const T*>(inputs[2]) : nullptr;
+      const auto* residual = d_.residual ? static_cast<const T*>(inputs.back()) : nullptr;
       auto* y = static_cast<T*>(outputs[0]);
       for (std::int64_t batch = 0; batch < d_.batch; ++batch, a += d_.stride_a, b += d_.stride_b)
         for (std::int64_t i = 0; i < d_.m; ++i)
           for (std::int64_t j = 0; j < d_.n; ++j) {
             double sum = bias ? convert<double>(bias[j]) : 0;
+            if (residual) sum += convert<double>(*residual++);
             for (std::int64_t l = 0; l < d_.k; ++l)
               sum += convert<double>(a[d_.transpose_a ? l * d_.m + i : i * d_.k + l]) *
                      convert<double>(b[d_.transpose_b ? j * d_.k + l : l * d_.n + j]);
@@ -331,7 +333,9 @@ class EmulatedGpu final : public gpu::Device {
   }
 
   std::unique_ptr<gpu::Work> matmul(const gpu::MatMulDescription& description) override {
-    return std::make_unique<EmulatedMatMul>(description);
+    // cuBLASLt does nothing but products in double.
+    const bool more = description.bias || description.relu;
+    return more && description.dtype == DType::float64 ? nullptr : std::make_unique<EmulatedMatMul>(description);
   }
 
   // Like the library it has no engine for everything.

@@ -254,12 +254,13 @@ TEST_F(CudaDevice, KernelsAreStarted) {
 // --- products -----------------------------------------------------------------------------------------------------
 
 // Row by row, as the description says.
-std::vector<double> product(const gpu::MatMulDescription& d, const Tensor& a, const Tensor& b, const Tensor& bias) {
+std::vector<double> product(const gpu::MatMulDescription& d, const Tensor& a, const Tensor& b, const Tensor& bias,
+                            const Tensor& residual) {
   std::vector<double> y;
   for (std::int64_t n = 0; n < d.batch; ++n)
     for (std::int64_t i = 0; i < d.m; ++i)
       for (std::int64_t j = 0; j < d.n; ++j) {
-        double sum = d.bias ? bias.at(j) : 0;
+        double sum = (d.bias ? bias.at(j) : 0) + (d.residual ? residual.at((n * d.m + i) * d.n + j) : 0);
         for (std::int64_t l = 0; l < d.k; ++l)
           sum += a.at(n * d.stride_a + (d.transpose_a ? l * d.m + i : i * d.k + l)) *
                  b.at(n * d.stride_b + (d.transpose_b ? j * d.k + l : l * d.n + j));
@@ -289,25 +290,28 @@ TEST_F(CudaDevice, Products) {
   RandomStream random(RandomKey::of(1, "products"));
   int products = 0;
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64})
-    for (int variant = 0; variant < 64; ++variant) {
+    for (int variant = 0; variant < 128; ++variant) {
       const auto is = [&](int bit) { return (variant >> bit & 1) != 0; };
       gpu::MatMulDescription d{.m = 5, .n = 3, .k = 4, .transpose_a = is(0), .transpose_b = is(1), .dtype = dtype,
-                               .bias = is(4), .relu = is(5)};
+                               .bias = is(4), .residual = is(6), .relu = is(5)};
       if (is(2) || is(3)) d.batch = 3, d.stride_a = is(2) ? 20 : 0, d.stride_b = is(3) ? 12 : 0;
       SCOPED_TRACE(fmt::format("{} variant {}", dtype, variant));
-      const Tensor a = draw_tensor(random, {dtype, {60}}), b = draw_tensor(random, {dtype, {36}}), bias = draw_tensor(random, {dtype, {3}});
+      const Tensor a = draw_tensor(random, {dtype, {60}}), b = draw_tensor(random, {dtype, {36}}), bias = draw_tensor(random, {dtype, {3}}),
+                   residual = draw_tensor(random, {dtype, {d.batch * d.m * d.n}});
       Tensor y = Tensor::uninitialised({dtype, {d.batch * d.m * d.n}});
       const auto work = device.matmul(d);
       ASSERT_TRUE(work);
       EXPECT_EQ(fake_driver().compute_type, dtype == DType::float64 ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F);
-      const OnDevice on_a(device, a), on_b(device, b), on_bias(device, bias), on_y(device, y.bytes()),
-          scratch(device, work->scratch_bytes());
-      const void* const inputs[] = {on_a.get(), on_b.get(), on_bias.get()};
+      const OnDevice on_a(device, a), on_b(device, b), on_bias(device, bias), on_residual(device, residual),
+          on_y(device, y.bytes()), scratch(device, work->scratch_bytes());
+      std::vector<const void*> inputs{on_a.get(), on_b.get()};
+      if (d.bias) inputs.push_back(on_bias.get());
+      if (d.residual) inputs.push_back(on_residual.get());
       void* const outputs[] = {on_y.get()};
-      work->run(std::span(inputs).first(d.bias ? 3 : 2), outputs, scratch.get());
+      work->run(inputs, outputs, scratch.get());
       device.copy(y.raw_writable(), on_y.get(), y.bytes());
       device.wait();
-      const std::vector<double> expected = product(d, a, b, bias);
+      const std::vector<double> expected = product(d, a, b, bias, residual);
       for (std::int64_t i = 0; i < y.size(); ++i)
         ASSERT_NEAR(y.at(i), expected[static_cast<std::size_t>(i)], 0.01 * (4 + std::abs(expected[static_cast<std::size_t>(i)])) * (dtype == DType::bfloat16 ? 1 : 0.1));
       ++products;

@@ -148,8 +148,10 @@ struct Matrix {
 
 template <class T>
 void multiply(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatrixLayout_t a_layout, const void* b_memory,
-              cublasLtMatrixLayout_t b_layout, void* d_memory, cublasLtMatrixLayout_t d_layout) {
-  const Matrix a(a_layout), b(b_layout), d(d_layout);
+              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c_memory, cublasLtMatrixLayout_t c_layout,
+              void* d_memory, cublasLtMatrixLayout_t d_layout) {
+  const Matrix a(a_layout), b(b_layout), c(c_layout), d(d_layout);
+  const double share = std::is_same_v<T, double> ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta);
   const bool a_turned = read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSA) == CUBLAS_OP_T;
   const bool b_turned = read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSB) == CUBLAS_OP_T;
   const auto epilogue = read<std::uint32_t>(operation, CUBLASLT_MATMUL_DESC_EPILOGUE);
@@ -169,6 +171,7 @@ void multiply(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatr
     for (std::uint64_t column = 0; column < d.columns; ++column)
       for (std::uint64_t row = 0; row < d.rows; ++row) {
         double sum = bias ? convert<double>(bias[row]) : 0;
+        if (share != 0) sum += share * convert<double>(static_cast<const T*>(c_memory)[at(c, n, row, column)]);
         for (std::uint64_t k = 0; k < inner; ++k)
           sum += convert<double>(static_cast<const T*>(a_memory)[a_turned ? at(a, n, k, row) : at(a, n, row, k)]) *
                  convert<double>(static_cast<const T*>(b_memory)[b_turned ? at(b, n, column, k) : at(b, n, k, column)]);
@@ -188,18 +191,18 @@ cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cubla
 }
 
 cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void*, const void* a,
-                      cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void*, const void*,
-                      cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*,
+                      cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta,
+                      const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*,
                       void* workspace, std::size_t bytes, CUstream) {
   const auto place = reinterpret_cast<CUdeviceptr>(workspace);
   if (bytes != workspace_bytes || place % 256 || !holds(machine().blocks, place) || face().depth == 0)
     return CUBLAS_STATUS_INVALID_VALUE;
   run_until(machine().queued);
   switch (Matrix(d_layout).type) {
-    case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, d, d_layout); break;
-    case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
-    case CUDA_R_16BF: multiply<BFloat16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
-    default: multiply<float>(operation, a, a_layout, b, b_layout, d, d_layout);
+    case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
+    case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
+    case CUDA_R_16BF: multiply<BFloat16>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
+    default: multiply<float>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout);
   }
   ++face().matmuls;
   return CUBLAS_STATUS_SUCCESS;
