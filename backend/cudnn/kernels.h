@@ -27,6 +27,11 @@ KernelPlan generated(const KernelRequest& request, std::string_view source, Grid
 // One kernel after the other, both called with all operands and results.
 KernelPlan in_turn(KernelPlan first, KernelPlan second);
 
+// A plan whose first kernel is called with all operands and writes `bytes` of scratch memory, from which the second
+// makes the results.
+KernelPlan through_scratch(const KernelRequest& request, std::unique_ptr<Kernel> first, std::size_t bytes,
+                           std::unique_ptr<Kernel> second);
+
 // A plan whose kernel does `body` for each element `i` of the first result.
 KernelPlan over_elements(const KernelRequest& request, std::string_view body);
 // What a thread of grid_over walks: "for (…; i < count; …) {". `reach`: the elements of the largest operand.
@@ -39,6 +44,8 @@ Types operand_types(const KernelRequest& request);
 // else a thread. Their text speaks of `line` and, in loops over the elements of a line, of `r`.
 class Lines {
  public:
+  static constexpr std::int64_t block_threads = 128;
+
   Lines(std::int64_t count, std::int64_t length);
 
   // A loop over the elements of a line.
@@ -47,7 +54,10 @@ class Lines {
   std::string joined(std::string_view join, std::string_view type, std::string_view state) const;
   // The statement, done once a line.
   std::string once(std::string_view statement) const;
-  // The plan of a kernel that does `body` for each line; `state` is the type of what is joined.
+  // A kernel that does `body` for each line; `state` is the type of what is joined.
+  std::unique_ptr<Kernel> kernel(Device& device, const Types& inputs, const Types& outputs, std::string_view state,
+                                 std::string_view body) const;
+  // The plan of one that is called with all operands and results.
   KernelPlan plan(const KernelRequest& request, std::string_view state, std::string_view body) const;
 
  private:
@@ -101,6 +111,13 @@ KernelPlan gather(const KernelRequest& request);
 KernelPlan scatter_add(const KernelRequest& request);
 KernelPlan take_along(const KernelRequest& request);
 KernelPlan take_along_backward(const KernelRequest& request);
+
+// sort.cpp
+KernelPlan argsort(const KernelRequest& request);
+
+// resample.cpp
+KernelPlan resample(const KernelRequest& request);
+KernelPlan resample_backward(const KernelRequest& request);
 
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);

@@ -144,14 +144,13 @@ KernelPlan by_loops(const KernelRequest& request) {
     for (std::int64_t& stride : strides) stride *= matrix_of(shape).elements();
     return offset("matrix", batch, strides);
   };
-  const DType number = y.dtype == DType::boolean ? DType::int64 : y.dtype;  // any product that is not 0
   return over_elements(
       request,
       fmt::format(
           "const integer matrix = i / {}, row = i / {} % {}, column = i % {}, a = {}, b = {};\n"
           "    {} y = 0;\n    for (integer l = 0; l < {}; ++l) y += {} * {};\n{}    {}\n",
           std::max<std::int64_t>(m * n, 1), std::max<std::int64_t>(n, 1), std::max<std::int64_t>(m, 1),
-          std::max<std::int64_t>(n, 1), first_of(a.shape), first_of(b.shape), compute_type(number), k,
+          std::max<std::int64_t>(n, 1), first_of(a.shape), first_of(b.shape), sum_type(y.dtype), k,
           load(a.dtype, "in0", p.transpose_a ? fmt::format("a + l * {} + row", m) : fmt::format("a + row * {} + l", k)),
           load(b.dtype, "in1",
                p.transpose_b ? fmt::format("b + column * {} + l", k) : fmt::format("b + l * {} + column", n)),

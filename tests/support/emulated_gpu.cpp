@@ -31,7 +31,7 @@ dimensions threadIdx, blockIdx, blockDim, gridDim;
 void (*synchronise)();
 double exp(double); double expm1(double); double log(double); double log1p(double); double sqrt(double); double sin(double);
 double cos(double); double tanh(double); double erf(double); double floor(double); double ceil(double); double rint(double);
-double pow(double, double); double fmod(double, double);
+double round(double); double pow(double, double); double fmod(double, double);
 }
 static inline float exp(float x) { return __builtin_expf(x); }
 static inline float expm1(float x) { return __builtin_expm1f(x); }
@@ -45,6 +45,7 @@ static inline float erf(float x) { return __builtin_erff(x); }
 static inline float floor(float x) { return __builtin_floorf(x); }
 static inline float ceil(float x) { return __builtin_ceilf(x); }
 static inline float rint(float x) { return __builtin_rintf(x); }
+static inline float round(float x) { return __builtin_roundf(x); }
 static inline float pow(float x, float y) { return __builtin_powf(x, y); }
 static inline float fmod(float x, float y) { return __builtin_fmodf(x, y); }
 static inline void __syncthreads() { synchronise(); }
@@ -55,12 +56,10 @@ static unsigned short to_half(float number) { _Float16 x = (_Float16)number; uns
 // Calls the kernel with the values that the arguments point at.
 constexpr std::string_view host_epilogue = R"(
 template <int...> struct indices {};
-template <int n, int... rest> struct counted : counted<n - 1, n - 1, rest...> {};
-template <int... all> struct counted<0, all...> { typedef indices<all...> type; };
 template <class... Argument, int... i>
 static void call(void (*kernel)(Argument...), void* const* values, indices<i...>) { kernel(*(Argument*)values[i]...); }
 template <class... Argument>
-static void call(void (*kernel)(Argument...), void* const* values) { call(kernel, values, typename counted<sizeof...(Argument)>::type()); }
+static void call(void (*kernel)(Argument...), void* const* values) { call(kernel, values, indices<__integer_pack((int)sizeof...(Argument))...>()); }
 extern "C" void call_kernel(void* const* values) { call(run, values); }
 )";
 
@@ -146,6 +145,8 @@ class Block {
   unsigned running_ = 0;
 };
 
+constexpr std::size_t parameter_bytes = 4096;
+
 class EmulatedFunction final : public gpu::Function {
  public:
   EmulatedFunction(const Memory& memory, const fs::path& library, bool synchronises)
@@ -158,6 +159,7 @@ class EmulatedFunction final : public gpu::Function {
   EmulatedFunction& operator=(const EmulatedFunction&) = delete;
 
   void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
+    ensure(arguments.size_bytes() <= parameter_bytes, "a kernel was given {} arguments", arguments.size());
     for (void* argument : arguments) {
       const void* const address = *static_cast<void**>(argument);
       ensure(address == nullptr || memory_.holds(address), "a kernel was given an address outside the device's memory");
@@ -297,7 +299,8 @@ class EmulatedGpu final : public gpu::Device {
               .architecture = 90,
               .processors = 1,
               .memory = std::size_t{1} << 30,
-              .libraries = "the host's compiler"};
+              .libraries = "the host's compiler",
+              .parameter_bytes = parameter_bytes};
     fs::create_directories(folder_);
   }
   ~EmulatedGpu() override {

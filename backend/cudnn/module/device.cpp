@@ -39,7 +39,6 @@ class CudaFunction final : public Function {
   CudaFunction(const CudaFunction&) = delete;
   CudaFunction& operator=(const CudaFunction&) = delete;
 
-  // Arguments of more than 4 KiB are taken by CUDA since 12.1.
   void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
     if (blocks == 0 || threads == 0) return;  // of no elements
     const Current current(*context_);
@@ -224,6 +223,8 @@ std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, 
   driver.check(driver.device_memory(&facts.memory, device), "tell its memory");
   facts.architecture = attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
                        attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  // 32,764 bytes since CUDA 12.1, which a driver of this toolkit's version has; see first_device.
+  if (CUDA_VERSION >= 12010 && facts.architecture >= 70) facts.parameter_bytes = 32764;
   facts.processors = attribute(driver, device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   Compiler compiler(nvrtc);
   std::string target = compiler.target(facts.architecture);
