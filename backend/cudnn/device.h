@@ -17,12 +17,13 @@
 namespace nacre::gpu {
 
 struct DeviceFacts {
-  std::string name;                    // "NVIDIA H200"
-  int architecture = 0;                // compute capability: 90 is 9.0
-  int processors = 0;                  // multiprocessors
-  std::size_t memory = 0;              // bytes
-  std::string libraries;               // "CUDA 13.0, cuDNN 9.14"
-  std::size_t parameter_bytes = 4096;  // that a kernel can be given
+  std::string name;        // "NVIDIA H200"
+  int architecture = 0;    // compute capability: 90 is 9.0
+  int processors = 0;      // multiprocessors
+  std::size_t memory = 0;  // bytes
+  std::string libraries;   // "CUDA 13.0, cuDNN 9.14"
+  // Bytes of arguments that a kernel takes.
+  std::size_t parameter_bytes = 4096;
 };
 
 // A compiled kernel.

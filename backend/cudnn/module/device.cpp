@@ -1,5 +1,6 @@
 #include "backend/cudnn/module/device.h"
 
+#include <algorithm>
 #include <limits>
 #include <unordered_map>
 
@@ -223,8 +224,9 @@ std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, 
   driver.check(driver.device_memory(&facts.memory, device), "tell its memory");
   facts.architecture = attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
                        attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
-  // 32,764 bytes since CUDA 12.1, which a driver of this toolkit's version has; see first_device.
-  if (CUDA_VERSION >= 12010 && facts.architecture >= 70) facts.parameter_bytes = 32764;
+  int version = 0;
+  driver.check(driver.version(&version), "tell its version");
+  if (std::min(version, CUDA_VERSION) >= 12010 && facts.architecture >= 70) facts.parameter_bytes = 32764;
   facts.processors = attribute(driver, device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   Compiler compiler(nvrtc);
   std::string target = compiler.target(facts.architecture);

@@ -97,6 +97,7 @@ TEST_F(CudaDevice, SaysWhatItIs) {
   EXPECT_EQ(facts.processors, 132);
   EXPECT_EQ(facts.memory, std::size_t{1} << 30);
   EXPECT_TRUE(facts.libraries.starts_with("CUDA ")) << facts.libraries;
+  EXPECT_EQ(facts.parameter_bytes, 32764u);  // of CUDA 12.1 and later
   EXPECT_TRUE(facts.libraries.ends_with(", cuDNN 9.99.0")) << facts.libraries;
 }
 
