@@ -68,6 +68,7 @@ KernelPlan through_scratch(const KernelRequest& request, std::unique_ptr<Kernel>
 
 KernelPlan in_turn(KernelPlan first, KernelPlan second) {
   first.kernel = std::make_unique<Turns>(std::move(first.kernel), std::move(second.kernel));
+  first.scratch_bytes = std::max(first.scratch_bytes, second.scratch_bytes);
   first.in_place.clear();  // the second reads operands that the first's results might lie in
   return first;
 }
@@ -141,8 +142,8 @@ std::string Lines::once(std::string_view statement) const {
 }
 
 std::unique_ptr<Kernel> Lines::kernel(Device& device, const Types& inputs, const Types& outputs, std::string_view state,
-                                      std::string_view body) const {
-  const std::string head = signature("run", inputs, outputs);
+                                      std::string_view body, std::string_view definitions) const {
+  const std::string head = fmt::format("{}{}", definitions, signature("run", inputs, outputs));
   if (!by_block_)
     return generated_kernel(
         device, fmt::format("{} {{\n  {}    const integer line = i;\n{}  }}\n}}\n", head, loop_head(count_), body),

@@ -54,9 +54,9 @@ class Lines {
   std::string joined(std::string_view join, std::string_view type, std::string_view state) const;
   // The statement, done once a line.
   std::string once(std::string_view statement) const;
-  // A kernel that does `body` for each line; `state` is the type of what is joined.
+  // A kernel that does `body` for each line; `state` is the type of what is joined, `definitions` what comes before.
   std::unique_ptr<Kernel> kernel(Device& device, const Types& inputs, const Types& outputs, std::string_view state,
-                                 std::string_view body) const;
+                                 std::string_view body, std::string_view definitions = {}) const;
   // The plan of one that is called with all operands and results.
   KernelPlan plan(const KernelRequest& request, std::string_view state, std::string_view body) const;
 

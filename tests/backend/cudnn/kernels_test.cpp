@@ -105,6 +105,32 @@ TEST_F(GpuKernels, PowersOfWholeNumbers) {
                   [](const Values& x) { return Values{ops::power(x[0], x[1])}; });
 }
 
+// Columns in one part, in many, and far from 0.
+TEST_F(GpuKernels, Normalisations) {
+  RandomStream random(RandomKey::of(1, "normalisations"));
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float64})
+    for (const auto& [rows, channels] : {std::pair<std::int64_t, std::int64_t>{7, 3}, {5000, 3}, {900, 70}}) {
+      const DType wide = dtype == DType::float64 ? dtype : DType::float32;
+      const Type x{dtype, {rows, channels}}, channel{wide, {channels}};
+      expect_parity({draw_tensor(random, x, {18, 22}), draw_tensor(random, channel, {0.5, 1.5}), draw_tensor(random, channel),
+                     draw_tensor(random, x, {-1, 1})},
+                    [](const Values& in) {
+                      const auto batch = ops::batch_norm(in[0], in[1], in[2], 1e-3);
+                      const auto layer = ops::layer_norm(in[0], in[1], in[2], 1e-3);
+                      Graph& graph = in[0].graph();
+                      const Node& back =
+                          graph.add(op::batch_norm_backward, BatchNormAttrs{}, {in[0], in[1], batch.mean, batch.variance, in[3]});
+                      const Node& layer_back =
+                          graph.add(op::layer_norm_backward, EpsilonAttrs{}, {in[0], in[1], layer.mean, layer.variance, in[3]});
+                      Values all{batch.y, batch.mean, batch.variance, layer.y};
+                      for (const Node* node : {&back, &layer_back})
+                        for (int i = 0; i < 3; ++i) all.push_back(node->out(i));
+                      return all;
+                    },
+                    dtype == DType::float64 ? 1e-9 : dtype == DType::float32 ? 5e-4 : 2e-2);
+    }
+}
+
 // --- short floating types -----------------------------------------------------------------------------------------
 
 Tensor bits_of_every(DType dtype) {
