@@ -89,6 +89,8 @@ KernelPlan iota(const KernelRequest& request);
 KernelPlan reduce(const KernelRequest& request);
 KernelPlan sum_like(const KernelRequest& request);
 KernelPlan argmax(const KernelRequest& request);
+// One result of a node that has more of them: the sum of one of its operands over axes.
+KernelPlan sum_over(const KernelRequest& request, int operand, const std::vector<std::int64_t>& axes, std::size_t result);
 
 // softmax.cpp
 KernelPlan softmax(const KernelRequest& request);

@@ -5,59 +5,17 @@
 
 #include "backend/cudnn/backend.h"
 #include "backend/cudnn/epilogue.h"
-#include "backend/cudnn/kernels.h"
+#include "backend/cudnn/library_kernel.h"
 #include "backend/reference/kernel.h"
 
 namespace nacre::gpu {
 
 namespace {
 
-// The library's work. Operands that it does not take as they are are written anew into scratch memory before, and what
-// it does not do with the result is done after.
-class LibraryKernel final : public Kernel {
- public:
-  explicit LibraryKernel(std::unique_ptr<Work> work) : work_(std::move(work)) {}
-
-  void rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes) {
-    rewritten_.push_back({operand, std::move(kernel), rewritten_bytes_});
-    rewritten_bytes_ += (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
-  }
-  void then(std::unique_ptr<Kernel> last) { last_ = std::move(last); }
-  std::size_t scratch_bytes() const { return rewritten_bytes_ + work_->scratch_bytes(); }
-
-  void run(const KernelArguments& arguments) override {
-    auto* const scratch = static_cast<std::byte*>(arguments.scratch);
-    inputs_.assign(arguments.inputs.begin(), arguments.inputs.end());
-    for (const auto& [operand, kernel, place] : rewritten_) {
-      void* const to = scratch + place;
-      kernel->run({.inputs = arguments.inputs.subspan(operand, 1), .outputs = {&to, 1}, .scratch = nullptr});
-      inputs_[operand] = to;
-    }
-    work_->run(inputs_, arguments.outputs, scratch + rewritten_bytes_);
-    if (last_) last_->run(arguments);
-  }
-
- private:
-  struct Rewritten {
-    std::size_t operand;
-    std::unique_ptr<Kernel> kernel;
-    std::size_t place;
-  };
-  std::unique_ptr<Work> work_;
-  std::vector<Rewritten> rewritten_;
-  std::size_t rewritten_bytes_ = 0;
-  std::unique_ptr<Kernel> last_;
-  std::vector<const void*> inputs_;
-};
-
 // An operand as another type that it broadcasts to.
-std::unique_ptr<Kernel> rewritten(Device& device, const Type& from, const Type& to) {
-  const std::int64_t count = to.shape.elements();
+std::unique_ptr<Kernel> broadcast_operand(Device& device, const Type& from, const Type& to) {
   const std::string place = offset("i", to.shape, reference::broadcast_strides(from.shape, to.shape));
-  const std::string source =
-      fmt::format("{} {{\n  {}    {}\n  }}\n}}\n", signature("run", {from}, {to}), loop_head(count),
-                  store(to.dtype, "out0", "i", load(from.dtype, "in0", place)));
-  return generated_kernel(device, source, grid_over(count, device));
+  return rewritten(device, from, to, store(to.dtype, "out0", "i", load(from.dtype, "in0", place)));
 }
 
 Shape batch_of(const Shape& shape) { return shape.first(shape.rank() - 2); }
@@ -121,11 +79,11 @@ KernelPlan by_library(const KernelRequest& request) {
   KernelPlan plan = plan_on_device(request);
   if (!work) return plan;
   auto kernel = std::make_unique<LibraryKernel>(std::move(work));
-  if (a.repeated) kernel->rewrite(0, rewritten(device, request.node.in(0).type(), a.type), a.type.bytes());
-  if (b.repeated) kernel->rewrite(1, rewritten(device, request.node.in(1).type(), b.type), b.type.bytes());
+  if (a.repeated) kernel->rewrite(0, broadcast_operand(device, request.node.in(0).type(), a.type), a.type.bytes());
+  if (b.repeated) kernel->rewrite(1, broadcast_operand(device, request.node.in(1).type(), b.type), b.type.bytes());
   if (description.bias && request.node.in(2).dtype() != y.dtype) {
     const Type bias{y.dtype, request.node.in(2).shape()};
-    kernel->rewrite(2, rewritten(device, request.node.in(2).type(), bias), bias.bytes());
+    kernel->rewrite(2, broadcast_operand(device, request.node.in(2).type(), bias), bias.bytes());
   }
   if (description.residual) plan.in_place.push_back({0, static_cast<int>(request.node.inputs().size()) - 1});
   kernel->then(epilogue_kernel(request, rest, 2));

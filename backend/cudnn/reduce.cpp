@@ -15,8 +15,11 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// What is reduced: the axes that stay, and those that go, with their strides in the operand.
+// What is reduced, of which operand and into which result: the axes that stay, and those that go, with their strides in
+// the operand.
 struct Walk {
+  int operand = 0;
+  std::size_t result = 0;
   Shape kept, reduced;
   std::vector<std::int64_t> kept_strides, reduced_strides;
 };
@@ -70,19 +73,22 @@ struct Plan {
 std::unique_ptr<Kernel> first_stage(const KernelRequest& request, const Walk& walk, const Reducer& reducer,
                                     const Plan& plan) {
   Device& device = device_of(request);
-  const Type &x = request.node.in(0).type(), &y = request.node.types()[0];
+  const DType x = request.node.in(walk.operand).dtype(), y = request.node.types()[walk.result].dtype;
   const std::int64_t lines = walk.kept.elements(), length = walk.reduced.elements(), items = lines * plan.parts;
   const std::string result = plan.parts == 1
-                                 ? store(y.dtype, "out0", "line", reducer.result)
+                                 ? store(y, fmt::format("out{}", walk.result), "line", reducer.result)
                                  : fmt::format("(({}*)out0)[part * {} + line] = state;", reducer.type, lines);
   const std::string work = fmt::format(
       "    const integer base = {};\n    {} state = {};\n    for (integer r = {}; r < {}; r += {}) {{\n"
       "      const {} x = {}; {}\n    }}\n",
       offset("line", walk.kept, walk.kept_strides), reducer.type, reducer.begin,
       plan.by_block ? fmt::format("part * {} + threadIdx.x", Lines::block_threads) : "part", length,
-      plan.parts * (plan.by_block ? Lines::block_threads : 1), sum_type(x.dtype),
-      load(x.dtype, "in0", fmt::format("base + {}", offset("r", walk.reduced, walk.reduced_strides))), reducer.take);
-  const std::string head = signature("run", operand_types(request), {plan.parts == 1 ? y : Type{DType::uint8, {}}});
+      plan.parts * (plan.by_block ? Lines::block_threads : 1), sum_type(x),
+      load(x, fmt::format("in{}", walk.operand),
+           fmt::format("base + {}", offset("r", walk.reduced, walk.reduced_strides))),
+      reducer.take);
+  const std::string head =
+      signature("run", operand_types(request), plan.parts == 1 ? request.node.types() : Types{{DType::uint8, {}}});
   if (!plan.by_block)
     return generated_kernel(
         device,
@@ -116,7 +122,8 @@ KernelPlan reduction(const KernelRequest& request, const Walk& walk, const Reduc
                   lines.each(fmt::format("state = {}::of(state, ((const {}*)in0)[r * {} + line]);", reducer.join,
                                          reducer.type, count)),
                   lines.joined(reducer.join, reducer.type, "state"),
-                  lines.once(store(request.node.types()[0].dtype, "out0", "line", reducer.result)));
+                  lines.once(store(request.node.types()[walk.result].dtype, fmt::format("out{}", walk.result), "line",
+                                   reducer.result)));
   constexpr std::size_t state_bytes = 16;  // at most: a number and an index
   return through_scratch(
       request, std::move(first), static_cast<std::size_t>(count * plan.parts) * state_bytes,
@@ -146,6 +153,13 @@ KernelPlan sum_like(const KernelRequest& request) {
     if (there < 0 || (y[there] == 1 && x[axis] != 1)) axes.push_back(axis);
   }
   return reduction(request, walk_over(x, axes), sum_of(request.node.in(0).dtype()));
+}
+
+KernelPlan sum_over(const KernelRequest& request, int operand, const std::vector<std::int64_t>& axes,
+                    std::size_t result) {
+  Walk walk = walk_over(request.node.in(operand).shape(), axes);
+  walk.operand = operand, walk.result = result;
+  return reduction(request, walk, sum_of(request.node.in(operand).dtype()));
 }
 
 KernelPlan argmax(const KernelRequest& request) {

@@ -58,6 +58,21 @@ model:
   outputs: [logits]
 )";
 
+constexpr std::string_view lenet = R"(
+model:
+  sequential:
+    - Input: {shape: [8, 8, 1]}
+    - Conv2D: {filters: 4, kernel_size: 3, padding: same, activation: relu}
+    - MaxPooling2D: {pool_size: 2}
+    - Conv2D: {filters: 6, kernel_size: 3, use_bias: false}
+    - BatchNormalization
+    - ReLU
+    - AveragePooling2D: {pool_size: 2}
+    - Flatten
+    - Dense: {units: 5, activation: tanh}
+    - Dense: {units: 3}
+)";
+
 struct Sample {
   std::string name;
   std::string_view model;
@@ -65,7 +80,8 @@ struct Sample {
 };
 const Sample samples[] = {{"mlp", mlp, {DType::float32, {4, 6}}},
                           {"ncf", ncf, {DType::int32, {4, 2}}},
-                          {"transformer", transformer, {DType::int32, {4, 6}}}};
+                          {"transformer", transformer, {DType::int32, {4, 6}}},
+                          {"lenet", lenet, {DType::float32, {4, 8, 8, 1}}}};
 
 Feed feed_of(const Type& type) {
   RandomStream random(RandomKey::of(2, "feed"));
@@ -134,6 +150,7 @@ class GpuTraining : public testing::Test {
 TEST_F(GpuTraining, Mlp) { expect_parity(samples[0]); }
 TEST_F(GpuTraining, Ncf) { expect_parity(samples[1]); }
 TEST_F(GpuTraining, Transformer) { expect_parity(samples[2]); }
+TEST_F(GpuTraining, Lenet) { expect_parity(samples[3]); }
 
 // The check, the update that is left out and the growth of the scale are part of the step.
 TEST_F(GpuTraining, GradientsThatOverflow) {
