@@ -48,6 +48,13 @@ class LibraryKernel final : public Kernel {
     }
     if (last_) last_->run(arguments);
   }
+  std::int64_t launches() const override {
+    std::int64_t all = 1;
+    for (const auto& [operand, kernel, place] : rewritten_) all = launches_together(all, kernel->launches());
+    for (const Kernel* kernel : {result_.get(), last_.get()})
+      if (kernel) all = launches_together(all, kernel->launches());
+    return all;
+  }
 
  private:
   struct Rewritten {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/core/dtype.h"
+#include "backend/recording.h"
 
 namespace nacre::gpu {
 
@@ -76,9 +77,11 @@ struct ConvolutionDescription {
 
 // Asynchronous calls run one after the other, in the order in which they were made. One thread at a time. Failures are
 // nacre::Errors; those for lack of memory say how much was wanted and how much was free.
-class Device {
+//
+// What is recorded is launches, works and copies within the device's memory; a recording is released before the device
+// is, and before the functions and works that are part of it.
+class Device : public Recorder {
  public:
-  virtual ~Device() = default;
   virtual const DeviceFacts& facts() const = 0;
 
   virtual void* allocate(std::size_t bytes) = 0;  // of the device
@@ -86,6 +89,7 @@ class Device {
   // Between any two places, of which the addresses tell whether they are the host's or the device's. Asynchronous, but
   // what is read from the host may be changed when it returns.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void clear(void* memory, std::size_t bytes) = 0;  // of the device, to zeros; asynchronous
   virtual void wait() = 0;  // until all is done
 
   // The kernel called `name` of CUDA source, kept for the next time the same source comes, on disk too.

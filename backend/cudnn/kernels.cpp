@@ -21,6 +21,7 @@ class GeneratedKernel final : public Kernel {
     for (void*& address : addresses_) pointers_.push_back(&address);
     function_->launch(static_cast<std::uint32_t>(grid_.blocks), static_cast<std::uint32_t>(grid_.threads), pointers_);
   }
+  std::int64_t launches() const override { return 1; }
 
  private:
   std::shared_ptr<Function> function_;
@@ -35,6 +36,9 @@ class Turns final : public Kernel {
   void run(const KernelArguments& arguments) override {
     first_->run(arguments);
     second_->run(arguments);
+  }
+  std::int64_t launches() const override {
+    return launches_together(first_->launches(), second_->launches());
   }
 
  private:

@@ -24,6 +24,11 @@ std::unique_ptr<Kernel> generated_kernel(Device& device, std::string_view source
 // A plan whose kernel is that.
 KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid);
 
+// Kernel::launches of two kernels together: neither may be recorded where one of them may not.
+constexpr std::int64_t launches_together(std::int64_t first, std::int64_t second) {
+  return first > 0 && second > 0 ? first + second : 0;
+}
+
 // One kernel after the other, both called with all operands and results.
 KernelPlan in_turn(KernelPlan first, KernelPlan second);
 

@@ -16,6 +16,7 @@ class LibraryKernel final : public Kernel {
   void run(const KernelArguments& arguments) override {
     work_->run(arguments.inputs, arguments.outputs, arguments.scratch);
   }
+  std::int64_t launches() const override { return 1; }
 
  private:
   std::unique_ptr<Work> work_;

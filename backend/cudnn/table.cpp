@@ -2,6 +2,7 @@
 // moved to the device op by op.
 #include <vector>
 
+#include "backend/branch_kernel.h"
 #include "backend/cudnn/kernels.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/elementwise.h"
@@ -9,6 +10,9 @@
 #include "backend/graph/ops/ops.h"
 #include "backend/graph/ops/order.h"
 #include "backend/graph/ops/random.h"
+#include "backend/loop_kernel.h"
+#include "backend/pass_on_kernel.h"
+#include "backend/scan_kernel.h"
 
 namespace nacre::gpu {
 
@@ -55,6 +59,10 @@ constexpr KernelRow own_rows[] = {
     {&op::conv_backward_data, conv_backward_data},
     {&op::conv_backward_weights, conv_backward_weights},
     {&op::random_uniform, elementwise, nullptr, generates},
+    {&op::scan, scan_kernel},
+    {&op::branch, branch_kernel},
+    {&op::loop, loop_kernel},
+    {&op::custom_gradient, pass_on_kernel},
     {&op::fused, fused},
     {&op::fused_groups, fused_groups},
 };

@@ -9,7 +9,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "backend/core/random.h"
 #include "backend/cudnn/backend.h"
@@ -146,10 +149,57 @@ class Block {
   unsigned running_ = 0;
 };
 
+// What the device is asked for: done at once, or noted while something is recorded.
+class Queue {
+ public:
+  explicit Queue(GpuWork& counts) : counts_(counts) {}
+
+  void ask(std::function<void()> work) {
+    if (noted_) return noted_->push_back(std::move(work));
+    ++counts_.by_itself;
+    work();
+  }
+  void refuse_while_recording(std::string_view what) const {
+    if (noted_) throw Error("{} cannot be recorded", what);
+  }
+  std::unique_ptr<Recording> record(const std::function<void()>& work) {
+    if (noted_ || refuses_) return nullptr;
+    std::vector<std::function<void()>> noted;
+    noted_ = &noted;
+    try {
+      work();
+    } catch (const Error&) {
+      noted_ = nullptr;
+      return nullptr;
+    }
+    noted_ = nullptr;
+    ++counts_.recordings;
+    return std::make_unique<Replayed>(counts_, std::move(noted));
+  }
+  void refuse_recordings(bool refuse) { refuses_ = refuse; }
+
+ private:
+  class Replayed final : public Recording {
+   public:
+    Replayed(GpuWork& counts, std::vector<std::function<void()>> noted) : counts_(counts), noted_(std::move(noted)) {}
+    void replay() override {
+      ++counts_.replays;
+      for (const auto& work : noted_) work();
+    }
+
+   private:
+    GpuWork& counts_;
+    std::vector<std::function<void()>> noted_;
+  };
+  GpuWork& counts_;
+  std::vector<std::function<void()>>* noted_ = nullptr;
+  bool refuses_ = false;
+};
+
 class EmulatedFunction final : public gpu::Function {
  public:
-  EmulatedFunction(const Memory& memory, const fs::path& library, bool synchronises)
-      : memory_(memory), synchronises_(synchronises) {
+  EmulatedFunction(const Memory& memory, Queue& queue, const fs::path& library, bool synchronises)
+      : memory_(memory), queue_(queue), synchronises_(synchronises) {
     handle_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
     ensure(handle_ != nullptr, "{}", dlerror());
   }
@@ -157,7 +207,19 @@ class EmulatedFunction final : public gpu::Function {
   EmulatedFunction(const EmulatedFunction&) = delete;
   EmulatedFunction& operator=(const EmulatedFunction&) = delete;
 
+  // All arguments are addresses.
   void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
+    std::vector<void*> addresses;
+    for (void* argument : arguments) addresses.push_back(*static_cast<void**>(argument));
+    queue_.ask([this, blocks, threads, addresses]() mutable {
+      std::vector<void*> values;
+      for (void*& address : addresses) values.push_back(&address);
+      run(blocks, threads, values);
+    });
+  }
+
+ private:
+  void run(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) {
     for (void* argument : arguments) {
       const void* const address = *static_cast<void**>(argument);
       ensure(address == nullptr || memory_.holds(address), "a kernel was given an address outside the device's memory");
@@ -174,12 +236,12 @@ class EmulatedFunction final : public gpu::Function {
     }
   }
 
- private:
   template <class T>
   T* symbol(const char* name) const {
     return static_cast<T*>(dlsym(handle_, name));
   }
   const Memory& memory_;
+  Queue& queue_;
   void* handle_;
   bool synchronises_;
 };
@@ -288,7 +350,22 @@ class EmulatedConvolution final : public gpu::Work {
   const Memory& memory_;
 };
 
-class EmulatedGpu final : public gpu::Device {
+// What a library computes, done when the device is asked for it.
+class Asked final : public gpu::Work {
+ public:
+  Asked(Queue& queue, std::unique_ptr<gpu::Work> inner) : queue_(queue), inner_(std::move(inner)) {}
+  std::size_t scratch_bytes() const override { return inner_->scratch_bytes(); }
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    queue_.ask([this, scratch, from = std::vector<const void*>(inputs.begin(), inputs.end()),
+                to = std::vector<void*>(outputs.begin(), outputs.end())] { inner_->run(from, to, scratch); });
+  }
+
+ private:
+  Queue& queue_;
+  std::unique_ptr<gpu::Work> inner_;
+};
+
+class EmulatedGpu final : public EmulatedDevice {
  public:
   EmulatedGpu() : folder_(fs::temp_directory_path() / fmt::format("nacre_emulated_gpu.{}.{}", getpid(), static_cast<void*>(this))) {
     facts_ = {.name = "emulated GPU",
@@ -310,11 +387,27 @@ class EmulatedGpu final : public gpu::Device {
   void* allocate(std::size_t bytes) override {
     if (bytes > facts_.memory)
       throw Error("the GPU has not enough memory: wanted {} bytes, it has {}", bytes, facts_.memory);
+    queue_.refuse_while_recording("memory");
     return memory_.allocate(bytes);
   }
   void release(void* memory) noexcept override { memory_.release(memory); }
-  void copy(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
-  void wait() override {}
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (!memory_.holds(to) || !memory_.holds(from)) queue_.refuse_while_recording("a copy from or to the host");
+    queue_.ask([=] { std::memmove(to, from, bytes); });
+  }
+  void clear(void* memory, std::size_t bytes) override {
+    ensure(memory_.holds(memory), "an address outside the device's memory was to be cleared");
+    queue_.ask([=] { std::memset(memory, 0, bytes); });
+  }
+  void wait() override {
+    queue_.refuse_while_recording("waiting");
+    ++counts_.waits;
+  }
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override { return queue_.record(work); }
+
+  const GpuWork& counts() const override { return counts_; }
+  void refuse_recordings(bool refuse) override { queue_.refuse_recordings(refuse); }
+  void limit_memory(std::size_t bytes) override { facts_.memory = bytes; }
 
   std::shared_ptr<gpu::Function> compile(std::string_view source, const char*) override {
     std::shared_ptr<gpu::Function>& function = functions_[std::string(source)];
@@ -326,12 +419,12 @@ class EmulatedGpu final : public gpu::Device {
                                             library.string(), text.string());
     if (std::system(command.c_str()) != 0) throw InternalError("source that does not compile:\n{}", source);
     fs::remove(text);
-    function = std::make_shared<EmulatedFunction>(memory_, library, source.find("__shared__ ") != source.npos);
+    function = std::make_shared<EmulatedFunction>(memory_, queue_, library, source.find("__shared__ ") != source.npos);
     return function;
   }
 
   std::unique_ptr<gpu::Work> matmul(const gpu::MatMulDescription& description) override {
-    return std::make_unique<EmulatedMatMul>(description);
+    return asked(std::make_unique<EmulatedMatMul>(description));
   }
 
   // Like the library it has no engine for everything.
@@ -340,19 +433,26 @@ class EmulatedGpu final : public gpu::Device {
     if (any([](const auto& axis) { return axis.before != axis.after; }) && d.axes.size() > 1) return nullptr;
     if (d.batch > 1000) return nullptr;
     if (d.residual && d.dtype == DType::float32) return nullptr;
-    return std::make_unique<EmulatedConvolution>(d, memory_);
+    return asked(std::make_unique<EmulatedConvolution>(d, memory_));
   }
 
  private:
+  // Every work of a library goes through here.
+  std::unique_ptr<gpu::Work> asked(std::unique_ptr<gpu::Work> work) {
+    return std::make_unique<Asked>(queue_, std::move(work));
+  }
+
   gpu::DeviceFacts facts_;
   fs::path folder_;
   Memory memory_;
+  GpuWork counts_;
+  Queue queue_{counts_};
   std::map<std::string, std::shared_ptr<gpu::Function>> functions_;
 };
 
 }  // namespace
 
-std::shared_ptr<gpu::Device> emulated_gpu() {
+std::shared_ptr<EmulatedDevice> emulated_gpu() {
   static const bool compiler = std::system(NACRE_TEST_COMPILER " --version > /dev/null 2>&1") == 0;
   return compiler ? std::make_shared<EmulatedGpu>() : nullptr;
 }

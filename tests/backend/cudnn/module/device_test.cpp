@@ -38,6 +38,8 @@ class CudaDevice : public testing::Test {
     EXPECT_EQ(after.streams, 0);
     EXPECT_EQ(after.events, 0);
     EXPECT_EQ(after.modules, 0);
+    EXPECT_EQ(after.graphs, 0);
+    EXPECT_EQ(after.executable_graphs, 0);
     EXPECT_EQ(after.depth, 0);
   }
   gpu::Device& open() {
@@ -119,8 +121,7 @@ TEST_F(CudaDevice, LackOfMemoryNamesWhatIsWantedAndFree) {
   gpu::Device& device = open();
   void* const most = device.allocate(std::size_t{1000} << 20);
   EXPECT_EQ(message_of([&] { device.allocate(std::size_t{100} << 20); }),
-            "the GPU has not enough memory: wanted 100 MiB, and 24 MiB of its 1024 MiB are free\n"
-            "  hint: a smaller batch_size takes less");
+            "the GPU has not enough memory: wanted 100 MiB, and 24 MiB of its 1024 MiB are free");
   device.release(most);
 }
 
@@ -249,6 +250,80 @@ TEST_F(CudaDevice, KernelsAreStarted) {
   EXPECT_EQ(fake_driver().launches[0].threads, 128u);
   EXPECT_EQ(fake_driver().launches[0].arguments, (std::vector<void*>{&x, &y}));
   EXPECT_EQ(message_of([&] { device.compile(source, "walk"); }), "the GPU failed to find a kernel: a fake error");
+}
+
+// --- recordings ---------------------------------------------------------------------------------------------------
+
+// A copy and a kernel, which read what lies there when they are replayed.
+TEST_F(CudaDevice, ReplaysWhatItRecorded) {
+  gpu::Device& device = open();
+  const auto function = device.compile(source, "run");
+  void *const from = device.allocate(4), *const to = device.allocate(4);
+  void* arguments_at[] = {to, from};
+  void* const arguments[] = {&arguments_at[0], &arguments_at[1]};
+  int sent = 0, came = -1;
+  const auto recording = device.record([&] {
+    device.copy(to, from, 4);
+    function->launch(2, 64, arguments);
+  });
+  ASSERT_TRUE(recording);
+  EXPECT_EQ(fake_driver().graphs, 0) << "of which the executable graph is made";
+  EXPECT_TRUE(fake_driver().launches.empty()) << "nothing is done yet";
+  arguments_at[0] = nullptr;  // a recording has its own copy
+  for (sent = 1; sent < 4; ++sent) {
+    device.copy(from, &sent, 4);
+    recording->replay();
+    device.copy(&came, to, 4);
+    device.wait();
+    EXPECT_EQ(came, sent);
+  }
+  EXPECT_EQ(fake_driver().replays, 3);
+  ASSERT_EQ(fake_driver().launches.size(), 3u);
+  EXPECT_EQ(fake_driver().launches[2].arguments, (std::vector<void*>{to, from}));
+  device.release(from), device.release(to);
+}
+
+TEST_F(CudaDevice, ClearsMemory) {
+  gpu::Device& device = open();
+  const std::vector<std::byte> sent = pattern(100, 1);
+  std::vector<std::byte> came(100);
+  auto* const memory = static_cast<std::byte*>(device.allocate(100));
+  device.copy(memory, sent.data(), 100);
+  device.clear(memory + 10, 50);
+  device.copy(came.data(), memory, 100);
+  device.wait();
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_EQ(came[i], i >= 10 && i < 60 ? std::byte{0} : sent[i]);
+  device.release(memory);
+}
+
+// The host's part in it, memory, and whatever the driver refuses. The device goes on as before.
+TEST_F(CudaDevice, WhatItCannotRecord) {
+  gpu::Device& device = open();
+  int host = 5, back = 0;
+  void* const memory = device.allocate(4);
+  EXPECT_FALSE(device.record([&] { device.copy(memory, &host, 4); }));
+  EXPECT_FALSE(device.record([&] { device.copy(&host, memory, 4); }));
+  EXPECT_FALSE(device.record([&] { device.wait(); }));
+  EXPECT_FALSE(device.record([&] { device.allocate(4); }));
+  EXPECT_FALSE(device.record([&] { device.compile(source, "run"); }));
+  EXPECT_FALSE(device.record([&] {
+    EXPECT_FALSE(device.record([] {})) << "within another";
+    throw Error("it failed");
+  }));
+  EXPECT_THROW(device.record([]() { throw InternalError("a broken promise"); }), InternalError);
+  for (bool FakeDriver::*works : {&FakeDriver::captures, &FakeDriver::instantiates, &FakeDriver::uploads}) {
+    fake_driver().*works = false;
+    EXPECT_FALSE(device.record([&] { device.clear(memory, 4); }));
+    fake_driver().*works = true;
+  }
+  // Spoiled behind the device's back.
+  EXPECT_FALSE(device.record([&] { driver_.wait_for_stream(nullptr); }));
+  device.copy(memory, &host, 4);
+  ASSERT_TRUE(device.record([&] { device.clear(memory, 4); }));
+  device.copy(&back, memory, 4);
+  device.wait();
+  EXPECT_EQ(back, 5);
+  device.release(memory);
 }
 
 // --- products -----------------------------------------------------------------------------------------------------

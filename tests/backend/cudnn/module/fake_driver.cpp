@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <utility>
 
 #include "backend/core/tensor.h"
 #include "backend/cudnn/module/library.h"
@@ -18,7 +19,11 @@ struct Machine {
   std::map<std::byte*, std::size_t> blocks, pinned;
   std::deque<std::function<void()>> stream;
   std::uint64_t queued = 0, done = 0;
+  // Being captured: noted instead of queued.
+  bool capturing = false, invalidated = false;
+  std::vector<std::function<void()>> captured;
 };
+using CapturedGraph = std::vector<std::function<void()>>;
 Machine& machine() {
   static Machine one;
   return one;
@@ -26,6 +31,7 @@ Machine& machine() {
 FakeDriver& face() { return machine().face; }
 
 void queue(std::function<void()> work) {
+  if (machine().capturing) return machine().captured.push_back(std::move(work));
   machine().stream.push_back(std::move(work));
   ++machine().queued;
 }
@@ -42,6 +48,12 @@ bool holds(const std::map<std::byte*, std::size_t>& blocks, CUdeviceptr address)
   auto* const at = reinterpret_cast<std::byte*>(address);
   const auto after = blocks.upper_bound(at);
   return after != blocks.begin() && at < std::prev(after)->first + std::prev(after)->second;
+}
+
+// What must not be asked for while something is captured: that ends with an error.
+bool spoils_capture() {
+  if (machine().capturing) machine().invalidated = true;
+  return machine().capturing;
 }
 
 // What needs a context, and what it gives where none is current.
@@ -91,7 +103,9 @@ CUresult launch(CUfunction, unsigned blocks, unsigned, unsigned, unsigned thread
   if (blocks == 0 || threads == 0) return CUDA_ERROR_INVALID_VALUE;
   FakeDriver::Launch made{blocks, threads, {}};
   for (int i = 0; i < 2; ++i) made.arguments.push_back(*static_cast<void**>(arguments[i]));
-  face().launches.push_back(std::move(made));
+  const auto start = [made] { face().launches.push_back(made); };
+  if (machine().capturing) queue(start);
+  else start();
   return with_context();
 }
 
@@ -194,6 +208,7 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const vo
   const auto place = reinterpret_cast<CUdeviceptr>(workspace);
   if (bytes != workspace_bytes || place % 256 || !holds(machine().blocks, place) || face().depth == 0)
     return CUBLAS_STATUS_INVALID_VALUE;
+  if (machine().capturing) return CUBLAS_STATUS_NOT_SUPPORTED;  // not here
   run_until(machine().queued);
   switch (Matrix(d_layout).type) {
     case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, d, d_layout); break;
@@ -230,7 +245,10 @@ gpu::Driver new_fake_driver() {
   driver.pop_context = [](CUcontext*) { return --face().depth, CUDA_SUCCESS; };
   driver.create_stream = [](CUstream* stream, unsigned) { return ++face().streams, *stream = handle<CUstream>(8), with_context(); };
   driver.destroy_stream = [](CUstream) { return --face().streams, with_context(); };
-  driver.wait_for_stream = [](CUstream) { return run_until(machine().queued), with_context(); };
+  driver.wait_for_stream = [](CUstream) {
+    if (spoils_capture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    return run_until(machine().queued), with_context();
+  };
   driver.create_event = [](CUevent* event, unsigned) {
     return ++face().events, *event = reinterpret_cast<CUevent>(new std::uint64_t{0}), with_context();
   };
@@ -281,6 +299,48 @@ gpu::Driver new_fake_driver() {
     return std::strcmp(name, "run") == 0 ? with_context() : CUDA_ERROR_NOT_FOUND;
   };
   driver.launch = launch;
+  driver.set_bytes = [](CUdeviceptr memory, unsigned char value, std::size_t bytes, CUstream) {
+    queue([=] { std::memset(reinterpret_cast<void*>(memory), value, bytes); });
+    return with_context();
+  };
+  driver.begin_capture = [](CUstream, CUstreamCaptureMode mode) {
+    if (!face().captures || machine().capturing || mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+      return CUDA_ERROR_ILLEGAL_STATE;
+    machine().capturing = true, machine().invalidated = false;
+    machine().captured.clear();
+    return with_context();
+  };
+  driver.end_capture = [](CUstream, CUgraph* graph) {
+    *graph = nullptr;
+    if (!std::exchange(machine().capturing, false)) return CUDA_ERROR_ILLEGAL_STATE;
+    if (machine().invalidated) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    *graph = reinterpret_cast<CUgraph>(new CapturedGraph(std::move(machine().captured)));
+    return ++face().graphs, with_context();
+  };
+  driver.destroy_graph = [](CUgraph graph) {
+    delete reinterpret_cast<CapturedGraph*>(graph);
+    return --face().graphs, with_context();
+  };
+  driver.instantiate_graph = [](CUgraphExec* executable, CUgraph graph, unsigned long long) {
+    if (!face().instantiates) return CUDA_ERROR_OUT_OF_MEMORY;
+    *executable = reinterpret_cast<CUgraphExec>(new CapturedGraph(*reinterpret_cast<CapturedGraph*>(graph)));
+    return ++face().executable_graphs, with_context();
+  };
+  driver.destroy_executable_graph = [](CUgraphExec executable) {
+    // Where it is under way, it is kept until it is done.
+    queue([executable] { delete reinterpret_cast<CapturedGraph*>(executable); });
+    return --face().executable_graphs, with_context();
+  };
+  driver.upload_graph = [](CUgraphExec, CUstream) {
+    return face().uploads ? with_context() : CUDA_ERROR_OUT_OF_MEMORY;
+  };
+  driver.launch_graph = [](CUgraphExec executable, CUstream) {
+    ++face().replays;
+    queue([executable] {
+      for (const auto& work : *reinterpret_cast<CapturedGraph*>(executable)) work();
+    });
+    return with_context();
+  };
   return driver;
 }
 
