@@ -9,6 +9,7 @@
 
 #include "backend/core/tensor.h"
 #include "backend/graph/graph.h"
+#include "backend/recording.h"
 
 namespace nacre {
 
@@ -43,6 +44,10 @@ class Layout {
   std::shared_ptr<const LayoutDetail> detail_;
 };
 
+// How the inputs and outputs of a compiled graph lie: as tensors do, or as Backend::row_major says, which is for graphs
+// that kernels hold.
+enum class Borders : std::uint8_t { plain, row_major };
+
 struct KernelArguments {
   std::span<const void* const> inputs;
   std::span<void* const> outputs;
@@ -54,6 +59,9 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(const KernelArguments& arguments) = 0;
+  // How many things run() asks its device for, where they may be recorded (recording.h): it waits for none of them, and
+  // none is about the host's memory. 0: they may not.
+  virtual std::int64_t launches() const { return 0; }
 };
 
 // How exactly matrix products and convolutions multiply float32 numbers; their sums and everything else are float32 in any
@@ -124,6 +132,16 @@ class Backend {
   virtual std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const = 0;
   // Whether that is the memory of tensors, so that kernels can use those of variables in plain layout as they are.
   virtual bool shares_host_memory() const { return true; }
+
+  // For kernels that hold graphs. Row-major in that memory: how their operands and those of the graphs lie.
+  virtual Layout row_major(const Type&) const { return Layout::plain(); }
+  // Bytes of that memory and of the host's, in the order of kernels: after what was asked for before, not necessarily
+  // when this returns. What is read from the host may be changed then; what is written there is there after wait().
+  virtual void copy(void* to, const void* from, std::size_t bytes) const;
+  virtual void clear(void* memory, std::size_t bytes) const;  // to zeros; never the host's
+  virtual void wait() const {}                                // until all that was asked for is done
+  // Null where work is done as it is asked for.
+  virtual Recorder* recorder() const { return nullptr; }
 
   const KernelRow* row(const Node& node) const;        // null when it has no kernel for this node
   bool supports(const Node& node) const { return row(node) != nullptr; }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "backend/backend.h"
@@ -14,6 +15,13 @@ const KernelRow* Backend::row(const Node& node) const {
     return node.is(*row.op) && (!row.fits || row.fits(node));
   });
   return found == rows.end() ? nullptr : &*found;
+}
+
+void Backend::copy(void* to, const void* from, std::size_t bytes) const {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+void Backend::clear(void* memory, std::size_t bytes) const {
+  if (bytes > 0) std::memset(memory, 0, bytes);
 }
 
 namespace {

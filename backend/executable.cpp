@@ -1,9 +1,12 @@
 #include "backend/executable.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "backend/compile/largest_batch.h"
 #include "backend/compile/memory.h"
+#include "backend/compile/recorded_runs.h"
 #include "backend/compile/slot_binding.h"
 #include "backend/compile/stand_alone.h"
 #include "backend/core/clock.h"
@@ -21,11 +24,13 @@ class MovingMemory {
  public:
   void add(const void** reader, std::size_t offset) { readers_.push_back({reader, offset}); }
   void add(void** writer, std::size_t offset) { writers_.push_back({writer, offset}); }
-  void move_to(void* address) {
-    if (address == address_) return;
+  // Whether it was elsewhere.
+  bool move_to(void* address) {
+    if (address == address_) return false;
     address_ = address;
     for (const auto& [reader, offset] : readers_) *reader = static_cast<std::byte*>(address) + offset;
     for (const auto& [writer, offset] : writers_) *writer = static_cast<std::byte*>(address) + offset;
+    return true;
   }
 
  private:
@@ -48,23 +53,38 @@ Types types_of(const std::vector<Graph::NamedValue>& values) {
 }  // namespace
 
 struct Executable::Implementation {
-  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared, MatmulPrecision precision)
+  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared, MatmulPrecision precision,
+                 Borders borders)
       : backend(on),
         graph(run_passes(source, on, on.passes())),
-        schedule(compile::schedule(*graph, on, precision)),
+        schedule(compile::schedule(*graph, on, precision, borders)),
         memory(compile::plan_memory(schedule, on)),
         input_types(types_of(graph->inputs())),
         output_types(types_of(graph->outputs())),
         workspace(shared ? std::move(shared) : std::make_shared<Workspace>(on)),
         persistent(on.allocate(memory.persistent_bytes)) {
-    workspace->reserve(memory.arena_bytes);
+    reserve();
     for (const compile::Slot& slot : schedule.slots)
       slots.emplace_back(slot.variable, slot.layout, slot.read, slot.updated, backend);
     changed.resize(slots.size());
     resolve();
+    if (Recorder* const recorder = backend.recorder(); recorder && borders == Borders::plain)
+      recorded.emplace(*recorder, schedule, arguments);
     count();
   }
   ~Implementation() { schedule.steps.clear(); }  // what is under way ends before its memory goes
+
+  void reserve() {
+    try {
+      workspace->reserve(memory.arena_bytes);
+    } catch (Error& error) {
+      const Shape scalar, &first = input_types.empty() ? scalar : input_types[0].shape;
+      const std::int64_t batch = first.rank() > 0 ? first[0] : 1;
+      if (const std::int64_t most = compile::largest_batch(backend, batch, memory.arena_bytes); most > 0)
+        error.hint(fmt::format("there is room for a batch of about {} instead of {}", most, batch));
+      throw;
+    }
+  }
 
   // Tells the memory that every operand of every kernel lies in where to put its address.
   void resolve() {
@@ -128,6 +148,7 @@ struct Executable::Implementation {
     statistics.prologue_kernels = schedule.prologue;
     statistics.kernels = static_cast<int>(schedule.steps.size()) - schedule.prologue;
     for (const compile::Step& step : schedule.steps) statistics.borrowed += step.borrowed;
+    if (recorded) statistics.recorded_kernels = recorded->kernels();
     statistics.activation_reorders = schedule.activation_reorders;
     statistics.weight_reorders = schedule.weight_reorders;
   }
@@ -138,11 +159,28 @@ struct Executable::Implementation {
     for (std::size_t i = 0; i < slots.size(); ++i) {
       if (slots[i].refresh()) {
         changed[i] = true;  // until the prologue has run
-        slot_memory[i].move_to(slots[i].raw());
+        if (slot_memory[i].move_to(slots[i].raw())) moved();
       }
       any_changed = any_changed || changed[i];
     }
     return any_changed;
+  }
+
+  // Of memory that recorded kernels use.
+  void moved() {
+    if (recorded) recorded->forget();
+  }
+
+  // Of all its kernels, where all of them may be recorded.
+  std::int64_t launches() const {
+    if (!slots.empty()) return 0;
+    std::int64_t sum = 0;
+    for (std::size_t s = static_cast<std::size_t>(schedule.prologue); s < schedule.steps.size(); ++s) {
+      const std::int64_t own = schedule.steps[s].kernel->launches();
+      if (own == 0) return 0;
+      sum += own;
+    }
+    return sum;
   }
 
   std::size_t bytes_to_come() const {
@@ -153,7 +191,7 @@ struct Executable::Implementation {
   }
 
   void run() {
-    arena.move_to(workspace->raw());
+    if (arena.move_to(workspace->raw())) moved();
     workspace->use();
     const auto prologue = static_cast<std::size_t>(schedule.prologue);
     if (refresh()) {
@@ -172,6 +210,7 @@ struct Executable::Implementation {
       if (slot.updated()) slot.mark_updated();
     if (Profile* const asked = std::exchange(alone, nullptr)) return run_alone(prologue, *asked);
     if (profile) return run_profiled(prologue);
+    if (recorded) return recorded->run();
     for (std::size_t s = prologue; s < schedule.steps.size(); ++s) schedule.steps[s].kernel->run(arguments[s]);
   }
 
@@ -179,6 +218,7 @@ struct Executable::Implementation {
     double begin = now();
     for (std::size_t s = prologue; s < schedule.steps.size(); ++s) {
       schedule.steps[s].kernel->run(arguments[s]);
+      backend.wait();
       const double end = now();
       profile->kernels[s - prologue].seconds += end - begin;
       if (profile->events.size() < profile->max_events) profile->events.push_back({s - prologue, begin, end});
@@ -188,7 +228,7 @@ struct Executable::Implementation {
   }
 
   void run_alone(std::size_t prologue, Profile& asked) {
-    compile::StandAlone stand_alone;
+    compile::StandAlone stand_alone(backend);
     for (std::size_t s = prologue; s < schedule.steps.size(); ++s) {
       const compile::StandAlone::Times times =
           stand_alone.measure(*schedule.steps[s].kernel, arguments[s], overwritten_by(s));
@@ -229,6 +269,7 @@ struct Executable::Implementation {
   std::vector<const void*> read_addresses;
   std::vector<void*> write_addresses;
   std::vector<KernelArguments> arguments;  // of each step
+  std::optional<compile::RecordedRuns> recorded;
   std::vector<char> changed;               // slots, since the prologue ran
   bool prologue_done = false;
   Profile *profile = nullptr, *alone = nullptr;
@@ -295,8 +336,8 @@ void Workspace::reserve(std::size_t bytes) {
 }
 
 Executable::Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
-                       MatmulPrecision precision)
-    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace), precision)) {}
+                       MatmulPrecision precision, Borders borders)
+    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace), precision, borders)) {}
 Executable::~Executable() = default;
 
 void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
@@ -330,6 +371,8 @@ void Executable::run_raw(std::span<const void* const> inputs, std::span<void* co
   for (std::size_t i = 0; i < outputs.size(); ++i) self.outputs[i].move_to(outputs[i]);
   self.run();
 }
+
+std::int64_t Executable::launches() const { return implementation_->launches(); }
 
 void Executable::prepare() { implementation_->refresh(); }
 std::size_t Executable::bytes_to_come() const { return implementation_->bytes_to_come(); }

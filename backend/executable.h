@@ -21,6 +21,7 @@ struct ExecutableStatistics {
   int activation_reorders = 0;  // at each run
   int weight_reorders = 0;      // likewise, of variables and of their gradients
   int prologue_kernels = 0;     // run once per version of the variables
+  int recorded_kernels = 0;     // that are replayed together with others: see recording.h
 };
 
 // What the kernels of an executable took, summed over the runs since profiling began, without those of the prologue.
@@ -72,7 +73,7 @@ class Executable {
   // Runs the backend's passes on the graph first. All shapes must be known. Throws Error when an op has no kernel.
   // Without a workspace the executable has one of its own.
   Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace = nullptr,
-             MatmulPrecision precision = MatmulPrecision::highest);
+             MatmulPrecision precision = MatmulPrecision::highest, Borders borders = Borders::plain);
   ~Executable();
   Executable(const Executable&) = delete;
   Executable& operator=(const Executable&) = delete;
@@ -81,8 +82,11 @@ class Executable {
   // `outputs` holds tensors to be filled: their memory is used again when they have the right type.
   void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
   std::vector<Tensor> run(std::span<const Tensor> inputs = {});
-  // The same on raw memory in plain layout, for kernels that hold graphs (scan).
+  // The same on raw memory, for kernels that hold graphs (scan).
   void run_raw(std::span<const void* const> inputs, std::span<void* const> outputs);
+
+  // Of a run after the first, as those of kernels are counted: see Kernel::launches.
+  std::int64_t launches() const;
 
   // Brings the variables to where the first run would: into the layouts that the kernels want.
   void prepare();

@@ -1,6 +1,5 @@
 #include "backend/loop_kernel.h"
 
-#include <cstring>
 #include <limits>
 
 #include "backend/core/stop_flag.h"
@@ -15,9 +14,10 @@ namespace {
 class LoopKernel final : public Kernel {
  public:
   LoopKernel(const Node& node, const Backend& backend, MatmulPrecision precision)
-      : workspace_(std::make_shared<Workspace>(backend)),  // one of them runs at a time
-        condition_(*node.attrs<LoopAttrs>().condition, backend, workspace_, precision),
-        body_(*node.attrs<LoopAttrs>().body, backend, workspace_, precision),
+      : backend_(backend),
+        workspace_(std::make_shared<Workspace>(backend)),  // one of them runs at a time
+        condition_(*node.attrs<LoopAttrs>().condition, backend, workspace_, precision, Borders::row_major),
+        body_(*node.attrs<LoopAttrs>().body, backend, workspace_, precision, Borders::row_major),
         carries_(static_cast<std::size_t>(node.attrs<LoopAttrs>().carries)),
         most_steps_(node.attrs<LoopAttrs>().most_steps),
         work_(work_of(*node.attrs<LoopAttrs>().condition) + work_of(*node.attrs<LoopAttrs>().body)),
@@ -40,7 +40,7 @@ class LoopKernel final : public Kernel {
     for (; steps != most_steps_ && holds(arguments); ++steps) {
       StopFlag::check(work_);
       for (std::size_t i = 0; i < carries_; ++i) {
-        if (stacked_[i]) std::memcpy(place(arguments, i, steps), inputs_[i], bytes_[i]);
+        if (stacked_[i]) backend_.copy(place(arguments, i, steps), inputs_[i], bytes_[i]);
         // The result and the scratch memory in turn.
         outputs_[i] = inputs_[i] == arguments.outputs[i] ? static_cast<std::byte*>(arguments.scratch) + scratch_at_[i]
                                                          : arguments.outputs[i];
@@ -49,19 +49,23 @@ class LoopKernel final : public Kernel {
       for (std::size_t i = 0; i < carries_; ++i) inputs_[i] = outputs_[i];
     }
     for (std::size_t i = 0; i < carries_; ++i) {
-      if (inputs_[i] != arguments.outputs[i]) std::memcpy(arguments.outputs[i], inputs_[i], bytes_[i]);
+      if (inputs_[i] != arguments.outputs[i]) backend_.copy(arguments.outputs[i], inputs_[i], bytes_[i]);
       if (stacked_[i])
-        std::memset(place(arguments, i, steps), 0, static_cast<std::size_t>(most_steps_ - steps) * bytes_[i]);
+        backend_.clear(place(arguments, i, steps), static_cast<std::size_t>(most_steps_ - steps) * bytes_[i]);
     }
-    *static_cast<std::int32_t*>(arguments.outputs[carries_]) =
+    const auto made =
         static_cast<std::int32_t>(std::min<std::int64_t>(steps, std::numeric_limits<std::int32_t>::max()));
+    backend_.copy(arguments.outputs[carries_], &made, sizeof made);
   }
 
  private:
   bool holds(const KernelArguments& arguments) {
     void* const flag = static_cast<std::byte*>(arguments.scratch) + scratch_bytes_;
     condition_.run_raw(inputs_, {&flag, 1});
-    return *static_cast<const bool*>(flag);
+    bool held = false;
+    backend_.copy(&held, flag, sizeof held);
+    backend_.wait();
+    return held;
   }
 
   // Of a carry as it comes into a step.
@@ -70,6 +74,7 @@ class LoopKernel final : public Kernel {
            static_cast<std::size_t>(step) * bytes_[carry];
   }
 
+  const Backend& backend_;
   std::shared_ptr<Workspace> workspace_;
   Executable condition_, body_;
   std::size_t carries_;
@@ -87,9 +92,7 @@ KernelPlan loop_kernel(const KernelRequest& request) {
   auto kernel = std::make_unique<LoopKernel>(request.node, request.backend, request.precision);
   const auto& attrs = request.node.attrs<LoopAttrs>();
   const auto carries = static_cast<std::size_t>(attrs.carries);
-  KernelPlan plan;
-  plan.inputs.assign(request.node.inputs().size(), Layout::plain());
-  plan.outputs.assign(request.node.types().size(), Layout::plain());
+  KernelPlan plan = row_major_plan(request);
   if (attrs.most_steps != unknown)
     for (std::size_t i = 0; i < carries; ++i)
       if (!kernel->stacked(i)) plan.outputs[carries + 1 + i] = discarded();

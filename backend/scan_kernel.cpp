@@ -1,7 +1,6 @@
 #include "backend/scan_kernel.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "backend/discarded.h"
 #include "backend/executable.h"
@@ -13,7 +12,8 @@ namespace {
 class ScanKernel final : public Kernel {
  public:
   ScanKernel(const Node& node, const Backend& backend, MatmulPrecision precision)
-      : body_(*node.attrs<ScanAttrs>().body, backend, nullptr, precision),
+      : backend_(backend),
+        body_(*node.attrs<ScanAttrs>().body, backend, nullptr, precision, Borders::row_major),
         carries_(static_cast<std::size_t>(node.attrs<ScanAttrs>().carries)),
         sequences_(static_cast<std::size_t>(node.attrs<ScanAttrs>().sequences)),
         reverse_(node.attrs<ScanAttrs>().reverse),
@@ -36,20 +36,22 @@ class ScanKernel final : public Kernel {
   void run(const KernelArguments& arguments) override {
     steps_ = length_;
     if (counted_) {
-      const std::int32_t count = *static_cast<const std::int32_t*>(arguments.inputs.back());
+      std::int32_t count = 0;
+      backend_.copy(&count, arguments.inputs.back(), sizeof count);
+      backend_.wait();
       steps_ = std::min(length_, static_cast<std::size_t>(std::max(count, 0)));
       clear_beyond(arguments);
     }
     if (steps_ == 0) {
       for (std::size_t i = 0; i < carries_; ++i)
-        std::memcpy(arguments.outputs[i], arguments.inputs[i], input_bytes_[i]);
+        backend_.copy(arguments.outputs[i], arguments.inputs[i], input_bytes_[i]);
       return;
     }
     for (std::size_t i = 0; i < carries_; ++i) {
       inputs_[i] = arguments.inputs[i];
       if (!stacked_[i]) continue;
       void* first = slot(arguments, i, 0);
-      std::memcpy(first, arguments.inputs[i], input_bytes_[i]);
+      backend_.copy(first, arguments.inputs[i], input_bytes_[i]);
       inputs_[i] = first;
     }
     for (std::size_t i = carries_ + sequences_; i < inputs_.size(); ++i) inputs_[i] = arguments.inputs[i];
@@ -67,6 +69,12 @@ class ScanKernel final : public Kernel {
     }
   }
 
+  std::int64_t launches() const override {
+    const auto copies = static_cast<std::int64_t>(carries_), steps = static_cast<std::int64_t>(length_);
+    if (counted_ || (steps > 0 && body_.launches() == 0)) return 0;
+    return copies + steps * body_.launches();
+  }
+
  private:
   // Where a carry lies as it comes into a step: stacked, or in one of two buffers taken in turn.
   void* slot(const KernelArguments& arguments, std::size_t carry, std::size_t step) const {
@@ -79,13 +87,14 @@ class ScanKernel final : public Kernel {
   // Places for which there are no steps.
   void clear_beyond(const KernelArguments& arguments) const {
     const auto clear = [&](void* stack, std::size_t bytes) {
-      std::memset(static_cast<std::byte*>(stack) + steps_ * bytes, 0, (length_ - steps_) * bytes);
+      backend_.clear(static_cast<std::byte*>(stack) + steps_ * bytes, (length_ - steps_) * bytes);
     };
     for (std::size_t i = carries_; i < outputs_.size(); ++i) clear(arguments.outputs[i], output_bytes_[i]);
     for (std::size_t i = 0; i < carries_; ++i)
       if (stacked_[i]) clear(arguments.outputs[outputs_.size() + i], input_bytes_[i]);
   }
 
+  const Backend& backend_;
   Executable body_;
   std::size_t carries_, sequences_;
   bool reverse_, counted_;
@@ -101,9 +110,7 @@ class ScanKernel final : public Kernel {
 KernelPlan scan_kernel(const KernelRequest& request) {
   auto kernel = std::make_unique<ScanKernel>(request.node, request.backend, request.precision);
   const auto carries = static_cast<std::size_t>(request.node.attrs<ScanAttrs>().carries);
-  KernelPlan plan;
-  plan.inputs.assign(request.node.inputs().size(), Layout::plain());
-  plan.outputs.assign(request.node.types().size(), Layout::plain());
+  KernelPlan plan = row_major_plan(request);
   for (std::size_t i = 0; i < carries; ++i)
     if (!kernel->stacked(i))
       plan.outputs[plan.outputs.size() - carries + i] = discarded();

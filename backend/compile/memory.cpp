@@ -210,6 +210,7 @@ class MemoryPlanner {
 
 MemoryPlan plan_memory(Schedule& schedule, const Backend& backend) {
   MemoryPlan plan = MemoryPlanner(schedule, backend).run();
+  if (!backend.shares_host_memory()) return plan;  // it says itself when there is not enough
   try {
     want_memory(plan.arena_bytes + plan.persistent_bytes, "what the layers compute at a time");
   } catch (Error& error) {

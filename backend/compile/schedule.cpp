@@ -17,8 +17,8 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Graph& graph, const Backend& backend, MatmulPrecision precision)
-      : graph_(graph), backend_(backend), precision_(precision), places_(graph.nodes().size()) {}
+  Scheduler(const Graph& graph, const Backend& backend, MatmulPrecision precision, Borders borders)
+      : graph_(graph), backend_(backend), precision_(precision), borders_(borders), places_(graph.nodes().size()) {}
 
   Schedule run() {
     for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
@@ -29,8 +29,9 @@ class Scheduler {
     while (!under_way_.empty()) finish(under_way_.begin());
     for (const auto& [name, value] : graph_.outputs()) {
       const int place = place_of(value);
-      settle(place, Layout::plain());
-      result_.outputs.push_back(in_layout(place, Layout::plain()));
+      const Layout wanted = border(value.type());
+      settle(place, wanted);
+      result_.outputs.push_back(in_layout(place, wanted));
     }
     for (const auto& [variable, value] : graph_.updates()) {
       const int slot = slot_of(variable), place = place_of(value);
@@ -43,12 +44,17 @@ class Scheduler {
 
     result_.prologue = static_cast<int>(prologue_.size());
     result_.steps = std::move(prologue_);
+    std::move(arrivals_.begin(), arrivals_.end(), std::back_inserter(result_.steps));
     std::move(main_.begin(), main_.end(), std::back_inserter(result_.steps));
     note_reads();
     return std::move(result_);
   }
 
  private:
+  Layout border(const Type& type) const {
+    return borders_ == Borders::row_major ? backend_.row_major(type) : Layout::plain();
+  }
+
   Place& place(int index) { return result_.places[static_cast<std::size_t>(index)]; }
   int place_of(Value value) const {
     return places_[static_cast<std::size_t>(value.node().id())][static_cast<std::size_t>(value.index())];
@@ -150,7 +156,10 @@ class Scheduler {
     copies_.emplace_back(index, copy);
     Step step{.name = "reorder", .inputs = {index}, .outputs = {copy}};
     step.kernel = backend_.reorder(from.type, from.layout, layout);
-    append(std::move(step), from.fixed);
+    const bool arrives = !backend_.shares_host_memory() && from.layout.is_plain() &&
+                         result_.storages[static_cast<std::size_t>(from.storage)].kind == Storage::Kind::input;
+    if (arrives) arrivals_.push_back(std::move(step));
+    else append(std::move(step), from.fixed);
     if (!from.fixed) {
       const bool weight = std::any_of(result_.slots.begin(), result_.slots.end(),
                                       [&](const Slot& slot) { return slot.variable->shape() == from.type.shape; });
@@ -161,7 +170,9 @@ class Scheduler {
 
   void add_leaf(const Node& node) {
     Storage storage;
+    Layout layout = Layout::plain();
     if (node.is(op::input)) {
+      layout = border(node.types()[0]);
       const auto& inputs = graph_.inputs();
       const auto found = std::find_if(inputs.begin(), inputs.end(),
                                       [&](const Graph::NamedValue& in) { return in.value == node.out(); });
@@ -169,8 +180,7 @@ class Scheduler {
     } else {
       storage = {.kind = Storage::Kind::constant, .constant = node.attrs<ConstantAttrs>().value.raw()};
     }
-    places_[static_cast<std::size_t>(node.id())] = {
-        add_place(node.types()[0], Layout::plain(), storage, node.is(op::constant))};
+    places_[static_cast<std::size_t>(node.id())] = {add_place(node.types()[0], layout, storage, node.is(op::constant))};
   }
 
   static void want_room(const Node& node) {
@@ -205,7 +215,7 @@ class Scheduler {
       return;  // nothing to compute
     }
 
-    want_room(node);
+    if (backend_.shares_host_memory()) want_room(node);
     if ((node.is(op::cast) && layouts[0].is_any()) || node.is(op::broadcast_to)) {
       outputs.push_back(add_place(node.types()[0], Layout::any(), {}, fixed));
       waiting_.push_back({&node, inputs[0], outputs[0]});
@@ -292,8 +302,10 @@ class Scheduler {
   const Graph& graph_;
   const Backend& backend_;
   MatmulPrecision precision_;
+  Borders borders_;
   Schedule result_;
   std::vector<Step> prologue_, main_;
+  std::vector<Step> arrivals_;  // copies of inputs from the host: first of all, so that the rest is one piece
   std::vector<std::vector<int>> places_;     // of each node's outputs, by node id
   Values graph_slot_values_;                 // the variable node of each slot
   std::vector<std::pair<int, int>> copies_;  // place and the same value in another layout
@@ -303,8 +315,8 @@ class Scheduler {
 
 }  // namespace
 
-Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision) {
-  return Scheduler(graph, backend, precision).run();
+Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision, Borders borders) {
+  return Scheduler(graph, backend, precision, borders).run();
 }
 
 }  // namespace nacre::compile

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "backend/core/clock.h"
 #include "backend/core/parallel.h"
@@ -25,7 +24,7 @@ double median(std::vector<double>& times) {
 
 }  // namespace
 
-StandAlone::StandAlone() : other_(more_than_caches, std::byte{1}) {}
+StandAlone::StandAlone(const Backend& backend) : backend_(backend), other_(more_than_caches, std::byte{1}) {}
 
 // Only read: lines that were written would go to memory while the kernel runs.
 void StandAlone::empty_caches() {
@@ -43,17 +42,20 @@ StandAlone::Times StandAlone::measure(Kernel& kernel, const KernelArguments& arg
                                       std::span<const Overwritten> overwritten) {
   kept_.resize(overwritten.size());
   for (std::size_t i = 0; i < overwritten.size(); ++i) {
-    const auto* begin = static_cast<const std::byte*>(overwritten[i].memory);
-    kept_[i].assign(begin, begin + overwritten[i].bytes);
+    kept_[i].resize(overwritten[i].bytes);
+    backend_.copy(kept_[i].data(), overwritten[i].memory, overwritten[i].bytes);
   }
+  backend_.wait();
   const auto timed = [&] {
     const double begin = now();
     kernel.run(arguments);
+    backend_.wait();
     return now() - begin;
   };
   const auto put_back = [&] {
     for (std::size_t i = 0; i < overwritten.size(); ++i)
-      std::memcpy(overwritten[i].memory, kept_[i].data(), kept_[i].size());
+      backend_.copy(overwritten[i].memory, kept_[i].data(), kept_[i].size());
+    backend_.wait();
   };
   std::vector<double> cold, warm;
   for (int repetition = 0; repetition < repetitions; ++repetition) {

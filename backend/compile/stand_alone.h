@@ -16,7 +16,7 @@ class StandAlone {
     double cold = 0, warm = 0;
   };
 
-  StandAlone();
+  explicit StandAlone(const Backend& backend);  // whose kernels they are
   // Memory that the kernel reads and writes.
   struct Overwritten {
     void* memory;
@@ -29,6 +29,7 @@ class StandAlone {
  private:
   void empty_caches();
 
+  const Backend& backend_;
   std::vector<std::byte> other_;  // memory to fill the caches with
   std::vector<std::vector<std::byte>> kept_;
   std::int64_t sum_ = 0;  // of what was read to fill them

@@ -23,16 +23,18 @@ class DenseDetail final : public LayoutDetail {
 // A value from the host to the device, back, or within one of them.
 class Transfer final : public Kernel {
  public:
-  Transfer(Device& device, std::size_t bytes, bool to_host) : device_(device), bytes_(bytes), to_host_(to_host) {}
+  Transfer(Device& device, std::size_t bytes, bool from_host, bool to_host)
+      : device_(device), bytes_(bytes), from_host_(from_host), to_host_(to_host) {}
   void run(const KernelArguments& arguments) override {
     if (bytes_ > 0) device_.copy(arguments.outputs[0], arguments.inputs[0], bytes_);
     if (to_host_) device_.wait();
   }
+  std::int64_t launches() const override { return !from_host_ && !to_host_; }
 
  private:
   Device& device_;
   std::size_t bytes_;
-  bool to_host_;
+  bool from_host_, to_host_;
 };
 
 class GpuBackend final : public Backend {
@@ -47,7 +49,7 @@ class GpuBackend final : public Backend {
   std::span<const Pass> passes() const override { return fusing_passes(); }
   std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
     ensure(!from.is_any() && !to.is_any(), "a copy of a value that has no layout");
-    return std::make_unique<Transfer>(*device_, type.bytes(), to.is_plain());
+    return std::make_unique<Transfer>(*device_, type.bytes(), from.is_plain(), to.is_plain());
   }
   bool has_instructions(DType dtype) const override {
     return dtype == DType::bfloat16 ? device_->facts().architecture >= 80 : true;
@@ -58,6 +60,16 @@ class GpuBackend final : public Backend {
             [device = device_](std::byte* memory) { device->release(memory); }};
   }
   bool shares_host_memory() const override { return false; }
+
+  Layout row_major(const Type& type) const override { return dense(type); }
+  void copy(void* to, const void* from, std::size_t bytes) const override {
+    if (bytes > 0) device_->copy(to, from, bytes);
+  }
+  void clear(void* memory, std::size_t bytes) const override {
+    if (bytes > 0) device_->clear(memory, bytes);
+  }
+  void wait() const override { device_->wait(); }
+  Recorder* recorder() const override { return device_.get(); }
 
   Device& device() const { return *device_; }
 

@@ -5,10 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numbers>
+#include <numeric>
 
 #include "backend/cudnn/backend.h"
-#include "backend/cudnn/kernels.h"
+#include "backend/cudnn/epilogue.h"
+#include "backend/cudnn/library_kernel.h"
 #include "backend/graph/ops/conv.h"
 
 namespace nacre::gpu {
@@ -16,65 +17,6 @@ namespace nacre::gpu {
 namespace {
 
 using Result = ConvolutionDescription::Result;
-
-// The library's work. Operands that it does not take as they are are written anew into scratch memory before, and so is
-// a result after.
-class LibraryKernel final : public Kernel {
- public:
-  explicit LibraryKernel(std::unique_ptr<Work> work) : work_(std::move(work)) {}
-
-  void rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes) {
-    rewritten_.push_back({operand, std::move(kernel), take(bytes)});
-  }
-  void rewrite_result(std::unique_ptr<Kernel> kernel, std::size_t bytes) {
-    result_ = std::move(kernel), result_place_ = take(bytes);
-  }
-  void then(std::unique_ptr<Kernel> last) { last_ = std::move(last); }
-  std::size_t scratch_bytes() const { return own_bytes_ + work_->scratch_bytes(); }
-
-  void run(const KernelArguments& arguments) override {
-    auto* const scratch = static_cast<std::byte*>(arguments.scratch);
-    inputs_.assign(arguments.inputs.begin(), arguments.inputs.end());
-    for (const auto& [operand, kernel, place] : rewritten_) {
-      void* const to = scratch + place;
-      kernel->run({.inputs = arguments.inputs.subspan(operand, 1), .outputs = {&to, 1}, .scratch = nullptr});
-      inputs_[operand] = to;
-    }
-    void* const result = result_ ? scratch + result_place_ : arguments.outputs[0];
-    work_->run(inputs_, {&result, 1}, scratch + own_bytes_);
-    if (result_) {
-      const void* const from = result;
-      result_->run({.inputs = {&from, 1}, .outputs = arguments.outputs.first(1), .scratch = nullptr});
-    }
-    if (last_) last_->run(arguments);
-  }
-
- private:
-  struct Rewritten {
-    std::size_t operand;
-    std::unique_ptr<Kernel> kernel;
-    std::size_t place;
-  };
-  std::size_t take(std::size_t bytes) {
-    const std::size_t place = own_bytes_;
-    own_bytes_ += (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
-    return place;
-  }
-
-  std::unique_ptr<Work> work_;
-  std::vector<Rewritten> rewritten_;
-  std::unique_ptr<Kernel> result_, last_;
-  std::size_t result_place_ = 0, own_bytes_ = 0;
-  std::vector<const void*> inputs_;
-};
-
-// A kernel with one operand and one result that does `body` for each element of the result.
-std::unique_ptr<Kernel> rewritten(Device& device, const Type& from, const Type& to, std::string_view body) {
-  const std::int64_t count = to.shape.elements();
-  const std::string source = fmt::format("{} {{\n  {}    {}\n  }}\n}}\n", signature("run", {from}, {to}),
-                                         loop_head(count, from.shape.elements()), body);
-  return generated_kernel(device, source, grid_over(count, device));
-}
 
 // The kernel in the library's order, or back.
 std::unique_ptr<Kernel> turned(Device& device, const Type& kernel, bool back) {
@@ -108,57 +50,6 @@ struct Surrounded {
     return rewritten(device, wide, narrow, fmt::format("out0[i] = in0[{}];", offset("i", narrow.shape, around, base)));
   }
 };
-
-// The number `y` after the activation.
-std::string activated(const Epilogue& epilogue, DType dtype) {
-  const std::string a = literal(dtype, epilogue.alpha), b = literal(dtype, epilogue.beta);
-  switch (epilogue.activation) {
-    case EpilogueKind::none: break;
-    case EpilogueKind::relu: return "y <= 0 ? 0 : y";
-    case EpilogueKind::tanh: return "tanh(y)";
-    case EpilogueKind::sigmoid: return "1 / (1 + exp(-y))";
-    case EpilogueKind::clip: return fmt::format("y < {0} ? {0} : y > {1} ? {1} : y", a, b);
-    case EpilogueKind::leaky_relu: return fmt::format("y > 0 ? y : y * {}", a);
-    case EpilogueKind::elu: return fmt::format("y < 0 ? {} * expm1(y) : y", a);
-    case EpilogueKind::silu: return "y / (1 + exp(-y))";
-    case EpilogueKind::hard_silu:
-      return fmt::format("y * smaller(larger({} * y + {}, {}), {})", a, b, literal(dtype, 0), literal(dtype, 1));
-    case EpilogueKind::gelu: return fmt::format("y * (1 + erf(y * {})) / 2", literal(dtype, 1 / std::numbers::sqrt2));
-  }
-  return "y";
-}
-
-// A kernel over output 0 in place, called with all operands and results of the request's node, whose epilogue's begin
-// at `first`; null where there is nothing to do.
-std::unique_ptr<Kernel> epilogue_kernel(const KernelRequest& request, const Epilogue& epilogue, std::size_t first) {
-  if (epilogue.empty()) return nullptr;
-  const Types operands = operand_types(request);
-  const Type& y = request.node.types()[0];
-  const std::int64_t count = y.shape.elements();
-  std::string body = fmt::format("    {} y = {};\n", compute_type(y.dtype), load(y.dtype, "out0", "i"));
-  if (epilogue.bias)
-    body += fmt::format("    y += {};\n",
-                        load(operands[first].dtype, fmt::format("in{}", first), fmt::format("i % {}", y.shape[-1])));
-  if (epilogue.residual)
-    body += fmt::format("    y += {};\n", load(operands.back().dtype, fmt::format("in{}", operands.size() - 1), "i"));
-  body += fmt::format("    {}\n", store(y.dtype, "out0", "i", activated(epilogue, y.dtype)));
-  const std::string source =
-      fmt::format("{} {{\n  {}{}  }}\n}}\n", signature("run", operands, request.node.types()), loop_head(count), body);
-  return generated_kernel(device_of(request), source, grid_over(count, device_of(request)));
-}
-
-// Output 1 of conv_backward_weights: the sum of y's gradient over all axes but the last.
-std::unique_ptr<Kernel> bias_gradient(const KernelRequest& request) {
-  const Type& dy = request.node.in(1).type();
-  const std::int64_t filters = dy.shape[-1];
-  const Lines lines(filters, dy.shape.elements() / filters);
-  const std::string type(compute_type(dy.dtype));
-  const std::string body = fmt::format(
-      "    {0} state = 0;\n    {1}\n    state = {2};\n    {3}\n", type,
-      lines.each(fmt::format("state += {};", load(dy.dtype, "in1", fmt::format("r * {} + line", filters)))),
-      lines.joined("sum", type, "state"), lines.once(store(request.node.types()[1].dtype, "out1", "line", "state")));
-  return lines.plan(request, type, body).kernel;
-}
 
 ConvolutionDescription describe(const KernelRequest& request, Result result, const ConvAttrs& p, const Shape& x,
                                 const Type& kernel) {
@@ -234,7 +125,12 @@ KernelPlan by_library(const KernelRequest& request, Result result, const ConvAtt
         library->rewrite(2, rewritten(device, given, wanted, body), wanted.bytes());
       }
       if (result == Result::y && !fuses) library->then(epilogue_kernel(request, p.epilogue, 2));
-      if (request.node.types().size() > 1) library->then(bias_gradient(request));
+      if (request.node.types().size() > 1) {  // the bias's gradient: the sum of y's over all axes but the last
+        std::vector<std::int64_t> axes(static_cast<std::size_t>(request.node.in(1).shape().rank() - 1));
+        std::iota(axes.begin(), axes.end(), std::int64_t{0});
+        KernelPlan sum = sum_over(request, 1, axes, 1);
+        library->then(std::move(sum.kernel), sum.scratch_bytes);
+      }
       plan.scratch_bytes = library->scratch_bytes();
       plan.kernel = std::move(library);
       return plan;

@@ -14,6 +14,7 @@
 
 #include "backend/collective.h"
 #include "backend/core/dtype.h"
+#include "backend/recording.h"
 
 namespace nacre::gpu {
 
@@ -23,6 +24,8 @@ struct DeviceFacts {
   int processors = 0;      // multiprocessors
   std::size_t memory = 0;  // bytes
   std::string libraries;   // "CUDA 13.0, cuDNN 9.14"
+  // Bytes of arguments that a kernel takes.
+  std::size_t parameter_bytes = 4096;
 };
 
 // A compiled kernel.
@@ -49,6 +52,7 @@ struct MatMulDescription {
   std::int64_t stride_a = 0, stride_b = 0;  // elements from one matrix of the batch to the next; 0: the same
   DType dtype = DType::float32;             // of a, b and y; sums are float32
   bool bias = false;                        // (n), of y's dtype
+  bool residual = false;                    // of y's size and dtype; y may lie over it
   bool relu = false;
   bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
 };
@@ -77,9 +81,11 @@ struct ConvolutionDescription {
 
 // Asynchronous calls run one after the other, in the order in which they were made. One thread at a time. Failures are
 // nacre::Errors; those for lack of memory say how much was wanted and how much was free.
-class Device {
+//
+// What is recorded is launches, works and copies within the device's memory; a recording is released before the device
+// is, and before the functions and works that are part of it.
+class Device : public Recorder {
  public:
-  virtual ~Device() = default;
   virtual const DeviceFacts& facts() const = 0;
 
   virtual void* allocate(std::size_t bytes) = 0;  // of the device
@@ -87,6 +93,7 @@ class Device {
   // Between any two places, of which the addresses tell whether they are the host's or the device's. Asynchronous, but
   // what is read from the host may be changed when it returns.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void clear(void* memory, std::size_t bytes) = 0;  // of the device, to zeros; asynchronous
   virtual void wait() = 0;  // until all is done
 
   // The kernel called `name` of CUDA source, kept for the next time the same source comes, on disk too.

@@ -18,40 +18,38 @@ namespace nacre::gpu {
 
 namespace {
 
-enum class Domain : std::uint8_t { any, reals };  // what element types of the operands the formula is right for
 struct Formula {
   const Op* op;
   std::string_view text;  // of {0}, {1}, {2}
-  Domain domain = Domain::any;
 };
 constexpr Formula formulas[] = {
     {&op::negate, "-{0}"},
     {&op::abs, "({0} < 0 ? -{0} : {0})"},
     {&op::sign, "sign_of({0})"},
-    {&op::exp, "exp({0})", Domain::reals},
-    {&op::expm1, "expm1({0})", Domain::reals},
-    {&op::log, "log({0})", Domain::reals},
-    {&op::log1p, "log1p({0})", Domain::reals},
-    {&op::sqrt, "sqrt({0})", Domain::reals},
-    {&op::rsqrt, "1 / sqrt({0})", Domain::reals},
+    {&op::exp, "exp({0})"},
+    {&op::expm1, "expm1({0})"},
+    {&op::log, "log({0})"},
+    {&op::log1p, "log1p({0})"},
+    {&op::sqrt, "sqrt({0})"},
+    {&op::rsqrt, "1 / sqrt({0})"},
     {&op::square, "{0} * {0}"},
-    {&op::reciprocal, "1 / {0}", Domain::reals},
-    {&op::sin, "sin({0})", Domain::reals},
-    {&op::cos, "cos({0})", Domain::reals},
-    {&op::tanh, "tanh({0})", Domain::reals},
-    {&op::sigmoid, "1 / (1 + exp(-{0}))", Domain::reals},
+    {&op::reciprocal, "1 / {0}"},
+    {&op::sin, "sin({0})"},
+    {&op::cos, "cos({0})"},
+    {&op::tanh, "tanh({0})"},
+    {&op::sigmoid, "1 / (1 + exp(-{0}))"},
     {&op::relu, "({0} <= 0 ? 0 : {0})"},
-    {&op::erf, "erf({0})", Domain::reals},
-    {&op::floor, "floor({0})", Domain::reals},
-    {&op::ceil, "ceil({0})", Domain::reals},
-    {&op::round, "rint({0})", Domain::reals},
+    {&op::erf, "erf({0})"},
+    {&op::floor, "floor({0})"},
+    {&op::ceil, "ceil({0})"},
+    {&op::round, "rint({0})"},
     {&op::logical_not, "{0} == 0"},
-    {&op::is_finite, "({0} - {0} == 0)", Domain::reals},
+    {&op::is_finite, "({0} - {0} == 0)"},
     {&op::add, "{0} + {1}"},
     {&op::subtract, "{0} - {1}"},
     {&op::multiply, "{0} * {1}"},
-    {&op::divide, "{0} / {1}", Domain::reals},
-    {&op::power, "pow({0}, {1})", Domain::reals},
+    {&op::divide, "{0} / {1}"},
+    {&op::power, "raised({0}, {1})"},
     {&op::maximum, "larger({0}, {1})"},
     {&op::minimum, "smaller({0}, {1})"},
     {&op::modulo, "floor_modulo({0}, {1})"},
@@ -68,6 +66,10 @@ constexpr Formula formulas[] = {
     {&op::bitwise_and, "{0} & {1}"},
     {&op::bitwise_or, "{0} | {1}"},
     {&op::bitwise_xor, "{0} ^ {1}"},
+    {&op::shift_left, "shifted_left({0}, {1})"},
+    {&op::shift_right, "shifted_right({0}, {1})"},
+    {&op::gcd, "common_divisor({0}, {1})"},
+    {&op::lcm, "common_multiple({0}, {1})"},
 };
 
 const Formula* formula_of(const Node& node) {
@@ -183,12 +185,9 @@ KernelPlan group(const Graph& body, const KernelRequest& request) {
 
 bool generates(const Node& node) {
   if (node.is(op::random_uniform) || node.is(op::cast)) return true;
-  const Formula* formula = formula_of(node);
-  if (!formula) return false;
-  const DType operand = node.in(static_cast<int>(node.inputs().size()) - 1).dtype();
-  const bool arithmetic_of_bools = operand == DType::boolean && node.types()[0].dtype == DType::boolean &&
-                                   (node.is(op::negate) || node.is(op::abs) || node.is(op::sign));
-  return !arithmetic_of_bools && (formula->domain == Domain::any || is_floating(operand));
+  const bool arithmetic =
+      node.is(op::negate) || node.is(op::abs) || node.is(op::sign) || node.is(op::power) || node.is(op::modulo);
+  return formula_of(node) && !(arithmetic && node.types()[0].dtype == DType::boolean);
 }
 
 KernelPlan elementwise(const KernelRequest& request) {
@@ -197,25 +196,28 @@ KernelPlan elementwise(const KernelRequest& request) {
 
 KernelPlan fused(const KernelRequest& request) { return group(*request.node.attrs<FusedAttrs>().body, request); }
 
-// One launch for all groups: each has its own blocks. Groups of the same text, as those of an optimizer's update of
-// many variables, are one function.
-KernelPlan fused_groups(const KernelRequest& request) {
+namespace {
+
+// A kernel for some groups, each of which has its own blocks, called with their operands and results. Groups of the
+// same text, as those of an optimizer's update of many variables, are one function.
+std::unique_ptr<Kernel> kernel_of(std::span<const Subgraph> bodies, Device& device) {
   std::map<std::string, std::string> functions;  // by text, their names
   std::string definitions, calls;
-  std::vector<KernelPlan::InPlace> in_place;
-  std::size_t inputs = 0, outputs = 0;
+  Types operands, results;
   std::int64_t blocks = 0;
-  for (const Subgraph& body : request.node.attrs<FusedGroupsAttrs>().bodies) {
+  for (const Subgraph& body : bodies) {
     const Shape& space = body->outputs().front().value.shape();
-    const std::int64_t count = space.elements(), own = grid_over(count, device_of(request)).blocks;
+    const std::int64_t count = space.elements(), own = grid_over(count, device).blocks;
     std::string parameters, arguments;
     for (std::size_t i = 0; i < body->inputs().size(); ++i) {
       parameters += fmt::format("const {}* in{}, ", memory_type(body->inputs()[i].value.dtype()), i);
-      arguments += fmt::format("in{}, ", inputs + i);
+      arguments += fmt::format("in{}, ", operands.size());
+      operands.push_back(body->inputs()[i].value.type());
     }
     for (std::size_t i = 0; i < body->outputs().size(); ++i) {
       parameters += fmt::format("{}* out{}, ", memory_type(body->outputs()[i].value.dtype()), i);
-      arguments += fmt::format("out{}, ", outputs + i);
+      arguments += fmt::format("out{}, ", results.size());
+      results.push_back(body->outputs()[i].value.type());
     }
     const std::string text =
         fmt::format("({}integer i, integer step, integer count) {{\n  for (; i < count; i += step) {{\n{}  }}\n}}\n",
@@ -225,15 +227,66 @@ KernelPlan fused_groups(const KernelRequest& request) {
     calls += fmt::format(
         "  if (block < {}) return {}({}(integer)(block - {}) * blockDim.x + threadIdx.x, {} * blockDim.x, {});\n",
         blocks + own, found->second, arguments, blocks, own, count);
-    add_in_place(*body, in_place, outputs, inputs);
-    inputs += body->inputs().size(), outputs += body->outputs().size(), blocks += own;
+    blocks += own;
   }
-  Types operands;
-  for (Value value : request.node.inputs()) operands.push_back(value.type());
   const std::string source = fmt::format("{}{} {{\n  const word block = blockIdx.x;\n{}}}\n", definitions,
-                                         signature("run", operands, request.node.types()), calls);
-  KernelPlan plan = generated(request, source, {blocks, grid_over(1, device_of(request)).threads});
-  plan.in_place = std::move(in_place);
+                                         signature("run", operands, results), calls);
+  return generated_kernel(device, source, {blocks, grid_over(1, device).threads});
+}
+
+// Kernels that each take their part of the operands and results.
+class Parts final : public Kernel {
+ public:
+  void add(std::unique_ptr<Kernel> kernel, std::size_t inputs, std::size_t outputs) {
+    parts_.push_back({std::move(kernel), inputs, outputs});
+  }
+  void run(const KernelArguments& arguments) override {
+    std::size_t input = 0, output = 0;
+    for (const auto& [kernel, inputs, outputs] : parts_) {
+      kernel->run({.inputs = arguments.inputs.subspan(input, inputs),
+                   .outputs = arguments.outputs.subspan(output, outputs),
+                   .scratch = nullptr});
+      input += inputs, output += outputs;
+    }
+  }
+  std::int64_t launches() const override {
+    std::int64_t all = parts_.front().kernel->launches();
+    for (std::size_t i = 1; i < parts_.size(); ++i) all = launches_together(all, parts_[i].kernel->launches());
+    return all;
+  }
+
+ private:
+  struct Part {
+    std::unique_ptr<Kernel> kernel;
+    std::size_t inputs, outputs;
+  };
+  std::vector<Part> parts_;
+};
+
+}  // namespace
+
+// One launch for all groups, or as few as there must be for the addresses that a kernel can be given.
+KernelPlan fused_groups(const KernelRequest& request) {
+  Device& device = device_of(request);
+  const std::vector<Subgraph>& bodies = request.node.attrs<FusedGroupsAttrs>().bodies;
+  const std::size_t most = device.facts().parameter_bytes / sizeof(void*);
+  KernelPlan plan = plan_on_device(request);
+  auto kernel = std::make_unique<Parts>();
+  std::size_t first = 0, inputs = 0, outputs = 0;  // of a part
+  std::size_t all_inputs = 0, all_outputs = 0;
+  const auto end_part = [&](std::size_t end) {
+    if (end > first) kernel->add(kernel_of(std::span(bodies).subspan(first, end - first), device), inputs, outputs);
+    first = end, inputs = outputs = 0;
+  };
+  for (std::size_t i = 0; i < bodies.size(); ++i) {
+    const std::size_t more_inputs = bodies[i]->inputs().size(), more_outputs = bodies[i]->outputs().size();
+    if (inputs + outputs + more_inputs + more_outputs > most) end_part(i);
+    add_in_place(*bodies[i], plan.in_place, all_outputs, all_inputs);
+    inputs += more_inputs, outputs += more_outputs;
+    all_inputs += more_inputs, all_outputs += more_outputs;
+  }
+  end_part(bodies.size());
+  plan.kernel = std::move(kernel);
   return plan;
 }
 

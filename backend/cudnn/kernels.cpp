@@ -21,6 +21,7 @@ class GeneratedKernel final : public Kernel {
     for (void*& address : addresses_) pointers_.push_back(&address);
     function_->launch(static_cast<std::uint32_t>(grid_.blocks), static_cast<std::uint32_t>(grid_.threads), pointers_);
   }
+  std::int64_t launches() const override { return 1; }
 
  private:
   std::shared_ptr<Function> function_;
@@ -36,6 +37,25 @@ class Turns final : public Kernel {
     first_->run(arguments);
     second_->run(arguments);
   }
+  std::int64_t launches() const override {
+    return launches_together(first_->launches(), second_->launches());
+  }
+
+ private:
+  std::unique_ptr<Kernel> first_, second_;
+};
+
+class ThroughScratch final : public Kernel {
+ public:
+  ThroughScratch(std::unique_ptr<Kernel> first, std::unique_ptr<Kernel> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+  void run(const KernelArguments& arguments) override {
+    void* const between = arguments.scratch;
+    const void* const operand = between;
+    first_->run({.inputs = arguments.inputs, .outputs = {&between, 1}, .scratch = nullptr});
+    second_->run({.inputs = {&operand, 1}, .outputs = arguments.outputs, .scratch = nullptr});
+  }
+  std::int64_t launches() const override { return launches_together(first_->launches(), second_->launches()); }
 
  private:
   std::unique_ptr<Kernel> first_, second_;
@@ -43,8 +63,17 @@ class Turns final : public Kernel {
 
 }  // namespace
 
+KernelPlan through_scratch(const KernelRequest& request, std::unique_ptr<Kernel> first, std::size_t bytes,
+                           std::unique_ptr<Kernel> second) {
+  KernelPlan plan = plan_on_device(request);
+  plan.kernel = std::make_unique<ThroughScratch>(std::move(first), std::move(second));
+  plan.scratch_bytes = bytes;
+  return plan;
+}
+
 KernelPlan in_turn(KernelPlan first, KernelPlan second) {
   first.kernel = std::make_unique<Turns>(std::move(first.kernel), std::move(second.kernel));
+  first.scratch_bytes = std::max(first.scratch_bytes, second.scratch_bytes);
   first.in_place.clear();  // the second reads operands that the first's results might lie in
   return first;
 }
@@ -97,7 +126,6 @@ KernelPlan over_elements(const KernelRequest& request, std::string_view body) {
 }
 
 namespace {
-constexpr std::int64_t block_threads = 128;
 constexpr std::int64_t worth_a_block = 64;  // elements of a line
 }  // namespace
 
@@ -118,20 +146,26 @@ std::string Lines::once(std::string_view statement) const {
   return by_block_ ? fmt::format("if (threadIdx.x == 0) {{ {} }}", statement) : std::string(statement);
 }
 
-KernelPlan Lines::plan(const KernelRequest& request, std::string_view state, std::string_view body) const {
-  const std::string head = signature("run", operand_types(request), request.node.types());
-  const Device& device = device_of(request);
+std::unique_ptr<Kernel> Lines::kernel(Device& device, const Types& inputs, const Types& outputs, std::string_view state,
+                                      std::string_view body, std::string_view definitions) const {
+  const std::string head = fmt::format("{}{}", definitions, signature("run", inputs, outputs));
   if (!by_block_)
-    return generated(request,
-                     fmt::format("{} {{\n  {}    const integer line = i;\n{}  }}\n}}\n", head, loop_head(count_), body),
-                     grid_over(count_, device));
+    return generated_kernel(
+        device, fmt::format("{} {{\n  {}    const integer line = i;\n{}  }}\n}}\n", head, loop_head(count_), body),
+        grid_over(count_, device));
   const std::string source = fmt::format(
       "{} {{\n  __shared__ {} states[{}];\n  for (integer line = blockIdx.x; line < {}; line += gridDim.x) {{\n{}  "
       "}}\n}}\n",
       head, state, block_threads, count_, body);
   constexpr std::int64_t blocks_of_a_processor = 16;
-  return generated(request, source,
-                   {std::min(count_, device.facts().processors * blocks_of_a_processor), block_threads});
+  return generated_kernel(device, source,
+                          {std::min(count_, device.facts().processors * blocks_of_a_processor), block_threads});
+}
+
+KernelPlan Lines::plan(const KernelRequest& request, std::string_view state, std::string_view body) const {
+  KernelPlan plan = plan_on_device(request);
+  plan.kernel = kernel(device_of(request), operand_types(request), request.node.types(), state, body);
+  return plan;
 }
 
 }  // namespace nacre::gpu

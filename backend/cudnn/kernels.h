@@ -24,8 +24,18 @@ std::unique_ptr<Kernel> generated_kernel(Device& device, std::string_view source
 // A plan whose kernel is that.
 KernelPlan generated(const KernelRequest& request, std::string_view source, Grid grid);
 
+// Kernel::launches of two kernels together: neither may be recorded where one of them may not.
+constexpr std::int64_t launches_together(std::int64_t first, std::int64_t second) {
+  return first > 0 && second > 0 ? first + second : 0;
+}
+
 // One kernel after the other, both called with all operands and results.
 KernelPlan in_turn(KernelPlan first, KernelPlan second);
+
+// A plan whose first kernel is called with all operands and writes `bytes` of scratch memory, from which the second
+// makes the results.
+KernelPlan through_scratch(const KernelRequest& request, std::unique_ptr<Kernel> first, std::size_t bytes,
+                           std::unique_ptr<Kernel> second);
 
 // A plan whose kernel does `body` for each element `i` of the first result.
 KernelPlan over_elements(const KernelRequest& request, std::string_view body);
@@ -39,6 +49,8 @@ Types operand_types(const KernelRequest& request);
 // else a thread. Their text speaks of `line` and, in loops over the elements of a line, of `r`.
 class Lines {
  public:
+  static constexpr std::int64_t block_threads = 128;
+
   Lines(std::int64_t count, std::int64_t length);
 
   // A loop over the elements of a line.
@@ -47,7 +59,10 @@ class Lines {
   std::string joined(std::string_view join, std::string_view type, std::string_view state) const;
   // The statement, done once a line.
   std::string once(std::string_view statement) const;
-  // The plan of a kernel that does `body` for each line; `state` is the type of what is joined.
+  // A kernel that does `body` for each line; `state` is the type of what is joined, `definitions` what comes before.
+  std::unique_ptr<Kernel> kernel(Device& device, const Types& inputs, const Types& outputs, std::string_view state,
+                                 std::string_view body, std::string_view definitions = {}) const;
+  // The plan of one that is called with all operands and results.
   KernelPlan plan(const KernelRequest& request, std::string_view state, std::string_view body) const;
 
  private:
@@ -79,6 +94,8 @@ KernelPlan iota(const KernelRequest& request);
 KernelPlan reduce(const KernelRequest& request);
 KernelPlan sum_like(const KernelRequest& request);
 KernelPlan argmax(const KernelRequest& request);
+// One result of a node that has more of them: the sum of one of its operands over axes.
+KernelPlan sum_over(const KernelRequest& request, int operand, const std::vector<std::int64_t>& axes, std::size_t result);
 
 // softmax.cpp
 KernelPlan softmax(const KernelRequest& request);
@@ -104,6 +121,13 @@ KernelPlan take_along_backward(const KernelRequest& request);
 
 // all_reduce.cpp
 KernelPlan all_reduce(const KernelRequest& request);
+
+// sort.cpp
+KernelPlan argsort(const KernelRequest& request);
+
+// resample.cpp
+KernelPlan resample(const KernelRequest& request);
+KernelPlan resample_backward(const KernelRequest& request);
 
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);

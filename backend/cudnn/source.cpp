@@ -41,6 +41,29 @@ static __device__ Number floor_modulo(Number a, Number b) {
   const Number rest = fmod(a, b);
   return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
+static __device__ integer raised(integer a, integer b) { return (integer)pow((double)a, (double)b); }
+template <class Number>
+static __device__ Number raised(Number a, Number b) { return pow(a, b); }
+// As backend/graph/ops/bitwise.h has them.
+static __device__ integer shifted_left(integer a, integer b) {
+  return b < 0 || b > 63 ? 0 : (integer)((unsigned long long)a << b);
+}
+static __device__ integer shifted_right(integer a, integer b) { return a >> (b < 0 || b > 63 ? 63 : b); }
+static __device__ unsigned long long magnitude(integer x) {
+  return x < 0 ? 0ull - (unsigned long long)x : (unsigned long long)x;
+}
+static __device__ integer common_divisor(integer a, integer b) {
+  unsigned long long large = magnitude(a), small = magnitude(b);
+  while (small != 0) {
+    const unsigned long long rest = large % small;
+    large = small, small = rest;
+  }
+  return (integer)large;
+}
+static __device__ integer common_multiple(integer a, integer b) {
+  if (a == 0 || b == 0) return 0;
+  return (integer)(magnitude(a) / (unsigned long long)common_divisor(a, b) * magnitude(b));
+}
 // NaN wins.
 template <class Number>
 static __device__ Number larger(Number a, Number b) { return a >= b || a != a ? a : b; }
@@ -120,6 +143,8 @@ std::string_view compute_type(DType dtype) {
   if (dtype == DType::float64) return "double";
   return is_floating(dtype) ? "float" : "integer";
 }
+
+std::string_view sum_type(DType dtype) { return dtype == DType::boolean ? "integer" : compute_type(dtype); }
 
 std::string load(DType dtype, std::string_view pointer, std::string_view index) {
   switch (dtype) {

@@ -17,6 +17,8 @@ std::string_view prelude();
 // integers, bool.
 std::string_view memory_type(DType dtype);
 std::string_view compute_type(DType dtype);
+// The compute type, or integer for bool.
+std::string_view sum_type(DType dtype);
 // Expressions: the element at an index of a pointer; the statement that stores a value of the compute type there.
 std::string load(DType dtype, std::string_view pointer, std::string_view index);
 std::string store(DType dtype, std::string_view pointer, std::string_view index, std::string_view value);

@@ -2,6 +2,7 @@
 // moved to the device op by op.
 #include <vector>
 
+#include "backend/branch_kernel.h"
 #include "backend/cudnn/kernels.h"
 #include "backend/graph/ops/all_reduce.h"
 #include "backend/graph/ops/bitwise.h"
@@ -10,6 +11,9 @@
 #include "backend/graph/ops/ops.h"
 #include "backend/graph/ops/order.h"
 #include "backend/graph/ops/random.h"
+#include "backend/loop_kernel.h"
+#include "backend/pass_on_kernel.h"
+#include "backend/scan_kernel.h"
 
 namespace nacre::gpu {
 
@@ -51,12 +55,20 @@ constexpr KernelRow own_rows[] = {
     {&op::scatter_add, scatter_add},
     {&op::take_along, take_along},
     {&op::take_along_backward, take_along_backward},
+    {&op::argsort, argsort},
+    {&op::resample, resample},
+    {&op::resample_backward, resample_backward},
+    {&op::bitcast, view},
     {&op::matmul, matmul},
     {&op::conv, conv},
     {&op::conv_backward_data, conv_backward_data},
     {&op::conv_backward_weights, conv_backward_weights},
     {&op::all_reduce, all_reduce},
     {&op::random_uniform, elementwise, nullptr, generates},
+    {&op::scan, scan_kernel},
+    {&op::branch, branch_kernel},
+    {&op::loop, loop_kernel},
+    {&op::custom_gradient, pass_on_kernel},
     {&op::fused, fused},
     {&op::fused_groups, fused_groups},
 };

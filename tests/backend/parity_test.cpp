@@ -2,6 +2,8 @@
 // applications of every op, compiled as a user's graph is. What differs is a tolerance, in one table.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "backend/executable.h"
 #include "backend/graph/passes/pipeline.h"
 #include "backend/interpret.h"
@@ -18,10 +20,12 @@ struct Tolerance {
   DType real;
   double value;
 };
+// A GPU rounds products before an activation that is not the library's, too: on scan_nested it is as far from the exact
+// results as the reference is, on the other side.
 constexpr Tolerance tolerances[] = {
     {"reference", DType::float32, 2e-5}, {"reference", DType::bfloat16, 5e-2}, {"reference", DType::float16, 5e-3},
     {"cpu", DType::float32, 5e-5},       {"cpu", DType::bfloat16, 5e-2},       {"cpu", DType::float16, 5e-3},
-    {"gpu", DType::float32, 1e-4},       {"gpu", DType::bfloat16, 5e-2},       {"gpu", DType::float16, 5e-3},
+    {"gpu", DType::float32, 1e-4},       {"gpu", DType::bfloat16, 7e-2},       {"gpu", DType::float16, 5e-3},
 };
 
 using Parameter = std::tuple<const Backend*, OpRecord>;
@@ -49,6 +53,13 @@ class Parity : public testing::TestWithParam<Parameter> {
   }
 };
 
+// Records some of whose ops the GPU backend borrows from the host.
+constexpr std::string_view borrowing[] = {
+    "solve", "triangular_solve", "inverse", "determinant", "log_determinant",          "cholesky",       "lu",         "qr",
+    "eigh",  "qr_full_wide",     "svd",     "svd_full",    "pseudo_inverse_truncated", "pseudo_inverse", "next_after", "all_reduce",
+    "conv",  "conv_epilogue",    "conv_transpose",         "conv_backward_weights",    "pointwise_depthwise",  // in some cases
+};
+
 TEST_P(Parity, AgreesWithTheReference) {
   for (const Tolerance& tolerance : tolerances) {
     if (tolerance.backend != backend().name()) continue;
@@ -70,7 +81,10 @@ TEST_P(Parity, AgreesWithTheReference) {
       std::vector<Tensor> expected = interpret(*specification, operands, reference_backend());
       for (std::size_t i = 0; i < expected.size(); ++i)
         expected[i] = expected[i].cast(tested->outputs()[i].value.dtype());
-      const std::vector<Tensor> actual = Executable(*tested, backend()).run(inputs);
+      Executable executable(*tested, backend());
+      const bool may_borrow = std::ranges::find(borrowing, record().name) != std::end(borrowing);
+      EXPECT_TRUE(!emulated() || may_borrow || executable.statistics().borrowed == 0) << executable.text();
+      const std::vector<Tensor> actual = executable.run(inputs);
       ASSERT_EQ(actual.size(), expected.size());
       for (std::size_t i = 0; i < expected.size(); ++i)
         EXPECT_TRUE(close(actual[i], expected[i], tolerance.value)) << tested->outputs()[i].name;

@@ -9,7 +9,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "backend/core/random.h"
 #include "backend/cudnn/backend.h"
@@ -31,7 +34,7 @@ dimensions threadIdx, blockIdx, blockDim, gridDim;
 void (*synchronise)();
 double exp(double); double expm1(double); double log(double); double log1p(double); double sqrt(double); double sin(double);
 double cos(double); double tanh(double); double erf(double); double floor(double); double ceil(double); double rint(double);
-double pow(double, double); double fmod(double, double);
+double round(double); double pow(double, double); double fmod(double, double);
 }
 static inline float exp(float x) { return __builtin_expf(x); }
 static inline float expm1(float x) { return __builtin_expm1f(x); }
@@ -45,6 +48,7 @@ static inline float erf(float x) { return __builtin_erff(x); }
 static inline float floor(float x) { return __builtin_floorf(x); }
 static inline float ceil(float x) { return __builtin_ceilf(x); }
 static inline float rint(float x) { return __builtin_rintf(x); }
+static inline float round(float x) { return __builtin_roundf(x); }
 static inline float pow(float x, float y) { return __builtin_powf(x, y); }
 static inline float fmod(float x, float y) { return __builtin_fmodf(x, y); }
 static inline void __syncthreads() { synchronise(); }
@@ -146,10 +150,59 @@ class Block {
   unsigned running_ = 0;
 };
 
+constexpr std::size_t parameter_bytes = 4096;
+
+// What the device is asked for: done at once, or noted while something is recorded.
+class Queue {
+ public:
+  explicit Queue(GpuWork& counts) : counts_(counts) {}
+
+  void ask(std::function<void()> work) {
+    if (noted_) return noted_->push_back(std::move(work));
+    ++counts_.by_itself;
+    work();
+  }
+  void refuse_while_recording(std::string_view what) const {
+    if (noted_) throw Error("{} cannot be recorded", what);
+  }
+  std::unique_ptr<Recording> record(const std::function<void()>& work) {
+    if (noted_ || refuses_) return nullptr;
+    std::vector<std::function<void()>> noted;
+    noted_ = &noted;
+    try {
+      work();
+    } catch (const Error&) {
+      noted_ = nullptr;
+      return nullptr;
+    }
+    noted_ = nullptr;
+    ++counts_.recordings;
+    return std::make_unique<Replayed>(counts_, std::move(noted));
+  }
+  void refuse_recordings(bool refuse) { refuses_ = refuse; }
+
+ private:
+  class Replayed final : public Recording {
+   public:
+    Replayed(GpuWork& counts, std::vector<std::function<void()>> noted) : counts_(counts), noted_(std::move(noted)) {}
+    void replay() override {
+      ++counts_.replays;
+      for (const auto& work : noted_) work();
+    }
+
+   private:
+    GpuWork& counts_;
+    std::vector<std::function<void()>> noted_;
+  };
+  GpuWork& counts_;
+  std::vector<std::function<void()>>* noted_ = nullptr;
+  bool refuses_ = false;
+};
+
 class EmulatedFunction final : public gpu::Function {
  public:
-  EmulatedFunction(const Memory& memory, const fs::path& library, bool synchronises)
-      : memory_(memory), synchronises_(synchronises) {
+  EmulatedFunction(const Memory& memory, Queue& queue, const fs::path& library, bool synchronises)
+      : memory_(memory), queue_(queue), synchronises_(synchronises) {
     handle_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
     ensure(handle_ != nullptr, "{}", dlerror());
   }
@@ -157,7 +210,20 @@ class EmulatedFunction final : public gpu::Function {
   EmulatedFunction(const EmulatedFunction&) = delete;
   EmulatedFunction& operator=(const EmulatedFunction&) = delete;
 
+  // All arguments are addresses.
   void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
+    ensure(arguments.size_bytes() <= parameter_bytes, "a kernel was given {} arguments", arguments.size());
+    std::vector<void*> addresses;
+    for (void* argument : arguments) addresses.push_back(*static_cast<void**>(argument));
+    queue_.ask([this, blocks, threads, addresses]() mutable {
+      std::vector<void*> values;
+      for (void*& address : addresses) values.push_back(&address);
+      run(blocks, threads, values);
+    });
+  }
+
+ private:
+  void run(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) {
     for (void* argument : arguments) {
       const void* const address = *static_cast<void**>(argument);
       ensure(address == nullptr || memory_.holds(address), "a kernel was given an address outside the device's memory");
@@ -174,12 +240,12 @@ class EmulatedFunction final : public gpu::Function {
     }
   }
 
- private:
   template <class T>
   T* symbol(const char* name) const {
     return static_cast<T*>(dlsym(handle_, name));
   }
   const Memory& memory_;
+  Queue& queue_;
   void* handle_;
   bool synchronises_;
 };
@@ -192,11 +258,13 @@ class EmulatedMatMul final : public gpu::Work {
     visit(d_.dtype, [&]<class T>(T*) {
       const auto *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
       const auto* bias = d_.bias ? static_cast<const T*>(inputs[2]) : nullptr;
+      const auto* residual = d_.residual ? static_cast<const T*>(inputs.back()) : nullptr;
       auto* y = static_cast<T*>(outputs[0]);
       for (std::int64_t batch = 0; batch < d_.batch; ++batch, a += d_.stride_a, b += d_.stride_b)
         for (std::int64_t i = 0; i < d_.m; ++i)
           for (std::int64_t j = 0; j < d_.n; ++j) {
             double sum = bias ? convert<double>(bias[j]) : 0;
+            if (residual) sum += convert<double>(*residual++);
             for (std::int64_t l = 0; l < d_.k; ++l)
               sum += convert<double>(a[d_.transpose_a ? l * d_.m + i : i * d_.k + l]) *
                      convert<double>(b[d_.transpose_b ? j * d_.k + l : l * d_.n + j]);
@@ -288,14 +356,30 @@ class EmulatedConvolution final : public gpu::Work {
   const Memory& memory_;
 };
 
-class EmulatedGpu final : public gpu::Device {
+// What a library computes, done when the device is asked for it.
+class Asked final : public gpu::Work {
+ public:
+  Asked(Queue& queue, std::unique_ptr<gpu::Work> inner) : queue_(queue), inner_(std::move(inner)) {}
+  std::size_t scratch_bytes() const override { return inner_->scratch_bytes(); }
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    queue_.ask([this, scratch, from = std::vector<const void*>(inputs.begin(), inputs.end()),
+                to = std::vector<void*>(outputs.begin(), outputs.end())] { inner_->run(from, to, scratch); });
+  }
+
+ private:
+  Queue& queue_;
+  std::unique_ptr<gpu::Work> inner_;
+};
+
+class EmulatedGpu final : public EmulatedDevice {
  public:
   EmulatedGpu() : folder_(fs::temp_directory_path() / fmt::format("nacre_emulated_gpu.{}.{}", getpid(), static_cast<void*>(this))) {
     facts_ = {.name = "emulated GPU",
               .architecture = 90,
               .processors = 1,
               .memory = std::size_t{1} << 30,
-              .libraries = "the host's compiler"};
+              .libraries = "the host's compiler",
+              .parameter_bytes = parameter_bytes};
     fs::create_directories(folder_);
   }
   ~EmulatedGpu() override {
@@ -310,11 +394,27 @@ class EmulatedGpu final : public gpu::Device {
   void* allocate(std::size_t bytes) override {
     if (bytes > facts_.memory)
       throw Error("the GPU has not enough memory: wanted {} bytes, it has {}", bytes, facts_.memory);
+    queue_.refuse_while_recording("memory");
     return memory_.allocate(bytes);
   }
   void release(void* memory) noexcept override { memory_.release(memory); }
-  void copy(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
-  void wait() override {}
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (!memory_.holds(to) || !memory_.holds(from)) queue_.refuse_while_recording("a copy from or to the host");
+    queue_.ask([=] { std::memmove(to, from, bytes); });
+  }
+  void clear(void* memory, std::size_t bytes) override {
+    ensure(memory_.holds(memory), "an address outside the device's memory was to be cleared");
+    queue_.ask([=] { std::memset(memory, 0, bytes); });
+  }
+  void wait() override {
+    queue_.refuse_while_recording("waiting");
+    ++counts_.waits;
+  }
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override { return queue_.record(work); }
+
+  const GpuWork& counts() const override { return counts_; }
+  void refuse_recordings(bool refuse) override { queue_.refuse_recordings(refuse); }
+  void limit_memory(std::size_t bytes) override { facts_.memory = bytes; }
 
   std::shared_ptr<gpu::Function> compile(std::string_view source, const char*) override {
     std::shared_ptr<gpu::Function>& function = functions_[std::string(source)];
@@ -326,12 +426,14 @@ class EmulatedGpu final : public gpu::Device {
                                             library.string(), text.string());
     if (std::system(command.c_str()) != 0) throw InternalError("source that does not compile:\n{}", source);
     fs::remove(text);
-    function = std::make_shared<EmulatedFunction>(memory_, library, source.find("__shared__ ") != source.npos);
+    function = std::make_shared<EmulatedFunction>(memory_, queue_, library, source.find("__shared__ ") != source.npos);
     return function;
   }
 
   std::unique_ptr<gpu::Work> matmul(const gpu::MatMulDescription& description) override {
-    return std::make_unique<EmulatedMatMul>(description);
+    // cuBLASLt does nothing but products in double.
+    const bool more = description.bias || description.relu;
+    return more && description.dtype == DType::float64 ? nullptr : asked(std::make_unique<EmulatedMatMul>(description));
   }
 
   // Like the library it has no engine for everything.
@@ -340,19 +442,26 @@ class EmulatedGpu final : public gpu::Device {
     if (any([](const auto& axis) { return axis.before != axis.after; }) && d.axes.size() > 1) return nullptr;
     if (d.batch > 1000) return nullptr;
     if (d.residual && d.dtype == DType::float32) return nullptr;
-    return std::make_unique<EmulatedConvolution>(d, memory_);
+    return asked(std::make_unique<EmulatedConvolution>(d, memory_));
   }
 
  private:
+  // Every work of a library goes through here.
+  std::unique_ptr<gpu::Work> asked(std::unique_ptr<gpu::Work> work) {
+    return std::make_unique<Asked>(queue_, std::move(work));
+  }
+
   gpu::DeviceFacts facts_;
   fs::path folder_;
   Memory memory_;
+  GpuWork counts_;
+  Queue queue_{counts_};
   std::map<std::string, std::shared_ptr<gpu::Function>> functions_;
 };
 
 }  // namespace
 
-std::shared_ptr<gpu::Device> emulated_gpu() {
+std::shared_ptr<EmulatedDevice> emulated_gpu() {
   static const bool compiler = std::system(NACRE_TEST_COMPILER " --version > /dev/null 2>&1") == 0;
   return compiler ? std::make_shared<EmulatedGpu>() : nullptr;
 }

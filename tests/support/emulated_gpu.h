@@ -11,8 +11,21 @@
 
 namespace nacre::test {
 
+// What it was asked for so far.
+struct GpuWork {
+  std::int64_t by_itself = 0;  // launches, works of libraries and copies that were not part of a recording
+  std::int64_t recordings = 0, replays = 0, waits = 0;
+};
+
+class EmulatedDevice : public gpu::Device {
+ public:
+  virtual const GpuWork& counts() const = 0;
+  virtual void refuse_recordings(bool refuse) = 0;
+  virtual void limit_memory(std::size_t bytes) = 0;  // that it gives at a time
+};
+
 // Null where there is no compiler.
-std::shared_ptr<gpu::Device> emulated_gpu();
+std::shared_ptr<EmulatedDevice> emulated_gpu();
 // The backend on it; one for all tests.
 const Backend* emulated_gpu_backend();
 

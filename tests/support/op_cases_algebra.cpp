@@ -16,6 +16,22 @@ OpCase matmul_case(RandomStream& random, bool batched) {
           [=](const Values& x) { return Values{ops::matmul(x[0], x[1], transpose_a, transpose_b)}; }};
 }
 
+OpCase matmul_epilogue(RandomStream& random) {
+  const bool bias = draw(random, 0, 1) == 0, residual = draw(random, 0, 1) == 0;
+  const auto kind = static_cast<EpilogueKind>(draw(random, 0, std::ssize(EnumNames<EpilogueKind>::names) - 1));
+  const bool transpose_a = draw(random, 0, 1) == 0, transpose_b = draw(random, 0, 1) == 0;
+  const std::int64_t m = draw_size(random), k = draw(random, 1, 40), n = draw(random, 1, 20);
+  const Shape batch = draw_shape(random, 0, 1);
+  const MatMulAttrs attrs{transpose_a, transpose_b, {bias, residual, kind, 0.25, 0.75}};
+  OpCase sample;
+  sample.operands = {{{DType::float32, batch + (transpose_a ? Shape{k, m} : Shape{m, k})}},
+                     {{DType::float32, transpose_b ? Shape{n, k} : Shape{k, n}}}};
+  if (bias) sample.operands.push_back({{DType::float32, {n}}});
+  if (residual) sample.operands.push_back({{DType::float32, batch + Shape{m, n}}});
+  sample.apply = [attrs](const Values& x) { return Values{x[0].graph().add(op::matmul, attrs, x).out()}; };
+  return sample;
+}
+
 OpRecord along_axis(std::string name, Value (*builder)(Value, int)) {
   return {std::move(name), [=](RandomStream& random) {
             const Shape shape = draw_shape(random, 1, 4);
@@ -36,6 +52,13 @@ std::vector<OpRecord> algebra_records() {
   return {
       {"matmul", [](RandomStream& random) { return matmul_case(random, false); }},
       {"matmul_batched", [](RandomStream& random) { return matmul_case(random, true); }},
+      {"matmul_epilogue", matmul_epilogue, 0},
+      {"matmul_int32",
+       [](RandomStream& random) {
+         const std::int64_t m = draw_size(random), k = draw(random, 1, 9), n = draw(random, 1, 9);
+         return OpCase{{{{DType::int32, {2, m, k}}, {-9, 9}}, {{DType::int32, {k, n}}, {-9, 9}}},
+                       [](const Values& x) { return Values{ops::matmul(x[0], x[1])}; }};
+       }},
       {"dense",
        [](RandomStream& random) {
          const std::int64_t k = draw(random, 1, 20), n = draw(random, 1, 20);
@@ -73,6 +96,12 @@ std::vector<OpRecord> algebra_records() {
          return OpCase{{{{DType::int32, shape}, {-3, 3}}},  // with equal elements
                        [axis](const Values& x) { return Values{ops::argsort(x[0], axis)}; }};
        }},
+      {"argsort_long",
+       [](RandomStream& random) {
+         const std::int64_t size = draw(random, 500, 700);
+         return OpCase{{{{DType::float32, {size, 2}}}}, [](const Values& x) { return Values{ops::argsort(x[0], 0)}; }};
+       },
+       0},
       {"one_hot",
        [](RandomStream& random) {
          return OpCase{{draw_indices(random, draw_shape(random, 0, 3), 5)},

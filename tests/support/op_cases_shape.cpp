@@ -155,6 +155,17 @@ std::vector<OpRecord> shape_records() {
          const bool keepdims = draw(random, 0, 1) == 0;
          return one_operand(shape, [=](Value x) { return ops::argmax(x, axis, keepdims); });
        }},
+      // Long lines, and lines that lie beside each other.
+      {"reduce_long",
+       [](RandomStream& random) {
+         const bool beside = draw(random, 0, 1) == 0;
+         const std::int64_t size = draw(random, beside ? 80 : 4100, beside ? 200 : 4400);
+         return OpCase{{{{DType::int32, beside ? Shape{size, 3} : Shape{3, size}}, {-9, 9}}}, [=](const Values& x) {
+                         const int axis = beside ? 0 : 1;
+                         return Values{ops::sum(x[0], {axis}), ops::max(x[0], {axis}), ops::argmax(x[0], axis)};
+                       }};
+       },
+       0},
   };
 }
 

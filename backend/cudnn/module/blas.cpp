@@ -55,6 +55,7 @@ class MatMul final : public Work {
   MatMul(std::shared_ptr<Blas> blas, const MatMulDescription& d)
       : blas_(std::move(blas)),
         has_bias_(d.bias),
+        has_residual_(d.residual),
         wide_(d.dtype == DType::float64),
         operation_(nullptr, library().destroy_operation),
         first_(layout(d.dtype, d.transpose_b ? d.k : d.n, d.transpose_b ? d.n : d.k, d.batch, d.stride_b)),
@@ -106,15 +107,16 @@ class MatMul final : public Work {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
     const Current current(*blas_->context_);
     if (has_bias_) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, inputs[2]);
-    const float one = 1, zero = 0;
-    const double wide_one = 1, wide_zero = 0;
+    // y = factor · product + share · residual, before the epilogue.
+    const float factor = 1, share = has_residual_ ? 1 : 0;
+    const double wide_factor = factor, wide_share = share;
     std::size_t space = scratch_bytes();
     void* const workspace = workspace_ ? std::align(workspace_alignment, workspace_, scratch, space) : nullptr;
-    blas_->check(library().matmul(blas_->handle_, operation_.get(), wide_ ? static_cast<const void*>(&wide_one) : &one,
-                                  inputs[1], first_.get(), inputs[0], second_.get(),
-                                  wide_ ? static_cast<const void*>(&wide_zero) : &zero, outputs[0], result_.get(),
-                                  outputs[0], result_.get(), &algorithm_, workspace, workspace_,
-                                  blas_->context_->stream()),
+    blas_->check(library().matmul(blas_->handle_, operation_.get(),
+                                  wide_ ? static_cast<const void*>(&wide_factor) : &factor, inputs[1], first_.get(),
+                                  inputs[0], second_.get(), wide_ ? static_cast<const void*>(&wide_share) : &share,
+                                  has_residual_ ? inputs.back() : outputs[0], result_.get(), outputs[0], result_.get(),
+                                  &algorithm_, workspace, workspace_, blas_->context_->stream()),
                  "multiply matrices");
   }
 
@@ -143,7 +145,7 @@ class MatMul final : public Work {
   }
 
   std::shared_ptr<Blas> blas_;
-  bool has_bias_, wide_;
+  bool has_bias_, has_residual_, wide_;
   Owned<cublasLtMatmulDescOpaque_t> operation_;
   Owned<cublasLtMatrixLayoutOpaque_t> first_, second_, result_;
   cublasLtMatmulAlgo_t algorithm_{};

@@ -1,11 +1,13 @@
 #include "backend/cudnn/module/device.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <limits>
 #include <unordered_map>
 
 #include "backend/cudnn/module/context.h"
+#include "backend/cudnn/module/recording.h"
 #include "backend/cudnn/module/staging.h"
 
 namespace nacre::gpu {
@@ -41,7 +43,6 @@ class CudaFunction final : public Function {
   CudaFunction(const CudaFunction&) = delete;
   CudaFunction& operator=(const CudaFunction&) = delete;
 
-  // Arguments of more than 4 KiB are taken by CUDA since 12.1.
   void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
     if (blocks == 0 || threads == 0) return;  // of no elements
     const Current current(*context_);
@@ -92,6 +93,7 @@ class CudaDevice final : public Device {
   const DeviceFacts& facts() const override { return facts_; }
 
   void* allocate(std::size_t bytes) override {
+    refuse_while_recording("memory");
     const Current current(*context_);
     CUdeviceptr address = 0;
     CUresult result = take(&address, bytes);
@@ -104,8 +106,7 @@ class CudaDevice final : public Device {
       std::size_t free = 0, total = 0;
       driver().memory_info(&free, &total);
       throw Error("the GPU has not enough memory: wanted {}, and {} of its {} are free", in_units(bytes),
-                  in_units(free), in_units(total))
-          .hint("a smaller batch_size takes less");
+                  in_units(free), in_units(total));
     }
     driver().check(result, "allocate memory");
     return reinterpret_cast<void*>(address);
@@ -124,6 +125,7 @@ class CudaDevice final : public Device {
     if (bytes == 0) return;
     const Current current(*context_);
     const bool from_host = !is_on_device(from), to_host = !is_on_device(to);
+    if (from_host || to_host) refuse_while_recording("a copy from or to the host");
     if (from_host && reads_host_) wait();  // what is on its way there comes first
     if (from_host && !to_host) return staging_.copy(address_of(to), static_cast<const std::byte*>(from), bytes);
     driver().check(driver().copy(address_of(to), address_of(from), bytes, context_->stream()), "copy");
@@ -131,13 +133,31 @@ class CudaDevice final : public Device {
     else if (to_host) reads_host_ = true;
   }
 
+  void clear(void* memory, std::size_t bytes) override {
+    if (bytes == 0) return;
+    const Current current(*context_);
+    driver().check(driver().set_bytes(address_of(memory), 0, bytes, context_->stream()), "clear memory");
+  }
+
   void wait() override {
+    refuse_while_recording("waiting");
     const Current current(*context_);
     context_->wait();
     reads_host_ = false;
   }
 
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+    if (recording_) return nullptr;
+    const Current current(*context_);
+    return gpu::record(context_, [&] {
+      recording_ = true;
+      const std::unique_ptr<bool, void (*)(bool*)> ends(&recording_, [](bool* recording) { *recording = false; });
+      work();
+    });
+  }
+
   std::shared_ptr<Function> compile(std::string_view source, const char* name) override {
+    refuse_while_recording("loading a kernel");
     const std::string key = fmt::format("{}\n{}", name, source);
     if (const auto found = functions_.find(key); found != functions_.end()) return found->second;
     constexpr std::size_t most_functions = 4096;
@@ -169,6 +189,11 @@ class CudaDevice final : public Device {
  private:
   const Driver& driver() const { return context_->driver(); }
 
+  // The driver would refuse it as well, or take it down to be done with what lies at those places of the host later.
+  void refuse_while_recording(std::string_view what) const {
+    if (recording_) throw Error("{} cannot be recorded", what);
+  }
+
   CUresult take(CUdeviceptr* address, std::size_t bytes) const {
     return pool_ ? driver().allocate_in_order(address, bytes, context_->stream()) : driver().allocate(address, bytes);
   }
@@ -197,6 +222,7 @@ class CudaDevice final : public Device {
   Staging staging_;
   CUmemoryPool pool_ = nullptr;  // none: memory is taken and given back at once
   bool reads_host_ = false;      // copies to the host may be under way
+  bool recording_ = false;
   Compiler compiler_;
   std::string target_;
   KernelCache cache_;
@@ -256,6 +282,9 @@ std::shared_ptr<Device> open_cuda_device(const Driver& driver, CUdevice device, 
   driver.check(driver.device_memory(&facts.memory, device), "tell its memory");
   facts.architecture = attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) * 10 +
                        attribute(driver, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  int version = 0;
+  driver.check(driver.version(&version), "tell its version");
+  if (std::min(version, CUDA_VERSION) >= 12010 && facts.architecture >= 70) facts.parameter_bytes = 32764;
   facts.processors = attribute(driver, device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   Compiler compiler(nvrtc);
   std::string target = compiler.target(facts.architecture);

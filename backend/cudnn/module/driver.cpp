@@ -39,11 +39,19 @@ Driver load_driver(const char* file_name) {
   library.find(driver.allocate_host, "cuMemAllocHost_v2");
   library.find(driver.release_host, "cuMemFreeHost");
   library.find(driver.copy, "cuMemcpyAsync");
+  library.find(driver.set_bytes, "cuMemsetD8Async");
   library.find(driver.pointer_attribute, "cuPointerGetAttribute");
   library.find(driver.load_module, "cuModuleLoadData");
   library.find(driver.unload_module, "cuModuleUnload");
   library.find(driver.module_function, "cuModuleGetFunction");
   library.find(driver.launch, "cuLaunchKernel");
+  library.find(driver.begin_capture, "cuStreamBeginCapture_v2");
+  library.find(driver.end_capture, "cuStreamEndCapture");
+  library.find(driver.instantiate_graph, "cuGraphInstantiateWithFlags");
+  library.find(driver.destroy_graph, "cuGraphDestroy");
+  library.find(driver.upload_graph, "cuGraphUpload");
+  library.find(driver.launch_graph, "cuGraphLaunch");
+  library.find(driver.destroy_executable_graph, "cuGraphExecDestroy");
   return driver;
 }
 

@@ -42,11 +42,19 @@ struct Driver {
   decltype(&cuMemAllocHost) allocate_host;
   decltype(&cuMemFreeHost) release_host;
   decltype(&cuMemcpyAsync) copy;
+  decltype(&cuMemsetD8Async) set_bytes;
   decltype(&cuPointerGetAttribute) pointer_attribute;
   decltype(&cuModuleLoadData) load_module;
   decltype(&cuModuleUnload) unload_module;
   decltype(&cuModuleGetFunction) module_function;
   decltype(&cuLaunchKernel) launch;
+  decltype(&cuStreamBeginCapture) begin_capture;
+  decltype(&cuStreamEndCapture) end_capture;
+  decltype(&cuGraphInstantiate) instantiate_graph;
+  decltype(&cuGraphDestroy) destroy_graph;
+  decltype(&cuGraphUpload) upload_graph;
+  decltype(&cuGraphLaunch) launch_graph;
+  decltype(&cuGraphExecDestroy) destroy_executable_graph;
 
   // Throws an Error that says what could not be done and the driver's reason.
   void check(CUresult result, std::string_view action) const;

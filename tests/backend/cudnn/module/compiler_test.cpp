@@ -26,7 +26,9 @@ class CompilingDevice final : public Device {
   void* allocate(std::size_t bytes) override { return ::operator new(bytes); }
   void release(void* memory) noexcept override { ::operator delete(memory); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memmove(to, from, bytes); }
+  void clear(void* memory, std::size_t bytes) override { std::memset(memory, 0, bytes); }
   void wait() override {}
+  std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
   std::shared_ptr<Function> compile(std::string_view source, const char* name) override {
     EXPECT_STREQ(name, "run");
     if (!compiled_.emplace(source).second) return std::make_shared<Idle>();

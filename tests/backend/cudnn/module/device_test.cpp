@@ -38,6 +38,8 @@ class CudaDevice : public testing::Test {
     EXPECT_EQ(after.streams, 0);
     EXPECT_EQ(after.events, 0);
     EXPECT_EQ(after.modules, 0);
+    EXPECT_EQ(after.graphs, 0);
+    EXPECT_EQ(after.executable_graphs, 0);
     EXPECT_EQ(after.depth, 0);
   }
   gpu::Device& open() {
@@ -97,6 +99,7 @@ TEST_F(CudaDevice, SaysWhatItIs) {
   EXPECT_EQ(facts.processors, 132);
   EXPECT_EQ(facts.memory, std::size_t{1} << 30);
   EXPECT_TRUE(facts.libraries.starts_with("CUDA ")) << facts.libraries;
+  EXPECT_EQ(facts.parameter_bytes, 32764u);  // of CUDA 12.1 and later
   EXPECT_TRUE(facts.libraries.ends_with(", cuDNN 9.99.0")) << facts.libraries;
 }
 
@@ -119,8 +122,7 @@ TEST_F(CudaDevice, LackOfMemoryNamesWhatIsWantedAndFree) {
   gpu::Device& device = open();
   void* const most = device.allocate(std::size_t{1000} << 20);
   EXPECT_EQ(message_of([&] { device.allocate(std::size_t{100} << 20); }),
-            "the GPU has not enough memory: wanted 100 MiB, and 24 MiB of its 1024 MiB are free\n"
-            "  hint: a smaller batch_size takes less");
+            "the GPU has not enough memory: wanted 100 MiB, and 24 MiB of its 1024 MiB are free");
   device.release(most);
 }
 
@@ -251,15 +253,90 @@ TEST_F(CudaDevice, KernelsAreStarted) {
   EXPECT_EQ(message_of([&] { device.compile(source, "walk"); }), "the GPU failed to find a kernel: a fake error");
 }
 
+// --- recordings ---------------------------------------------------------------------------------------------------
+
+// A copy and a kernel, which read what lies there when they are replayed.
+TEST_F(CudaDevice, ReplaysWhatItRecorded) {
+  gpu::Device& device = open();
+  const auto function = device.compile(source, "run");
+  void *const from = device.allocate(4), *const to = device.allocate(4);
+  void* arguments_at[] = {to, from};
+  void* const arguments[] = {&arguments_at[0], &arguments_at[1]};
+  int sent = 0, came = -1;
+  const auto recording = device.record([&] {
+    device.copy(to, from, 4);
+    function->launch(2, 64, arguments);
+  });
+  ASSERT_TRUE(recording);
+  EXPECT_EQ(fake_driver().graphs, 0) << "of which the executable graph is made";
+  EXPECT_TRUE(fake_driver().launches.empty()) << "nothing is done yet";
+  arguments_at[0] = nullptr;  // a recording has its own copy
+  for (sent = 1; sent < 4; ++sent) {
+    device.copy(from, &sent, 4);
+    recording->replay();
+    device.copy(&came, to, 4);
+    device.wait();
+    EXPECT_EQ(came, sent);
+  }
+  EXPECT_EQ(fake_driver().replays, 3);
+  ASSERT_EQ(fake_driver().launches.size(), 3u);
+  EXPECT_EQ(fake_driver().launches[2].arguments, (std::vector<void*>{to, from}));
+  device.release(from), device.release(to);
+}
+
+TEST_F(CudaDevice, ClearsMemory) {
+  gpu::Device& device = open();
+  const std::vector<std::byte> sent = pattern(100, 1);
+  std::vector<std::byte> came(100);
+  auto* const memory = static_cast<std::byte*>(device.allocate(100));
+  device.copy(memory, sent.data(), 100);
+  device.clear(memory + 10, 50);
+  device.copy(came.data(), memory, 100);
+  device.wait();
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_EQ(came[i], i >= 10 && i < 60 ? std::byte{0} : sent[i]);
+  device.release(memory);
+}
+
+// The host's part in it, memory, and whatever the driver refuses. The device goes on as before.
+TEST_F(CudaDevice, WhatItCannotRecord) {
+  gpu::Device& device = open();
+  int host = 5, back = 0;
+  void* const memory = device.allocate(4);
+  EXPECT_FALSE(device.record([&] { device.copy(memory, &host, 4); }));
+  EXPECT_FALSE(device.record([&] { device.copy(&host, memory, 4); }));
+  EXPECT_FALSE(device.record([&] { device.wait(); }));
+  EXPECT_FALSE(device.record([&] { device.allocate(4); }));
+  EXPECT_FALSE(device.record([&] { device.compile(source, "run"); }));
+  EXPECT_FALSE(device.record([&] {
+    EXPECT_FALSE(device.record([] {})) << "within another";
+    throw Error("it failed");
+  }));
+  EXPECT_THROW(device.record([]() { throw InternalError("a broken promise"); }), InternalError);
+  for (bool FakeDriver::*works : {&FakeDriver::captures, &FakeDriver::instantiates, &FakeDriver::uploads}) {
+    fake_driver().*works = false;
+    EXPECT_FALSE(device.record([&] { device.clear(memory, 4); }));
+    fake_driver().*works = true;
+  }
+  // Spoiled behind the device's back.
+  EXPECT_FALSE(device.record([&] { driver_.wait_for_stream(nullptr); }));
+  device.copy(memory, &host, 4);
+  ASSERT_TRUE(device.record([&] { device.clear(memory, 4); }));
+  device.copy(&back, memory, 4);
+  device.wait();
+  EXPECT_EQ(back, 5);
+  device.release(memory);
+}
+
 // --- products -----------------------------------------------------------------------------------------------------
 
 // Row by row, as the description says.
-std::vector<double> product(const gpu::MatMulDescription& d, const Tensor& a, const Tensor& b, const Tensor& bias) {
+std::vector<double> product(const gpu::MatMulDescription& d, const Tensor& a, const Tensor& b, const Tensor& bias,
+                            const Tensor& residual) {
   std::vector<double> y;
   for (std::int64_t n = 0; n < d.batch; ++n)
     for (std::int64_t i = 0; i < d.m; ++i)
       for (std::int64_t j = 0; j < d.n; ++j) {
-        double sum = d.bias ? bias.at(j) : 0;
+        double sum = (d.bias ? bias.at(j) : 0) + (d.residual ? residual.at((n * d.m + i) * d.n + j) : 0);
         for (std::int64_t l = 0; l < d.k; ++l)
           sum += a.at(n * d.stride_a + (d.transpose_a ? l * d.m + i : i * d.k + l)) *
                  b.at(n * d.stride_b + (d.transpose_b ? j * d.k + l : l * d.n + j));
@@ -289,25 +366,28 @@ TEST_F(CudaDevice, Products) {
   RandomStream random(RandomKey::of(1, "products"));
   int products = 0;
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64})
-    for (int variant = 0; variant < 64; ++variant) {
+    for (int variant = 0; variant < 128; ++variant) {
       const auto is = [&](int bit) { return (variant >> bit & 1) != 0; };
       gpu::MatMulDescription d{.m = 5, .n = 3, .k = 4, .transpose_a = is(0), .transpose_b = is(1), .dtype = dtype,
-                               .bias = is(4), .relu = is(5)};
+                               .bias = is(4), .residual = is(6), .relu = is(5)};
       if (is(2) || is(3)) d.batch = 3, d.stride_a = is(2) ? 20 : 0, d.stride_b = is(3) ? 12 : 0;
       SCOPED_TRACE(fmt::format("{} variant {}", dtype, variant));
-      const Tensor a = draw_tensor(random, {dtype, {60}}), b = draw_tensor(random, {dtype, {36}}), bias = draw_tensor(random, {dtype, {3}});
+      const Tensor a = draw_tensor(random, {dtype, {60}}), b = draw_tensor(random, {dtype, {36}}), bias = draw_tensor(random, {dtype, {3}}),
+                   residual = draw_tensor(random, {dtype, {d.batch * d.m * d.n}});
       Tensor y = Tensor::uninitialised({dtype, {d.batch * d.m * d.n}});
       const auto work = device.matmul(d);
       ASSERT_TRUE(work);
       EXPECT_EQ(fake_driver().compute_type, dtype == DType::float64 ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F);
-      const OnDevice on_a(device, a), on_b(device, b), on_bias(device, bias), on_y(device, y.bytes()),
-          scratch(device, work->scratch_bytes());
-      const void* const inputs[] = {on_a.get(), on_b.get(), on_bias.get()};
+      const OnDevice on_a(device, a), on_b(device, b), on_bias(device, bias), on_residual(device, residual),
+          on_y(device, y.bytes()), scratch(device, work->scratch_bytes());
+      std::vector<const void*> inputs{on_a.get(), on_b.get()};
+      if (d.bias) inputs.push_back(on_bias.get());
+      if (d.residual) inputs.push_back(on_residual.get());
       void* const outputs[] = {on_y.get()};
-      work->run(std::span(inputs).first(d.bias ? 3 : 2), outputs, scratch.get());
+      work->run(inputs, outputs, scratch.get());
       device.copy(y.raw_writable(), on_y.get(), y.bytes());
       device.wait();
-      const std::vector<double> expected = product(d, a, b, bias);
+      const std::vector<double> expected = product(d, a, b, bias, residual);
       for (std::int64_t i = 0; i < y.size(); ++i)
         ASSERT_NEAR(y.at(i), expected[static_cast<std::size_t>(i)], 0.01 * (4 + std::abs(expected[static_cast<std::size_t>(i)])) * (dtype == DType::bfloat16 ? 1 : 0.1));
       ++products;

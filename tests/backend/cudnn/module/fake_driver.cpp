@@ -5,6 +5,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <utility>
 
 #include "backend/core/tensor.h"
 #include "backend/cudnn/module/library.h"
@@ -25,7 +26,12 @@ struct Machine {
   FakeDriver face;
   std::map<std::byte*, std::size_t> blocks, pinned;
   std::map<CUstream, Stream> streams;
+  // Being captured: noted instead of queued.
+  bool capturing = false, invalidated = false;
+  std::vector<std::function<void()>> captured;
+  CUstream replaying = nullptr;  // what was captured
 };
+using CapturedGraph = std::vector<std::function<void()>>;
 Machine& machine() {
   static Machine one;
   return one;
@@ -33,6 +39,7 @@ Machine& machine() {
 FakeDriver& face() { return machine().face; }
 
 void queue(CUstream handle, std::function<void()> work) {
+  if (machine().capturing) return machine().captured.push_back(std::move(work));
   Stream& stream = machine().streams[handle];
   stream.work.push_back(std::move(work));
   ++stream.queued;
@@ -53,6 +60,12 @@ bool holds(const std::map<std::byte*, std::size_t>& blocks, CUdeviceptr address)
   auto* const at = reinterpret_cast<std::byte*>(address);
   const auto after = blocks.upper_bound(at);
   return after != blocks.begin() && at < std::prev(after)->first + std::prev(after)->second;
+}
+
+// What must not be asked for while something is captured: that ends with an error.
+bool spoils_capture() {
+  if (machine().capturing) machine().invalidated = true;
+  return machine().capturing;
 }
 
 // What needs a context, and what it gives where none is current.
@@ -97,12 +110,14 @@ Handle handle(std::size_t number) {
   return reinterpret_cast<Handle>(number);
 }
 
-CUresult launch(CUfunction, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned, CUstream,
+CUresult launch(CUfunction, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned, CUstream stream,
                 void** arguments, void**) {
   if (blocks == 0 || threads == 0) return CUDA_ERROR_INVALID_VALUE;
   FakeDriver::Launch made{blocks, threads, {}};
   for (int i = 0; i < 2; ++i) made.arguments.push_back(*static_cast<void**>(arguments[i]));
-  face().launches.push_back(std::move(made));
+  const auto start = [made] { face().launches.push_back(made); };
+  if (machine().capturing) queue(stream, start);
+  else start();
   return with_context();
 }
 
@@ -159,8 +174,10 @@ struct Matrix {
 
 template <class T>
 void multiply(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatrixLayout_t a_layout, const void* b_memory,
-              cublasLtMatrixLayout_t b_layout, void* d_memory, cublasLtMatrixLayout_t d_layout) {
-  const Matrix a(a_layout), b(b_layout), d(d_layout);
+              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c_memory, cublasLtMatrixLayout_t c_layout,
+              void* d_memory, cublasLtMatrixLayout_t d_layout) {
+  const Matrix a(a_layout), b(b_layout), c(c_layout), d(d_layout);
+  const double share = std::is_same_v<T, double> ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta);
   const bool a_turned = read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSA) == CUBLAS_OP_T;
   const bool b_turned = read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSB) == CUBLAS_OP_T;
   const auto epilogue = read<std::uint32_t>(operation, CUBLASLT_MATMUL_DESC_EPILOGUE);
@@ -180,6 +197,7 @@ void multiply(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatr
     for (std::uint64_t column = 0; column < d.columns; ++column)
       for (std::uint64_t row = 0; row < d.rows; ++row) {
         double sum = bias ? convert<double>(bias[row]) : 0;
+        if (share != 0) sum += share * convert<double>(static_cast<const T*>(c_memory)[at(c, n, row, column)]);
         for (std::uint64_t k = 0; k < inner; ++k)
           sum += convert<double>(static_cast<const T*>(a_memory)[a_turned ? at(a, n, k, row) : at(a, n, row, k)]) *
                  convert<double>(static_cast<const T*>(b_memory)[b_turned ? at(b, n, column, k) : at(b, n, k, column)]);
@@ -199,18 +217,19 @@ cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cubla
 }
 
 cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const void*, const void* a,
-                      cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void*, const void*,
-                      cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*,
-                      void* workspace, std::size_t bytes, CUstream stream) {
+                      cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta,
+                      const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
+                      const cublasLtMatmulAlgo_t*, void* workspace, std::size_t bytes, CUstream stream) {
   const auto place = reinterpret_cast<CUdeviceptr>(workspace);
   if (bytes != workspace_bytes || place % 256 || !holds(machine().blocks, place) || face().depth == 0)
     return CUBLAS_STATUS_INVALID_VALUE;
+  if (machine().capturing) return CUBLAS_STATUS_NOT_SUPPORTED;  // not here
   run(stream);
   switch (Matrix(d_layout).type) {
-    case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, d, d_layout); break;
-    case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
-    case CUDA_R_16BF: multiply<BFloat16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
-    default: multiply<float>(operation, a, a_layout, b, b_layout, d, d_layout);
+    case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
+    case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
+    case CUDA_R_16BF: multiply<BFloat16>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
+    default: multiply<float>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout);
   }
   ++face().matmuls;
   return CUBLAS_STATUS_SUCCESS;
@@ -251,7 +270,10 @@ gpu::Driver new_fake_driver() {
     return *stream = handle<CUstream>(static_cast<std::size_t>(100 + face().streams++)), with_context();
   };
   driver.destroy_stream = [](CUstream) { return --face().streams, with_context(); };
-  driver.wait_for_stream = [](CUstream stream) { return run(stream), with_context(); };
+  driver.wait_for_stream = [](CUstream stream) {
+    if (spoils_capture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    return run(stream), with_context();
+  };
   driver.hold_stream = [](CUstream stream, CUevent event, unsigned) {
     queue(stream, [until = event_of(event)] { run_until(until.stream, until.position); });
     return with_context();
@@ -308,6 +330,49 @@ gpu::Driver new_fake_driver() {
     return std::strcmp(name, "run") == 0 ? with_context() : CUDA_ERROR_NOT_FOUND;
   };
   driver.launch = launch;
+  driver.set_bytes = [](CUdeviceptr memory, unsigned char value, std::size_t bytes, CUstream stream) {
+    queue(stream, [=] { std::memset(reinterpret_cast<void*>(memory), value, bytes); });
+    return with_context();
+  };
+  driver.begin_capture = [](CUstream, CUstreamCaptureMode mode) {
+    if (!face().captures || machine().capturing || mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+      return CUDA_ERROR_ILLEGAL_STATE;
+    machine().capturing = true, machine().invalidated = false;
+    machine().captured.clear();
+    return with_context();
+  };
+  driver.end_capture = [](CUstream, CUgraph* graph) {
+    *graph = nullptr;
+    if (!std::exchange(machine().capturing, false)) return CUDA_ERROR_ILLEGAL_STATE;
+    if (machine().invalidated) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    *graph = reinterpret_cast<CUgraph>(new CapturedGraph(std::move(machine().captured)));
+    return ++face().graphs, with_context();
+  };
+  driver.destroy_graph = [](CUgraph graph) {
+    delete reinterpret_cast<CapturedGraph*>(graph);
+    return --face().graphs, with_context();
+  };
+  driver.instantiate_graph = [](CUgraphExec* executable, CUgraph graph, unsigned long long) {
+    if (!face().instantiates) return CUDA_ERROR_OUT_OF_MEMORY;
+    *executable = reinterpret_cast<CUgraphExec>(new CapturedGraph(*reinterpret_cast<CapturedGraph*>(graph)));
+    return ++face().executable_graphs, with_context();
+  };
+  driver.destroy_executable_graph = [](CUgraphExec executable) {
+    // Where it is under way, it is kept until it is done.
+    queue(machine().replaying, [executable] { delete reinterpret_cast<CapturedGraph*>(executable); });
+    return --face().executable_graphs, with_context();
+  };
+  driver.upload_graph = [](CUgraphExec, CUstream) {
+    return face().uploads ? with_context() : CUDA_ERROR_OUT_OF_MEMORY;
+  };
+  driver.launch_graph = [](CUgraphExec executable, CUstream stream) {
+    ++face().replays;
+    machine().replaying = stream;
+    queue(stream, [executable] {
+      for (const auto& work : *reinterpret_cast<CapturedGraph*>(executable)) work();
+    });
+    return with_context();
+  };
   return driver;
 }
 

@@ -21,12 +21,14 @@ struct FakeDriver {
   int architecture = 90;
   bool pools = true;
   bool pins = true;                          // host memory
+  bool captures = true, instantiates = true, uploads = true;
   std::size_t memory = std::size_t{1} << 30;  // bytes
 
   // What happened.
   std::size_t used = 0, in_pool = 0;  // bytes of the device: taken, and released to the pool
   std::size_t pinned = 0;
   int contexts = 0, streams = 0, events = 0, modules = 0, images_refused = 0, matmuls = 0;
+  int graphs = 0, executable_graphs = 0, replays = 0;
   int depth = 0;  // of the stack of contexts
   cublasComputeType_t compute_type{};
   struct Launch {

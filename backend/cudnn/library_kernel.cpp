@@ -1,0 +1,57 @@
+#include "backend/cudnn/library_kernel.h"
+
+#include <fmt/format.h>
+
+namespace nacre::gpu {
+
+void LibraryKernel::rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes) {
+  rewritten_.push_back({operand, std::move(kernel), take(bytes)});
+}
+
+void LibraryKernel::rewrite_result(std::unique_ptr<Kernel> kernel, std::size_t bytes) {
+  result_ = std::move(kernel), result_place_ = take(bytes);
+}
+
+void LibraryKernel::then(std::unique_ptr<Kernel> last, std::size_t scratch_bytes) {
+  last_ = std::move(last), last_bytes_ = scratch_bytes;
+}
+
+std::size_t LibraryKernel::take(std::size_t bytes) {
+  const std::size_t place = own_bytes_;
+  own_bytes_ += (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  return place;
+}
+
+void LibraryKernel::run(const KernelArguments& arguments) {
+  auto* const scratch = static_cast<std::byte*>(arguments.scratch);
+  inputs_.assign(arguments.inputs.begin(), arguments.inputs.end());
+  for (const auto& [operand, kernel, place] : rewritten_) {
+    void* const to = scratch + place;
+    kernel->run({.inputs = arguments.inputs.subspan(operand, 1), .outputs = {&to, 1}, .scratch = nullptr});
+    inputs_[operand] = to;
+  }
+  void* const result = result_ ? scratch + result_place_ : arguments.outputs[0];
+  work_->run(inputs_, {&result, 1}, scratch + own_bytes_);
+  if (result_) {
+    const void* const from = result;
+    result_->run({.inputs = {&from, 1}, .outputs = arguments.outputs.first(1), .scratch = nullptr});
+  }
+  if (last_) last_->run(arguments);
+}
+
+std::int64_t LibraryKernel::launches() const {
+  std::int64_t all = 1;
+  for (const auto& [operand, kernel, place] : rewritten_) all = launches_together(all, kernel->launches());
+  for (const Kernel* kernel : {result_.get(), last_.get()})
+    if (kernel) all = launches_together(all, kernel->launches());
+  return all;
+}
+
+std::unique_ptr<Kernel> rewritten(Device& device, const Type& from, const Type& to, std::string_view body) {
+  const std::int64_t count = to.shape.elements();
+  const std::string source = fmt::format("{} {{\n  {}    {}\n  }}\n}}\n", signature("run", {from}, {to}),
+                                         loop_head(count, from.shape.elements()), body);
+  return generated_kernel(device, source, grid_over(count, device));
+}
+
+}  // namespace nacre::gpu

@@ -1,0 +1,195 @@
+// What training steps of models are on a GPU: nothing of them goes through the host, and they make of the weights what
+// the reference makes of them. Smaller than those of tests/bench/workloads, of which they are the kinds.
+#include "api/experiment/experiment.h"
+#include "api/train/optimizer_wrappers.h"
+#include "formats/yaml.h"
+#include "tests/api/models.h"
+#include "tests/support/emulated_gpu.h"
+
+namespace nacre::test {
+namespace {
+
+constexpr std::string_view mlp = R"(
+model:
+  sequential:
+    - Input: {shape: [6]}
+    - Dense: {units: 8, activation: relu}
+    - Dense: {units: 8, activation: relu}
+    - Dense: {units: 3}
+)";
+
+constexpr std::string_view ncf = R"(
+model:
+  inputs: {pair: {shape: [2], dtype: int32}}
+  layers:
+    - ops.GetItem: {key: [":", 0], from: pair, name: user}
+    - ops.GetItem: {key: [":", 1], from: pair, name: film}
+    - Embedding: {input_dim: 7, output_dim: 4, from: user, name: user_factors}
+    - Embedding: {input_dim: 9, output_dim: 4, from: film, name: film_factors}
+    - Multiply: {from: [user_factors, film_factors], name: factors}
+    - Embedding: {input_dim: 7, output_dim: 3, from: user, name: user_traits}
+    - Embedding: {input_dim: 9, output_dim: 3, from: film, name: film_traits}
+    - Concatenate: {from: [user_traits, film_traits]}
+    - Dense: {units: 6, activation: relu, name: perceptron}
+    - Concatenate: {from: [factors, perceptron]}
+    - Dense: {units: 3, name: logits}
+  outputs: [logits]
+)";
+
+constexpr std::string_view transformer = R"(
+model:
+  inputs: {words: {shape: [6], dtype: int32}}
+  layers:
+    - Embedding: {input_dim: 7, output_dim: 8, name: embedded}
+    - PositionEmbedding: {sequence_length: 6, name: position}
+    - Add: {from: [embedded, position], name: input}
+    - MultiHeadAttention: {num_heads: 2, key_dim: 4, dropout: 0.1, from: [input, input]}
+    - Dropout: {rate: 0.1, name: attended}
+    - Add: {from: [input, attended]}
+    - LayerNormalization: {name: middle}
+    - Dense: {units: 16, activation: gelu}
+    - Dropout: {rate: 0.1}
+    - Dense: {units: 8}
+    - Dropout: {rate: 0.1, name: fed}
+    - Add: {from: [middle, fed]}
+    - LayerNormalization
+    - GlobalAveragePooling1D
+    - Dense: {units: 3, name: logits}
+  outputs: [logits]
+)";
+
+constexpr std::string_view lenet = R"(
+model:
+  sequential:
+    - Input: {shape: [8, 8, 1]}
+    - Conv2D: {filters: 4, kernel_size: 3, padding: same, activation: relu}
+    - MaxPooling2D: {pool_size: 2}
+    - Conv2D: {filters: 6, kernel_size: 3, use_bias: false}
+    - BatchNormalization
+    - ReLU
+    - AveragePooling2D: {pool_size: 2}
+    - Flatten
+    - Dense: {units: 5, activation: tanh}
+    - Dense: {units: 3}
+)";
+
+constexpr std::string_view lstm = R"(
+model:
+  inputs: {words: {shape: [6], dtype: int32}}
+  layers:
+    - Embedding: {input_dim: 7, output_dim: 5}
+    - LSTM: {units: 4, return_sequences: true}
+    - GRU: {units: 3}
+    - Dense: {units: 3, name: logits}
+  outputs: [logits]
+)";
+
+struct Sample {
+  std::string name;
+  std::string_view model;
+  Type input;
+};
+const Sample samples[] = {{"mlp", mlp, {DType::float32, {4, 6}}},
+                          {"ncf", ncf, {DType::int32, {4, 2}}},
+                          {"transformer", transformer, {DType::int32, {4, 6}}},
+                          {"lenet", lenet, {DType::float32, {4, 8, 8, 1}}},
+                          {"lstm", lstm, {DType::int32, {4, 6}}}};
+
+Feed feed_of(const Type& type) {
+  RandomStream random(RandomKey::of(2, "feed"));
+  Feed feed{.inputs = {Tensor(type)}, .targets = {Tensor(DType::int32, {4})}, .weights = {}, .size = 4, .hosted = {}};
+  if (type.dtype == DType::float32)
+    for (float& value : feed.inputs[0].writable<float>()) value = static_cast<float>(random.normal());
+  else
+    for (std::int32_t& value : feed.inputs[0].writable<std::int32_t>()) value = static_cast<std::int32_t>(random.below(7));
+  for (std::int32_t& value : feed.targets[0].writable<std::int32_t>()) value = static_cast<std::int32_t>(random.below(3));
+  return feed;
+}
+
+// A model and its training step on a backend.
+struct Training {
+  Training(const Sample& sample, std::string_view optimizer, std::string_view dtype, const Backend& backend)
+      : model(configured_model(Experiment(parse_config(
+                                   fmt::format("{}train: {{optimizer: {}, dtype: {}, loss: "
+                                               "{{SparseCategoricalCrossentropy: {{from_logits: true}}}}}}\n",
+                                               sample.model, optimizer, dtype),
+                                   "small.yaml", ".")),
+                               "reference")),
+        feed(feed_of(sample.input)) {
+    model.initialize(1);
+    Trainer& trainer = model.trainer();
+    trainer.training_step({.inputs = feed.inputs, .targets = feed.targets, .weights = {}, .size = feed.size});  // with slots
+    step = std::make_unique<Executable>(
+        *training_graph(model.graph(), trainer.objective(), trainer.optimizer(), trainer.random(), feed, backend), backend);
+  }
+  double run(double factor = 1) {
+    Tensor input = feed.inputs[0];
+    if (factor != 1)
+      for (float& value : input.writable<float>()) value *= static_cast<float>(factor);
+    return step->run(std::vector{input, feed.targets[0]}).back().item();
+  }
+
+  Model model;
+  Feed feed;
+  std::unique_ptr<Executable> step;
+};
+
+class GpuTraining : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!emulated_gpu_backend()) GTEST_SKIP() << "no compiler to emulate a GPU with";
+  }
+
+  static void expect_parity(const Sample& sample) {
+    for (const char* dtype : {"float32", "mixed_bfloat16", "mixed_float16"})
+      for (const char* optimizer : {"{SGD: {learning_rate: 0.1, momentum: 0.9}}", "{Adam: {learning_rate: 0.01}}",
+                                    "{AdamW: {learning_rate: 0.01, weight_decay: 0.1}}"}) {
+        SCOPED_TRACE(fmt::format("{} by {} in {}", sample.name, optimizer, dtype));
+        Training gpu(sample, optimizer, dtype, *emulated_gpu_backend());
+        Training reference(sample, optimizer, dtype, reference_backend());
+        EXPECT_EQ(gpu.step->statistics().borrowed, 0) << gpu.step->text();
+        EXPECT_LE(gpu.step->statistics().activation_reorders, 3) << gpu.step->text();  // input, target; loss
+        const double tolerance = dtype == std::string_view("float32") ? 1e-4 : 2e-2;
+        for (int i = 0; i < 3; ++i) EXPECT_NEAR(gpu.run(), reference.run(), tolerance) << "step " << i;
+        const std::vector<Tensor> got = values(gpu.model), want = values(reference.model);
+        // Adam's first steps are as large for gradients that are noise as for others.
+        for (std::size_t i = 0; i < got.size(); ++i) expect_near(got[i], want[i], dtype == std::string_view("float32") ? 1e-3 : 5e-2);
+        if (HasFailure()) return;
+      }
+  }
+};
+
+TEST_F(GpuTraining, Mlp) { expect_parity(samples[0]); }
+TEST_F(GpuTraining, Ncf) { expect_parity(samples[1]); }
+TEST_F(GpuTraining, Transformer) { expect_parity(samples[2]); }
+TEST_F(GpuTraining, Lenet) { expect_parity(samples[3]); }
+TEST_F(GpuTraining, Lstm) { expect_parity(samples[4]); }
+
+// The check, the update that is left out and the growth of the scale are part of the step.
+TEST_F(GpuTraining, GradientsThatOverflow) {
+  const char* optimizer =
+      "{LossScaleOptimizer: {inner_optimizer: {Adam: {learning_rate: 0.01}}, initial_scale: 1024, dynamic_growth_steps: 2}}";
+  Training gpu(samples[0], optimizer, "mixed_float16", *emulated_gpu_backend());
+  Training reference(samples[0], optimizer, "mixed_float16", reference_backend());
+  EXPECT_EQ(gpu.step->statistics().borrowed, 0) << gpu.step->text();
+  const auto scale = [](const Training& training) {
+    return dynamic_cast<const optimizers::LossScaleOptimizer&>(training.model.trainer().optimizer()).scale();
+  };
+  const struct {
+    double factor, scale;  // of the input, and of the loss afterwards
+  } steps[] = {{1, 1024}, {1, 2048}, {2000, 1024}, {1, 1024}, {1, 2048}};
+  for (const auto& [factor, expected] : steps) {
+    const std::vector<Tensor> before = values(gpu.model);
+    const double loss = reference.run(factor);
+    EXPECT_NEAR(gpu.run(factor), loss, 2e-2 * std::max(1.0, loss));
+    EXPECT_EQ(scale(reference), expected);
+    EXPECT_EQ(scale(gpu), expected);
+    EXPECT_EQ(gpu.model.trainer().optimizer().iterations(), reference.model.trainer().optimizer().iterations());
+    const std::vector<Tensor> after = values(gpu.model), want = values(reference.model);
+    EXPECT_EQ(after[0].identical(before[0]), factor != 1);
+    for (std::size_t i = 0; i < after.size(); ++i) expect_near(after[i], want[i], 1e-2);
+  }
+}
+
+}  // namespace
+}  // namespace nacre::test

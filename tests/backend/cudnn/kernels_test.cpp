@@ -1,0 +1,221 @@
+// What generated kernels do in the corners that random cases seldom meet.
+#include <bit>
+#include <limits>
+
+#include "backend/graph/grad.h"
+#include "backend/graph/ops/bitwise.h"
+#include "backend/graph/ops/fused.h"
+#include "backend/graph/ops/ops.h"
+#include "tests/backend/cudnn/on_gpu.h"
+#include "tests/support/op_cases.h"
+
+namespace nacre::test {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+
+class GpuKernels : public OnGpu {};
+
+// Lines of one tile, of just more, and of many.
+TEST_F(GpuKernels, Argsort) {
+  RandomStream random(RandomKey::of(1, "argsort"));
+  const std::pair<Shape, int> cases[] = {{{0}, 0},       {{1}, 0},         {{256}, 0},       {{257}, 0},
+                                         {{3, 1000}, 1}, {{700, 2, 3}, 0}, {{2, 600, 3}, 1}, {{2, 3, 1}, 1}};
+  for (const auto& [shape, axis] : cases)
+    for (const DType dtype : {DType::float32, DType::bfloat16, DType::int64, DType::boolean}) {
+      Tensor x = draw_tensor(random, {DType::float64, shape}, {-20, 20});
+      for (double& value : x.writable<double>()) {
+        value = std::floor(value);  // with equal ones
+        if (is_floating(dtype)) value = value == 7 ? nan : value == -7 ? -infinity : value == 0 ? -0.0 : value;
+      }
+      expect_parity({x.cast(dtype)}, [axis = axis](const Values& in) { return Values{ops::argsort(in[0], axis)}; });
+    }
+}
+
+TEST_F(GpuKernels, Resample) {
+  RandomStream random(RandomKey::of(1, "resample"));
+  for (const DType dtype : {DType::float32, DType::float16, DType::float64})
+    for (const Sampling sampling : {Sampling::nearest, Sampling::bilinear})
+      for (const FillMode mode : {FillMode::reflect, FillMode::constant, FillMode::wrap, FillMode::nearest, FillMode::mirror})
+        for (const Shape& pictures : {Shape{2, 3, 4, 2}, Shape{1, 1, 5, 1}}) {
+          if (dtype != DType::float32 && (mode != FillMode::reflect || sampling != Sampling::bilinear)) continue;
+          Tensor places = draw_tensor(random, {DType::float32, {pictures[0], 3, 5, 2}}, {-9, 12});
+          const std::span<float> at = places.writable<float>();
+          at[0] = std::numeric_limits<float>::quiet_NaN(), at[3] = 1e9F;
+          at[4] = 1, at[5] = 0, at[6] = -0.5F, at[7] = 0.49999997F, at[8] = 0.5F, at[9] = 2.5F;
+          const ResampleAttrs attrs{sampling, mode, 0.5};
+          expect_parity({draw_tensor(random, {dtype, pictures}), places, draw_tensor(random, {dtype, {pictures[0], 3, 5, pictures[3]}})},
+                        [&](const Values& in) {
+                          const Value back = in[0].graph().add(op::resample_backward, {attrs, pictures}, {in[1], in[2]}).out();
+                          return Values{ops::resample(in[0], in[1], attrs), back};
+                        },
+                        dtype == DType::float16 ? 2e-3 : 2e-6);
+        }
+}
+
+TEST_F(GpuKernels, ReductionsOfWholeNumbers) {
+  RandomStream random(RandomKey::of(1, "reductions"));
+  for (const DType dtype : {DType::int32, DType::int64, DType::uint8, DType::boolean})
+    for (const Shape& shape : {Shape{3, 4}, Shape{2, 300}}) {
+      const bool truth = dtype == DType::boolean;
+      expect_parity({draw_tensor(random, {dtype, shape}, {truth || dtype == DType::uint8 ? 0.0 : -9.0, truth ? 2.0 : 9.0})},
+                    [&](const Values& x) {
+                      Values all{ops::max(x[0], {1}), ops::min(x[0], {0}), ops::argmax(x[0], 1), ops::argmax(x[0], 0)};
+                      if (!truth) all.push_back(ops::sum(x[0], {1}));
+                      return all;
+                    });
+    }
+}
+
+// Few lines, and lines that lie beside each other, are reduced in parts.
+TEST_F(GpuKernels, ReductionsInParts) {
+  RandomStream random(RandomKey::of(1, "parts"));
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::int32})
+    for (const auto& [shape, axes] : {std::pair<Shape, std::vector<std::int64_t>>{{20000}, {0}},
+                                      {{2, 9001}, {1}}, {{3001, 40}, {0}}, {{50, 41, 40}, {0, 1}}, {{3, 1000, 33}, {1}}, {{700, 4}, {0}}}) {
+      Tensor x = draw_tensor(random, {DType::float32, shape}, {-20, 20});
+      for (float& value : x.writable<float>()) value = std::floor(value);
+      if (dtype == DType::float32) x.writable<float>()[5] = 30;
+      expect_parity({x.cast(dtype)}, [&, axes = axes](const Values& in) {
+        Values all{ops::sum(in[0], axes), ops::max(in[0], axes), ops::min(in[0], axes)};
+        if (axes.size() == 1) all.push_back(ops::argmax(in[0], static_cast<int>(axes[0])));
+        return all;
+      }, dtype == DType::bfloat16 ? 1e-2 : 0);
+    }
+}
+
+TEST_F(GpuKernels, ReductionsOfNothing) {
+  expect_parity({Tensor(DType::float32, {3, 0})}, [](const Values& x) {
+    return Values{ops::sum(x[0], {1}), ops::mean(x[0], {1}), ops::max(x[0], {1}), ops::min(x[0], {1}), ops::product(x[0], {1}),
+                  ops::sum(x[0], {0})};
+  });
+}
+
+TEST_F(GpuKernels, ReductionsOfNaN) {
+  const Tensor x = Tensor::of<float>({2, 3}, {1, std::numeric_limits<float>::quiet_NaN(), 2, -1, std::numeric_limits<float>::infinity(), 0});
+  expect_parity({x}, [](const Values& in) {
+    return Values{ops::sum(in[0], {1}), ops::mean(in[0], {1}), ops::max(in[0], {1}), ops::min(in[0], {1}), ops::product(in[0], {1})};
+  });
+}
+
+TEST_F(GpuKernels, PowersOfWholeNumbers) {
+  for (const DType dtype : {DType::int32, DType::int64, DType::uint8})
+    expect_parity({Tensor::of<std::int32_t>({6}, {9, 7, 4, 1, 100, 3}).cast(dtype),
+                   Tensor::of<std::int32_t>({6}, {2, 2, 3, 5, 1, 4}).cast(dtype)},
+                  [](const Values& x) { return Values{ops::power(x[0], x[1])}; });
+}
+
+// Columns in one part, in many, and far from 0.
+TEST_F(GpuKernels, Normalisations) {
+  RandomStream random(RandomKey::of(1, "normalisations"));
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float64})
+    for (const auto& [rows, channels] : {std::pair<std::int64_t, std::int64_t>{7, 3}, {5000, 3}, {900, 70}}) {
+      const DType wide = dtype == DType::float64 ? dtype : DType::float32;
+      const Type x{dtype, {rows, channels}}, channel{wide, {channels}};
+      expect_parity({draw_tensor(random, x, {18, 22}), draw_tensor(random, channel, {0.5, 1.5}), draw_tensor(random, channel),
+                     draw_tensor(random, x, {-1, 1})},
+                    [](const Values& in) {
+                      const auto batch = ops::batch_norm(in[0], in[1], in[2], 1e-3);
+                      const auto layer = ops::layer_norm(in[0], in[1], in[2], 1e-3);
+                      Graph& graph = in[0].graph();
+                      const Node& back =
+                          graph.add(op::batch_norm_backward, BatchNormAttrs{}, {in[0], in[1], batch.mean, batch.variance, in[3]});
+                      const Node& layer_back =
+                          graph.add(op::layer_norm_backward, EpsilonAttrs{}, {in[0], in[1], layer.mean, layer.variance, in[3]});
+                      Values all{batch.y, batch.mean, batch.variance, layer.y};
+                      for (const Node* node : {&back, &layer_back})
+                        for (int i = 0; i < 3; ++i) all.push_back(node->out(i));
+                      return all;
+                    },
+                    dtype == DType::float64 ? 1e-9 : dtype == DType::float32 ? 5e-4 : 2e-2);
+    }
+}
+
+// --- short floating types -----------------------------------------------------------------------------------------
+
+Tensor bits_of_every(DType dtype) {
+  Tensor all = Tensor::uninitialised({dtype, {1 << 16}});
+  auto* const bits = static_cast<std::uint16_t*>(all.raw_writable());
+  for (int i = 0; i < 1 << 16; ++i) bits[i] = static_cast<std::uint16_t>(i);
+  return all;
+}
+
+// Every number of the type, the middles between neighbours, and what lies beside the middles.
+Tensor around_every(DType dtype) {
+  const Tensor every = bits_of_every(dtype).cast(DType::float32);
+  std::vector<float> around;
+  for (std::int64_t i = 0; i + 1 < every.size(); ++i) {
+    const auto a = static_cast<float>(every.at(i)), b = static_cast<float>(every.at(i + 1)), middle = a + (b - a) / 2;
+    if (!std::isfinite(middle)) continue;
+    around.insert(around.end(), {a, middle, std::nextafter(middle, a), std::nextafter(middle, b)});
+  }
+  for (const float more : {65519.0F, 65520.0F, 65536.0F, 3.3895313e38F, 3.4028235e38F, 1e-45F, -1e-45F, 2.9802322e-8F,
+                           std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+    around.insert(around.end(), {more, -more});
+  return Tensor::of<float>({static_cast<std::int64_t>(around.size())}, around);
+}
+
+class GpuShortTypes : public OnGpu, public testing::WithParamInterface<DType> {};
+
+TEST_P(GpuShortTypes, AreRead) {
+  expect_parity({bits_of_every(GetParam())}, [](const Values& x) { return Values{ops::cast(x[0], DType::float32)}; });
+}
+
+// To the nearest, from the middle to the even one; subnormal numbers stay.
+TEST_P(GpuShortTypes, AreRounded) {
+  expect_parity({around_every(GetParam())}, [&](const Values& x) { return Values{ops::cast(x[0], GetParam())}; });
+}
+
+// A quotient of the numbers in float is near enough that rounding it again makes no difference.
+TEST_P(GpuShortTypes, AreComputedWith) {
+  Tensor other = Tensor::uninitialised({GetParam(), {1 << 16}});
+  RandomStream random(RandomKey::of(1, "bits"));
+  for (int i = 0; i < 1 << 16; ++i) static_cast<std::uint16_t*>(other.raw_writable())[i] = static_cast<std::uint16_t>(random.below(1 << 16));
+  expect_parity({bits_of_every(GetParam()), other}, [](const Values& x) {
+    return Values{x[0] + x[1],           x[0] * x[1],          x[0] / x[1],          ops::sqrt(x[0]),
+                  ops::is_finite(x[0]),  ops::relu(x[0]),      ops::maximum(x[0], x[1]), ops::minimum(x[0], x[1]),
+                  ops::less(x[0], x[1]), ops::abs(x[0]),       ops::sign(x[0])};
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GpuShortTypes, testing::Values(DType::float16, DType::bfloat16),
+                         [](const auto& tested) { return std::string(name_of(tested.param)); });
+
+// --- updates ------------------------------------------------------------------------------------------------------
+
+// More variables than a kernel can be given the addresses of.
+TEST_F(GpuKernels, UpdatesOfVeryManyVariables) {
+  constexpr int count = 200;
+  struct Step {
+    Graph graph;
+    std::vector<VariableRef> variables;
+    Step() {
+      const Value x = graph.input("x", {DType::float32, {3}});
+      RandomStream random(RandomKey::of(1, "variables"));
+      for (int i = 0; i < count; ++i) {
+        for (const char* kind : {"weight", "velocity"}) {
+          variables.push_back(std::make_shared<Variable>(fmt::format("{}{}", kind, i), x.type(), true));
+          variables.back()->assign(draw_tensor(random, x.type()));
+        }
+        const VariableRef &weight = variables[variables.size() - 2], &velocity = variables.back();
+        const Value next = graph.variable(velocity) * 0.9 - x * (0.1 * i);
+        graph.update(velocity, next);
+        graph.update(weight, graph.variable(weight) + next);
+      }
+    }
+  };
+  const Step on_gpu, on_reference;
+  Executable step(on_gpu.graph, *emulated_gpu_backend()), specification(on_reference.graph, reference_backend());
+  const std::string text = step.text();
+  EXPECT_EQ(text.find("fused_groups("), text.rfind("fused_groups(")) << text;
+  EXPECT_GT(3 * count * sizeof(void*), 4096u);  // that the device takes
+  for (int i = 0; i < 2; ++i) {
+    const Tensor x = Tensor::of<float>({3}, {1, static_cast<float>(i), -2});
+    step.run({{x}}), specification.run({{x}});
+  }
+  for (std::size_t i = 0; i < on_gpu.variables.size(); ++i)
+    EXPECT_TRUE(close(on_gpu.variables[i]->value(), on_reference.variables[i]->value(), 1e-5)) << i;
+}
+
+}  // namespace
+}  // namespace nacre::test
