@@ -39,7 +39,11 @@ Tensor read_picture(const std::filesystem::path& path, const Port& port, const P
   const Shape& shape = port.type.shape;
   const bool has_channels = shape.rank() == 4;
   if (shape.rank() != 3 && !has_channels)
-    throw Error("a picture for input '{}', which takes {}", port.name, shape).at({path.string(), 0, 0}).usage();
+    throw Error("a picture for input '{}', which takes {}", port.name,
+                port.type.dtype == DType::string ? "texts" : fmt::format("numbers {}", shape))
+        .at({path.string(), 0, 0})
+        .hint(port.type.dtype == DType::string ? "give the text itself, or a .txt or .csv file" : "give a .npy, .npz, .csv or .h5 file")
+        .usage();
   const std::int64_t channels = has_channels ? shape[3] : 1;
   if (channels != unknown && channels != 1 && channels != 3 && channels != 4)
     throw Error("a picture for input '{}', which takes {} channels", port.name, channels).at({path.string(), 0, 0}).usage();

@@ -17,7 +17,6 @@
 #include "cli/training.h"
 #include "formats/file.h"
 #include "formats/json.h"
-#include "models_zoo/store.h"
 
 namespace nacre::cli {
 
@@ -103,15 +102,6 @@ class RunListener final : public ProgressListener {
   std::vector<std::pair<std::int64_t, Logs>> epochs_;
 };
 
-// Where features of frozen layers are kept, beside the weights that were fetched; "" where there is no such place.
-std::filesystem::path feature_folder() {
-  try {
-    return zoo::fetched_folder().parent_path() / "features";
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 // While it lives, nobody hears what this process or its libraries say: of several that train together the first one speaks.
 class Silence {
  public:
@@ -187,7 +177,6 @@ Training run_training(const Experiment& experiment, const TrainArguments& argume
   FitOptions options = fit_options(experiment.config().train.fit);
   options.validation = data.validation;
   options.unaugmented = data.unaugmented;
-  options.feature_folder = feature_folder();
   options.seed = static_cast<std::uint64_t>(experiment.config().seed);
   options.listener = &listener;
   options.stop = interrupt.flag();
@@ -202,7 +191,10 @@ Training run_training(const Experiment& experiment, const TrainArguments& argume
       throw;
     }
   }();
-  if (processes.first()) {
+  // Before its first step there is nothing to go on from.
+  const bool nothing_learned = history.interrupted && !std::filesystem::exists(folder.checkpoint());
+  if (nothing_learned && processes.first()) folder.withdraw_if_empty();
+  if (!nothing_learned && processes.first()) {
     model.save(folder.model());
     folder.write_environment(model.trainer().backend().description(), std::chrono::duration<double>(Clock::now() - began).count());
   }
@@ -210,6 +202,8 @@ Training run_training(const Experiment& experiment, const TrainArguments& argume
 }
 
 void say_outcome(const Training& training) {
+  if (training.history.interrupted && !std::filesystem::exists(training.folder.checkpoint()))
+    return say(stdout, "stopped before the first step: there is nothing to go on from");
   // The resolved configuration holds the overrides and the folder too.
   if (training.history.interrupted)
     return say(stdout, fmt::format("stopped; to go on: nacre train {} --resume", training.folder.config().string()));

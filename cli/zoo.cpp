@@ -145,7 +145,11 @@ void print_weights(const zoo::ZooModel& model, const Tree& arguments) {
   for (std::size_t i = 0; i < shown.size(); ++i) {
     const zoo::Weights& weights = *shown[i];
     std::string line = fmt::format("  {}", weights.name);
-    if (!weights.arguments.entries().empty()) line += " " + weights.arguments.text();
+    std::string_view before = " ";
+    for (const Tree::Entry& argument : weights.arguments.entries()) {
+      line += fmt::format("{}{}: {}", before, argument.key, argument.value.text());
+      before = ", ";
+    }
     if (weights.size) line += ", " + size_text(*weights.size);
     if (const zoo::Measured& measured = weights.measured; measured.value)
       line += fmt::format(", {} {:.4g}{}", measured.metric, *measured.value,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "api/model_file.h"
+#include "formats/cache_folder.h"
 #include "formats/digest.h"
 #include "formats/file.h"
 
@@ -51,9 +52,7 @@ bool is_file(const fs::path& path) {
 }  // namespace
 
 fs::path fetched_folder() {
-  if (const std::string home = variable("NACRE_HOME"); !home.empty()) return fs::path(home) / "zoo";
-  if (const fs::path cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "nacre/zoo";
-  if (const std::string home = variable("HOME"); !home.empty()) return fs::path(home) / ".cache/nacre/zoo";
+  if (const fs::path folder = cache_folder(); !folder.empty()) return folder / "zoo";
   throw Error("there is no folder for fetched weights").hint("NACRE_HOME names one").usage();
 }
 

@@ -26,16 +26,35 @@ DatasetRef data_for(const Model& model, DatasetRef data) {
   return wants_vectors(model, *data) ? one_hot(data, model.outputs().front().shape()[-1]) : data;
 }
 
+namespace {
+
+bool is_config(const std::string& what) {
+  const std::string extension = std::filesystem::path(what).extension().string();
+  return extension == ".yaml" || extension == ".yml";
+}
+
+Experiment data_alone(const std::string& what) {
+  ConfigFile file = load_config(what);
+  if (!file.tree.find("model")) file.tree.set("model", Tree::mapping());  // the data alone is of interest
+  return Experiment(file);
+}
+
+}  // namespace
+
+std::optional<CompileOptions> evaluation_measures(const std::string& what) {
+  if (!is_config(what)) return {};
+  const Experiment experiment = data_alone(what);
+  const CompileOptions& options = experiment.config().train.compile;
+  return options.loss.empty() ? std::nullopt : std::optional(options);
+}
+
 DatasetRef evaluation_data(const std::string& what, const Model& model) {
   const InputForm form = input_form(model.graph());
-  const std::string extension = std::filesystem::path(what).extension().string();
-  if (extension != ".yaml" && extension != ".yml")
+  if (!is_config(what))
     return data_for(
         model,
         open_data({.test = parse_source(what)}, "", {.augmenting = false, .form = form, .resizing = true}).measured());
-  ConfigFile file = load_config(what);
-  if (!file.tree.find("model")) file.tree.set("model", Tree::mapping());  // the data alone is of interest
-  return data_for(model, Experiment(file).open_evaluation_data(form));
+  return data_for(model, data_alone(what).open_evaluation_data(form));
 }
 
 }  // namespace nacre

@@ -14,4 +14,7 @@ DatasetRef data_for(const Model& model, DatasetRef data);
 // ("images:photos").
 DatasetRef evaluation_data(const std::string& what, const Model& model);
 
+// The loss and metrics that the `train:` of such a YAML file names; none for a source, and where it names no loss.
+std::optional<CompileOptions> evaluation_measures(const std::string& what);
+
 }  // namespace nacre

@@ -7,6 +7,7 @@
 #include "api/data/workers.h"
 #include "api/dtype_policy.h"
 #include "api/zoo.h"
+#include "formats/cache_folder.h"
 #include "formats/yaml.h"
 
 namespace nacre {
@@ -176,6 +177,7 @@ OpenedData open_data(const DataConfig& config, const std::filesystem::path& fold
 FitOptions fit_options(const FitConfig& config) {
   FitOptions options;
   options.epochs = config.epochs;
+  if (const std::filesystem::path folder = cache_folder(); !folder.empty()) options.feature_folder = folder / "features";
   options.batch_size = config.batch_size;
   options.initial_epoch = config.initial_epoch;
   options.validation_batch_size = config.validation_batch_size.value_or(0);

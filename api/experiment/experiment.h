@@ -94,7 +94,7 @@ struct FitConfig {
   }
 };
 
-// All but the validation data, the seed and whoever listens.
+// All but the validation data, the seed and whoever listens; features are kept in cache_folder().
 FitOptions fit_options(const FitConfig& config);
 
 // The dtype policy that a whole model is built and trained under.

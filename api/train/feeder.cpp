@@ -28,6 +28,28 @@ std::string list(const std::vector<std::string>& names) {
   return text;
 }
 
+// " (float32(1), 'comment' string())": by name where there is one.
+std::string described(const std::vector<Column>& columns) {
+  std::string text;
+  for (const Column& column : columns) {
+    text += text.empty() ? " (" : ", ";
+    if (!column.name.empty()) text += fmt::format("'{}' ", column.name);
+    text += fmt::format("{}", column.type);
+  }
+  return text.empty() ? text : text + ")";
+}
+
+void refuse_texts(const Column& column, const FunctionalLayer& model, std::size_t input) {
+  const bool texts = column.type.dtype == DType::string, wanted = model.inputs()[input].type().dtype == DType::string;
+  if (texts == wanted) return;
+  Error error("the data gives {}, the input '{}' of the model takes {}", texts ? "texts" : fmt::format("{}", column.type),
+              model.input_names()[input], texts ? "numbers" : "texts");
+  error.hint(texts ? "a TextVectorization before its first layer makes numbers of them; the zoo's classifiers of texts have "
+                     "one with ?texts=true (zoo:lstm_text?texts=true)"
+                   : "texts come from csv: {text: COLUMN}, lines: or texts: {folder}");
+  throw error.usage();
+}
+
 Types with_batch(const std::vector<Column>& columns, const std::vector<std::size_t>& order) {
   Types types;
   for (std::size_t column : order) types.push_back({columns[column].type.dtype, Shape{unknown} + columns[column].type.shape});
@@ -46,9 +68,13 @@ Feeder::Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* obje
   if (dataset_->size() == 0) throw Error("the data has no samples").usage();
   const std::vector<std::string> input_names = model.input_names();
   if (dataset_->inputs().size() != input_names.size())
-    throw Error("the data has {} input{}, the model takes {}: {}", dataset_->inputs().size(),
-                dataset_->inputs().size() == 1 ? "" : "s", input_names.size(), list(input_names)).usage();
+    throw Error("the data has {} input{}{}, the model takes {}: {}", dataset_->inputs().size(),
+                dataset_->inputs().size() == 1 ? "" : "s", described(dataset_->inputs()), input_names.size(),
+                list(input_names))
+        .hint("columns of a table that are no input: drop: [NAME, …], or csv:FILE,drop=NAME on a command line")
+        .usage();
   inputs_ = match(dataset_->inputs(), input_names);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) refuse_texts(dataset_->inputs()[inputs_[i]], model, i);
   find_rows(model);
   if (!objective) return;
 

@@ -99,6 +99,18 @@ TEST_F(Finetune, TutorialComparesWithTrainingFromScratch) {
   EXPECT_GT(accuracy("finetuned"), accuracy("scratch") + 0.03) << out;
 }
 
+TEST_F(Finetune, FeaturesAreKeptForScriptsToo) {
+  write_plainly(folder_ / "tune.lua",
+                "local model = nacre.load('base/model.h5', {freeze = 'until head', head = {classes = 10}})\n"
+                "model:compile{optimizer = 'adam', loss = 'sparse_categorical_crossentropy'}\n"
+                "model:fit{data = {digits = {count = 60, seed = 77}}, epochs = 2, verbose = 1}\n");
+  const Outcome first = nacre({"lua", "tune.lua"});
+  ASSERT_EQ(first.status, 0) << first.err;
+  EXPECT_EQ(first.out.find("as an earlier run computed them"), std::string::npos) << first.out;
+  const Outcome second = nacre({"lua", "tune.lua"});
+  EXPECT_NE(second.out.find("as an earlier run computed them"), std::string::npos) << second.out << second.err;
+}
+
 TEST_F(Finetune, AFolderCalledLikeAModelIsNoModel) {
   std::filesystem::create_directory(folder_ / "mlp");
   const Outcome tuned = nacre({"finetune", "mlp", "--data", "digits:50", "--epochs", "1", "--output", "of_zoo"});

@@ -56,6 +56,9 @@ TEST_F(ZooVerbs, ListAndShow) {
   EXPECT_TRUE(shown["summary"].find("total_params"));
   const Outcome vgg = run({"zoo", "show", "zoo:vgg16"});
   EXPECT_EQ(vgg.status, 0) << vgg.err;
+  EXPECT_NE(run({"zoo", "show", "mobilenet"}).out.find(
+                "imagenet alpha: 0.75, depth_multiplier: 1, input_shape: [192, 192, 3], include_top: true"),
+            std::string::npos);
   EXPECT_NE(vgg.out.find("accuracy 0.713 (first five 0.901), to be fetched"),
             std::string::npos)
       << vgg.out;
@@ -285,6 +288,27 @@ TEST_F(ZooVerbs, AClassifierOfPicturesAnswersByName) {
       << half.out;  // night is class 1 of the model, 0 of the folder
 }
 
+// A network whose outputs have no names is measured as the data's file says, and learns from texts with a vocabulary.
+TEST_F(ZooVerbs, ClassifiersOfTexts) {
+  write_file_atomically(folder_ / "words.csv",
+                        "text,label\ngood day,yes\nbad luck,no\ngood luck,yes\nbad day,no\nso good,yes\nso bad,no\n");
+  write_file_atomically(folder_ / "words.yaml",
+                        "model: {zoo: \"gru_text?texts=true&vocabulary_size=20&units=4&weights=none\"}\n"
+                        "data: {train: {csv: {file: words.csv, text: text, target: label}}}\n"
+                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy], epochs: 60}\n");
+  const Outcome trained = run({"train", "words.yaml", "--output", "words"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  const Outcome answer = run({"predict", "words/model.h5", "good good", "bad bad"});
+  EXPECT_NE(answer.out.find("good good  yes"), std::string::npos) << answer.out << answer.err;
+  EXPECT_NE(answer.out.find("bad bad    no"), std::string::npos) << answer.out;
+  const Outcome numbers = run({"evaluate", "zoo:gru_text?weights=none&vocabulary_size=20", "--data", "words.yaml"});
+  EXPECT_NE(numbers.err.find("the data gives texts, the input 'tokens' of the model takes numbers"), std::string::npos) << numbers.err;
+  draw_pictures();
+  const Outcome picture = run({"predict", "words/model.h5", "sky/day/0.png"});
+  EXPECT_NE(picture.err.find("which takes texts"), std::string::npos) << picture.err;
+  EXPECT_NE(picture.err.find("hint: give the text itself"), std::string::npos) << picture.err;
+}
+
 // Pictures of any size, of some of the classes, without a word about vectors of classes: evaluate, report, Lua and further
 // training take them as the model was trained.
 TEST_F(ZooVerbs, FoldersAreMeasuredAsTheModelTakesThem) {
@@ -308,6 +332,9 @@ TEST_F(ZooVerbs, FoldersAreMeasuredAsTheModelTakesThem) {
     ASSERT_EQ(measured.status, 0) << data << measured.err;
     EXPECT_EQ(parse_json(measured.out, data)["accuracy"], Tree(1.0)) << measured.out;
   }
+  std::filesystem::create_directories(folder_ / "large/dawn");  // a class that neither the model nor a picture knows
+  EXPECT_EQ(run({"evaluate", "run/model.h5", "--data", "large"}).status, 0);
+  std::filesystem::remove(folder_ / "large/dawn");
   const Outcome report = run({"report", "run", "--data", "large"});
   ASSERT_EQ(report.status, 0) << report.err;
   EXPECT_NE(read_file(folder_ / "run/report.html").find("classifies 100"), std::string::npos);
