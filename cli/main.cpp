@@ -134,9 +134,16 @@ int run(int count, char** words) {
       ->check(number_from(1));
   verb->add_option("--unfreeze", finetune_arguments.unfreeze, "layer of the base from which on it learns then (default: all of it)")->type_name("LAYER");
   verb->add_option("--output", finetune_arguments.output, "folder of the run (default: runs/NAME_finetuned)")->type_name("DIR");
+  bool resume_finetune = false;
+  verb->add_flag("--resume", resume_finetune)->group("");  // not listed: it is refused with what does it
   add_run_options(*verb, finetune_arguments);
   add_json(*verb, finetune_arguments.json);
   verb->callback([&] {
+    if (resume_finetune)
+      throw Error("finetune begins a run, and does not go on with one")
+          .hint(fmt::format("nacre train {} --resume",
+                            (finetune_arguments.output.value_or("RUN") / "config.yaml").string()))
+          .usage();
     limit_spinning(words);
     if (classes != "auto") finetune_arguments.classes = read_count(classes, "--classes");
     status = finetune(finetune_arguments);

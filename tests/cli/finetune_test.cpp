@@ -155,6 +155,9 @@ TEST_F(Finetune, MistakesAreTold) {
   EXPECT_EQ(base.status, 2) << base.err;
   EXPECT_NE(base.err.find("nosuchnet"), std::string::npos) << base.err;
   EXPECT_EQ(nacre({"finetune", "base/model.h5", "--data", "digits:10", "--classes", "many"}).status, 2);
+  const Outcome resumed = nacre({"finetune", "base/model.h5", "--data", "digits:10", "--output", "tuned", "--resume"});
+  EXPECT_EQ(resumed.status, 2) << resumed.err;
+  EXPECT_NE(resumed.err.find("nacre train tuned/config.yaml --resume"), std::string::npos) << resumed.err;
   const Outcome layer = nacre({"finetune", "base/model.h5", "--data", "digits:100", "--epochs", "2", "--unfreeze", "conv9", "--output", "layer"});
   EXPECT_EQ(layer.status, 2) << layer.err;
   EXPECT_NE(layer.err.find("has no layer 'conv9'"), std::string::npos) << layer.err;
