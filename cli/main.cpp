@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -391,6 +392,7 @@ int run(int count, char** words) {
 
 int main(int count, char** words) {
   using namespace nacre;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that would become too large is then an error, of which a message can be made
   try {
     return cli::run(count, words);
   } catch (const Error& error) {

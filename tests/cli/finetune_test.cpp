@@ -150,6 +150,17 @@ TEST_F(Finetune, TheScheduleFollowsTheEpochs) {
   EXPECT_TRUE(schedule.find("2")) << schedule.text();
 }
 
+// What does not fit is said: the system would end the program without a word.
+TEST_F(Finetune, FilesThatMayNotBecomeSoLargeAreAnError) {
+  const std::string command = fmt::format("ulimit -f 8; exec '{}' train base.yaml --output limited", NACRE_BINARY);
+  const Outcome limited = run_program({"sh", "-c", command}, folder_.path());
+  EXPECT_EQ(limited.status, 1) << limited.err;
+  EXPECT_NE(limited.err.find("larger than a file may be"), std::string::npos) << limited.err;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "limited", gone))
+    EXPECT_NE(entry.path().extension(), ".part") << entry.path();
+}
+
 TEST_F(Finetune, MistakesAreTold) {
   const Outcome base = nacre({"finetune", "nosuchnet", "--data", "digits:10"});
   EXPECT_EQ(base.status, 2) << base.err;
