@@ -272,6 +272,7 @@ void FitRun::restore(const std::filesystem::path& path) {
   position_ = std::move(checkpoint.position);
   std::swap(history_, checkpoint.history);
   for (const std::string& line : checkpoint.history.warnings) warn(line);  // said before
+  told_of_cache_ = true;                                                   // as was why nothing is computed once
   resumed_metrics_ = std::move(checkpoint.metrics);
   if (!processes_.first())
     for (Tensor& metric : resumed_metrics_) metric = Tensor(metric.type());  // the first one has what all have measured

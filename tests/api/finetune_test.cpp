@@ -673,6 +673,26 @@ TEST(FeatureCache, WhatWasAskedForAndCannotBeIsSaid) {
   EXPECT_EQ(said(CacheFeatures::automatic, 3), "");
 }
 
+// The unbroken run says nothing when all layers begin to learn; one that goes on there does not either.
+TEST(FeatureCache, AResumedRunSaysWhatTheUnbrokenOneSays) {
+  const TemporaryFolder folder;
+  const auto said = [&](std::int64_t epochs, bool resume) {
+    Model model = with_head(without_top(picture_base()), {.classes = 3});
+    model.initialize(1);
+    model.compile(adam());
+    Lines lines;
+    model.fit(striped(12, 8, 3), {.epochs = epochs,
+                                  .callbacks = {callbacks::FreezeScheduler({.schedule = {{0, "until head"}, {2, false}}})},
+                                  .cache_features = CacheFeatures::always,
+                                  .listener = &lines,
+                                  .checkpoint = folder / "run.h5",
+                                  .resume = resume});
+    return lines.said;
+  };
+  EXPECT_NE(said(2, false).find("computing the features"), std::string::npos);
+  EXPECT_EQ(said(4, true).find("nothing is computed once"), std::string::npos);
+}
+
 TEST(FeatureCache, BeginsBelowWhatIsRandom) {
   const Symbol x = Input({4}, "x");
   Symbol y = Dense({.units = 6}, {.name = "low"})(x);
