@@ -167,9 +167,14 @@ Value standardized(Context& context, Value data, const Symbol& input) {
   };
   if (value.shape().rank() == wanted.rank() + 1 && value.shape()[-1] == 1) reshape(value.shape().first(wanted.rank()));
   else if (value.shape().rank() == wanted.rank() - 1 && wanted[-1] == 1) reshape(value.shape() + Shape{1});
-  if (!same(value.shape(), wanted))
+  if (!same(value.shape(), wanted)) {
+    const bool pictures = value.shape().rank() == 4 && wanted.rank() == 4 && wanted.from(1).known() && value.shape()[3] == wanted[3];
     throw Error("got data {} for the input '{}', wanted {}", data.shape(), name, wanted)
-        .hint("check the shape of Input and that of the data; the first axis counts samples");
+        .hint(pictures ? fmt::format("the first axis counts samples; pictures are read in the network's size with "
+                                     "`size: [{}, {}]`, in C++ `.size` of ImagesConfig",
+                                     wanted[1], wanted[2])
+                       : "check the shape of Input and that of the data; the first axis counts samples");
+  }
   return texts ? value : ops::cast(value, input.type().dtype);
 }
 

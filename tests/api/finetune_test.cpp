@@ -255,6 +255,13 @@ TEST_F(HeadsInYaml, PicturesInFoldersAreDecodedInTheSizeOfTheNetwork) {
   EXPECT_EQ(model.graph().card().labels, (Names{"cat", "dog"}));
 }
 
+TEST(PictureData, OfAnotherSizeIsToldHowItComesToTheNetworks) {
+  Model model = picture_base();
+  const Shape wanted = model.inputs().front().shape();
+  const std::string message = message_of([&] { (void)model.predict(striped(2, wanted[1] + 2, 3)); });
+  EXPECT_NE(message.find(fmt::format("size: [{}, {}]", wanted[1], wanted[2])), std::string::npos) << message;
+}
+
 TEST(PictureData, RepeatsGreyAndResizes) {
   const Tensor grey = Tensor::of<std::uint8_t>({1, 2, 2}, {10, 20, 30, 40});
   const DatasetRef colour = pictures_for(array_dataset({.inputs = {grey}}), {2, 2, 3});
