@@ -136,7 +136,8 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   draw_apart();
 
   class_weight_ = options.class_weight.of(*train_, classes_of(*trainer.model_));
-  whole_.emplace(*trainer.steps_, trainer.model(), train_, validation_, *this);
+  whole_training_.emplace(*trainer.steps_, trainer.model(), train_, Use::train, *this);
+  if (validation_) whole_validation_.emplace(*trainer.steps_, trainer.model(), validation_, Use::validate, *this);
   for (const Ref<Callback>& callback : options.callbacks) reads_batch_logs_ = reads_batch_logs_ || callback->reads_batch_logs();
   reads_batch_logs_ = processes_.any(reads_batch_logs_);  // all come to the same exchanges
   position_.epoch = options.initial_epoch;
@@ -170,37 +171,26 @@ void FitRun::plan() {
   if (trainer_.optimizer().plan(steps, first_step_)) trainer_.steps_->recompile();
 }
 
-FitRun::Pipeline::Pipeline(Steps& steps_, FunctionalLayer& model, DatasetRef train_, DatasetRef validation_, const FitRun& run)
+FitRun::Pipeline::Pipeline(Steps& steps_, FunctionalLayer& model, DatasetRef data_, Use use, const FitRun& run)
     : steps(steps_),
-      train(std::move(train_)),
-      validation(std::move(validation_)),
-      train_feeder(train, model, run.trainer_.objective_.get(), run.class_weight_),
-      train_loader(train, {.batch_size = run.options_.batch_size,
-                           .part = run.processes_.rank(),
-                           .parts = run.processes_.size(),
-                           .shuffle = run.options_.shuffle,
-                           .seed = run.options_.seed,
-                           .prepare = train_feeder.ahead(steps)}) {
-  if (!validation) return;
-  const std::int64_t batch_size = run.options_.validation_batch_size > 0 ? run.options_.validation_batch_size : run.options_.batch_size;
-  validation_feeder.emplace(validation, model, run.trainer_.objective_.get());
-  validation_loader.emplace(validation, LoaderOptions{.batch_size = batch_size,
-                                                       .part = run.processes_.rank(),
-                                                       .parts = run.processes_.size(),
-                                                       .prepare = validation_feeder->ahead(steps)});
-}
+      data(std::move(data_)),
+      feeder(data, model, run.trainer_.objective_.get(), use == Use::train ? run.class_weight_ : std::map<std::int64_t, double>()),
+      loader(data, {.batch_size = use == Use::validate && run.options_.validation_batch_size > 0 ? run.options_.validation_batch_size
+                                                                                                 : run.options_.batch_size,
+                    .part = run.processes_.rank(),
+                    .parts = run.processes_.size(),
+                    .shuffle = use == Use::train && run.options_.shuffle,
+                    .seed = run.options_.seed,
+                    .prepare = feeder.ahead(steps)}) {}
 
-FitRun::Cached::Cached(SplitModel split, DatasetRef train, DatasetRef validation, const FitRun& run)
-    : parts(std::move(split)),
-      steps(parts.above, run.trainer_.random_, run.trainer_.backend()),
-      pipeline(prepared(run), *parts.above, std::move(train), std::move(validation), run) {}
-
-Steps& FitRun::Cached::prepared(const FitRun& run) {
+FitRun::Cached::Cached(SplitModel split, DatasetRef train, DatasetRef validated, const FitRun& run)
+    : parts(std::move(split)), steps(parts.above, run.trainer_.random_, run.trainer_.backend()) {
   Steps::Options options = run.trainer_.steps_->options();
   options.multipliers = options.multipliers.within(*parts.above);
   steps.set_options(options);
   steps.refresh();
-  return steps;
+  if (train) training.emplace(steps, *parts.above, std::move(train), Use::train, run);
+  if (validated) validation.emplace(steps, *parts.above, std::move(validated), Use::validate, run);
 }
 
 void FitRun::choose_pipeline() {
@@ -216,7 +206,9 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
   // Whether it is worth while must not depend on where a run was broken: a resumed one has the same bits.
   if (options_.epochs - options_.initial_epoch < 2) return nullptr;
   const bool always = options_.cache_features == CacheFeatures::always;
-  if (train_->changes() && !always) return nullptr;
+  // Where augmentation goes on, the samples that measure are still the same in each epoch.
+  const bool validation_alone = train_->changes() && !always;
+  if (validation_alone && (!validation_ || validation_->changes() || validation_->bound_to_thread())) return nullptr;
   const auto nothing = [&](std::string_view why) {
     if (always && !std::exchange(told_of_cache_, true))
       say(fmt::format("cache_features: nothing is computed once: {}", why));
@@ -224,8 +216,8 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
   };
   const bool rests = train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
   const DatasetRef train = rests ? in_known_order(options_.unaugmented, *trainer_.model_, true) : train_;
-  if (train->changes()) return nothing("the training data is another each time, and there is none without that");
-  if (train->bound_to_thread()) return nothing("a function of a script makes the training data");
+  if (train->changes() && !validation_alone) return nothing("the training data is another each time, and there is none without that");
+  if (train->bound_to_thread() && !validation_alone) return nothing("a function of a script makes the training data");
   auto parts = split_below_learning(trainer_.model(), trainer_.random_, always);
   if (!parts) return nothing("no frozen layers with weights lie below all that learn, or masks go with what they give");
   if (!parts->below->outputs().front().shape().from(1).known()) return nothing("samples have different sizes");
@@ -237,9 +229,9 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
                         .matmul_precision = trainer_.steps_->options().matmul_precision},
                        listener_, options_.stop);
   };
-  const DatasetRef trained = features(train, "training");
-  const DatasetRef validated = trained && validation_ ? features(validation_, "validation") : nullptr;
-  if (!trained || (validation_ && !validated)) return nullptr;
+  const DatasetRef trained = validation_alone ? nullptr : features(train, "training");
+  const DatasetRef validated = validation_ && (trained || validation_alone) ? features(validation_, "validation") : nullptr;
+  if ((!trained && !validation_alone) || (validation_ && !validated)) return nullptr;
   told_of_cache_ = true;  // that layers learn later is no news
   return std::make_unique<Cached>(std::move(*parts), trained, validated, *this);
 }
@@ -289,7 +281,7 @@ void FitRun::restore(const std::filesystem::path& path) {
 }
 
 std::int64_t FitRun::batches() const {
-  const std::int64_t all = whole_->train_loader.batches();
+  const std::int64_t all = whole_training_->loader.batches();
   return options_.steps_per_epoch > 0 ? std::min(options_.steps_per_epoch, all) : all;
 }
 
@@ -325,18 +317,18 @@ void FitRun::run_epoch() {
 }
 
 void FitRun::run_batches(const Sweep& sweep) {
-  Pipeline& pipeline = present();
-  pipeline.train_loader.start(position_.epoch, position_.batch);
+  Pipeline& pipeline = training();
+  pipeline.loader.start(position_.epoch, position_.batch);
   Feed feed;
   for (std::int64_t samples = position_.batch * options_.batch_size * processes_.size(); position_.batch < sweep.batches;) {
     const auto [stopping, interrupt, shown] = processes_.any(std::array{stopping_, interrupted(), listener_.wants_batch(position_.batch + 1)});
     if ((stopping_ = stopping)) break;
     if ((history_.interrupted = interrupt)) return;
-    const Batch* batch = pipeline.train_loader.next();
+    const Batch* batch = pipeline.loader.next();
     if (!batch) break;
     each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
-    pipeline.train_feeder.fill(*batch, feed);
-    feed.share = Trainer::share_of(pipeline.train_loader, processes_);
+    pipeline.feeder.fill(*batch, feed);
+    feed.share = Trainer::share_of(pipeline.loader, processes_);
     if (!resumed_metrics_.empty()) restore_metrics(feed);
     if (!std::exchange(told_memory_, true)) tell_memory(feed);
     const double loss = pipeline.steps.train(*trainer_.objective_, trainer_.optimizer(), feed);
@@ -351,10 +343,10 @@ void FitRun::run_batches(const Sweep& sweep) {
     if (shown) listener_.on_batch(position_.batch, samples, logs);
   }
   if (!resumed_metrics_.empty()) {  // the run was broken after the last batch: any batch will do
-    pipeline.train_loader.start(position_.epoch);
-    if (const Batch* batch = pipeline.train_loader.next()) {
-      pipeline.train_feeder.fill(*batch, feed);
-      feed.share = Trainer::share_of(pipeline.train_loader, processes_);
+    pipeline.loader.start(position_.epoch);
+    if (const Batch* batch = pipeline.loader.next()) {
+      pipeline.feeder.fill(*batch, feed);
+      feed.share = Trainer::share_of(pipeline.loader, processes_);
       restore_metrics(feed);
     }
   }
@@ -362,13 +354,13 @@ void FitRun::run_batches(const Sweep& sweep) {
 }
 
 void FitRun::restore_metrics(const Feed& feed) {
-  present().steps.training(*trainer_.objective_, trainer_.optimizer(), feed);
+  training().steps.training(*trainer_.objective_, trainer_.optimizer(), feed);
   restore_variables(trainer_.objective_->variables(), resumed_metrics_, "metrics");
   resumed_metrics_.clear();
 }
 
 void FitRun::tell_memory(const Feed& feed) {
-  Executable* const step = present().steps.training(*trainer_.objective_, trainer_.optimizer(), feed).device();
+  Executable* const step = training().steps.training(*trainer_.objective_, trainer_.optimizer(), feed).device();
   if (step) listener_.on_compiled(step_memory(*step, trainer_.model(), &trainer_.optimizer(), {&feed.inputs, &feed.targets, &feed.weights}));
 }
 
@@ -382,7 +374,7 @@ bool FitRun::validate(Logs& logs) {
     });
   };
   const Sweep sweep{.kind = Sweep::Kind::validation, .epoch = position_.epoch, .epochs = options_.epochs, .samples = validation_->size()};
-  const auto [results, whole] = trainer_.test(present().steps, *present().validation_feeder, *present().validation_loader, sweep, options_.validation_steps,
+  const auto [results, whole] = trainer_.test(validation().steps, validation().feeder, validation().loader, sweep, options_.validation_steps,
                                               options_.stop, processes_, listener_, hook);
   if (!whole) return false;
   for (const auto& [name, value] : results) {

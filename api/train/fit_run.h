@@ -34,23 +34,21 @@ class FitRun final : public TrainingControl {
 
  private:
   void restore(const std::filesystem::path& path);
-  // Batches of training and validation in the form that a model takes, and its steps.
+  enum class Use { train, validate };
+  // Batches of training or of validation in the form that a model takes, and its steps.
   struct Pipeline {
-    Pipeline(Steps& steps, FunctionalLayer& model, DatasetRef train, DatasetRef validation, const FitRun& run);
+    Pipeline(Steps& steps, FunctionalLayer& model, DatasetRef data, Use use, const FitRun& run);
     Steps& steps;
-    DatasetRef train, validation;
-    Feeder train_feeder;
-    std::optional<Feeder> validation_feeder;
-    Loader train_loader;
-    std::optional<Loader> validation_loader;
+    DatasetRef data;
+    Feeder feeder;
+    Loader loader;
   };
-  // The layers above those that are computed once.
+  // The layers above those that are computed once, for the data that this was done of: not null.
   struct Cached {
     Cached(SplitModel split, DatasetRef train, DatasetRef validation, const FitRun& run);
-    Steps& prepared(const FitRun& run);  // steps, as the run's own are
     SplitModel parts;
     Steps steps;
-    Pipeline pipeline;
+    std::optional<Pipeline> training, validation;
   };
   void draw_apart();   // other random numbers in each process
   void share_state();  // all processes go on from the first one's variables
@@ -58,7 +56,8 @@ class FitRun final : public TrainingControl {
   void run_epoch();
   void choose_pipeline();  // for the layers that learn now
   std::unique_ptr<Cached> cached();  // null: nothing can be computed once
-  Pipeline& present() { return cached_ ? cached_->pipeline : *whole_; }
+  Pipeline& training() { return cached_ && cached_->training ? *cached_->training : *whole_training_; }
+  Pipeline& validation() { return cached_ && cached_->validation ? *cached_->validation : *whole_validation_; }
   void run_batches(const Sweep& sweep);
   // Metrics go on where a broken run left them: their state exists once the step for a batch is compiled.
   void restore_metrics(const Feed& feed);
@@ -81,7 +80,7 @@ class FitRun final : public TrainingControl {
   ProgressListener& listener_;
   DatasetRef train_, validation_;
   std::map<std::int64_t, double> class_weight_;
-  std::optional<Pipeline> whole_;
+  std::optional<Pipeline> whole_training_, whole_validation_;
   std::unique_ptr<Cached> cached_;
   std::optional<std::vector<bool>> learning_;  // of the layers, when the pipeline was chosen
   bool reads_batch_logs_ = false, told_memory_ = false, told_of_cache_ = false;

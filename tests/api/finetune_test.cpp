@@ -660,7 +660,15 @@ TEST(LearningRateMultipliers, UnknownNamesAreRefusedWhereFeaturesAreCached) {
 TEST(FeatureCache, AugmentationRestsOnlyWhenItIsAskedTo) {
   const DatasetRef plain = striped(24, 8, 3);
   const DatasetRef random = augmented(plain, {Ref<Layer>(read_object<Layer>(parse_yaml("{RandomFlip: {}}")))}, 1);
-  EXPECT_EQ(run_with(CacheFeatures::automatic, {}, random, plain).said.find("features"), std::string::npos);
+  const CacheRun moving = run_with(CacheFeatures::automatic, {}, random, plain);
+  EXPECT_EQ(moving.said.find("features of the training data"), std::string::npos) << moving.said;
+  // What measures is not augmented.
+  EXPECT_NE(moving.said.find("computing the features of the validation data once: 9 samples"), std::string::npos) << moving.said;
+  const CacheRun never = run_with(CacheFeatures::never, {}, random, plain);
+  expect_identical(moving.weights, never.weights);
+  for (const char* name : {"loss", "val_loss", "val_accuracy"})
+    for (std::size_t epoch = 0; epoch < 3; ++epoch)
+      EXPECT_NEAR(moving.history.series(name).at(epoch), never.history.series(name).at(epoch), 1e-5) << name;
   const CacheRun rested = run_with(CacheFeatures::always, {}, random, plain), without = run_with(CacheFeatures::always, {}, plain);
   expect_identical(rested.weights, without.weights);
 }
