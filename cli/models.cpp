@@ -2,6 +2,7 @@
 
 #include "api/dtype_policy.h"
 #include "api/save.h"
+#include "api/zoo.h"
 #include "backend/core/parallel.h"
 
 namespace nacre::cli {
@@ -61,7 +62,11 @@ Subject saved(const SubjectArguments& arguments, Compiling compiling) {
 
 Model compiled_model(const Experiment& experiment, const std::filesystem::path& config, const std::string& device) {
   const auto missing = [&] {
-    return Error("the key 'train.loss' is missing").at({config.string(), 0, 0}).hint("train: {loss: mse}").usage();
+    return Error("the key 'train.loss' is missing")
+        .at({config.string(), 0, 0})
+        .hint(zoo_name(config.string()) ? "train.loss=sparse_categorical_crossentropy for classes, train.loss=mse for numbers"
+                                        : "train: {loss: mse}")
+        .usage();
   };
   if (experiment.config().train.compile.loss.empty() && !experiment.saved_model()) throw missing();
   Model model = model_of(experiment, config, device);
