@@ -92,7 +92,9 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
       for (float& value : numbers.writable<float>())
         if (std::isnan(value)) value = static_cast<float>(*config.fill);
     arrays.inputs.push_back(std::move(numbers));
-    arrays.input_names.emplace_back();
+    std::string& all = arrays.input_names.emplace_back();
+    if (!config.text.names.empty())  // beside texts they are told apart by their names
+      for (const std::string& name : inputs) all += (all.empty() ? "" : ", ") + name;
   }
   for (const std::string& name : config.text.names) {
     arrays.inputs.push_back(Tensor::of<std::string>({static_cast<std::int64_t>(table.rows)}, table.column(name).texts));
