@@ -14,6 +14,7 @@
 #include "formats/file.h"
 #include "formats/json.h"
 #include "formats/npy.h"
+#include "formats/yaml.h"
 
 namespace nacre::cli {
 
@@ -68,6 +69,24 @@ void write_outputs(const std::filesystem::path& path, const std::vector<std::str
     write_file_atomically(path, json_of(names, outputs));
   } else {
     throw Error("'{}' is no kind of file that predict writes", extension).at({path.string(), 0, 0}).hint(".npy .npz .csv .json").usage();
+  }
+}
+
+// A model that learned from folders of files has seen each as a whole; the configuration of its run says so.
+TextFiles text_files_of_run(const std::filesystem::path& model) {
+  const std::filesystem::path config = model.parent_path() / "config.yaml";
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(config, ignored)) return TextFiles::lines;
+  try {
+    const Tree run = load_yaml(config);
+    const Tree* const data = run.find("data");
+    const Tree* const train = data ? data->find("train") : nullptr;
+    if (!train) return TextFiles::lines;
+    const bool folders =
+        train->is_string() ? train->as_string().starts_with("texts:") : train->is_mapping() && train->find("texts");
+    return folders ? TextFiles::samples : TextFiles::lines;
+  } catch (const Error&) {  // it is no run's
+    return TextFiles::lines;
   }
 }
 
@@ -131,7 +150,8 @@ int predict(const PredictArguments& arguments) {
   PredictOptions options{.batch_size = arguments.batch_size};
   options.stop = interrupt.flag();
   const ModelCard& card = model.graph().card();
-  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs, card.preprocessing);
+  std::vector<Tensor> inputs =
+      read_inputs(arguments.inputs, shape.inputs, card.preprocessing, text_files_of_run(arguments.model));
   for (Tensor& input : inputs) input = preprocessed(card.preprocessing, input);
   const DatasetRef data = array_dataset({.inputs = std::move(inputs), .targets = {}, .weights = {},
                                          .input_names = {}, .target_names = {}, .description = ""});

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "api/data/source.h"
+#include "api/data/text.h"
 #include "formats/csv.h"
 #include "formats/hdf5.h"
 #include "formats/idx.h"
@@ -224,6 +225,14 @@ std::optional<std::pair<std::string, std::string>> given_text(const std::string&
   return ports.size() == 1 ? taken(ports.front(), word) : std::nullopt;
 }
 
+// The input that takes the texts of a file; null: none does, or which one is not said.
+const Port* taker_of_texts(const std::string& name, const std::vector<Port>& ports) {
+  const Port* taker = nullptr;
+  for (const Port& port : ports)
+    if (port.name == name || (name.empty() && ports.size() == 1)) taker = &port;
+  return taker && taker->type.dtype == DType::string ? taker : nullptr;
+}
+
 // Puts arrays in the order of the inputs: named ones in their places, the others in the places left.
 std::vector<Tensor> arranged(NamedArrays arrays, const std::vector<Port>& ports) {
   if (arrays.size() != ports.size())
@@ -279,7 +288,8 @@ std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& 
   return arranged(std::move(arrays), ports);
 }
 
-std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports, const Preprocessing& preprocessing) {
+std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports,
+                                const Preprocessing& preprocessing, TextFiles text_files) {
   if (words.size() == 1 && words.front() == "-") return parse_lines(read_standard_input(), ports);
   NamedArrays arrays;
   std::vector<Tensor> pictures;
@@ -293,6 +303,12 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
     if (const std::size_t equals = word.find('='); equals != std::string::npos && !std::filesystem::exists(word)) {
       name = word.substr(0, equals);
       file = word.substr(equals + 1);
+    }
+    if (const Port* const taker = taker_of_texts(name, ports); taker && source_kind_of(file) == "lines") {
+      std::vector<std::string>& list = texts[taker->name];
+      if (text_files == TextFiles::samples) list.push_back(read_text(file));
+      else std::ranges::move(read_lines(file), std::back_inserter(list));
+      continue;
     }
     if (!is_image_name(file) && (!source_kind_of(file).empty() || !is_image_file(file))) {
       std::vector<Port> takers;

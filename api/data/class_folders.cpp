@@ -143,7 +143,8 @@ ClassFiles files_of_classes(const fs::path& folder, const std::vector<std::strin
     std::string names;
     for (std::size_t i = 0; i < std::min(without.size(), most_named); ++i)
       names += fmt::format("{}'{}'", i == 0 ? "" : ", ", without[i]);
-    result.passed_over += fmt::format("; no class, since it holds no {}: {}{}", noun, names, without.size() > most_named ? ", …" : "");
+    result.passed_over +=
+        fmt::format("; no class, since it holds no {}: {}{}", noun, names, without.size() > most_named ? ", …" : "");
   }
   return result;
 }

@@ -19,9 +19,10 @@ struct ClassFiles {
 };
 
 // The accepted files below each folder in `folder`, at any depth, sorted by name; classes in alphabetical order or,
-// when `classes` names some, these in this order; a folder without files is a class where it is named alone. Links to folders and what is hidden (.name) are passed over. Throws
-// usage Errors for what is not there, and when no file was found: "no pictures were found", "wanted … with .jpg or .png
-// files". `others`, where there are no files but those: endings and what reads them, such as {".txt", "texts"}.
+// when `classes` names some, these in this order; a folder without files is a class where it is named alone. Links to
+// folders and what is hidden (.name) are passed over. Throws usage Errors for what is not there, and when no file was
+// found: "no pictures were found", "wanted … with .jpg or .png files". `others`, where there are no files but those:
+// endings and what reads them, such as {".txt", "texts"}.
 ClassFiles files_of_classes(const std::filesystem::path& folder, const std::vector<std::string>& classes,
                             const std::function<bool(const std::filesystem::path&)>& accepts, std::string_view noun,
                             std::string_view kinds, std::pair<std::string_view, std::string_view> others = {});

@@ -13,18 +13,6 @@ namespace {
 
 constexpr std::uint64_t longest_text = std::uint64_t{1} << 30;
 
-// A file without byte order mark and with \n alone at the ends of lines.
-std::string read_text(const std::filesystem::path& path) {
-  std::string text = read_file_unpacked(path, longest_text);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  if (text.find('\r') == std::string::npos) return text;
-  std::size_t length = 0;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') text[length++] = text[i];
-  text.resize(length);
-  return text;
-}
-
 struct Rules {
   TextSplit split;
   std::optional<Standardize> standardize;
@@ -130,6 +118,17 @@ class Windows final : public Dataset {
 };
 
 }  // namespace
+
+std::string read_text(const std::filesystem::path& path) {
+  std::string text = read_file_unpacked(path, longest_text);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  if (text.find('\r') == std::string::npos) return text;
+  std::size_t length = 0;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') text[length++] = text[i];
+  text.resize(length);
+  return text;
+}
 
 DatasetRef open_texts(const std::filesystem::path& folder, const TextsConfig& config) {
   const std::filesystem::path place = folder / config.folder;

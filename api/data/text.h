@@ -46,6 +46,10 @@ struct TextsConfig : PartConfig {
   }
 };
 
+// A file without byte order mark and with \n alone at the ends of lines; may be packed (.gz). Throws Error for 1 GiB
+// and more.
+std::string read_text(const std::filesystem::path& path);
+
 DatasetRef open_text(const std::filesystem::path& folder, const TextConfig& config);
 DatasetRef open_texts(const std::filesystem::path& folder, const TextsConfig& config);
 

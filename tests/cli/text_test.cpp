@@ -68,6 +68,29 @@ TEST_F(TextVerbs, PredictTakesTextsThemselves) {
   EXPECT_NE(mistyped.err.find("lined.txt: cannot be opened"), std::string::npos) << mistyped.err;
 }
 
+TEST_F(TextVerbs, ColumnsThatTheModelDoesNotTakeAreNamed) {
+  const Outcome outcome = nacre({"train", "text.yaml", "data.train={csv: {file: reviews.csv, text: review, target: label}}", "--output", "undropped"});
+  EXPECT_EQ(outcome.status, 2) << outcome.out;
+  EXPECT_NE(outcome.err.find("the data has 2 inputs ('stars' float32(1), 'review' string()), the model takes 1: 'review'"), std::string::npos) << outcome.err;
+}
+
+// As in training, where each file of a folder is a text.
+TEST_F(TextVerbs, FilesAreWholeTextsWhereTheyWereInTraining) {
+  for (const char* name : {"good", "bad", "empty"}) std::filesystem::create_directories(*folder_ / "mails" / name);
+  for (int i = 0; i < 4; ++i) {
+    write_plainly(*folder_ / fmt::format("mails/good/{}.txt", i), "wonderful\ngreat story\n");
+    write_plainly(*folder_ / fmt::format("mails/bad/{}.txt", i), "awful\nterrible, boring\n");
+  }
+  const Outcome trained = nacre({"train", "text.yaml", "data.train={texts: {folder: mails}}", "train.epochs=60", "--output", "mail_run"});
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_NE(trained.out.find("no class, since it holds no texts: 'empty'"), std::string::npos) << trained.out;
+  EXPECT_EQ(good(nacre({"predict", "--json", "mail_run/model.h5", "mails/good/0.txt"})), (std::vector<bool>{true}));
+  EXPECT_EQ(good(nacre({"predict", "--json", "mail_run/model.h5", "mails/bad/0.txt", "mails/good/1.txt"})), (std::vector<bool>{false, true}));
+  EXPECT_EQ(nacre({"evaluate", "mail_run/model.h5", "--data", "texts:mails"}).status, 0);
+  // Elsewhere their lines are, of several files too.
+  EXPECT_EQ(good(nacre({"predict", "--json", "run/model.h5", "lines.txt", "lines.txt"})), (std::vector<bool>{true, false, true, false}));
+}
+
 TEST_F(TextVerbs, SummaryAndEvaluateKnowModelsOfTexts) {
   const Outcome summary = nacre({"summary", "run/model.h5"});
   EXPECT_EQ(summary.status, 0) << summary.err;
