@@ -19,7 +19,7 @@ struct ClassFiles {
 };
 
 // The accepted files below each folder in `folder`, at any depth, sorted by name; classes in alphabetical order or,
-// when `classes` names some, these in this order; a folder without files is a class where it is named alone. Links to
+// when `classes` names some, these in this order: a folder without such files is a class only if it is named. Links to
 // folders and what is hidden (.name) are passed over. Throws usage Errors for what is not there, and when no file was
 // found: "no pictures were found", "wanted … with .jpg or .png files". `others`, where there are no files but those:
 // endings and what reads them, such as {".txt", "texts"}.
