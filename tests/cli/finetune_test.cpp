@@ -166,7 +166,7 @@ TEST_F(Finetune, MistakesAreTold) {
   EXPECT_EQ(base.status, 2) << base.err;
   EXPECT_NE(base.err.find("nosuchnet"), std::string::npos) << base.err;
   EXPECT_EQ(nacre({"finetune", "base/model.h5", "--data", "digits:10", "--classes", "many"}).status, 2);
-  const Outcome loss = nacre({"train", "zoo:lenet", "data.train=digits:10"});
+  const Outcome loss = nacre({"train", "zoo:lenet", "data.train={digits: {count: 10}}"});
   EXPECT_EQ(loss.status, 2) << loss.err;
   EXPECT_NE(loss.err.find("hint: train.loss=sparse_categorical_crossentropy for classes"), std::string::npos) << loss.err;
   const Outcome resumed = nacre({"finetune", "base/model.h5", "--data", "digits:10", "--output", "tuned", "--resume"});
