@@ -31,7 +31,7 @@ header { padding: 2.2rem 0 .4rem; }
 h1 { font-size: clamp(1.5rem, 4vw, 2.2rem); line-height: 1.2; margin: 0 0 .6rem; overflow-wrap: anywhere; letter-spacing: -.01em; }
 .kicker { color: var(--soft); margin: 0 0 .3rem; font-size: .875rem; overflow-wrap: anywhere; }
 .result { font-size: 1.125rem; max-width: 48rem; margin: 0 0 1.2rem; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: .75rem; margin: 0; padding: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.2rem, 1fr)); gap: .75rem; margin: 0; padding: 0; }
 .tiles div { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .65rem .85rem; min-width: 0; }
 .tiles dt { color: var(--soft); font-size: .8125rem; overflow-wrap: anywhere; line-height: 1.3; }
 .tiles dd { margin: .15rem 0 0; font-size: 1.35rem; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.25; overflow-wrap: anywhere; }
