@@ -160,7 +160,9 @@ Value standardized(Context& context, Value data, const Symbol& input) {
   const bool texts = data.dtype() == DType::string;
   if (texts != (input.type().dtype == DType::string))
     throw Error("got {} for the input '{}', wanted {}", texts ? "texts" : "numbers", name, input.type())
-        .hint(texts ? "a model that takes texts begins with Input({dtype: string})" : "");
+        .hint(texts ? "a model that takes texts begins with Input({dtype: string}) and a TextVectorization; the zoo's "
+                      "classifiers of texts have them with ?texts=true (zoo:lstm_text?texts=true)"
+                    : "texts come from csv: {text: COLUMN}, lines: or texts: {folder}");
   Value value = data;
   const auto reshape = [&](Shape shape) {
     value = texts ? context.host(host_reshape(std::move(shape)), {value}).front() : ops::reshape(value, std::move(shape));

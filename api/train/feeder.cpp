@@ -39,17 +39,6 @@ std::string described(const std::vector<Column>& columns) {
   return text.empty() ? text : text + ")";
 }
 
-void refuse_texts(const Column& column, const FunctionalLayer& model, std::size_t input) {
-  const bool texts = column.type.dtype == DType::string, wanted = model.inputs()[input].type().dtype == DType::string;
-  if (texts == wanted) return;
-  Error error("the data gives {}, the input '{}' of the model takes {}", texts ? "texts" : fmt::format("{}", column.type),
-              model.input_names()[input], texts ? "numbers" : "texts");
-  error.hint(texts ? "a TextVectorization before its first layer makes numbers of them; the zoo's classifiers of texts have "
-                     "one with ?texts=true (zoo:lstm_text?texts=true)"
-                   : "texts come from csv: {text: COLUMN}, lines: or texts: {folder}");
-  throw error.usage();
-}
-
 Types with_batch(const std::vector<Column>& columns, const std::vector<std::size_t>& order) {
   Types types;
   for (std::size_t column : order) types.push_back({columns[column].type.dtype, Shape{unknown} + columns[column].type.shape});
@@ -74,7 +63,6 @@ Feeder::Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* obje
         .hint("columns of a table that are no input: drop: [NAME, …], or csv:FILE,drop=NAME on a command line")
         .usage();
   inputs_ = match(dataset_->inputs(), input_names);
-  for (std::size_t i = 0; i < inputs_.size(); ++i) refuse_texts(dataset_->inputs()[inputs_[i]], model, i);
   find_rows(model);
   if (!objective) return;
 
@@ -107,8 +95,10 @@ void Feeder::find_rows(const FunctionalLayer& model) {
     if (call->layer->class_name() != "Embedding") continue;
     const auto input = std::find(model.inputs().begin(), model.inputs().end(), call->inputs.at(0));
     if (input == model.inputs().end()) continue;
+    const std::size_t column = inputs_[static_cast<std::size_t>(input - model.inputs().begin())];
+    if (dataset_->inputs()[column].type.dtype == DType::string) continue;  // which the model refuses
     const std::int64_t rows = call->layer->own_weights().at(0).variable->shape()[0];
-    indices_.push_back({.column = inputs_[static_cast<std::size_t>(input - model.inputs().begin())], .count = rows,
+    indices_.push_back({.column = column, .count = rows,
                         .owner = fmt::format("{} has {} rows", call->layer->label(), rows), .noun = "index",
                         .hint = "input_dim is the largest index plus one"});
   }

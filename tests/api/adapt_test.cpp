@@ -90,6 +90,8 @@ TEST(Texts, NumbersForTextsAndTextsForNumbersAreRefused) {
   EXPECT_NE(message_of([&] { model.predict(Tensor(DType::float32, {2})); }).find("got numbers for the input 'review', wanted string(None,)"), std::string::npos);
   Sequential numbers({Input({1}), Dense({.units = 1})});
   EXPECT_NE(message_of([&] { numbers.predict(reviews()); }).find("got texts for the input"), std::string::npos);
+  Sequential tokens({Input({4}, "", DType::int32), Embedding({.input_dim = 5, .output_dim = 2})});
+  EXPECT_NE(message_of([&] { tokens.predict(reviews()); }).find("got texts for the input"), std::string::npos);
   EXPECT_NE(message_of([] { Dense({.units = 1})(Input({1}, "", DType::string)); }).find("got texts"), std::string::npos);
 }
 

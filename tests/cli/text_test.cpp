@@ -71,7 +71,7 @@ TEST_F(TextVerbs, PredictTakesTextsThemselves) {
 TEST_F(TextVerbs, ColumnsThatTheModelDoesNotTakeAreNamed) {
   const Outcome outcome = nacre({"train", "text.yaml", "data.train={csv: {file: reviews.csv, text: review, target: label}}", "--output", "undropped"});
   EXPECT_EQ(outcome.status, 2) << outcome.out;
-  EXPECT_NE(outcome.err.find("the data has 2 inputs ('stars' float32(1), 'review' string()), the model takes 1: 'review'"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("the data has 2 inputs ('stars' float32(1,), 'review' string()), the model takes 1: 'review'"), std::string::npos) << outcome.err;
 }
 
 // As in training, where each file of a folder is a text.
