@@ -145,11 +145,10 @@ void print_weights(const zoo::ZooModel& model, const Tree& arguments) {
   for (std::size_t i = 0; i < shown.size(); ++i) {
     const zoo::Weights& weights = *shown[i];
     std::string line = fmt::format("  {}", weights.name);
-    std::string_view before = " ";
-    for (const Tree::Entry& argument : weights.arguments.entries()) {
-      line += fmt::format("{}{}: {}", before, argument.key, argument.value.text());
-      before = ", ";
-    }
+    std::string given;  // all of them: they tell weights of one name apart
+    for (const Tree::Entry& argument : weights.arguments.entries())
+      given += fmt::format("{}{}: {}", given.empty() ? "" : ", ", argument.key, argument.value.text());
+    if (!given.empty()) line += fmt::format(" {{{}}}", given);
     if (weights.size) line += ", " + size_text(*weights.size);
     if (const zoo::Measured& measured = weights.measured; measured.value)
       line += fmt::format(", {} {:.4g}{}", measured.metric, *measured.value,

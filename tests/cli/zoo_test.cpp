@@ -57,7 +57,7 @@ TEST_F(ZooVerbs, ListAndShow) {
   const Outcome vgg = run({"zoo", "show", "zoo:vgg16"});
   EXPECT_EQ(vgg.status, 0) << vgg.err;
   EXPECT_NE(run({"zoo", "show", "mobilenet"}).out.find(
-                "imagenet alpha: 0.75, depth_multiplier: 1, input_shape: [192, 192, 3], include_top: true"),
+                "imagenet {alpha: 0.75, depth_multiplier: 1, input_shape: [192, 192, 3], include_top: true, classes: 1000}"),
             std::string::npos);
   EXPECT_NE(vgg.out.find("accuracy 0.713 (first five 0.901), to be fetched"),
             std::string::npos)
