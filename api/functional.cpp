@@ -162,7 +162,8 @@ Value standardized(Context& context, Value data, const Symbol& input) {
     throw Error("got {} for the input '{}', wanted {}", texts ? "texts" : "numbers", name, input.type())
         .hint(texts ? "a model that takes texts begins with Input({dtype: string}) and a TextVectorization; the zoo's "
                       "classifiers of texts have them with ?texts=true (zoo:lstm_text?texts=true)"
-                    : "texts come from csv: {text: COLUMN}, lines: or texts: {folder}");
+                    : "texts come from csv: {text: COLUMN}, lines: or texts: {folder}")
+        .usage();
   Value value = data;
   const auto reshape = [&](Shape shape) {
     value = texts ? context.host(host_reshape(std::move(shape)), {value}).front() : ops::reshape(value, std::move(shape));
@@ -172,10 +173,11 @@ Value standardized(Context& context, Value data, const Symbol& input) {
   if (!same(value.shape(), wanted)) {
     const bool pictures = value.shape().rank() == 4 && wanted.rank() == 4 && wanted.from(1).known() && value.shape()[3] == wanted[3];
     throw Error("got data {} for the input '{}', wanted {}", data.shape(), name, wanted)
-        .hint(pictures ? fmt::format("the first axis counts samples; pictures are read in the network's size with "
-                                     "`size: [{}, {}]`, in C++ `.size` of ImagesConfig",
-                                     wanted[1], wanted[2])
-                       : "check the shape of Input and that of the data; the first axis counts samples");
+        .hint("check the shape of Input and that of the data; the first axis counts samples" +
+              (pictures ? fmt::format("; folders of pictures are read in this size with `size: [{}, {}]`, in C++ `.size` of "
+                                      "ImagesConfig",
+                                      wanted[1], wanted[2])
+                        : std::string()));
   }
   return texts ? value : ops::cast(value, input.type().dtype);
 }

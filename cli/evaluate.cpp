@@ -18,12 +18,12 @@ namespace nacre::cli {
 int evaluate(const EvaluateArguments& arguments) {
   set_threads(arguments.threads);
   Model model = load_model(arguments.model, {.untrusted = arguments.untrusted});
-  // What is published as weights alone was not saved as compiled: it is measured as the data's file says, and a classifier
-  // with named classes as one.
-  if (!model.trainer().options())
-    if (const auto measures = evaluation_measures(arguments.data)) model.compile(*measures);
+  // What is published as weights alone was not saved as compiled: a classifier with named classes is measured as one, others
+  // as the data's file says.
   if (!model.trainer().options() && !model.graph().card().labels.empty())
     model.compile({.loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
+  if (!model.trainer().options())
+    if (const auto measures = evaluation_measures(arguments.data)) model.compile(*measures);
   if (!model.trainer().options())
     throw Error("the model was saved without loss and metrics, so there is nothing to measure")
         .at({arguments.model.string(), 0, 0})

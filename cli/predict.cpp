@@ -3,7 +3,9 @@
 #include <cstdlib>
 
 #include "api/classify.h"
+#include "api/data/source.h"
 #include "api/save.h"
+#include "api/zoo.h"
 #include "backend/core/parallel.h"
 #include "backend/core/unicode.h"
 #include "cli/interrupt.h"
@@ -74,6 +76,7 @@ void write_outputs(const std::filesystem::path& path, const std::vector<std::str
 
 // A model that learned from folders of files has seen each as a whole; the configuration of its run says so.
 TextFiles text_files_of_run(const std::filesystem::path& model) {
+  if (zoo_name(model)) return TextFiles::lines;
   const std::filesystem::path config = model.parent_path() / "config.yaml";
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(config, ignored)) return TextFiles::lines;
@@ -91,15 +94,17 @@ TextFiles text_files_of_run(const std::filesystem::path& model) {
 }
 
 // What the samples are called: pictures and texts by what was written for each, others by their number.
-std::vector<std::string> sample_names(const std::vector<std::string>& words, std::size_t count) {
-  if (words.size() == count && words.front() != "-") return words;
+std::vector<std::string> sample_names(const std::vector<std::string>& words, std::size_t count, TextFiles files) {
+  const bool lines = files == TextFiles::lines &&  // whose number may be that of the files by chance
+                     std::ranges::any_of(words, [](const std::string& word) { return source_kind_of(word) == "lines"; });
+  if (words.size() == count && words.front() != "-" && (count == 1 || !lines)) return words;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < count; ++i) names.push_back(std::to_string(i + 1));
   return names;
 }
 
-void print_answers(const PredictArguments& arguments, const std::vector<std::vector<ClassAnswer>>& answers) {
-  const std::vector<std::string> names = sample_names(arguments.inputs, answers.size());
+void print_answers(const PredictArguments& arguments, const std::vector<std::vector<ClassAnswer>>& answers, TextFiles files) {
+  const std::vector<std::string> names = sample_names(arguments.inputs, answers.size(), files);
   if (arguments.json) {
     Tree list = Tree::sequence();
     for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -150,8 +155,8 @@ int predict(const PredictArguments& arguments) {
   PredictOptions options{.batch_size = arguments.batch_size};
   options.stop = interrupt.flag();
   const ModelCard& card = model.graph().card();
-  std::vector<Tensor> inputs =
-      read_inputs(arguments.inputs, shape.inputs, card.preprocessing, text_files_of_run(arguments.model));
+  const TextFiles files = text_files_of_run(arguments.model);
+  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs, card.preprocessing, files);
   for (Tensor& input : inputs) input = preprocessed(card.preprocessing, input);
   const DatasetRef data = array_dataset({.inputs = std::move(inputs), .targets = {}, .weights = {},
                                          .input_names = {}, .target_names = {}, .description = ""});
@@ -161,7 +166,7 @@ int predict(const PredictArguments& arguments) {
     write_outputs(*arguments.output, names, outputs);
   } else if (outputs.size() == 1 && are_classes(card.labels, outputs.front().shape())) {
     const auto answers = classify(card.labels, outputs.front(), arguments.top);
-    print_answers(arguments, answers);
+    print_answers(arguments, answers, files);
     tell_undefined(answers, std::ranges::any_of(shape.inputs, [](const Port& port) { return port.type.dtype == DType::string; }));
   } else {
     std::fputs(json_of(names, outputs).c_str(), stdout);

@@ -216,7 +216,7 @@ Tree report_of(const Training& training) {
   const History& history = training.history;
   Tree report, epochs = Tree::sequence();
   report.set("run", folder.path().string());
-  report.set("model", folder.model().string());
+  report.set("model", std::filesystem::exists(folder.model()) ? Tree(folder.model().string()) : Tree());
   report.set("stopped", history.stopped.empty() ? Tree() : Tree(history.stopped));
   if (training.memory) {
     report.set("planned_mb", static_cast<std::int64_t>(training.memory->total() >> 20));

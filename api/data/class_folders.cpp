@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
-#include <utility>
 
 #include "backend/core/error.h"
 #include "backend/core/random.h"
@@ -125,27 +124,13 @@ ClassFiles files_of_classes(const fs::path& folder, const std::vector<std::strin
     result.classes = classes;
   }
   Others passed_over;
-  std::vector<std::string> without;
-  for (const std::string& name : std::exchange(result.classes, {})) {
-    const std::vector<fs::path> files = files_below(folder / name, accepts, passed_over);
-    if (files.empty() && classes.empty()) {
-      without.push_back(name);
-      continue;
-    }
+  for (std::size_t label = 0; label < result.classes.size(); ++label) {
+    const std::vector<fs::path> files = files_below(folder / result.classes[label], accepts, passed_over);
     result.files.insert(result.files.end(), files.begin(), files.end());
-    result.labels.resize(result.files.size(), static_cast<std::int32_t>(result.classes.size()));
-    result.classes.push_back(name);
+    result.labels.resize(result.files.size(), static_cast<std::int32_t>(label));
   }
   if (result.files.empty()) throw no_files(folder, accepts, noun, kinds, others, passed_over);
   result.passed_over = passed_over.text();
-  if (!without.empty()) {
-    constexpr std::size_t most_named = 3;
-    std::string names;
-    for (std::size_t i = 0; i < std::min(without.size(), most_named); ++i)
-      names += fmt::format("{}'{}'", i == 0 ? "" : ", ", without[i]);
-    result.passed_over +=
-        fmt::format("; no class, since it holds no {}: {}{}", noun, names, without.size() > most_named ? ", …" : "");
-  }
   return result;
 }
 

@@ -1,10 +1,25 @@
 #include "api/data/relabel.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace nacre {
 
 namespace {
+
+// Whether any sample is of the class: a folder without files is a class of which there is none.
+bool occurs(const Dataset& data, std::size_t target, std::size_t number) {
+  constexpr std::int64_t at_once = 4096;
+  Batch batch;
+  for (std::int64_t first = 0; first < data.size(); first += at_once) {
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(std::min(at_once, data.size() - first)));
+    std::iota(indices.begin(), indices.end(), first);
+    data.read_targets(indices, batch);
+    const Tensor numbers = batch.targets[target].cast(DType::int64);
+    if (std::ranges::count(numbers.data<std::int64_t>(), static_cast<std::int64_t>(number)) > 0) return true;
+  }
+  return false;
+}
 
 class Relabelled final : public ChangedDataset {
  public:
@@ -13,7 +28,7 @@ class Relabelled final : public ChangedDataset {
     for (std::size_t i = 0; i < targets_.size(); ++i) {
       for (const std::string& name : targets_[i].labels) {
         const auto found = std::ranges::find(labels, name);
-        if (found == labels.end()) throw unknown_class(name).hint(suggestion(name, {labels.begin(), labels.end()}));
+        if (found == labels.end() && occurs(*raw_, i, numbers_[i].size())) throw unknown_class(name).hint(suggestion(name, {labels.begin(), labels.end()}));
         numbers_[i].push_back(found - labels.begin());
       }
       if (numbers_[i].empty()) continue;

@@ -28,7 +28,7 @@ std::string list(const std::vector<std::string>& names) {
   return text;
 }
 
-// " (float32(1), 'comment' string())": by name where there is one.
+// " (float32(1,), 'comment' string())": by name where there is one.
 std::string described(const std::vector<Column>& columns) {
   std::string text;
   for (const Column& column : columns) {
@@ -60,7 +60,7 @@ Feeder::Feeder(DatasetRef dataset, const FunctionalLayer& model, Objective* obje
     throw Error("the data has {} input{}{}, the model takes {}: {}", dataset_->inputs().size(),
                 dataset_->inputs().size() == 1 ? "" : "s", described(dataset_->inputs()), input_names.size(),
                 list(input_names))
-        .hint("columns of a table that are no input: drop: [NAME, …], or csv:FILE,drop=NAME on a command line")
+        .hint(dataset_->inputs().size() < input_names.size() ? "" : "columns of a table that are no input: drop: [NAME, …], or csv:FILE,drop=NAME on a command line")
         .usage();
   inputs_ = match(dataset_->inputs(), input_names);
   find_rows(model);

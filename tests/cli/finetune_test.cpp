@@ -77,10 +77,9 @@ TEST_F(Finetune, BringsArraysToTheNetworksPictures) {
   EXPECT_EQ(tuned.status, 0) << tuned.err;
 }
 
-// The tutorial as it stands, with a narrow network and few pictures.
 // What the tutorial claims: starting from trained weights is worth more than three points of accuracy.
 TEST_F(Finetune, TutorialComparesWithTrainingFromScratch) {
-  if (test::sanitized) GTEST_SKIP() << "it takes minutes with a sanitizer";
+  if (sanitized) GTEST_SKIP() << "it takes minutes with a sanitizer";
   const auto mnist = shared_path("data/mnist");
   if (!mnist) GTEST_SKIP() << absent("data/mnist");
   const std::filesystem::path script = std::filesystem::path(NACRE_SOURCE_DIR) / "tutorials/finetune/few_digits.sh";
