@@ -1,10 +1,10 @@
 #include "backend/all_reduce_kernel.h"
 
-#include <cstring>
 #include <numeric>
 #include <stdexcept>
 
 #include "backend/beginning_kernel.h"
+#include "backend/discarded.h"
 #include "backend/graph/ops/all_reduce.h"
 
 namespace nacre {
@@ -23,7 +23,7 @@ void told_in_our_words(Work&& work) {
 struct AllReduce {
   CollectiveRef collective;
   std::unique_ptr<Collective::Exchange> exchange;
-  CopyBytes copy;
+  const Backend& backend;
   std::vector<std::size_t> bytes;  // of each value
 };
 
@@ -34,7 +34,7 @@ class AllReduceRest final : public Kernel {
     told_in_our_words([&] { all_->exchange->wait(); });
     const auto* at = static_cast<const std::byte*>(arguments.inputs[0]);
     for (std::size_t i = 0; i < all_->bytes.size(); at += all_->bytes[i++])
-      if (arguments.outputs[i] != at) all_->copy(arguments.outputs[i], at, all_->bytes[i]);
+      if (arguments.outputs[i] != at) all_->backend.copy(arguments.outputs[i], at, all_->bytes[i]);
   }
 
  private:
@@ -48,7 +48,7 @@ class AllReduceKernel final : public BeginningKernel {
     void* const state = arguments.outputs[0];
     auto* at = static_cast<std::byte*>(state);
     for (std::size_t i = 0; i < all_->bytes.size(); at += all_->bytes[i++])
-      if (arguments.inputs[i] != at) all_->copy(at, arguments.inputs[i], all_->bytes[i]);
+      if (arguments.inputs[i] != at) all_->backend.copy(at, arguments.inputs[i], all_->bytes[i]);
     told_in_our_words([&] { all_->exchange->start(state); });
   }
   std::size_t state_bytes() const override {
@@ -70,27 +70,19 @@ ExchangedNumbers numbers_of_all_reduce(const Node& node) {
   return numbers;
 }
 
-KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange,
-                             CopyBytes copy) {
-  auto all = std::make_shared<AllReduce>();
-  all->collective = request.node.attrs<AllReduceAttrs>().collective;
-  all->exchange = std::move(exchange);
-  all->copy = std::move(copy);
+KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange) {
+  auto all = std::make_shared<AllReduce>(AllReduce{request.node.attrs<AllReduceAttrs>().collective, std::move(exchange),
+                                                   request.backend, {}});
   for (const Type& type : request.node.types()) all->bytes.push_back(type.bytes());
-  KernelPlan plan;
+  KernelPlan plan = row_major_plan(request);
   plan.kernel = std::make_unique<AllReduceKernel>(std::move(all));
   return plan;
 }
 
 KernelPlan all_reduce_kernel(const KernelRequest& request) {
   const ExchangedNumbers numbers = numbers_of_all_reduce(request.node);
-  KernelPlan plan = all_reduce_kernel(
-      request,
-      request.node.attrs<AllReduceAttrs>().collective->exchange(numbers.count, numbers.kind, Collective::Combine::sum),
-      [](void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); });
-  plan.inputs.assign(request.node.inputs().size(), Layout::plain());
-  plan.outputs.assign(request.node.types().size(), Layout::plain());
-  return plan;
+  return all_reduce_kernel(request, request.node.attrs<AllReduceAttrs>().collective->exchange(
+                                        numbers.count, numbers.kind, Collective::Combine::sum));
 }
 
 }  // namespace nacre

@@ -2,8 +2,6 @@
 // exchanged while other kernels run.
 #pragma once
 
-#include <functional>
-
 #include "backend/backend.h"
 #include "backend/collective.h"
 
@@ -12,11 +10,8 @@ namespace nacre {
 // For backends whose memory is the host's.
 KernelPlan all_reduce_kernel(const KernelRequest& request);
 
-// For others: `exchange` takes, and `copy` copies within, the memory of the backend's kernels. Layouts are left to the
-// caller.
-using CopyBytes = std::function<void(void* to, const void* from, std::size_t bytes)>;
-KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange,
-                             CopyBytes copy);
+// For others: `exchange` takes the memory of the backend's kernels.
+KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange);
 
 // What an all_reduce exchanges: all its values' elements.
 struct ExchangedNumbers {

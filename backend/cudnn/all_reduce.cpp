@@ -50,13 +50,7 @@ std::unique_ptr<Collective::Exchange> exchange_on(Device& device, const Collecti
 KernelPlan all_reduce(const KernelRequest& request) {
   Device& device = device_of(request);
   const ExchangedNumbers numbers = numbers_of_all_reduce(request.node);
-  KernelPlan layouts = plan_on_device(request);
-  KernelPlan plan =
-      all_reduce_kernel(request, exchange_on(device, request.node.attrs<AllReduceAttrs>().collective, numbers),
-                        [&device](void* to, const void* from, std::size_t bytes) { device.copy(to, from, bytes); });
-  plan.inputs = std::move(layouts.inputs);
-  plan.outputs = std::move(layouts.outputs);
-  return plan;
+  return all_reduce_kernel(request, exchange_on(device, request.node.attrs<AllReduceAttrs>().collective, numbers));
 }
 
 }  // namespace nacre::gpu
