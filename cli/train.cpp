@@ -148,6 +148,15 @@ int run_together(const std::function<int(const Processes&)>& work) {
   }
 }
 
+namespace {
+
+// Then there is nothing to go on from.
+bool stopped_before_any_step(const History& history, const RunFolder& folder) {
+  return history.interrupted && !std::filesystem::exists(folder.checkpoint());
+}
+
+}  // namespace
+
 Training run_training(const Experiment& experiment, const TrainArguments& arguments, const Processes& processes) {
   const int threads_asked = arguments.threads ? arguments.threads : static_cast<int>(experiment.config().threads.value_or(0));
   set_threads(threads_asked || !processes.several() ? threads_asked : processes.threads());
@@ -191,10 +200,9 @@ Training run_training(const Experiment& experiment, const TrainArguments& argume
       throw;
     }
   }();
-  // Before its first step there is nothing to go on from.
-  const bool nothing_learned = history.interrupted && !std::filesystem::exists(folder.checkpoint());
-  if (nothing_learned && processes.first()) folder.withdraw_if_empty();
-  if (!nothing_learned && processes.first()) {
+  if (processes.first() && stopped_before_any_step(history, folder)) {
+    folder.withdraw_if_empty();
+  } else if (processes.first()) {
     model.save(folder.model());
     folder.write_environment(model.trainer().backend().description(), std::chrono::duration<double>(Clock::now() - began).count());
   }
@@ -202,7 +210,7 @@ Training run_training(const Experiment& experiment, const TrainArguments& argume
 }
 
 void say_outcome(const Training& training) {
-  if (training.history.interrupted && !std::filesystem::exists(training.folder.checkpoint()))
+  if (stopped_before_any_step(training.history, training.folder))
     return say(stdout, "stopped before the first step: there is nothing to go on from");
   // The resolved configuration holds the overrides and the folder too.
   if (training.history.interrupted)
