@@ -18,12 +18,12 @@ namespace nacre::cli {
 int evaluate(const EvaluateArguments& arguments) {
   set_threads(arguments.threads);
   Model model = load_model(arguments.model, {.untrusted = arguments.untrusted});
-  // What is published as weights alone was not saved as compiled: a classifier with named classes is measured as one, others
-  // as the data's file says.
+  const EvaluationData asked(arguments.data);
+  // What is published as weights alone was not saved as compiled: it is measured as the data's file says, and a
+  // classifier with named classes as one where that says nothing.
+  if (const auto measures = asked.measures(); measures && !model.trainer().options()) model.compile(*measures);
   if (!model.trainer().options() && !model.graph().card().labels.empty())
     model.compile({.loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
-  if (!model.trainer().options())
-    if (const auto measures = evaluation_measures(arguments.data)) model.compile(*measures);
   if (!model.trainer().options())
     throw Error("the model was saved without loss and metrics, so there is nothing to measure")
         .at({arguments.model.string(), 0, 0})
@@ -33,7 +33,7 @@ int evaluate(const EvaluateArguments& arguments) {
   EvaluationOptions options{.worst = arguments.worst};
   options.stop = interrupt.flag();
   if (arguments.batch_size) options.batch_size = arguments.batch_size;
-  const DatasetRef data = evaluation_data(arguments.data, model);
+  const DatasetRef data = asked.open(model);
   EvaluationReport report{.data = data->description(), .samples = data->size(), .logs = {}, .outputs = {}};
   if (arguments.details) report = evaluation_report(model, data, options);
   else report.logs = model.evaluate(data, {.batch_size = options.batch_size, .stop = options.stop});

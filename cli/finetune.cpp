@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "api/experiment/picture_data.h"
+#include "api/data/source.h"
 #include "api/zoo.h"
 #include "cli/terminal.h"
 #include "cli/training.h"
@@ -101,7 +101,8 @@ std::int64_t epochs_of(const FinetuneArguments& arguments) {
 ConfigFile configuration(const FinetuneArguments& arguments) {
   auto [model, name] = base_of(arguments.base);
   auto [data, folder] = data_of(arguments.data);
-  model.set("head", mapping({{"classes", arguments.classes ? Tree(*arguments.classes) : Tree("auto")}}));
+  const Tree classes = arguments.classes ? Tree(*arguments.classes) : Tree("auto");
+  model.set("head", mapping({{"classes", classes}}));
   Tree changed = mapping({{"data", std::move(data)}});  // how the samples are read counts when they are looked at
   for (const std::string& override : arguments.overrides)
     if (override.starts_with("data.")) apply_override(changed, override);
@@ -116,8 +117,7 @@ ConfigFile configuration(const FinetuneArguments& arguments) {
   for (const std::string& override : arguments.overrides) apply_override(tree, override);
   // Losses of one-hot targets have label_smoothing.
   if (const Tree* loss = tree["train"].find("loss"); loss && (loss->is_string() || loss->is_mapping()) && wants_one_hot(*loss))
-    if (Tree& read = *tree.find("data"); !read.find("one_hot"))
-      read.set("one_hot", arguments.classes ? *arguments.classes : count_classes(*samples));
+    if (Tree& read = *tree.find("data"); !read.find("one_hot")) read.set("one_hot", classes);
   return {std::move(tree), folder};
 }
 

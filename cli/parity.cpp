@@ -25,7 +25,7 @@ std::pair<const Backend*, const Backend*> devices_of(const std::string& text) {
 // Null: made up.
 DatasetRef data_of(const ParityArguments& arguments, const Subject& subject) {
   if (arguments.data == "random") return nullptr;
-  if (!arguments.data.empty()) return evaluation_data(arguments.data, subject.model);
+  if (!arguments.data.empty()) return EvaluationData(arguments.data).open(subject.model);
   if (!subject.experiment || !subject.experiment->config().data.train) return nullptr;
   return preprocessed(subject.experiment->open_data().train, subject.model.graph().card().preprocessing);
 }

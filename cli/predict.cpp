@@ -5,7 +5,6 @@
 #include "api/classify.h"
 #include "api/data/source.h"
 #include "api/save.h"
-#include "api/zoo.h"
 #include "backend/core/parallel.h"
 #include "backend/core/unicode.h"
 #include "cli/interrupt.h"
@@ -16,7 +15,6 @@
 #include "formats/file.h"
 #include "formats/json.h"
 #include "formats/npy.h"
-#include "formats/yaml.h"
 
 namespace nacre::cli {
 
@@ -74,37 +72,20 @@ void write_outputs(const std::filesystem::path& path, const std::vector<std::str
   }
 }
 
-// A model that learned from folders of files has seen each as a whole; the configuration of its run says so.
-TextFiles text_files_of_run(const std::filesystem::path& model) {
-  if (zoo_name(model)) return TextFiles::lines;
-  const std::filesystem::path config = model.parent_path() / "config.yaml";
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(config, ignored)) return TextFiles::lines;
-  try {
-    const Tree run = load_yaml(config);
-    const Tree* const data = run.find("data");
-    const Tree* const train = data ? data->find("train") : nullptr;
-    if (!train) return TextFiles::lines;
-    const bool folders =
-        train->is_string() ? train->as_string().starts_with("texts:") : train->is_mapping() && train->find("texts");
-    return folders ? TextFiles::samples : TextFiles::lines;
-  } catch (const Error&) {  // it is no run's
-    return TextFiles::lines;
-  }
-}
-
 // What the samples are called: pictures and texts by what was written for each, others by their number.
-std::vector<std::string> sample_names(const std::vector<std::string>& words, std::size_t count, TextFiles files) {
-  const bool lines = files == TextFiles::lines &&  // whose number may be that of the files by chance
-                     std::ranges::any_of(words, [](const std::string& word) { return source_kind_of(word) == "lines"; });
+std::vector<std::string> sample_names(const std::vector<std::string>& words, std::size_t count, bool whole_files) {
+  const bool lines =
+      !whole_files &&  // whose number may be that of the files by chance
+      std::ranges::any_of(words, [](const std::string& word) { return source_kind_of(word) == "lines"; });
   if (words.size() == count && words.front() != "-" && (count == 1 || !lines)) return words;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < count; ++i) names.push_back(std::to_string(i + 1));
   return names;
 }
 
-void print_answers(const PredictArguments& arguments, const std::vector<std::vector<ClassAnswer>>& answers, TextFiles files) {
-  const std::vector<std::string> names = sample_names(arguments.inputs, answers.size(), files);
+void print_answers(const PredictArguments& arguments, const std::vector<std::vector<ClassAnswer>>& answers,
+                   bool whole_files) {
+  const std::vector<std::string> names = sample_names(arguments.inputs, answers.size(), whole_files);
   if (arguments.json) {
     Tree list = Tree::sequence();
     for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -155,8 +136,7 @@ int predict(const PredictArguments& arguments) {
   PredictOptions options{.batch_size = arguments.batch_size};
   options.stop = interrupt.flag();
   const ModelCard& card = model.graph().card();
-  const TextFiles files = text_files_of_run(arguments.model);
-  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs, card.preprocessing, files);
+  std::vector<Tensor> inputs = read_inputs(arguments.inputs, shape.inputs, card);
   for (Tensor& input : inputs) input = preprocessed(card.preprocessing, input);
   const DatasetRef data = array_dataset({.inputs = std::move(inputs), .targets = {}, .weights = {},
                                          .input_names = {}, .target_names = {}, .description = ""});
@@ -166,7 +146,7 @@ int predict(const PredictArguments& arguments) {
     write_outputs(*arguments.output, names, outputs);
   } else if (outputs.size() == 1 && are_classes(card.labels, outputs.front().shape())) {
     const auto answers = classify(card.labels, outputs.front(), arguments.top);
-    print_answers(arguments, answers, files);
+    print_answers(arguments, answers, card.whole_files);
     tell_undefined(answers, std::ranges::any_of(shape.inputs, [](const Port& port) { return port.type.dtype == DType::string; }));
   } else {
     std::fputs(json_of(names, outputs).c_str(), stdout);

@@ -289,7 +289,7 @@ std::vector<Tensor> parse_lines(std::string_view text, const std::vector<Port>& 
 }
 
 std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std::vector<Port>& ports,
-                                const Preprocessing& preprocessing, TextFiles text_files) {
+                                const ModelCard& card) {
   if (words.size() == 1 && words.front() == "-") return parse_lines(read_standard_input(), ports);
   NamedArrays arrays;
   std::vector<Tensor> pictures;
@@ -306,7 +306,7 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
     }
     if (const Port* const taker = taker_of_texts(name, ports); taker && source_kind_of(file) == "lines") {
       std::vector<std::string>& list = texts[taker->name];
-      if (text_files == TextFiles::samples) list.push_back(read_text(file));
+      if (card.whole_files) list.push_back(read_text(file));
       else std::ranges::move(read_lines(file), std::back_inserter(list));
       continue;
     }
@@ -318,8 +318,8 @@ std::vector<Tensor> read_inputs(const std::vector<std::string>& words, const std
       continue;
     }
     const auto port = std::find_if(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; });
-    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front(), preprocessing));
-    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port, preprocessing)}));
+    if (name.empty() && ports.size() == 1) pictures.push_back(read_picture(file, ports.front(), card.preprocessing));
+    else if (port != ports.end()) arrays.emplace_back(name, stacked({read_picture(file, *port, card.preprocessing)}));
     else throw Error("which input takes the picture?").at({file, 0, 0}).hint(fmt::format("write NAME=FILE; the inputs are {}", names_of(ports))).usage();
   }
   if (!pictures.empty()) arrays.emplace_back("", stacked(pictures));

@@ -189,8 +189,10 @@ class MappedDataset final : public ChangedDataset {
     columns.clear();
     for (std::size_t i = 0; i < sample.size(); ++i) {
       const Shape& shape = sample[i].shape();
-      columns.push_back({before.size() == sample.size() ? before[i].name : "",
-                         {sample[i].dtype(), batched_ ? shape.from(1) : shape}});
+      const bool same = before.size() == sample.size();
+      columns.push_back({.name = same ? before[i].name : "",
+                         .type = {sample[i].dtype(), batched_ ? shape.from(1) : shape},
+                         .whole_file = same ? before[i].whole_file : std::nullopt});
     }
   }
 

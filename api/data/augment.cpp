@@ -26,7 +26,7 @@ class Augmented final : public ChangedDataset {
           .usage();
     if (mixes_ && (targets_.size() != 1 || targets_[0].type.shape.rank() != 1))
       throw Error("layers that mix samples want one target, a vector for each sample")
-          .hint("data: {one_hot: CLASSES} makes vectors of class numbers; the loss is then categorical_crossentropy")
+          .hint("data: {one_hot: auto} makes vectors of class numbers; the loss is then categorical_crossentropy")
           .usage();
     const Types results = program(1)->output_types();
     if (const Shape shape = results[0].shape.from(1); shape != inputs_[0].type.shape)

@@ -32,6 +32,8 @@ class ArrayDataset final : public Dataset {
     size_ = rows(arrays_.inputs.front());
     columns(arrays_.inputs, arrays_.input_names, inputs_);
     columns(arrays_.targets, arrays_.target_names, targets_);
+    for (Column& column : inputs_)
+      if (column.type.dtype == DType::string) column.whole_file = arrays_.whole_file;
     for (std::size_t i = 0; i < arrays_.target_labels.size(); ++i) targets_.at(i).labels = std::move(arrays_.target_labels[i]);
     for (Tensor& weights : arrays_.weights) {
       need(rows(weights) == size_ && weights.shape().rank() == 1, "sample weights of shape {} for {} samples",

@@ -30,6 +30,8 @@ struct Column {
   // number where the targets are numbers of tokens too, so that the model must number them in the same way.
   std::vector<std::string> labels{};
   std::optional<Preprocessing> preprocessing{};  // of an input that is no longer as it was in its source
+  std::optional<bool>
+      whole_file{};  // of an input of texts: whether each is all of a file, or a part; null: it is of none
 };
 
 // Immutable, and usable from several threads unless it is bound to one.
@@ -83,6 +85,7 @@ struct Arrays {
   std::vector<Tensor> inputs, targets, weights;
   std::vector<std::string> input_names{}, target_names{};  // empty, or as many
   std::vector<std::vector<std::string>> target_labels{};    // Column::labels; empty, or as many
+  std::optional<bool> whole_file{};                         // Column::whole_file of inputs of texts
   std::string description{};
 };
 DatasetRef array_dataset(Arrays arrays);

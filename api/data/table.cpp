@@ -101,6 +101,7 @@ DatasetRef open_csv(const std::filesystem::path& file, const CsvConfig& config) 
     arrays.input_names.push_back(name);
   }
   if (!config.target.names.empty()) arrays.targets = {table_targets(table, config.target.names, file, arrays.target_labels.emplace_back())};
+  arrays.whole_file = false;
   arrays.description = file.filename().string();
   return array_dataset(std::move(arrays));
 }
@@ -116,6 +117,7 @@ DatasetRef open_lines(const std::filesystem::path& folder, const LinesConfig& co
       throw Error("{} labels for {} texts", labels.size(), texts.size()).at({(folder / *config.labels).string(), 0, 0}).usage();
     arrays.targets = {class_numbers(labels, arrays.target_labels.emplace_back())};
   }
+  arrays.whole_file = false;
   arrays.description = file.filename().string();
   return array_dataset(std::move(arrays));
 }

@@ -63,6 +63,7 @@ class Windows final : public Dataset {
           .usage();
     const Shape shape{config.sequence_length};
     inputs_ = {{"", {DType::string, {}}, vocabulary.tokens()}};
+    inputs_.front().whole_file = false;
     targets_ = {{"", {DType::int32, shape}, vocabulary.tokens()}};
     description_ = fmt::format("{}: {} windows of {} {}, a vocabulary of {}", file.filename().string(), size_, length_,
                                rules_.split == TextSplit::character ? "characters" : "words", vocabulary.tokens().size());
@@ -149,6 +150,7 @@ DatasetRef open_texts(const std::filesystem::path& folder, const TextsConfig& co
                         .targets = {Tensor::of<std::int32_t>({count}, labels)},
                         .weights = {},
                         .target_labels = {found.classes},
+                        .whole_file = true,
                         .description = place.lexically_normal().filename().string() + found.passed_over});
 }
 

@@ -2,7 +2,6 @@
 
 #include "api/data/augment.h"
 #include "api/data/relabel.h"
-#include "api/experiment/experiment.h"
 
 namespace nacre {
 
@@ -41,20 +40,21 @@ Experiment data_alone(const std::string& what) {
 
 }  // namespace
 
-std::optional<CompileOptions> evaluation_measures(const std::string& what) {
-  if (!is_config(what)) return {};
-  const Experiment experiment = data_alone(what);
-  const CompileOptions& options = experiment.config().train.compile;
-  return options.loss.empty() ? std::nullopt : std::optional(options);
+EvaluationData::EvaluationData(const std::string& what) {
+  if (is_config(what)) file_ = data_alone(what);
+  else source_ = parse_source(what);
 }
 
-DatasetRef evaluation_data(const std::string& what, const Model& model) {
+std::optional<CompileOptions> EvaluationData::measures() const {
+  if (!file_ || file_->config().train.compile.loss.empty()) return std::nullopt;
+  return file_->config().train.compile;
+}
+
+DatasetRef EvaluationData::open(const Model& model) const {
   const InputForm form = input_form(model.graph());
-  if (!is_config(what))
-    return data_for(
-        model,
-        open_data({.test = parse_source(what)}, "", {.augmenting = false, .form = form, .resizing = true}).measured());
-  return data_for(model, data_alone(what).open_evaluation_data(form));
+  if (file_) return data_for(model, file_->open_evaluation_data(form));
+  const OpenedData data = open_data({.test = source_}, "", {.augmenting = false, .form = form, .resizing = true});
+  return data_for(model, data.measured());
 }
 
 }  // namespace nacre

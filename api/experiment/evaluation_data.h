@@ -1,7 +1,7 @@
 // Data as a model takes it that was trained on other data.
 #pragma once
 
-#include "api/model.h"
+#include "api/experiment/experiment.h"
 
 namespace nacre {
 
@@ -9,12 +9,19 @@ namespace nacre {
 // when there are classes that the model does not know.
 DatasetRef data_for(const Model& model, DatasetRef data);
 
-// What `--data` names, in the form that the model takes: what the `data:` of a YAML file says is measured on, or a
-// source
-// ("images:photos").
-DatasetRef evaluation_data(const std::string& what, const Model& model);
+// What `--data` names: what the `data:` of a YAML file says is measured on, or a source ("images:photos"). Throws a
+// usage Error where it is neither.
+class EvaluationData {
+ public:
+  explicit EvaluationData(const std::string& what);
+  // The loss and metrics that the file names in its `train:`; none for a source, and where it names no loss.
+  std::optional<CompileOptions> measures() const;
+  // In the form that the model takes.
+  DatasetRef open(const Model& model) const;
 
-// The loss and metrics that the `train:` of such a YAML file names; none for a source, and where it names no loss.
-std::optional<CompileOptions> evaluation_measures(const std::string& what);
+ private:
+  std::optional<Experiment> file_;
+  Ref<Source> source_;
+};
 
 }  // namespace nacre

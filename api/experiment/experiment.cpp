@@ -12,6 +12,26 @@
 
 namespace nacre {
 
+void FieldKind<ClassCount>::read(const Tree& tree, ClassCount& value) {
+  value.number.reset();
+  if (tree == Tree("auto")) return;
+  if (!tree.is_integer() || tree.as_integer() < 2)
+    throw Error("wanted auto or a number of at least 2, got {}", tree.text()).at(tree.mark()).usage();
+  value.number = tree.as_integer();
+}
+
+Tree FieldKind<ClassCount>::write(const ClassCount& value, Style) {
+  return value.number ? Tree(*value.number) : Tree("auto");
+}
+
+Tree FieldKind<ClassCount>::schema() {
+  Tree word, number = schema_type("integer"), schema;
+  word.set("enum", Tree::Sequence{"auto"});
+  number.set("minimum", 2);
+  schema.set("anyOf", Tree::Sequence{std::move(word), std::move(number)});
+  return schema;
+}
+
 namespace {
 
 DatasetRef opened(const Ref<Source>& source, const std::filesystem::path& folder, std::string_view what) {
@@ -99,13 +119,19 @@ const Tree& Experiment::model() const {
   if (model_ || !counts_classes(config_.model)) return model_ ? *model_ : config_.model;
   Tree model = config_.model;
   Tree& head = *model.find("head");
-  if (!config_.data.train && !config_.data.one_hot)
+  const std::optional<std::int64_t> number = config_.data.one_hot ? config_.data.one_hot->number : std::nullopt;
+  if (!config_.data.train && !number)
     throw Error("'head.classes' counts the classes of the training data, but there is none")
         .at(head.mark())
         .hint("give the number: head: {classes: 10}")
         .usage();
-  head.set("classes", config_.data.one_hot ? *config_.data.one_hot : count_classes(*opened(config_.data.train, folder_, "training")));
+  head.set("classes", number ? *number : classes());
   return model_.emplace(std::move(model));
+}
+
+std::int64_t Experiment::classes() const {
+  if (!classes_) classes_ = count_classes(*opened(config_.data.train, folder_, "training"));
+  return *classes_;
 }
 
 const DatasetRef& OpenedData::measured() const {
@@ -150,6 +176,8 @@ OpenedData open_data(const DataConfig& config, const std::filesystem::path& fold
   };
   if (options.resizing)
     data.each([&](DatasetRef& set) { set = pictures_for(set, are_files(set) ? form.shape : form.picture()); });
+  std::int64_t classes = config.one_hot ? config.one_hot->number.value_or(0) : 0;  // 0: targets stay as they are
+  if (config.one_hot && classes == 0 && data.train) classes = count_classes(*data.train, "one_hot: 10");
   if (options.validation_split.value_or(0) > 0 && data.train) {
     if (data.validation)
       throw Error("both 'data.validation' and 'train.validation_split' are given").hint("leave one of them out").usage();
@@ -157,7 +185,7 @@ OpenedData open_data(const DataConfig& config, const std::filesystem::path& fold
     data.train = split.train;
     data.validation = split.validation;
   }
-  if (config.one_hot) data.each([&](DatasetRef& set) { set = one_hot(set, *config.one_hot); });
+  if (classes > 0) data.each([&](DatasetRef& set) { set = one_hot(set, classes); });
   const Preprocessing normalize = measured(config.normalize, data.train);
   DatasetRef augmented_train;
   if (options.augmenting && !config.augment.empty() && data.train) {
@@ -229,6 +257,8 @@ Model configured_model(const Experiment& experiment, std::string_view device, bo
 Tree Experiment::render() const {
   Tree tree = write_config(config_, Style::full);
   tree.set("model", render_model(model(), variables_, folder_));
+  if (config_.data.train && config_.data.one_hot && !config_.data.one_hot->number)
+    tree.find("data")->set("one_hot", classes());
   tree.set("output", output_folder().string());
   tree.set("folder", std::filesystem::absolute(folder_.empty() ? "." : folder_).lexically_normal().string());
   if (config_.variables.is_null()) tree.erase("variables");

@@ -11,10 +11,22 @@
 
 namespace nacre {
 
+// A number of classes; none: auto, as many as the training data has.
+struct ClassCount {
+  std::optional<std::int64_t> number;
+};
+// auto, or 2 and more
+template <>
+struct FieldKind<ClassCount> {
+  static void read(const Tree& tree, ClassCount& value);
+  static Tree write(const ClassCount& value, Style style);
+  static Tree schema();
+};
+
 struct DataConfig {
   Ref<Source> train, validation, test;
   NormalizeConfig normalize;
-  std::optional<std::int64_t> one_hot;
+  std::optional<ClassCount> one_hot;
   std::vector<Ref<Layer>> augment;
   std::optional<std::string> cache;
   std::optional<std::int64_t> workers;
@@ -23,7 +35,7 @@ struct DataConfig {
     field("validation", &DataConfig::validation, "what is measured after each epoch");
     field("test", &DataConfig::test, "what `nacre evaluate` measures first of all");
     field("normalize", &DataConfig::normalize, "of inputs, before they reach the model");
-    field("one_hot", &DataConfig::one_hot, "number of classes: class numbers of targets become vectors", at_least(2));
+    field("one_hot", &DataConfig::one_hot, "number of classes, or auto: class numbers of targets become vectors");
     field("augment", &DataConfig::augment,
           "layers that change the pictures of training batches (RandomFlip, …), before they are normalised; CutMix and MixUp "
           "mix the targets too");
@@ -60,7 +72,8 @@ struct OpenOptions {
 };
 // Opens what is named, takes validation_split off the training data, augments the training data and normalises all of
 // it: this is where data comes to the form that a network takes. Relative paths are relative to `folder`. Throws a
-// usage Error where `normalize` and the network would both do it.
+// usage Error where `normalize` and the network would both do it. Without training data `one_hot: auto` leaves class
+// numbers as they are: what is measured on becomes vectors as its model wants them (data_for).
 OpenedData open_data(const DataConfig& config, const std::filesystem::path& folder, const OpenOptions& options);
 
 // Keras's arguments of fit.
@@ -88,8 +101,11 @@ struct FitConfig {
     field("steps_per_epoch", &FitConfig::steps_per_epoch, "ends epochs after so many batches", at_least(1));
     field("class_weight", &FitConfig::class_weight, "{class: weight}, classes by number or name: how much their samples count; balanced: as much as makes all classes equal");
     field("cache_features", &FitConfig::cache_features,
-          "whether what frozen layers make of the samples is computed once: auto: where nothing random comes before the layers "
-          "that learn; true: also elsewhere, without augmentation as long as those layers are frozen");
+          "whether what frozen layers make of samples that are seen again is computed once: auto: where nothing random "
+          "comes "
+          "before the layers that learn, of validation data alone where training data is augmented; true: also "
+          "elsewhere, "
+          "without augmentation as long as those layers are frozen");
     field("callbacks", &FitConfig::callbacks, "what happens beside training");
   }
 };
@@ -175,9 +191,11 @@ class Experiment {
  private:
   // The `model:` part, with the number of classes where its head counts them.
   const Tree& model() const;
+  std::int64_t classes() const;  // of the training data, which is given
 
   ExperimentConfig config_;
-  mutable std::optional<Tree> model_;      // found when they are asked for
+  mutable std::optional<std::int64_t> classes_;  // found when they are asked for
+  mutable std::optional<Tree> model_;
   mutable std::optional<InputForm> form_;  // of the network
   std::filesystem::path folder_;
   Variables variables_;

@@ -72,9 +72,9 @@ class FittedPictures final : public ChangedDataset {
 
 }  // namespace
 
-std::int64_t count_classes(const Dataset& data) {
+std::int64_t count_classes(const Dataset& data, std::string_view instead) {
   const auto refuse = [&](const std::string& why) {
-    return Error("cannot count the classes: {}", why).hint("give their number: head: {classes: 10}").usage();
+    return Error("cannot count the classes: {}", why).hint(fmt::format("give their number: {}", instead)).usage();
   };
   if (data.targets().size() != 1) throw refuse(fmt::format("the data has {} targets", data.targets().size()));
   const Column& target = data.targets().front();

@@ -7,8 +7,8 @@
 namespace nacre {
 
 // How many classes the only target has: as many as it has names, the width of vectors, or the largest number and one.
-// Throws a usage Error for other targets.
-std::int64_t count_classes(const Dataset& data);
+// Throws a usage Error for other targets, with a hint to write their number: `instead`.
+std::int64_t count_classes(const Dataset& data, std::string_view instead = "head: {classes: 10}");
 
 // What a network asks of data: its input, and what its card says of numbers and pictures before they reach it.
 struct InputForm {

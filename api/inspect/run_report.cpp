@@ -281,7 +281,7 @@ std::string run_report(const std::filesystem::path& run_folder, const RunReportO
   const bool measured = model.trainer().options().has_value();
   const bool named = config.data.train || config.data.validation || config.data.test;
   DatasetRef data;
-  if (!options.data.empty()) data = evaluation_data(options.data, model);
+  if (!options.data.empty()) data = EvaluationData(options.data).open(model);
   else if (named) data = data_for(model, run.experiment.open_evaluation_data(input_form(model.graph())));
   const std::string set = options.data.empty() ? std::string(measured_set(config)) : "data";
   std::optional<EvaluationReport> report;

@@ -8,7 +8,8 @@
 namespace nacre {
 
 struct RunReportOptions {
-  std::string data{};    // as evaluation_data() takes it; "": what the configuration measures on: test, else validation, else training data
+  std::string data{};    // as EvaluationData takes it; "": what the configuration measures on: test, else validation,
+                         // else training data
   std::string device{};  // "": as the configuration says
   std::int64_t batch_size = 32;
   std::int64_t samples = 12;  // of each kind that are shown

@@ -88,6 +88,7 @@ void write_checkpoint(const std::filesystem::path& path, const Trainer& trainer,
   state.set("batch", checkpoint.position.batch);
   state.set("first_step", checkpoint.first_step);
   if (checkpoint.processes > 1) state.set("processes", checkpoint.processes);
+  if (checkpoint.told_of_cache) state.set("told_of_cache", true);
   if (checkpoint.position.epoch_logs) state.set("epoch_logs", write_logs(*checkpoint.position.epoch_logs));
 
   Tree epochs = Tree::sequence(), warnings = Tree::sequence(), callbacks = Tree::sequence();
@@ -135,6 +136,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path, Trainer& trainer) 
     checkpoint.metrics = take(file, "metrics");
     if (const Tree* first = state.find("first_step")) checkpoint.first_step = first->as_integer();
     if (const Tree* processes = state.find("processes")) checkpoint.processes = processes->as_integer();
+    checkpoint.told_of_cache = state.find("told_of_cache") != nullptr;
     return checkpoint;
   });
 }

@@ -22,6 +22,7 @@ struct Checkpoint {
   std::vector<Tensor> metrics;  // their state, when the epoch has begun; none when no batch was run
   std::int64_t first_step = 0;  // steps that the optimizer had taken when training began
   std::int64_t processes = 1;   // that each had a part of every batch
+  bool told_of_cache = false;   // whether nothing is left to say of what is computed once
 };
 
 // Also writes weights, optimizer, random state. Whole or not at all.

@@ -30,6 +30,13 @@ void keep_preprocessing(FunctionalLayer& model, const Dataset& data) {
   model.set_card(std::move(card));
 }
 
+// They say what of a file of texts was a sample, too.
+void keep_whole_files(FunctionalLayer& model, const Dataset& data) {
+  ModelCard card = model.card();
+  for (const Column& column : data.inputs()) card.whole_files = column.whole_file.value_or(card.whole_files);
+  model.set_card(std::move(card));
+}
+
 // How many classes the only output tells apart; 0: it does not say.
 std::size_t units_of(const FunctionalLayer& model) {
   if (!model.connected() || model.outputs().size() != 1) return 0;
@@ -103,6 +110,11 @@ std::int64_t classes_of(const FunctionalLayer& model) {
   return output.rank() > 0 && output[-1] > 1 ? output[-1] : 0;
 }
 
+// Of a pass that ends after `steps` of them, where that is not 0.
+std::int64_t batches_of(const Loader& loader, std::int64_t steps) {
+  return steps > 0 ? std::min(steps, loader.batches()) : loader.batches();
+}
+
 }  // namespace
 
 FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& options)
@@ -127,6 +139,7 @@ FitRun::FitRun(Trainer& trainer, const DatasetRef& data, const FitOptions& optio
   }
   trainer.build_for(train_->inputs());
   keep_preprocessing(*trainer.model_, *train_);
+  keep_whole_files(*trainer.model_, *train_);
   keep_labels(*trainer.model_, *train_, *trainer.options_, listener_);
   adapt_layers(*trainer.model_, train_, options.seed, listener_);
   trainer.initialize(options.seed);
@@ -203,21 +216,33 @@ void FitRun::choose_pipeline() {
 }
 
 std::unique_ptr<FitRun::Cached> FitRun::cached() {
-  // Whether it is worth while must not depend on where a run was broken: a resumed one has the same bits.
-  if (options_.epochs - options_.initial_epoch < 2) return nullptr;
   const bool always = options_.cache_features == CacheFeatures::always;
-  // Where augmentation goes on, the samples that measure are still the same in each epoch.
-  const bool validation_alone = train_->changes() && !always;
-  if (validation_alone && (!validation_ || validation_->changes() || validation_->bound_to_thread())) return nullptr;
-  const auto nothing = [&](std::string_view why) {
+  const auto tell = [&](std::string_view what, std::string_view why) {
     if (always && !std::exchange(told_of_cache_, true))
-      say(fmt::format("cache_features: nothing is computed once: {}", why));
+      say(fmt::format("cache_features: {} computed once: {}", what, why));
+  };
+  const auto nothing = [&](std::string_view why) {
+    tell("nothing is", why);
     return nullptr;
   };
-  const bool rests = train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
+  // Whether it is worth while must not depend on where a run was broken: a resumed one has the same bits.
+  const std::int64_t first = options_.initial_epoch, last = options_.epochs, freq = options_.validation_freq;
+  const bool repeats = batches_of(whole_training_->loader, options_.steps_per_epoch) * (last - first) >
+                       whole_training_->loader.batches();
+  // The samples that measure are the same in each epoch, also where augmentation goes on.
+  const bool validates =
+      validation_ && !validation_->changes() && !validation_->bound_to_thread() &&
+      batches_of(whole_validation_->loader, options_.validation_steps) * (last / freq - first / freq) >
+          whole_validation_->loader.batches();
+  const bool rests =
+      always && train_->changes() && options_.unaugmented && options_.unaugmented->size() == train_->size();
   const DatasetRef train = rests ? in_known_order(options_.unaugmented, *trainer_.model_, true) : train_;
-  if (train->changes() && !validation_alone) return nothing("the training data is another each time, and there is none without that");
-  if (train->bound_to_thread() && !validation_alone) return nothing("a function of a script makes the training data");
+  const bool trains = repeats && !train->changes() && !train->bound_to_thread();
+  if (repeats && !trains)
+    tell("the features of the training data are not", train->changes()
+                                                          ? "it is another each time, and there is none without that"
+                                                          : "a function of a script makes it");
+  if (!trains && !validates) return nullptr;
   auto parts = split_below_learning(trainer_.model(), trainer_.random_, always);
   if (!parts) return nothing("no frozen layers with weights lie below all that learn, or masks go with what they give");
   if (!parts->below->outputs().front().shape().from(1).known()) return nothing("samples have different sizes");
@@ -229,9 +254,10 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
                         .matmul_precision = trainer_.steps_->options().matmul_precision},
                        listener_, options_.stop);
   };
-  const DatasetRef trained = validation_alone ? nullptr : features(train, "training");
-  const DatasetRef validated = validation_ && (trained || validation_alone) ? features(validation_, "validation") : nullptr;
-  if ((!trained && !validation_alone) || (validation_ && !validated)) return nullptr;
+  const DatasetRef trained = trains ? features(train, "training") : nullptr;
+  if (trains && !trained) return nullptr;
+  const DatasetRef validated = validates ? features(validation_, "validation") : nullptr;
+  if (validates && !validated) return nullptr;
   told_of_cache_ = true;  // that layers learn later is no news
   return std::make_unique<Cached>(std::move(*parts), trained, validated, *this);
 }
@@ -243,7 +269,10 @@ History FitRun::run() {
     throw Error("some of the processes have a checkpoint to go on from, and others have none")
         .hint("all read the same files: on several machines they lie in a folder that is shared")
         .usage();
-  if (!from.empty()) restore(from);
+  if (!from.empty()) {
+    restore(from);
+    if (from != options_.checkpoint) write_checkpoint();  // it goes on from its own, where it is broken again
+  }
   share_state();
   stopping_ = !history_.stopped.empty();
   while (!(stopping_ = processes_.any(stopping_)) && !history_.interrupted && position_.epoch < options_.epochs) run_epoch();
@@ -264,7 +293,7 @@ void FitRun::restore(const std::filesystem::path& path) {
   position_ = std::move(checkpoint.position);
   std::swap(history_, checkpoint.history);
   for (const std::string& line : checkpoint.history.warnings) warn(line);  // said before
-  told_of_cache_ = true;                                                   // as was why nothing is computed once
+  told_of_cache_ = checkpoint.told_of_cache;
   resumed_metrics_ = std::move(checkpoint.metrics);
   if (!processes_.first())
     for (Tensor& metric : resumed_metrics_) metric = Tensor(metric.type());  // the first one has what all have measured
@@ -280,10 +309,7 @@ void FitRun::restore(const std::filesystem::path& path) {
   for (std::size_t i = 0; i < checkpoint.callbacks.size(); ++i) options_.callbacks[i]->load_state(checkpoint.callbacks[i]);
 }
 
-std::int64_t FitRun::batches() const {
-  const std::int64_t all = whole_training_->loader.batches();
-  return options_.steps_per_epoch > 0 ? std::min(options_.steps_per_epoch, all) : all;
-}
+std::int64_t FitRun::batches() const { return batches_of(whole_training_->loader, options_.steps_per_epoch); }
 
 void FitRun::run_epoch() {
   const Sweep sweep{.kind = Sweep::Kind::train, .epoch = position_.epoch, .epochs = options_.epochs, .batches = batches(),
@@ -401,7 +427,7 @@ void FitRun::write_checkpoint(const std::filesystem::path& path) {
   Optimizer& optimizer = trainer_.optimizer();
   const bool shown = optimizer.averages_shown();  // files hold the weights themselves
   optimizer.show_averages(false);
-  Checkpoint checkpoint{position_, history_, {}, resumed_metrics_, first_step_, processes_.size()};
+  Checkpoint checkpoint{position_, history_, {}, resumed_metrics_, first_step_, processes_.size(), told_of_cache_};
   checkpoint.history.interrupted = false;
   each_callback([&](Callback& callback) { checkpoint.callbacks.push_back(callback.save_state()); });
   if (within_epoch && checkpoint.metrics.empty())

@@ -111,7 +111,8 @@ Value binary_crossentropy(Value y_true, Value y_pred, bool from_logits) {
 Value categorical_crossentropy(Value y_true, Value y_pred, bool from_logits, int axis) {
   need_same_shape(
       y_true, y_pred,
-      "categorical_crossentropy wants one-hot labels; for integers there is sparse_categorical_crossentropy");
+      "categorical_crossentropy wants one-hot labels, which data: {one_hot: auto} makes; for integers there is "
+      "sparse_categorical_crossentropy");
   Value logits = logits_of(y_pred, op::softmax, axis);
   if (!logits && from_logits) logits = y_pred;
   const Value log_p =

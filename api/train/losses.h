@@ -217,7 +217,9 @@ struct CategoricalFocalCrossentropyConfig {
 struct SparseCategoricalCrossentropyConfig {
   static constexpr std::string_view class_name = "SparseCategoricalCrossentropy",
                                     default_name = "sparse_categorical_crossentropy";
-  static constexpr std::string_view doc = "Cross-entropy of integer labels.";
+  static constexpr std::string_view doc =
+      "Cross-entropy of integer labels. CategoricalCrossentropy has label_smoothing: data: {one_hot: auto} makes "
+      "vectors of them.";
   static constexpr bool takes_labels = true;
   bool from_logits = false;
   std::optional<std::int64_t> ignore_class{};

@@ -27,8 +27,10 @@ struct FitOptions {
   std::uint64_t seed = 0;            // of initial weights that are not set yet, of shuffling and of random layers
   ClassWeight class_weight{};
   std::vector<Ref<Callback>> callbacks{};
-  // Frozen layers are computed once for all epochs (see feature_cache.h), of the training data or, where that is augmented and
-  // `always` is asked for, of the same samples without: `unaugmented`. Files for later runs go to the folder; "": none.
+  // Frozen layers are computed once for all epochs (see feature_cache.h) where samples are seen again: of the training
+  // data or, where that is augmented and `always` is asked for, of the same samples without: `unaugmented`; and of the
+  // validation data, also where what trains must be computed in each epoch. Files for later runs go to the folder; "":
+  // none.
   CacheFeatures cache_features = CacheFeatures::automatic;
   DatasetRef unaugmented{};
   std::filesystem::path feature_folder{};

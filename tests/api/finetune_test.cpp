@@ -708,6 +708,70 @@ TEST(FeatureCache, AResumedRunSaysWhatTheUnbrokenOneSays) {
   EXPECT_EQ(said(4, true).find("nothing is computed once"), std::string::npos);
 }
 
+TEST(FeatureCache, AResumedRunThatIsNewlyAskedToSaysWhyItCannot) {
+  const TemporaryFolder folder;
+  const auto said = [&](CacheFeatures cache, std::int64_t epochs, bool resume) {
+    Model model = with_head(without_top(picture_base()), {.classes = 3});
+    model.initialize(1);
+    model.compile(adam());
+    Lines lines;
+    model.fit(striped(12, 8, 3), {.epochs = epochs,
+                                  .cache_features = cache,
+                                  .listener = &lines,
+                                  .checkpoint = folder / "run.h5",
+                                  .resume = resume});
+    return lines.said.find("nothing is computed once") != std::string::npos;
+  };
+  EXPECT_FALSE(said(CacheFeatures::automatic, 2, false));
+  EXPECT_TRUE(said(CacheFeatures::always, 3, true));
+  EXPECT_FALSE(said(CacheFeatures::always, 4, true));  // that one said it
+}
+
+// 24 samples that train and 9 that validate are four and two batches of 7; they are seen in three epochs.
+TEST(FeatureCache, HoldsOnlyWhatIsSeenAgain) {
+  struct Asked {
+    std::int64_t steps_per_epoch = 0, validation_steps = 0, validation_freq = 1, initial_epoch = 0;
+  };
+  const auto computed = [](const Asked& asked) {
+    Lines lines;
+    const auto history = [&](CacheFeatures cache) {
+      Model model = with_head(without_top(picture_base()), {.classes = 3});
+      model.initialize(1);
+      freeze(model.graph(), "until head");
+      model.compile(adam());
+      return model.fit(striped(24, 8, 3), {.epochs = 3,
+                                           .batch_size = 7,
+                                           .initial_epoch = asked.initial_epoch,
+                                           .validation = striped(9, 8, 3, 2),
+                                           .validation_freq = asked.validation_freq,
+                                           .validation_steps = asked.validation_steps,
+                                           .steps_per_epoch = asked.steps_per_epoch,
+                                           .cache_features = cache,
+                                           .listener = &lines});
+    };
+    const History plain = history(CacheFeatures::never), cached = history(CacheFeatures::automatic);
+    for (const char* name : {"loss", "val_loss"}) {
+      const std::vector<double> expected = plain.series(name), found = cached.series(name);
+      EXPECT_EQ(found.size(), expected.size()) << name;
+      for (std::size_t i = 0; i < std::min(found.size(), expected.size()); ++i)
+        EXPECT_NEAR(found[i], expected[i], 1e-5) << name;
+    }
+    const auto of = [&](std::string_view what) {
+      return lines.said.find(fmt::format("features of the {} data", what)) != std::string::npos;
+    };
+    return std::pair(of("training"), of("validation"));
+  };
+  EXPECT_EQ(computed({}), std::pair(true, true));
+  EXPECT_EQ(computed({.validation_steps = 1}), std::pair(true, true));
+  EXPECT_EQ(computed({.validation_freq = 2}), std::pair(true, false));
+  EXPECT_EQ(computed({.validation_freq = 4}), std::pair(true, false));
+  EXPECT_EQ(computed({.steps_per_epoch = 1}), std::pair(false, true));
+  EXPECT_EQ(computed({.steps_per_epoch = 2}), std::pair(true, true));
+  EXPECT_EQ(computed({.steps_per_epoch = 1, .validation_freq = 2}), std::pair(false, false));
+  EXPECT_EQ(computed({.initial_epoch = 1}), std::pair(true, true));
+  EXPECT_EQ(computed({.initial_epoch = 2}), std::pair(false, false));
+}
+
 TEST(FeatureCache, BeginsBelowWhatIsRandom) {
   const Symbol x = Input({4}, "x");
   Symbol y = Dense({.units = 6}, {.name = "low"})(x);

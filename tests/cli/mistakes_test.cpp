@@ -175,6 +175,29 @@ TEST_F(Mistakes, ControlCStopsWithACheckpointThatGoesOn) {
   EXPECT_EQ(resumed.status, 0) << resumed.err;
 }
 
+TEST_F(Mistakes, ControlCBeforeTheFirstStepLeavesNothing) {
+  ::setenv("NACRE_HOME", (folder_ / "home").c_str(), 1);  // or an earlier run might have computed the features
+  write_plainly(folder_ / "frozen.yaml", R"(data: {train: {digits: {count: 30000}}}
+model:
+  sequential:
+    - Input: {shape: [28, 28, 1]}
+    - Conv2D: {filters: 96, kernel_size: 3, trainable: false}
+    - Conv2D: {filters: 96, kernel_size: 3, trainable: false}
+    - GlobalAveragePooling2D
+    - Dense: {units: 10, activation: softmax}
+train: {loss: sparse_categorical_crossentropy, epochs: 3}
+)");
+  RunningNacre running({"train", "frozen.yaml", "--output", "run"}, folder_.path());
+  ::unsetenv("NACRE_HOME");
+  ASSERT_TRUE(running.says("computing the features", 60));
+  running.signal(SIGINT);
+  const Outcome stopped = running.wait();
+  EXPECT_EQ(stopped.status, 1) << stopped.err;
+  EXPECT_NE(stopped.out.find("stopped before the first step: there is nothing to go on from"), std::string::npos)
+      << stopped.out;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+}
+
 TEST_F(Mistakes, KilledWhileSavingKeepsThePreviousFile) {
   write_small();
   for (int attempt = 0; attempt < 4; ++attempt) {

@@ -55,6 +55,16 @@ std::filesystem::path stream_file(const char* kind) {
   return std::filesystem::temp_directory_path() / ("nacre-cli-" + std::to_string(::getpid()) + "-" + std::to_string(count++) + kind);
 }
 
+// Whether it does within `seconds`.
+bool happens(auto&& what, double seconds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (!what()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
 }  // namespace
 
 RunningNacre::RunningNacre(const std::vector<std::string>& words, const std::filesystem::path& folder, int processes)
@@ -80,12 +90,11 @@ Outcome RunningNacre::wait() {
 }
 
 bool RunningNacre::appears(const std::filesystem::path& path, double seconds) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-  while (!std::filesystem::exists(path)) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
+  return happens([&] { return std::filesystem::exists(path); }, seconds);
+}
+
+bool RunningNacre::says(const std::string& text, double seconds) const {
+  return happens([&] { return contents(out_).find(text) != std::string::npos; }, seconds);
 }
 
 Outcome run_program(const std::vector<std::string>& words, const std::filesystem::path& folder, const std::string& input) {

@@ -36,6 +36,8 @@ class RunningNacre {
   Outcome wait();
   // Whether `path` comes to exist within `seconds`.
   static bool appears(const std::filesystem::path& path, double seconds);
+  // Whether it says that on standard output within `seconds`.
+  bool says(const std::string& text, double seconds) const;
 
  private:
   pid_t process_ = -1;

@@ -85,6 +85,15 @@ TEST_F(TextVerbs, FilesAreWholeTextsWhereTheyWereInTraining) {
   ASSERT_EQ(trained.status, 0) << trained.err;
   EXPECT_EQ(good(nacre({"predict", "--json", "mail_run/model.h5", "mails/good/0.txt"})), (std::vector<bool>{true}));
   EXPECT_EQ(good(nacre({"predict", "--json", "mail_run/model.h5", "mails/bad/0.txt", "mails/good/1.txt"})), (std::vector<bool>{false, true}));
+  // The model's file says so, wherever it goes; what learns from lines then takes lines.
+  std::filesystem::create_directories(*folder_ / "elsewhere");
+  std::filesystem::copy_file(*folder_ / "mail_run/model.h5", *folder_ / "elsewhere/mails.h5");
+  EXPECT_EQ(good(nacre({"predict", "--json", "elsewhere/mails.h5", "mails/bad/0.txt", "mails/good/1.txt"})),
+            (std::vector<bool>{false, true}));
+  const Outcome lined =
+      nacre({"train", "text.yaml", "model={file: elsewhere/mails.h5}", "train.epochs=1", "--output", "lined_run"});
+  ASSERT_EQ(lined.status, 0) << lined.err;
+  EXPECT_EQ(good(nacre({"predict", "--json", "lined_run/model.h5", "mails/bad/0.txt"})).size(), 2u);
   std::filesystem::create_directories(*folder_ / "mails/empty");
   EXPECT_EQ(nacre({"evaluate", "mail_run/model.h5", "--data", "texts:mails"}).status, 0);
   // Elsewhere their lines are, of several files too: answers go by number then, also where there are as many as files.

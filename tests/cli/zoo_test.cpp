@@ -309,15 +309,32 @@ TEST_F(ZooVerbs, ClassifiersOfTexts) {
   EXPECT_NE(picture.err.find("hint: give the text itself"), std::string::npos) << picture.err;
 }
 
+// Weights that are published alone have no loss: a classifier's is known, unless the data's file names another.
+TEST_F(ZooVerbs, EvaluateMeasuresWhatTheFileNames) {
+  write_file_atomically(folder_ / "data.yaml", "data: {test: {digits: {count: 40}}}\n");
+  write_file_atomically(folder_ / "measures.yaml",
+                        "data: {test: {digits: {count: 40}}, one_hot: auto}\n"
+                        "train: {loss: categorical_crossentropy, metrics: [top_k_categorical_accuracy]}\n");
+  const Outcome usual = run({"evaluate", "zoo:lenet", "--data", "data.yaml", "--json"});
+  ASSERT_EQ(usual.status, 0) << usual.err;
+  EXPECT_TRUE(parse_json(usual.out, "evaluate").find("accuracy")) << usual.out;
+  const Outcome named = run({"evaluate", "zoo:lenet", "--data", "measures.yaml", "--json"});
+  ASSERT_EQ(named.status, 0) << named.err;
+  const Tree measured = parse_json(named.out, "evaluate");
+  EXPECT_TRUE(measured.find("top_k_categorical_accuracy")) << named.out;
+  EXPECT_NEAR(measured["loss"].as_number(), parse_json(usual.out, "evaluate")["loss"].as_number(), 1e-6);
+}
+
 // Pictures of any size, of some of the classes, without a word about vectors of classes: evaluate, report, Lua and further
 // training take them as the model was trained.
 TEST_F(ZooVerbs, FoldersAreMeasuredAsTheModelTakesThem) {
   draw_pictures();
-  write_file_atomically(folder_ / "sky.yaml",
-                        std::string(sky_model) +
-                        "data: {train: {images: {folder: sky}}, one_hot: 2}\n"
-                        "train: {optimizer: {Adam: {learning_rate: 0.05}}, "
-                        "loss: {CategoricalCrossentropy: {label_smoothing: 0.1}}, metrics: [accuracy], batch_size: 4, epochs: 30}\n");
+  write_file_atomically(
+      folder_ / "sky.yaml",
+      std::string(sky_model) +
+          "data: {train: {images: {folder: sky}}, one_hot: auto}\n"
+          "train: {optimizer: {Adam: {learning_rate: 0.05}}, "
+          "loss: {CategoricalCrossentropy: {label_smoothing: 0.1}}, metrics: [accuracy], batch_size: 4, epochs: 30}\n");
   const Outcome trained = run({"train", "sky.yaml", "--output", "run"});
   ASSERT_EQ(trained.status, 0) << trained.err;
   std::filesystem::create_directories(folder_ / "large/night");  // class 1 of the model, 0 of the folder
@@ -327,7 +344,8 @@ TEST_F(ZooVerbs, FoldersAreMeasuredAsTheModelTakesThem) {
     write_png(folder_ / "large/night" / (std::to_string(i) + ".png"), picture);
   }
   write_file_atomically(folder_ / "large.yaml", "data: {test: {images: {folder: large}}}\n");
-  for (const std::string data : {"large", "images:large", "large.yaml"}) {
+  write_file_atomically(folder_ / "vectors.yaml", "data: {test: {images: {folder: large}}, one_hot: auto}\n");
+  for (const std::string data : {"large", "images:large", "large.yaml", "vectors.yaml"}) {
     const Outcome measured = run({"evaluate", "run/model.h5", "--data", data, "--json"});
     ASSERT_EQ(measured.status, 0) << data << measured.err;
     EXPECT_EQ(parse_json(measured.out, data)["accuracy"], Tree(1.0)) << measured.out;

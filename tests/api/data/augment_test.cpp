@@ -87,10 +87,9 @@ TEST(Augmented, RefusesWhatDoesNotFit) {
   EXPECT_EQ(message_of([&] { augmented(raw, layers("[{RandomCrop: {height: 20, width: 20}}]"), 1); }),
             "the layers make (20, 20, 1) of pictures (28, 28, 1), wanted the same shape\n"
             "  hint: put layers that change sizes into the model");
-  EXPECT_EQ(
-      message_of([&] { augmented(raw, layers("[CutMix]"), 1); }),
-      "layers that mix samples want one target, a vector for each sample\n"
-      "  hint: data: {one_hot: CLASSES} makes vectors of class numbers; the loss is then categorical_crossentropy");
+  EXPECT_EQ(message_of([&] { augmented(raw, layers("[CutMix]"), 1); }),
+            "layers that mix samples want one target, a vector for each sample\n"
+            "  hint: data: {one_hot: auto} makes vectors of class numbers; the loss is then categorical_crossentropy");
   const DatasetRef table = array_dataset({.inputs = {Tensor(Type{DType::float32, {4, 3}})}});
   EXPECT_EQ(message_of([&] { augmented(table, layers("[RandomFlip]"), 1); }),
             "samples have inputs of shape (3,), wanted one input, a picture (height, width, channels)");
@@ -103,7 +102,7 @@ data:
   train: {digits: {count: 8}}
   validation: {digits: {count: 8}}
   normalize: {divide: 255}
-  one_hot: 10
+  one_hot: auto
   augment: [{RandomInvert: {factor: [1.0, 1.0]}}, {CutMix: {}}]
 )",
                                            "test", "."));

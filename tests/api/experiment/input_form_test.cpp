@@ -72,7 +72,7 @@ TEST_F(InputForms, AugmentedPicturesArePreprocessedAsTheOthers) {
   const Preprocessing& kept = model.graph().card().preprocessing;
   EXPECT_EQ(kept.scale, 1.0 / 255);
   EXPECT_FALSE(kept.floats);  // the file's own word on other data
-  EXPECT_NEAR(model.evaluate(evaluation_data("images:" + (folder_ / "p").string(), model)).find("loss")[0],
+  EXPECT_NEAR(model.evaluate(EvaluationData("images:" + (folder_ / "p").string()).open(model)).find("loss")[0],
               history.series("loss").front(), 1e-6);
 }
 
@@ -142,7 +142,7 @@ TEST_F(InputForms, ASizeThatASourceNamesIsMeasured) {
   save(any, {.size = Extent<2>({4, 4})});
   const Model model = load_model(folder_ / "base.keras");
   const auto shape = [&](const std::string& more) {
-    return evaluation_data("images:" + (folder_ / "p").string() + more, model)->inputs()[0].type.shape;
+    return EvaluationData("images:" + (folder_ / "p").string() + more).open(model)->inputs()[0].type.shape;
   };
   EXPECT_EQ(shape(""), (Shape{4, 4, 3}));
   EXPECT_EQ(shape(",size=[6,6]"), (Shape{6, 6, 3}));
@@ -182,6 +182,36 @@ TEST_F(InputForms, OutputsWithoutAClassAreNumberedAndTooFewAreRefused) {
   Model small = configured_model(fewer);
   const std::string message = message_of([&] { small.fit(fewer.open_data().train, {.epochs = 1}); });
   EXPECT_NE(message.find("the data has 4 classes, the output 'head' is for 3"), std::string::npos) << message;
+}
+
+// The largest class of the table lies in the part that validates.
+TEST(OneHotOfData, AutoCountsTheClassesOfAllTrainingData) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "rows.csv") << "x,y\n1,0\n2,1\n3,0\n4,1\n5,2\n";
+  const auto experiment = [&](const std::string& data) {
+    return Experiment(parse_config("model: {sequential: [{Input: {shape: [1]}}, {Dense: {units: 3}}]}\ndata: {" + data +
+                                       "}\n"
+                                       "train: {validation_split: 0.2, loss: categorical_crossentropy}",
+                                   "test", folder.path()));
+  };
+  const std::string rows = "{csv: {file: rows.csv, target: y}}";
+  const Experiment counted = experiment("train: " + rows + ", one_hot: auto");
+  const OpenedData data = counted.open_data();
+  EXPECT_EQ(data.train->targets()[0].type, (Type{DType::float32, {3}}));
+  EXPECT_EQ(data.validation->targets()[0].type, (Type{DType::float32, {3}}));
+  EXPECT_EQ(counted.render()["data"]["one_hot"], Tree(3));
+  // What is measured on says nothing of how many classes there are: the model does.
+  const Experiment measured = experiment("test: " + rows + ", one_hot: auto");
+  EXPECT_EQ(measured.open_evaluation_data({})->targets()[0].type.shape.rank(), 0);
+  EXPECT_EQ(data_for(configured_model(measured), measured.open_evaluation_data({}))->targets()[0].type,
+            (Type{DType::float32, {3}}));
+  for (const char* wrong : {"one_hot: 1", "one_hot: many"})
+    EXPECT_NE(
+        message_of([&] { experiment("train: " + rows + ", " + wrong); }).find("wanted auto or a number of at least 2"),
+        std::string::npos);
+  const Experiment real = experiment("train: {csv: {file: rows.csv, target: x}}, one_hot: auto");
+  std::ofstream(folder / "rows.csv") << "x,y\n1.5,0\n2.5,1\n";
+  EXPECT_NE(message_of([&] { real.open_data(); }).find("hint: give their number: one_hot: 10"), std::string::npos);
 }
 
 }  // namespace

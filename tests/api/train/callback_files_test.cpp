@@ -58,6 +58,28 @@ TEST(BackupAndRestore, ABrokenRunGoesOnBitForBit) {
   }
 }
 
+// What was stopped before its first step had a backup to go on from, and leaves it as its own checkpoint.
+TEST(BackupAndRestore, ARunThatIsStoppedAtOnceLosesNothing) {
+  const TemporaryFolder folder;
+  const auto backup = [&] { return BackupAndRestore({.backup_dir = (folder / "backup").string()}); };
+  Shuffled whole, first, second, third;
+  whole.options.callbacks = {breaks_off(1000)};
+  whole.fit();
+  first.options.callbacks = {breaks_off(11), backup()};
+  EXPECT_NE(message_of([&] { first.fit(); }), "");
+  const std::atomic<bool> stop = true;
+  second.options.callbacks = {breaks_off(1000), backup()};
+  second.options.stop = &stop;
+  second.options.checkpoint = folder / "second.h5";
+  EXPECT_TRUE(second.fit().interrupted);
+  third.options.callbacks = {breaks_off(9), backup()};  // eight batches are left
+  third.options.checkpoint = folder / "second.h5";
+  third.options.resume = true;
+  std::filesystem::remove_all(folder / "backup");
+  third.fit();
+  expect_identical(values(third.model), values(whole.model));
+}
+
 TEST(BackupAndRestore, ADamagedBackupGivesWayToTheOneBefore) {
   const TemporaryFolder folder;
   const auto backup = [&] {

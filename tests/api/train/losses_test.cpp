@@ -137,10 +137,10 @@ TEST(Losses, SayWhichShapesDoNotFit) {
                 y_pred = graph.input("p", {DType::float32, std::move(predictions)});
     return message_of([&] { loss(y_true, y_pred); });
   };
-  EXPECT_EQ(
-      message(losses::CategoricalCrossentropy(), {8}, {8, 10}),
-      "loss 'categorical_crossentropy': labels of shape (8,) do not fit predictions of shape (8, 10)\n"
-      "  hint: categorical_crossentropy wants one-hot labels; for integers there is sparse_categorical_crossentropy");
+  EXPECT_EQ(message(losses::CategoricalCrossentropy(), {8}, {8, 10}),
+            "loss 'categorical_crossentropy': labels of shape (8,) do not fit predictions of shape (8, 10)\n"
+            "  hint: categorical_crossentropy wants one-hot labels, which data: {one_hot: auto} makes; for integers "
+            "there is sparse_categorical_crossentropy");
   EXPECT_EQ(message(losses::SparseCategoricalCrossentropy(), {8, 10}, {8, 10}),
             "loss 'sparse_categorical_crossentropy': labels of shape (8, 10) do not fit predictions of shape (8, 10)\n"
             "  hint: sparse_categorical_crossentropy wants integer labels; for one-hot ones there is "
