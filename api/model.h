@@ -55,6 +55,8 @@ class Model : public LayerRef {
   void set_device(std::string_view device) { trainer_->set_device(device); }
   // How exactly it multiplies when it only predicts; see CompileOptions::matmul_precision, which stands above it.
   void set_matmul_precision(MatmulPrecision precision) { trainer_->set_matmul_precision(precision); }
+  // Likewise, whether every run gives the same bits: CompileOptions::deterministic.
+  void set_deterministic(bool deterministic) { trainer_->set_deterministic(deterministic); }
 
   void compile(CompileOptions options) { trainer_->compile(std::move(options)); }
   History fit(const DatasetRef& data, const FitOptions& options = {}) { return trainer_->fit(data, options); }

@@ -73,6 +73,15 @@ struct EnumNames<MatmulPrecision> {
   static constexpr std::string_view names[] = {"highest", "high", "medium"};
 };
 
+// How kernels compute where there is a choice between exact and fast.
+struct Numerics {
+  MatmulPrecision matmul_precision = MatmulPrecision::highest;
+  // The same operands give the same bits each time. Otherwise kernels may add in the order in which threads come, where a
+  // backend is faster for it; those of this machine's processor never do.
+  bool deterministic = true;
+  bool operator==(const Numerics&) const = default;
+};
+
 class Backend;
 
 struct KernelRequest {
@@ -80,7 +89,7 @@ struct KernelRequest {
   std::span<const Layout> inputs;   // as the operands come; `any` for weights that nobody has laid out yet
   const Backend& backend;           // for kernels that hold graphs of their own
   Layout wanted = Layout::any();    // as output 0 is read, where that is known; the kernel may give another
-  MatmulPrecision precision = MatmulPrecision::highest;
+  Numerics numerics{};
   std::span<const char> fixed{};    // by operand; empty: not known
 
   // Whether the graph leaves the operand as it is: a reorder of it runs once per version of the variables.
@@ -106,7 +115,8 @@ using KernelBuilder = KernelPlan (*)(const KernelRequest& request);
 struct KernelRow {
   const Op* op;
   KernelBuilder build;
-  bool (*fits)(const Node& node) = nullptr;  // null: every node of this op (shapes may be unknown here)
+  // Null: every node of this op. Shapes may be unknown here.
+  bool (*fits)(const Node& node, const Backend& backend) = nullptr;
   bool (*fuses)(const Node& node) = nullptr;  // may be part of a `fused` group (ops/fused.h); null: never
 };
 

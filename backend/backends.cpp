@@ -12,7 +12,7 @@ namespace nacre {
 const KernelRow* Backend::row(const Node& node) const {
   const std::span<const KernelRow> rows = table();
   const auto found = std::find_if(rows.begin(), rows.end(), [&](const KernelRow& row) {
-    return node.is(*row.op) && (!row.fits || row.fits(node));
+    return node.is(*row.op) && (!row.fits || row.fits(node, *this));
   });
   return found == rows.end() ? nullptr : &*found;
 }

@@ -9,11 +9,11 @@ namespace {
 
 class BranchKernel final : public Kernel {
  public:
-  BranchKernel(const std::vector<Subgraph>& bodies, const Backend& backend, MatmulPrecision precision)
+  BranchKernel(const std::vector<Subgraph>& bodies, const Backend& backend, Numerics numerics)
       : backend_(backend) {
     const auto workspace = std::make_shared<Workspace>(backend);  // one of them runs at a time
     for (const Subgraph& body : bodies)
-      bodies_.push_back(std::make_unique<Executable>(*body, backend, workspace, precision, Borders::row_major));
+      bodies_.push_back(std::make_unique<Executable>(*body, backend, workspace, numerics, Borders::row_major));
   }
   void run(const KernelArguments& arguments) override {
     std::int32_t choice = 0;
@@ -34,7 +34,7 @@ class BranchKernel final : public Kernel {
 KernelPlan branch_kernel(const KernelRequest& request) {
   KernelPlan plan = row_major_plan(request);
   plan.kernel =
-      std::make_unique<BranchKernel>(request.node.attrs<BranchAttrs>().bodies, request.backend, request.precision);
+      std::make_unique<BranchKernel>(request.node.attrs<BranchAttrs>().bodies, request.backend, request.numerics);
   return plan;
 }
 

@@ -53,11 +53,11 @@ Types types_of(const std::vector<Graph::NamedValue>& values) {
 }  // namespace
 
 struct Executable::Implementation {
-  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared, MatmulPrecision precision,
+  Implementation(const Graph& source, const Backend& on, std::shared_ptr<Workspace> shared, Numerics numerics,
                  Borders borders)
       : backend(on),
         graph(run_passes(source, on, on.passes())),
-        schedule(compile::schedule(*graph, on, precision, borders)),
+        schedule(compile::schedule(*graph, on, numerics, borders)),
         memory(compile::plan_memory(schedule, on)),
         input_types(types_of(graph->inputs())),
         output_types(types_of(graph->outputs())),
@@ -336,8 +336,8 @@ void Workspace::reserve(std::size_t bytes) {
 }
 
 Executable::Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
-                       MatmulPrecision precision, Borders borders)
-    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace), precision, borders)) {}
+                       Numerics numerics, Borders borders)
+    : implementation_(std::make_unique<Implementation>(graph, backend, std::move(workspace), numerics, borders)) {}
 Executable::~Executable() = default;
 
 void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {

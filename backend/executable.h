@@ -73,7 +73,7 @@ class Executable {
   // Runs the backend's passes on the graph first. All shapes must be known. Throws Error when an op has no kernel.
   // Without a workspace the executable has one of its own.
   Executable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace = nullptr,
-             MatmulPrecision precision = MatmulPrecision::highest, Borders borders = Borders::plain);
+             Numerics numerics = {}, Borders borders = Borders::plain);
   ~Executable();
   Executable(const Executable&) = delete;
   Executable& operator=(const Executable&) = delete;

@@ -93,7 +93,7 @@ std::vector<Types> HostPart::types(std::span<const Tensor> results) const {
 }
 
 HostedExecutable::HostedExecutable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
-                                   MatmulPrecision precision) {
+                                   Numerics numerics) {
   const Parts parts(graph);
   Graph device;
   Rewriter on_device(graph, device);
@@ -138,7 +138,7 @@ HostedExecutable::HostedExecutable(const Graph& graph, const Backend& backend, s
     for (const auto& [name, value] : graph.outputs()) after_->output(name, rewriter(value));
   }
   if (!device.outputs().empty() || !device.updates().empty())
-    device_ = std::make_unique<Executable>(*decompose_missing(device, backend), backend, std::move(workspace), precision);
+    device_ = std::make_unique<Executable>(*decompose_missing(device, backend), backend, std::move(workspace), numerics);
 }
 
 void HostedExecutable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {

@@ -35,7 +35,7 @@ class HostedExecutable {
  public:
   // All sizes are known but those that depend on functions after the device. Throws Error when an update depends on one.
   HostedExecutable(const Graph& graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
-                   MatmulPrecision precision = MatmulPrecision::highest);
+                   Numerics numerics = {});
 
   // Inputs in the order of graph.inputs(), then the results of the host part; outputs in the order of graph.outputs(),
   // their memory is used again where it has the right type.

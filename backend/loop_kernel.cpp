@@ -13,11 +13,11 @@ namespace {
 
 class LoopKernel final : public Kernel {
  public:
-  LoopKernel(const Node& node, const Backend& backend, MatmulPrecision precision)
+  LoopKernel(const Node& node, const Backend& backend, Numerics numerics)
       : backend_(backend),
         workspace_(std::make_shared<Workspace>(backend)),  // one of them runs at a time
-        condition_(*node.attrs<LoopAttrs>().condition, backend, workspace_, precision, Borders::row_major),
-        body_(*node.attrs<LoopAttrs>().body, backend, workspace_, precision, Borders::row_major),
+        condition_(*node.attrs<LoopAttrs>().condition, backend, workspace_, numerics, Borders::row_major),
+        body_(*node.attrs<LoopAttrs>().body, backend, workspace_, numerics, Borders::row_major),
         carries_(static_cast<std::size_t>(node.attrs<LoopAttrs>().carries)),
         most_steps_(node.attrs<LoopAttrs>().most_steps),
         work_(work_of(*node.attrs<LoopAttrs>().condition) + work_of(*node.attrs<LoopAttrs>().body)),
@@ -89,7 +89,7 @@ class LoopKernel final : public Kernel {
 }  // namespace
 
 KernelPlan loop_kernel(const KernelRequest& request) {
-  auto kernel = std::make_unique<LoopKernel>(request.node, request.backend, request.precision);
+  auto kernel = std::make_unique<LoopKernel>(request.node, request.backend, request.numerics);
   const auto& attrs = request.node.attrs<LoopAttrs>();
   const auto carries = static_cast<std::size_t>(attrs.carries);
   KernelPlan plan = row_major_plan(request);

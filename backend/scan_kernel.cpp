@@ -11,9 +11,9 @@ namespace {
 
 class ScanKernel final : public Kernel {
  public:
-  ScanKernel(const Node& node, const Backend& backend, MatmulPrecision precision)
+  ScanKernel(const Node& node, const Backend& backend, Numerics numerics)
       : backend_(backend),
-        body_(*node.attrs<ScanAttrs>().body, backend, nullptr, precision, Borders::row_major),
+        body_(*node.attrs<ScanAttrs>().body, backend, nullptr, numerics, Borders::row_major),
         carries_(static_cast<std::size_t>(node.attrs<ScanAttrs>().carries)),
         sequences_(static_cast<std::size_t>(node.attrs<ScanAttrs>().sequences)),
         reverse_(node.attrs<ScanAttrs>().reverse),
@@ -108,7 +108,7 @@ class ScanKernel final : public Kernel {
 }  // namespace
 
 KernelPlan scan_kernel(const KernelRequest& request) {
-  auto kernel = std::make_unique<ScanKernel>(request.node, request.backend, request.precision);
+  auto kernel = std::make_unique<ScanKernel>(request.node, request.backend, request.numerics);
   const auto carries = static_cast<std::size_t>(request.node.attrs<ScanAttrs>().carries);
   KernelPlan plan = row_major_plan(request);
   for (std::size_t i = 0; i < carries; ++i)

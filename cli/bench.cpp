@@ -22,7 +22,8 @@ constexpr double full_speed = 0.85;          // of what a kernel reaches by itse
 Subject subject_of(const BenchArguments& arguments) {
   Subject subject = open_subject(arguments, arguments.training ? Compiling::required : Compiling::none);
   Steps::Options options = subject.model.trainer().steps().options();
-  if (arguments.matmul_precision) options.matmul_precision = *arguments.matmul_precision;
+  if (arguments.matmul_precision) options.numerics.matmul_precision = *arguments.matmul_precision;
+  options.numerics.deterministic = options.numerics.deterministic && !arguments.fast;
   options.recompute = options.recompute || arguments.recompute;
   subject.model.trainer().steps().set_options(options);
   return subject;
@@ -162,12 +163,13 @@ Tree tree_of(const ProfileReport& report, std::int64_t runs) {
 
 // --- the whole ---------------------------------------------------------------------------------------------------
 
-// ", matmul precision medium, recomputing"
+// ", matmul precision medium, not deterministic, recomputing"
 std::string options_of(const Subject& subject, bool training) {
   const Steps::Options& options = subject.model.trainer().steps().options();
   std::string text;
-  if (options.matmul_precision != MatmulPrecision::highest)
-    text += fmt::format(", matmul precision {}", text_of(options.matmul_precision));
+  if (options.numerics.matmul_precision != MatmulPrecision::highest)
+    text += fmt::format(", matmul precision {}", text_of(options.numerics.matmul_precision));
+  if (!options.numerics.deterministic) text += ", not deterministic";
   if (options.recompute && training) text += ", recomputing";
   return text;
 }
@@ -216,8 +218,10 @@ Tree tree_of(const BenchArguments& arguments, const Subject& subject, const Benc
   Tree tree;
   tree.set("peer", "nacre");
   tree.set("mode", dtype_policies(subject.model));
-  tree.set("matmul_precision", text_of(subject.model.trainer().steps().options().matmul_precision));
-  tree.set("recompute", arguments.training && subject.model.trainer().steps().options().recompute);
+  const Steps::Options& options = subject.model.trainer().steps().options();
+  tree.set("matmul_precision", text_of(options.numerics.matmul_precision));
+  tree.set("deterministic", options.numerics.deterministic);
+  tree.set("recompute", arguments.training && options.recompute);
   tree.set("model", subject.name);
   tree.set("what", arguments.training ? "train" : "infer");
   tree.set("batch", arguments.batch);

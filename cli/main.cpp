@@ -64,6 +64,12 @@ void add_untrusted(CLI::App& verb, bool& untrusted) {
 
 void add_json(CLI::App& verb, bool& json) { verb.add_flag("--json", json, "print JSON for programs"); }
 
+constexpr char fast_help[] = "on a GPU: the fastest kernels, also those that add in no fixed order, so runs differ in the last bits";
+
+void add_fast(CLI::App& verb, std::vector<std::string>& overrides) {
+  verb.add_flag_callback("--fast", [&] { overrides.push_back("train.deterministic=false"); }, fast_help);
+}
+
 void add_overrides(CLI::App& verb, std::vector<std::string>& overrides) {
   verb.add_option("overrides", overrides, "set a key of the configuration: train.epochs=3")->type_name("KEY=VALUE");
 }
@@ -112,6 +118,7 @@ int run(int count, char** words) {
   add_overrides(*verb, train_arguments.overrides);
   verb->add_option("--output", train_arguments.output, "folder of the run (default: runs/NAME)")->type_name("DIR");
   verb->add_flag("--resume", train_arguments.resume, "go on from the run's last checkpoint");
+  add_fast(*verb, train_arguments.overrides);
   add_run_options(*verb, train_arguments);
   add_json(*verb, train_arguments.json);
   verb->callback([&] {
@@ -135,6 +142,7 @@ int run(int count, char** words) {
       ->check(number_from(1));
   verb->add_option("--unfreeze", finetune_arguments.unfreeze, "layer of the base from which on it learns then (default: all of it)")->type_name("LAYER");
   verb->add_option("--output", finetune_arguments.output, "folder of the run (default: runs/NAME_finetuned)")->type_name("DIR");
+  add_fast(*verb, finetune_arguments.overrides);
   bool resume_finetune = false;
   verb->add_flag("--resume", resume_finetune)->group("");  // not listed: it is refused with what does it
   add_run_options(*verb, finetune_arguments);
@@ -200,6 +208,7 @@ int run(int count, char** words) {
   verb->add_option("--matmul-precision", matmul_precision, "of float32 products: highest, high, medium")
       ->type_name("PRECISION")
       ->check(CLI::IsMember(std::vector<std::string>(precisions.begin(), precisions.end())));
+  verb->add_flag("--fast", bench_arguments.fast, fast_help);
   verb->add_flag("--recompute", bench_arguments.recompute, "compute the forward pass again for the gradients instead of keeping it");
   add_run_options(*verb, bench_arguments);
   verb->add_flag("--verbose", bench_arguments.verbose, "also kernels, borrowed ones, and reorders in a step");

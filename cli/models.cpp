@@ -16,8 +16,9 @@ Model model_of(const Experiment& experiment, const std::filesystem::path& config
   if (const auto saved = experiment.saved_model(); saved && !has_loss) {
     Model model = load_model(*saved);
     if (model.trainer().options()) {
-      const Tree given =
-          without_defaults(fields_of<CompileOptions>(), write_config(experiment.config().train.compile, Style::yaml));
+      const CompileOptions& options = experiment.config().train.compile;
+      Tree given = without_defaults(fields_of<CompileOptions>(), write_config(options, Style::yaml));
+      if (given.is_mapping()) given.erase("deterministic");  // no part of a saved model
       const bool compiles = !given.is_null() && !given.entries().empty();
       if (compiles || experiment.config().train.precision.dtype)
         throw Error("'train.{}' stands there without 'train.loss', but the saved model goes on as it was compiled",
@@ -26,6 +27,7 @@ Model model_of(const Experiment& experiment, const std::filesystem::path& config
             .hint("add the loss, or leave that key out")
             .usage();
       model.set_device(where);
+      model.set_deterministic(options.deterministic);
       return model;
     }
   }

@@ -71,6 +71,7 @@ struct BenchArguments : SubjectArguments {
   std::int64_t batch = 32;
   double seconds = 5;
   std::optional<MatmulPrecision> matmul_precision;  // none: as the configuration says
+  bool fast = false;                                // not deterministic, whatever the configuration says
   bool recompute = false;                           // also where the configuration does not say so
   bool json = false, verbose = false, profile = false, stand_alone = false;
   std::optional<std::filesystem::path> trace;

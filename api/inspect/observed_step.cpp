@@ -142,7 +142,7 @@ ObservedValues observe(const ObservedStep& step, const Backend& backend, bool ap
                     if (!step.feed.weights.empty()) arguments.push_back(step.feed.weights[i]);
                   }
                   arguments.insert(arguments.end(), step.hosted.begin(), step.hosted.end());
-                  HostedExecutable(*graph, backend, nullptr, step.precision).run(arguments, outputs);
+                  HostedExecutable(*graph, backend, nullptr, step.numerics).run(arguments, outputs);
                   ObservedValues results;
                   for (std::size_t i = 0; i < outputs.size(); ++i)
                     results.emplace(graph->outputs()[i].name, std::move(outputs[i]));

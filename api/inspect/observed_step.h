@@ -14,7 +14,7 @@ struct ObservedStep {
   Feed feed;
   HostPartRef host;
   std::vector<Tensor> hosted;  // the results of the host part
-  MatmulPrecision precision;
+  Numerics numerics;
 };
 
 // A call of a layer while the step is emitted.

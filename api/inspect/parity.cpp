@@ -256,7 +256,7 @@ ParityReport parity(const Model& model, const DatasetRef& given, const ParityOpt
                     .feed = first_batch(data, graph, objective ? &*objective : nullptr, options.batch_size),
                     .host = nullptr,
                     .hosted = {},
-                    .precision = steps.options().matmul_precision};
+                    .numerics = steps.options().numerics};
   step.host = steps.host_part(types_of(step.feed.inputs));
   if (step.host) step.hosted = step.host->run(step.feed.inputs);
 

@@ -224,7 +224,7 @@ std::string settings(const Run& run) {
   const Tree* const train = run.config.find("train");
   for (const std::string_view key :
        {"optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "batch_size", "epochs", "validation_split",
-        "steps_per_epoch", "class_weight", "callbacks", "dtype", "matmul_precision"})
+        "steps_per_epoch", "class_weight", "callbacks", "dtype", "matmul_precision", "deterministic"})
     add(key, value_at(train, {key}));
   add("seed", value_at(&run.config, {"seed"}));
   for (const std::string_view set : {"train", "validation", "test"})

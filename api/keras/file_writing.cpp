@@ -71,7 +71,7 @@ Tree compile_config(const Trainer& trainer) {
   CompileOptions options = *trainer.options();
   options.loss = with_whole_names(options.loss, trainer.objective());
   Tree config = write_config(options, Style::keras);
-  for (const std::string_view own : {"matmul_precision", "recompute", "learning_rate_multipliers"}) config.erase(own);
+  for (const std::string_view own : {"matmul_precision", "deterministic", "recompute", "learning_rate_multipliers"}) config.erase(own);
   config.set("run_eagerly", false);
   config.set("steps_per_execution", 1);
   config.set("jit_compile", false);

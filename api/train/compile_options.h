@@ -21,6 +21,7 @@ struct CompileOptions {
   bool auto_scale_loss = true;
   // Beyond Keras's, so not in its files.
   MatmulPrecision matmul_precision = MatmulPrecision::highest;
+  bool deterministic = true;
   bool recompute = false;
   LearningRateMultipliers learning_rate_multipliers{};
   static void describe(auto&& field) {
@@ -34,6 +35,8 @@ struct CompileOptions {
     field("matmul_precision", &CompileOptions::matmul_precision,
           "how exactly float32 layers multiply matrices and convolve, where lower is faster: float32, TensorFloat-32, bfloat16; "
           "everything else stays float32");
+    field("deterministic", &CompileOptions::deterministic,
+          "every run gives the same bits; false: on a GPU the fastest kernels, also those that add in no fixed order");
     field("recompute", &CompileOptions::recompute,
           "saves memory: of the forward pass much is computed again for the gradients, about once, instead of being kept");
     field("learning_rate_multipliers", &CompileOptions::learning_rate_multipliers,

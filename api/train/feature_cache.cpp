@@ -125,9 +125,10 @@ class Fingerprint {
   std::uint64_t hash_ = 0;
 };
 
-Fingerprint fingerprint_of(const FunctionalLayer& model, const Backend& backend, MatmulPrecision precision) {
+Fingerprint fingerprint_of(const FunctionalLayer& model, const Backend& backend, Numerics numerics) {
   Fingerprint fingerprint;
-  fingerprint.add(fmt::format("{} {} ({}) {} {}", version(), backend.name(), backend.description(), threads(), static_cast<int>(precision)));
+  fingerprint.add(fmt::format("{} {} ({}) {} {}{}", version(), backend.name(), backend.description(), threads(),
+                              static_cast<int>(numerics.matmul_precision), numerics.deterministic ? "" : " in any order"));
   fingerprint.add(write_json(model.config_tree(Style::keras)));
   for (const Weight& weight : model.weights()) fingerprint.add(weight.variable->value());
   return fingerprint;
@@ -287,7 +288,7 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
   const bool kept = !options.folder.empty() && (type.dtype == DType::bfloat16 ? 2 * bytes : bytes) < options.most_bytes;
   if (!kept && !options.folder.empty())
     listener.say(fmt::format("the features of the {} data take {} MB: too many to be kept for later runs", options.what, bytes >> 20));
-  const Fingerprint of_model = fingerprint_of(*below, backend, options.matmul_precision);
+  const Fingerprint of_model = fingerprint_of(*below, backend, options.numerics);
   const std::string beginning = fmt::format("{}{}-", prefix, data->size());
   const auto file_of = [&](const Fingerprint& fingerprint) { return options.folder / (beginning + fingerprint.text() + ".npz"); };
   if (kept && !files_in(options.folder, beginning).empty()) {
@@ -308,7 +309,7 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
   listener.say(fmt::format("computing the features of the {} data once: {} samples of {} numbers, {} MB", options.what, data->size(),
                            type.shape.from(1).elements(), (bytes + (1 << 20) - 1) >> 20));
   Steps steps(below, random, backend);
-  steps.set_options({.matmul_precision = options.matmul_precision});
+  steps.set_options({.numerics = options.numerics});
   steps.refresh();
   Fingerprint fingerprint = of_model;
   Feed feed;

@@ -35,12 +35,12 @@ struct FeatureOptions {
   std::int64_t batch_size = 32;
   std::filesystem::path folder{};  // where they are kept for later runs; "": nowhere
   std::string_view what{};         // for messages: "training"
-  MatmulPrecision matmul_precision = MatmulPrecision::highest;
+  Numerics numerics{};
   std::uintmax_t most_bytes = std::uintmax_t{8} << 30;  // of the folder's files together
 };
 // The samples with the features in place of their inputs, in memory; targets and weights are theirs. Files hold whole sets or
 // are not there; they are found again by everything that the features depend on: contents of the samples, the layers below,
-// and what computes them (backend, precision, number of threads, version of nacre), for runs have the same bits whether they
+// and what computes them (backend, numerics, number of threads, version of nacre), for runs have the same bits whether they
 // find a file or not. The oldest make room when there is not enough, and a set that takes all of it is not kept (the listener
 // is told). Nothing when `stop` became true, or (the listener is told why) when they would take more than a quarter of the
 // machine's memory or the targets are texts.

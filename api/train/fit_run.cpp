@@ -251,7 +251,7 @@ std::unique_ptr<FitRun::Cached> FitRun::cached() {
                        {.batch_size = options_.batch_size,
                         .folder = options_.feature_folder,
                         .what = what,
-                        .matmul_precision = trainer_.steps_->options().matmul_precision},
+                        .numerics = trainer_.steps_->options().numerics},
                        listener_, options_.stop);
   };
   const DatasetRef trained = trains ? features(train, "training") : nullptr;

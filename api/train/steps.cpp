@@ -182,7 +182,7 @@ bool Steps::Key::operator==(const Wanted& wanted) const {
 }
 
 std::unique_ptr<HostedExecutable> Steps::compile(const Graph& graph) const {
-  return std::make_unique<HostedExecutable>(graph, backend_, workspace_, options_.matmul_precision);
+  return std::make_unique<HostedExecutable>(graph, backend_, workspace_, options_.numerics);
 }
 
 void Steps::run(HostedExecutable& executable, const Hosted& hosted) {

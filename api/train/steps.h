@@ -66,7 +66,7 @@ class Steps {
   const Backend& backend() const { return backend_; }
   // How its graphs are made from now on; those made otherwise are forgotten.
   struct Options {
-    MatmulPrecision matmul_precision = MatmulPrecision::highest;
+    Numerics numerics{};
     bool recompute = false;
     LearningRateMultipliers multipliers{};
     bool operator==(const Options&) const = default;

@@ -53,7 +53,7 @@ void Trainer::compile(CompileOptions options) {
   if (model_->connected()) objective_ = std::make_unique<Objective>(options, model_->output_names());
   else objective_.reset();  // made when the shapes are known
   options_ = std::move(options);
-  steps_->set_options({.matmul_precision = options_->matmul_precision,
+  steps_->set_options({.numerics = {options_->matmul_precision, options_->deterministic},
                        .recompute = options_->recompute,
                        .multipliers = options_->learning_rate_multipliers});
   steps_->recompile();

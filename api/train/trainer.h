@@ -73,10 +73,15 @@ class Trainer {
   // Which backend runs the graphs: "cpu", "gpu", "reference". Throws a usage Error when it cannot be had.
   void set_device(std::string_view device);
   const Backend& backend() const { return steps_->backend(); }
-  // Of a model that only predicts; compile sets it too.
+  // Of a model that only predicts; compile sets both, too.
   void set_matmul_precision(MatmulPrecision precision) {
     Steps::Options options = steps_->options();
-    options.matmul_precision = precision;
+    options.numerics.matmul_precision = precision;
+    steps_->set_options(options);
+  }
+  void set_deterministic(bool deterministic) {
+    Steps::Options options = steps_->options();
+    options.numerics.deterministic = deterministic;
     steps_->set_options(options);
   }
   void initialize(std::uint64_t seed);  // weights that have no value yet

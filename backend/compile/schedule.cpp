@@ -17,8 +17,8 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Graph& graph, const Backend& backend, MatmulPrecision precision, Borders borders)
-      : graph_(graph), backend_(backend), precision_(precision), borders_(borders), places_(graph.nodes().size()) {}
+  Scheduler(const Graph& graph, const Backend& backend, Numerics numerics, Borders borders)
+      : graph_(graph), backend_(backend), numerics_(numerics), borders_(borders), places_(graph.nodes().size()) {}
 
   Schedule run() {
     for (const auto& [variable, value] : graph_.variables()) add_slot(variable, value);
@@ -222,7 +222,7 @@ class Scheduler {
       return;
     }
     KernelPlan plan = row_of(node).build(
-        {.node = node, .inputs = layouts, .backend = backend_, .precision = precision_, .fixed = fixed_inputs});
+        {.node = node, .inputs = layouts, .backend = backend_, .numerics = numerics_, .fixed = fixed_inputs});
     ensure(plan.inputs.size() == inputs.size() && plan.outputs.size() == node.types().size(),
            "the kernel of '{}' states {} input and {} output layouts", node.op().name, plan.inputs.size(),
            plan.outputs.size());
@@ -301,7 +301,7 @@ class Scheduler {
 
   const Graph& graph_;
   const Backend& backend_;
-  MatmulPrecision precision_;
+  Numerics numerics_;
   Borders borders_;
   Schedule result_;
   std::vector<Step> prologue_, main_;
@@ -315,8 +315,8 @@ class Scheduler {
 
 }  // namespace
 
-Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision, Borders borders) {
-  return Scheduler(graph, backend, precision, borders).run();
+Schedule schedule(const Graph& graph, const Backend& backend, Numerics numerics, Borders borders) {
+  return Scheduler(graph, backend, numerics, borders).run();
 }
 
 }  // namespace nacre::compile

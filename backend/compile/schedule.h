@@ -61,7 +61,7 @@ struct Schedule {
 };
 
 // All shapes must be known. Throws Error when an op has no kernel.
-Schedule schedule(const Graph& graph, const Backend& backend, MatmulPrecision precision = MatmulPrecision::highest,
+Schedule schedule(const Graph& graph, const Backend& backend, Numerics numerics = {},
                   Borders borders = Borders::plain);
 
 }  // namespace nacre::compile

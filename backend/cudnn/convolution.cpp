@@ -59,7 +59,8 @@ ConvolutionDescription describe(const KernelRequest& request, Result result, con
                            .filters = kernel.shape[-1],
                            .groups = p.groups,
                            .dtype = kernel.dtype,
-                           .tensor_float32 = request.precision != MatmulPrecision::highest};
+                           .tensor_float32 = request.numerics.matmul_precision != MatmulPrecision::highest,
+                           .deterministic = request.numerics.deterministic};
   const std::vector<WindowAxis> axes = window_axes(p, x, kernel.shape);
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const int axis = static_cast<int>(i);

@@ -77,6 +77,7 @@ struct ConvolutionDescription {
   bool residual = false;         // of y's size
   bool relu = false;
   bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
+  bool deterministic = true;    // sums have an order
 };
 
 // Asynchronous calls run one after the other, in the order in which they were made. One thread at a time. Failures are

@@ -51,7 +51,7 @@ MatMulDescription describe(const KernelRequest& request, const Factor& a, const 
                                 .bias = p.epilogue.bias,
                                 .residual = p.epilogue.residual,
                                 .relu = p.epilogue.activation == EpilogueKind::relu,
-                                .tensor_float32 = request.precision != MatmulPrecision::highest};
+                                .tensor_float32 = request.numerics.matmul_precision != MatmulPrecision::highest};
   // One matrix b for all of a's: they are the rows of one matrix.
   if (description.batch > 1 && description.stride_b == 0 && !description.transpose_a) {
     description.m *= description.batch;

@@ -69,8 +69,8 @@ class Partition {
 }  // namespace
 
 Program::Program(std::unique_ptr<Graph> graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
-                 MatmulPrecision precision)
-    : graph_(std::move(graph)), backend_(backend), workspace_(std::move(workspace)), precision_(precision) {
+                 Numerics numerics)
+    : graph_(std::move(graph)), backend_(backend), workspace_(std::move(workspace)), numerics_(numerics) {
   for (const auto& [variable, value] : graph_->variables())
     if (is_floating(variable->type().dtype)) variables_.push_back(variable);
   for (const Node* node : graph_->nodes()) on_host_ = on_host_ || node->is(op::host);
@@ -81,7 +81,7 @@ Program::Program(std::unique_ptr<Graph> graph, const Backend& backend, std::shar
 std::vector<Tensor> Program::run(std::span<const Tensor> inputs) {
   StopFlag::check(work_);
   if (on_host_) return interpret(*graph_, inputs, backend_);
-  if (!executable_) executable_ = std::make_unique<Executable>(*graph_, backend_, workspace_, precision_);
+  if (!executable_) executable_ = std::make_unique<Executable>(*graph_, backend_, workspace_, numerics_);
   return executable_->run(inputs);
 }
 
@@ -165,8 +165,8 @@ std::shared_ptr<const Program::Derivative> Program::differentiate(const std::vec
     if (!partition.is_later(slope)) hand_over(slope);
     backward->output(fmt::format("out{}", i - results), second(slope));
   }
-  derivative->forward = std::make_shared<Program>(std::move(forward), backend_, workspace_, precision_);
-  derivative->backward = std::make_shared<Program>(std::move(backward), backend_, workspace_, precision_);
+  derivative->forward = std::make_shared<Program>(std::move(forward), backend_, workspace_, numerics_);
+  derivative->backward = std::make_shared<Program>(std::move(backward), backend_, workspace_, numerics_);
   return derivative;
 }
 

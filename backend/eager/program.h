@@ -14,7 +14,7 @@ class Program {
   // All sizes are known, but those that functions of the host (graph/ops/host.h) find in data. Compiled at the first
   // run.
   Program(std::unique_ptr<Graph> graph, const Backend& backend, std::shared_ptr<Workspace> workspace,
-          MatmulPrecision precision = MatmulPrecision::highest);
+          Numerics numerics = {});
 
   const Graph& graph() const { return *graph_; }
   std::size_t input_count() const { return graph_->inputs().size(); }
@@ -37,7 +37,7 @@ class Program {
   std::unique_ptr<Graph> graph_;
   const Backend& backend_;
   std::shared_ptr<Workspace> workspace_;
-  MatmulPrecision precision_;
+  Numerics numerics_;
   std::vector<VariableRef> variables_;
   bool on_host_ = false;
   std::int64_t work_ = 0;

@@ -27,7 +27,7 @@ KernelPlan conv_backward_weights(const KernelRequest& request);
 
 // convolution/pointwise_depthwise.cpp
 KernelPlan pointwise_depthwise(const KernelRequest& request);
-bool pointwise_depthwise_fits(const Node& node);
+bool pointwise_depthwise_fits(const Node& node, const Backend& backend);
 
 // cast.cpp
 KernelPlan cast(const KernelRequest& request);
@@ -83,12 +83,12 @@ KernelPlan layer_norm_backward(const KernelRequest& request);
 // attention/attention.cpp
 KernelPlan attention(const KernelRequest& request);
 KernelPlan attention_backward(const KernelRequest& request);
-bool attention_fits(const Node& node);  // both
+bool attention_fits(const Node& node, const Backend& backend);  // both
 
 // recurrent.cpp
 KernelPlan recurrent(const KernelRequest& request);
 KernelPlan recurrent_backward(const KernelRequest& request);
-bool recurrent_fits(const Node& node);  // both
+bool recurrent_fits(const Node& node, const Backend& backend);  // both
 
 // The epilogue as post-operations of a primitive: the residual is what the result holds before.
 dnnl::primitive_attr epilogue_attributes(const Epilogue& epilogue);

@@ -29,7 +29,7 @@ bool rounds_factors(const KernelRequest& request) {
   // threads.
   constexpr std::int64_t worth = 32;
   const Value a = request.node.in(0), b = request.node.in(1);
-  return request.precision == MatmulPrecision::medium && a.dtype() == DType::float32 && b.dtype() == DType::float32 &&
+  return request.numerics.matmul_precision == MatmulPrecision::medium && a.dtype() == DType::float32 && b.dtype() == DType::float32 &&
          has_instructions(DType::bfloat16) &&
          flops_of(request.node) >= 2 * worth * (a.shape().elements() + b.shape().elements());
 }

@@ -607,7 +607,7 @@ KernelPlan recurrent_backward(const KernelRequest& request) {
   return plan;
 }
 
-bool recurrent_fits(const Node& node) {
+bool recurrent_fits(const Node& node, const Backend&) {
   const DType dtype = node.in(0).dtype();
   const Shape& x = node.in(0).shape();
   const bool computed =

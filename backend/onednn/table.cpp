@@ -14,7 +14,7 @@
 namespace nacre::onednn {
 namespace {
 
-bool without_float64(const Node& node) {
+bool without_float64(const Node& node, const Backend&) {
   for (Value value : node.inputs())
     if (value.dtype() == DType::float64) return false;
   for (const Type& type : node.types())

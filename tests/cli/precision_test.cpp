@@ -1,10 +1,12 @@
-// train.dtype, train.matmul_precision, train.recompute: in configurations, and as options of bench.
+// train.dtype, train.matmul_precision, train.deterministic, train.recompute: in configurations, and as options of bench.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
 #include "backend/backend.h"
+#include "formats/csv.h"
 #include "formats/json.h"
+#include "formats/yaml.h"
 #include "tests/cli/run_nacre.h"
 #include "tests/support/paths.h"
 
@@ -70,12 +72,14 @@ TEST_F(WordsOfTrain, TheReferenceComputesWhatItIsAsked) {
 }
 
 TEST_F(WordsOfTrain, BenchTakesThemAndSaysThem) {
-  const Tree plain = bench({"m.yaml", "--train"}), words = bench({"m.yaml", "train.matmul_precision=medium", "train.recompute=true", "--train"}),
-             options = bench({"m.yaml", "--matmul-precision", "medium", "--recompute", "--train"});
+  const Tree plain = bench({"m.yaml", "--train"}), words = bench({"m.yaml", "train.matmul_precision=medium", "train.deterministic=false", "train.recompute=true", "--train"}),
+             options = bench({"m.yaml", "--matmul-precision", "medium", "--fast", "--recompute", "--train"});
   EXPECT_EQ(plain["matmul_precision"], Tree("highest"));
+  EXPECT_EQ(plain["deterministic"], Tree(true));
   EXPECT_EQ(plain["recompute"], Tree(false));
   for (const Tree* report : {&words, &options}) {
     EXPECT_EQ((*report)["matmul_precision"], Tree("medium"));
+    EXPECT_EQ((*report)["deterministic"], Tree(false));
     EXPECT_EQ((*report)["recompute"], Tree(true));
     EXPECT_LE((*report)["arena_mb"].as_number(), plain["arena_mb"].as_number());
   }
@@ -83,6 +87,21 @@ TEST_F(WordsOfTrain, BenchTakesThemAndSaysThem) {
   EXPECT_EQ(nacre({"bench", "m.yaml", "--infer", "--recompute"}).err,
             "--recompute is for training\n  hint: predictions keep nothing for gradients\n");
   EXPECT_EQ(nacre({"bench", "m.yaml", "--infer", "--matmul-precision", "exact"}).status, 2);
+}
+
+TEST_F(WordsOfTrain, FastIsWrittenToTheRunAndChangesNothingOnAProcessor) {
+  ASSERT_EQ(nacre({"train", "m.yaml", "--output", "slow"}).status, 0);
+  ASSERT_EQ(nacre({"train", "m.yaml", "--output", "fast", "--fast", "train.epochs=1"}).status, 0);
+  EXPECT_EQ(load_yaml(folder_ / "slow/config.yaml")["train"]["deterministic"], Tree(true));
+  EXPECT_EQ(load_yaml(folder_ / "fast/config.yaml")["train"]["deterministic"], Tree(false));
+  EXPECT_EQ(read_csv(folder_ / "slow/history.csv").column("loss").numbers, read_csv(folder_ / "fast/history.csv").column("loss").numbers);
+  // A saved model does not know it, so it may be said of one.
+  write_plainly(folder_ / "saved.yaml", "model: {file: slow/model.h5}\ndata: {train: {digits: {count: 64}}}\n");
+  const Outcome saved = nacre({"train", "saved.yaml", "--fast", "--output", "again"});
+  EXPECT_EQ(saved.status, 0) << saved.err;
+  const Outcome tuned = nacre({"finetune", "slow/model.h5", "--data", "digits:40,seed=5", "--epochs", "1", "--fast", "--output", "tuned"});
+  EXPECT_EQ(tuned.status, 0) << tuned.err;
+  EXPECT_EQ(load_yaml(folder_ / "tuned/config.yaml")["train"]["deterministic"], Tree(false));
 }
 
 TEST_F(WordsOfTrain, MistakesAreAnsweredWithTheirPlace) {

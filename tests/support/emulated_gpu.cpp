@@ -442,6 +442,7 @@ class EmulatedGpu final : public EmulatedDevice {
     if (any([](const auto& axis) { return axis.before != axis.after; }) && d.axes.size() > 1) return nullptr;
     if (d.batch > 1000) return nullptr;
     if (d.residual && d.dtype == DType::float32) return nullptr;
+    counts_.in_any_order += !d.deterministic;
     return asked(std::make_unique<EmulatedConvolution>(d, memory_));
   }
 

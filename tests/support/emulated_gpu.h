@@ -15,6 +15,7 @@ namespace nacre::test {
 struct GpuWork {
   std::int64_t by_itself = 0;  // launches, works of libraries and copies that were not part of a recording
   std::int64_t recordings = 0, replays = 0, waits = 0;
+  std::int64_t in_any_order = 0;  // works that were made and need not be deterministic
 };
 
 class EmulatedDevice : public gpu::Device {

@@ -135,13 +135,13 @@ class Network {
 
 std::size_t operand_count(const ConvolutionDescription& d) { return std::size_t{2} + d.bias + d.residual; }
 
-// Whether there is an engine. Those that add in the order in which their threads come are left out, and so are those
-// that round factors of float32 unless that is asked for. Without a handle for the device whose properties the graph
+// Whether there is an engine. Those that add in the order in which their threads come, and those that round factors of
+// float32, are left out unless that is asked for. Without a handle for the device whose properties the graph
 // has.
 bool choose(fe::graph::Graph& graph, const ConvolutionDescription& d, cudnnHandle_t handle) {
-  std::vector<fe::NumericalNote_t> unwanted{fe::NumericalNote_t::NONDETERMINISTIC,
-                                            fe::NumericalNote_t::DOWN_CONVERT_INPUTS,
+  std::vector<fe::NumericalNote_t> unwanted{fe::NumericalNote_t::DOWN_CONVERT_INPUTS,
                                             fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
+  if (d.deterministic) unwanted.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
   if (d.dtype == DType::float32 && !d.tensor_float32) unwanted.push_back(fe::NumericalNote_t::TENSOR_CORE);
   return succeeds([&] { return graph.build_operation_graph(handle); }) && succeeds([&] {
            return graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK});
@@ -183,7 +183,7 @@ std::string text_of(const ConvolutionDescription& d) {
     text += fmt::format("; {} {} {} {} {} {} {}", axis.x, axis.window, axis.y, axis.stride, axis.dilation, axis.before,
                         axis.after);
   return text + (d.bias ? " bias" : "") + (d.residual ? " residual" : "") + (d.relu ? " relu" : "") +
-         (d.tensor_float32 ? " rounds" : "");
+         (d.tensor_float32 ? " rounds" : "") + (d.deterministic ? "" : " in any order");
 }
 
 }  // namespace

@@ -155,7 +155,7 @@ class PointwiseDepthwise final : public Kernel {
 
 }  // namespace
 
-bool pointwise_depthwise_fits(const Node& node) {
+bool pointwise_depthwise_fits(const Node& node, const Backend&) {
   const auto& p = node.attrs<PointwiseDepthwiseAttrs>();
   const Shape &x = node.in(0).shape(), &kernel = node.in(depthwise_operand(p)).shape();
   return node.in(0).dtype() == DType::float32 && x.rank() == 4 && x[-1] > 0 && kernel[0] == kernel[1] &&

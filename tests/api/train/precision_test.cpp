@@ -1,8 +1,10 @@
-// The precision of a model's products, and its dtype policy, as training sets them.
+// The precision of a model's products, whether its sums have an order, and its dtype policy, as training sets them.
 #include "api/dtype_policy.h"
 #include "api/experiment/experiment.h"
+#include "backend/cudnn/backend.h"
 #include "formats/yaml.h"
 #include "tests/api/models.h"
+#include "tests/support/emulated_gpu.h"
 
 namespace nacre::test {
 namespace {
@@ -65,10 +67,54 @@ TEST(MatmulPrecision, GraphsAreMadeAnewWhenItChanges) {
 
 TEST(MatmulPrecision, IsNoPartOfKerasFiles) {
   const TemporaryFolder folder;
-  wide_model(", matmul_precision: medium, recompute: true").save(folder / "m.keras");
+  wide_model(", matmul_precision: medium, deterministic: false, recompute: true").save(folder / "m.keras");
   const Model loaded = load_model(folder / "m.keras");
   EXPECT_EQ(loaded.trainer().options()->matmul_precision, MatmulPrecision::highest);
+  EXPECT_TRUE(loaded.trainer().options()->deterministic);
   EXPECT_FALSE(loaded.trainer().options()->recompute);
+}
+
+TEST(Deterministic, IsReadWrittenAndSet) {
+  const Experiment experiment(parse_config(std::string(wide).replace(wide.find('%'), 1, ", deterministic: false"), "w.yaml", "."));
+  EXPECT_EQ(experiment.render()["train"]["deterministic"], Tree(false));
+  Model model = configured_model(experiment);
+  EXPECT_FALSE(model.trainer().steps().options().numerics.deterministic);
+  model.set_deterministic(true);
+  EXPECT_TRUE(model.trainer().steps().options().numerics.deterministic);
+  EXPECT_TRUE(wide_model("").trainer().steps().options().numerics.deterministic);
+}
+
+// Prediction, and a training step that holds a loop over a convolution.
+TEST(Deterministic, ReachesTheLibrarysEngines) {
+  const std::shared_ptr<EmulatedDevice> device = emulated_gpu();
+  if (!device) GTEST_SKIP() << "no compiler to emulate a GPU with";
+  const std::unique_ptr<Backend> backend = gpu::backend_on(device);
+  const Model model = configured_model(Experiment(parse_config(R"(
+model:
+  sequential:
+    - Input: {shape: [3, 6, 6, 1]}
+    - ConvLSTM2D: {filters: 2, kernel_size: 3}
+    - Conv2D: {filters: 2, kernel_size: 3}
+    - Flatten
+    - Dense: {units: 1}
+train: {optimizer: sgd, loss: mse}
+)", "small.yaml", ".")));
+  model.trainer().initialize(1);
+  const Feed feed{.inputs = {Tensor(DType::float32, {2, 3, 6, 6, 1})}, .targets = {Tensor(DType::float32, {2, 1})}, .weights = {}, .size = 2, .hosted = {}};
+  model.trainer().train_on_batch({.inputs = feed.inputs, .targets = feed.targets, .weights = {}, .size = 2});
+  const auto made = [&](bool deterministic) {
+    const std::int64_t before = device->counts().in_any_order;
+    Steps steps(std::static_pointer_cast<FunctionalLayer>(model.graph().shared_from_this()), model.trainer().random(), *backend);
+    steps.set_options({.numerics = {.deterministic = deterministic}});
+    steps.predict(feed);
+    const std::int64_t predicting = device->counts().in_any_order - before;
+    steps.train(model.trainer().objective(), model.trainer().optimizer(), feed);
+    return std::pair(predicting, device->counts().in_any_order - before - predicting);
+  };
+  EXPECT_EQ(made(true), std::pair(std::int64_t{0}, std::int64_t{0}));
+  const auto [predicting, training] = made(false);
+  EXPECT_GE(predicting, 3);
+  EXPECT_GE(training, 8);
 }
 
 TEST(TrainDtype, WeightsStayFloat32) {

@@ -41,7 +41,7 @@ struct Products {
   std::vector<Tensor> run(const Backend& backend, std::optional<MatmulPrecision> precision) {
     w->assign(start);
     std::unique_ptr<Executable> executable =
-        precision ? std::make_unique<Executable>(graph, backend, nullptr, *precision)
+        precision ? std::make_unique<Executable>(graph, backend, nullptr, Numerics{.matmul_precision = *precision})
                   : std::make_unique<Executable>(graph, backend);
     std::vector<Tensor> results = executable->run({&x, 1});
     results.push_back(w->value());

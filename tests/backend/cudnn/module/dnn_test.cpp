@@ -111,6 +111,19 @@ TEST_F(CudnnConvolution, RoundsFactorsOnlyWhenThatIsAskedFor) {
   }
 }
 
+TEST_F(CudnnConvolution, AddsInAnyOrderOnlyWhenThatIsAskedFor) {
+  bool differs = false;
+  for (const auto& [name, d] : descriptions()) {
+    ConvolutionDescription fast = d;
+    fast.deterministic = false;
+    const std::string plan = Dnn::plan_for(fast, h200);
+    EXPECT_FALSE(plan.empty()) << name;
+    differs = differs || plan != Dnn::plan_for(d, h200);
+    if (differs) break;
+  }
+  EXPECT_TRUE(differs);
+}
+
 TEST_F(CudnnConvolution, ReadsPlansThatItWrote) {
   const ConvolutionDescription d = plane();
   const std::string plan = Dnn::plan_for(d, h200);
@@ -185,7 +198,7 @@ TEST_F(CudnnWork, IsGivenOperandsAndResultsByTheirNumbers) {
 }
 
 TEST_F(CudnnWork, PlansAreKept) {
-  const ConvolutionDescription d = plane();
+  ConvolutionDescription d = plane();
   const auto made = [&](const char* made_for) {
     const int built = fake_->plans_built, read = fake_->plans_read;
     Dnn dnn(context_, made_for);  // as in another process
@@ -196,6 +209,10 @@ TEST_F(CudnnWork, PlansAreKept) {
   EXPECT_EQ(made("H200"), std::pair(1, 0));
   EXPECT_EQ(made("H200"), std::pair(0, 1));
   EXPECT_EQ(made("H100"), std::pair(1, 0));
+  d.deterministic = false;
+  EXPECT_EQ(made("H200"), std::pair(1, 0));
+  EXPECT_EQ(made("H200"), std::pair(0, 1));
+  d.deterministic = true;
   for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
     test::write_plainly(entry.path(), "damaged");
   EXPECT_EQ(made("H200"), std::pair(1, 0));
