@@ -86,10 +86,10 @@ std::unique_ptr<Backend> backend_on(std::shared_ptr<Device> device) {
 
 Layout dense(const Type& type) { return Layout::opaque(std::make_shared<DenseDetail>(type.bytes())); }
 
-Device& device_of(const KernelRequest& request) {
-  const auto* backend = dynamic_cast<const GpuBackend*>(&request.backend);
-  ensure(backend != nullptr, "a kernel of the gpu backend for the {} backend", request.backend.name());
-  return backend->device();
+Device& device_of(const Backend& backend) {
+  const auto* found = dynamic_cast<const GpuBackend*>(&backend);
+  ensure(found != nullptr, "a kernel of the gpu backend for the {} backend", backend.name());
+  return found->device();
 }
 
 }  // namespace nacre::gpu

@@ -14,7 +14,8 @@ std::unique_ptr<Backend> backend_on(std::shared_ptr<Device> device);
 // Row-major in the device's memory.
 Layout dense(const Type& type);
 
-// The device of a request's backend, which is one of these.
-Device& device_of(const KernelRequest& request);
+// The device of a backend, which is one of these.
+Device& device_of(const Backend& backend);
+inline Device& device_of(const KernelRequest& request) { return device_of(request.backend); }
 
 }  // namespace nacre::gpu

@@ -80,6 +80,24 @@ struct ConvolutionDescription {
   bool deterministic = true;    // sums have an order
 };
 
+// Scaled dot-product attention, or its gradients, of op::attention's operands (graph/ops/attention.h), row-major: query
+// (batch, queries, heads, features), key (batch, keys, groups, features), value (batch, keys, groups, value features).
+//   y = softmax(scale · query · keyᵀ + bias) · value, `causal` over the keys up to the query's own place alone
+// Operands: query, key, value; for the gradients then y, the statistics and y's gradient; then the bias where there is
+// one, (bias_batch, bias_heads, queries, keys), each 1 or that of the scores; with dropout then the mask (batch, heads,
+// queries, keys), 1 for weights that are kept, and divided by 1 - dropout, else 0. Results: y and the statistics, float32
+// (batch, heads, queries), log Σ exp(score); the gradients of query, key and value.
+struct AttentionDescription {
+  bool gradients = false;
+  std::int64_t batch = 1, queries = 1, keys = 1, heads = 1, groups = 1, features = 1, value_features = 1;
+  double scale = 1;
+  bool causal = false;
+  std::int64_t bias_batch = 0, bias_heads = 0;  // 0: there is none
+  double dropout = 0;                           // below 1
+  DType dtype = DType::bfloat16;                // or float16, of all but the statistics; sums are float32
+  bool deterministic = true;                    // sums have an order
+};
+
 // Asynchronous calls run one after the other, in the order in which they were made. One thread at a time. Failures are
 // nacre::Errors; those for lack of memory say how much was wanted and how much was free.
 //
@@ -95,7 +113,7 @@ class Device : public Recorder {
   // what is read from the host may be changed when it returns.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void clear(void* memory, std::size_t bytes) = 0;  // of the device, to zeros; asynchronous
-  virtual void wait() = 0;  // until all is done
+  virtual void wait() = 0;                                  // until all is done
 
   // The kernel called `name` of CUDA source, kept for the next time the same source comes, on disk too.
   virtual std::shared_ptr<Function> compile(std::string_view source, const char* name) = 0;
@@ -103,10 +121,11 @@ class Device : public Recorder {
   // Null where the library has no engine for it, or is not there.
   virtual std::unique_ptr<Work> matmul(const MatMulDescription& description) = 0;
   virtual std::unique_ptr<Work> convolution(const ConvolutionDescription& description) = 0;
+  virtual std::unique_ptr<Work> attention(const AttentionDescription& description) = 0;
 
-  // Sums of that many numbers in the device's memory over the devices of all processes. Asynchronous: it begins after what
-  // was asked before start(), and comes before what is asked after wait(). Null where the device of one of the processes
-  // cannot. All of them ask for it, at the same point.
+  // Sums of that many numbers in the device's memory over the devices of all processes. Asynchronous: it begins after
+  // what was asked before start(), and comes before what is asked after wait(). Null where the device of one of the
+  // processes cannot. All of them ask for it, at the same point.
   virtual std::unique_ptr<Collective::Exchange> sum_over(const std::shared_ptr<Collective>& /*processes*/, std::size_t,
                                                          Collective::Number) {
     return nullptr;

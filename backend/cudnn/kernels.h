@@ -132,6 +132,11 @@ KernelPlan resample_backward(const KernelRequest& request);
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
 
+// attention.cpp
+KernelPlan attention(const KernelRequest& request);
+KernelPlan attention_backward(const KernelRequest& request);
+bool attention_fits(const Node& node, const Backend& backend);  // both
+
 // convolution.cpp
 KernelPlan conv(const KernelRequest& request);
 KernelPlan conv_backward_data(const KernelRequest& request);

@@ -4,8 +4,8 @@
 
 namespace nacre::gpu {
 
-void LibraryKernel::rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes) {
-  rewritten_.push_back({operand, std::move(kernel), take(bytes)});
+void LibraryKernel::rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes, std::size_t from) {
+  rewritten_.push_back({operand, from, std::move(kernel), take(bytes)});
 }
 
 void LibraryKernel::rewrite_result(std::unique_ptr<Kernel> kernel, std::size_t bytes) {
@@ -25,15 +25,17 @@ std::size_t LibraryKernel::take(std::size_t bytes) {
 void LibraryKernel::run(const KernelArguments& arguments) {
   auto* const scratch = static_cast<std::byte*>(arguments.scratch);
   inputs_.assign(arguments.inputs.begin(), arguments.inputs.end());
-  for (const auto& [operand, kernel, place] : rewritten_) {
+  for (const auto& [operand, from, kernel, place] : rewritten_) {
     void* const to = scratch + place;
-    kernel->run({.inputs = arguments.inputs.subspan(operand, 1), .outputs = {&to, 1}, .scratch = nullptr});
+    kernel->run({.inputs = arguments.inputs.subspan(operand, from), .outputs = {&to, 1}, .scratch = nullptr});
     inputs_[operand] = to;
   }
-  void* const result = result_ ? scratch + result_place_ : arguments.outputs[0];
-  work_->run(inputs_, {&result, 1}, scratch + own_bytes_);
+  if (left_out_) inputs_.erase(inputs_.begin() + static_cast<std::ptrdiff_t>(*left_out_));
+  outputs_.assign(arguments.outputs.begin(), arguments.outputs.end());
+  if (result_) outputs_[0] = scratch + result_place_;
+  work_->run(inputs_, outputs_, scratch + own_bytes_);
   if (result_) {
-    const void* const from = result;
+    const void* const from = outputs_[0];
     result_->run({.inputs = {&from, 1}, .outputs = arguments.outputs.first(1), .scratch = nullptr});
   }
   if (last_) last_->run(arguments);
@@ -41,7 +43,7 @@ void LibraryKernel::run(const KernelArguments& arguments) {
 
 std::int64_t LibraryKernel::launches() const {
   std::int64_t all = 1;
-  for (const auto& [operand, kernel, place] : rewritten_) all = launches_together(all, kernel->launches());
+  for (const auto& [operand, from, kernel, place] : rewritten_) all = launches_together(all, kernel->launches());
   for (const Kernel* kernel : {result_.get(), last_.get()})
     if (kernel) all = launches_together(all, kernel->launches());
   return all;

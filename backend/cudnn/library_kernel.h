@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "backend/cudnn/kernels.h"
 
@@ -11,10 +12,13 @@ class LibraryKernel final : public Kernel {
  public:
   explicit LibraryKernel(std::unique_ptr<Work> work) : work_(std::move(work)) {}
 
-  // The operand is taken from scratch memory, where the kernel writes it, of so many bytes, from the one that comes.
-  void rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes);
+  // The operand is taken from scratch memory, where the kernel writes it, of so many bytes, from those that come at its
+  // place and after it.
+  void rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes, std::size_t from = 1);
   // Output 0 is made by the kernel from so many bytes that the work writes to scratch memory.
   void rewrite_result(std::unique_ptr<Kernel> kernel, std::size_t bytes);
+  // An operand that the work does not take; those after it move up.
+  void leave_out(std::size_t operand) { left_out_ = operand; }
   // A kernel that comes last, called with all operands and results, and its scratch memory. Null does nothing.
   void then(std::unique_ptr<Kernel> last, std::size_t scratch_bytes = 0);
 
@@ -24,7 +28,7 @@ class LibraryKernel final : public Kernel {
 
  private:
   struct Rewritten {
-    std::size_t operand;
+    std::size_t operand, from;
     std::unique_ptr<Kernel> kernel;
     std::size_t place;
   };
@@ -34,7 +38,9 @@ class LibraryKernel final : public Kernel {
   std::vector<Rewritten> rewritten_;
   std::unique_ptr<Kernel> result_, last_;
   std::size_t result_place_ = 0, own_bytes_ = 0, last_bytes_ = 0;
+  std::optional<std::size_t> left_out_;
   std::vector<const void*> inputs_;
+  std::vector<void*> outputs_;
 };
 
 // A kernel with one operand and one result that does `body` for each element `i` of the result.

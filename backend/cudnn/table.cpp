@@ -5,6 +5,7 @@
 #include "backend/branch_kernel.h"
 #include "backend/cudnn/kernels.h"
 #include "backend/graph/ops/all_reduce.h"
+#include "backend/graph/ops/attention.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/fused.h"
@@ -63,6 +64,8 @@ constexpr KernelRow own_rows[] = {
     {&op::conv, conv},
     {&op::conv_backward_data, conv_backward_data},
     {&op::conv_backward_weights, conv_backward_weights},
+    {&op::attention, attention, attention_fits},
+    {&op::attention_backward, attention_backward, attention_fits},
     {&op::all_reduce, all_reduce},
     {&op::random_uniform, elementwise, nullptr, generates},
     {&op::scan, scan_kernel},

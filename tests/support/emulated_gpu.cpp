@@ -16,6 +16,7 @@
 
 #include "backend/core/random.h"
 #include "backend/cudnn/backend.h"
+#include "tests/support/emulated_attention.h"
 
 namespace nacre::test {
 
@@ -444,6 +445,12 @@ class EmulatedGpu final : public EmulatedDevice {
     if (d.residual && d.dtype == DType::float32) return nullptr;
     counts_.in_any_order += !d.deterministic;
     return asked(std::make_unique<EmulatedConvolution>(d, memory_));
+  }
+  std::unique_ptr<gpu::Work> attention(const gpu::AttentionDescription& d) override {
+    auto work = emulated_attention(d, [this](const void* address) { return memory_.holds(address); });
+    if (!work) return nullptr;
+    counts_.in_any_order += !d.deterministic;
+    return asked(std::move(work));
   }
 
  private:

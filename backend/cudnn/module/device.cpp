@@ -86,8 +86,9 @@ class CudaDevice final : public Device {
       return;
     }
     facts_.libraries += fmt::format("cuDNN {}", cudnn.version);
-    dnn_ = std::make_unique<Dnn>(context_, fmt::format("{} ({}, {} processors) with cuDNN {}", facts_.name, target_,
-                                                       facts_.processors, cudnn.version));
+    dnn_ = std::make_unique<Dnn>(
+        context_, facts_.architecture,
+        fmt::format("{} ({}, {} processors) with cuDNN {}", facts_.name, target_, facts_.processors, cudnn.version));
   }
 
   const DeviceFacts& facts() const override { return facts_; }
@@ -172,10 +173,10 @@ class CudaDevice final : public Device {
   }
 
   std::unique_ptr<Work> convolution(const ConvolutionDescription& description) override {
-    if (!dnn_) return nullptr;
-    const Current current(*context_);
-    return dnn_->convolution(description, cache_);
+    return by_cudnn(description);
   }
+
+  std::unique_ptr<Work> attention(const AttentionDescription& description) override { return by_cudnn(description); }
 
   std::unique_ptr<Collective::Exchange> sum_over(const std::shared_ptr<Collective>& processes, std::size_t count,
                                                  Collective::Number kind) override {
@@ -192,6 +193,12 @@ class CudaDevice final : public Device {
   // The driver would refuse it as well, or take it down to be done with what lies at those places of the host later.
   void refuse_while_recording(std::string_view what) const {
     if (recording_) throw Error("{} cannot be recorded", what);
+  }
+
+  std::unique_ptr<Work> by_cudnn(const DnnDescription& description) {
+    if (!dnn_) return nullptr;
+    const Current current(*context_);
+    return dnn_->work(description, cache_);
   }
 
   CUresult take(CUdeviceptr* address, std::size_t bytes) const {

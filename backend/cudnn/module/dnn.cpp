@@ -15,13 +15,9 @@ namespace fe = cudnn_frontend;
 
 namespace {
 
-constexpr std::int64_t workspace_limit = std::int64_t{256} << 20;
 constexpr std::size_t workspace_alignment = 256;
-// What has captured a plan's work in a CUDA graph holds the plan, too.
+// As of the graphs that dnn_graph.h makes.
 constexpr auto retention = fe::CudaGraphRetention_t::NONE;
-
-using Sizes = std::vector<std::int64_t>;
-using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
 
 void check(fe::error_t status, std::string_view action) {
   if (status.is_bad()) throw Error("cuDNN failed to {}: {}", action, status.get_message());
@@ -37,117 +33,65 @@ bool succeeds(Function function) {
   }
 }
 
-fe::DataType_t element_type(DType dtype) {
-  switch (dtype) {
-    case DType::float16: return fe::DataType_t::HALF;
-    case DType::bfloat16: return fe::DataType_t::BFLOAT16;
-    default: return fe::DataType_t::FLOAT;
-  }
-}
-
-// Strides of sizes in the library's order, (first, channels, spatial…), of what lies channels last.
-Sizes channels_last(const Sizes& sizes) {
-  Sizes strides(sizes.size(), 1);
-  std::int64_t stride = sizes[1];
-  for (std::size_t i = sizes.size() - 1; i > 1; --i) strides[i] = stride, stride *= sizes[i];
-  strides[0] = stride;
-  return strides;
-}
-
-template <class Attributes>
-Attributes placed(const ConvolutionDescription& d) {
-  Sizes before, after, strides, dilations;
-  for (const auto& axis : d.axes) {
-    before.push_back(axis.before), after.push_back(axis.after);
-    strides.push_back(axis.stride), dilations.push_back(axis.dilation);
-  }
-  Attributes attributes;
-  attributes.set_pre_padding(before).set_post_padding(after).set_stride(strides).set_dilation(dilations);
-  return attributes;
-}
-
-// The graph of a convolution. Its tensors are numbered in the order of the operands; the result is the last.
-class Network {
- public:
-  explicit Network(ConvolutionDescription d) {
-    if (d.axes.size() == 1)
-      d.axes.insert(d.axes.begin(), ConvolutionDescription::Axis{});  // the library knows two and three
-    const fe::DataType_t type = element_type(d.dtype);
-    graph_->set_io_data_type(type)
-        .set_intermediate_data_type(fe::DataType_t::FLOAT)
-        .set_compute_data_type(fe::DataType_t::FLOAT);
-    graph_->set_cuda_graph_retention(retention);
-    Sizes x{d.batch, d.channels}, kernel{d.filters, d.channels / d.groups}, y{d.batch, d.filters};
-    for (const auto& axis : d.axes) x.push_back(axis.x), kernel.push_back(axis.window), y.push_back(axis.y);
-    using Result = ConvolutionDescription::Result;
-    switch (d.result) {
-      case Result::y: {
-        const Tensor first = operand(x, type), second = operand(kernel, type);
-        Tensor value = graph_->conv_fprop(first, second, placed<fe::graph::Conv_fprop_attributes>(d));
-        Sizes filters(y.size(), 1);
-        filters[1] = d.filters;
-        const Tensor bias = d.bias ? operand(filters, type) : nullptr;
-        // In the order that the library's compiled engines know.
-        if (d.residual) value = then(value, fe::PointwiseMode_t::ADD, operand(y, type));
-        if (bias) value = then(value, fe::PointwiseMode_t::ADD, bias);
-        if (d.relu) value = then(value, fe::PointwiseMode_t::RELU_FWD);
-        result(value, y, type);
-        break;
-      }
-      case Result::x_gradient: {
-        const Tensor first = operand(y, type), second = operand(kernel, type);
-        result(graph_->conv_dgrad(first, second, placed<fe::graph::Conv_dgrad_attributes>(d)), x, type);
-        break;
-      }
-      case Result::kernel_gradient: {
-        const Tensor first = operand(x, type), second = operand(y, type);
-        result(graph_->conv_wgrad(second, first, placed<fe::graph::Conv_wgrad_attributes>(d)), kernel, type);
-      }
-    }
-    check(graph_->validate(), "take a convolution");
-  }
-
-  const std::shared_ptr<fe::graph::Graph>& graph() const { return graph_; }
-
- private:
-  Tensor operand(const Sizes& sizes, fe::DataType_t type) {
-    fe::graph::Tensor_attributes made;
-    made.set_uid(next_++).set_dim(sizes).set_stride(channels_last(sizes)).set_data_type(type);
-    return graph_->tensor(made);
-  }
-  Tensor then(const Tensor& value, fe::PointwiseMode_t mode) {
-    fe::graph::Pointwise_attributes attributes;
-    attributes.set_mode(mode);
-    return graph_->pointwise(value, attributes);
-  }
-  Tensor then(const Tensor& value, fe::PointwiseMode_t mode, const Tensor& other) {
-    fe::graph::Pointwise_attributes attributes;
-    attributes.set_mode(mode);
-    return graph_->pointwise(value, other, attributes);
-  }
-  void result(const Tensor& value, const Sizes& sizes, fe::DataType_t type) {
-    value->set_output(true).set_uid(next_++).set_dim(sizes).set_stride(channels_last(sizes)).set_data_type(type);
-  }
-
-  std::shared_ptr<fe::graph::Graph> graph_ = std::make_shared<fe::graph::Graph>();
-  std::int64_t next_ = 1;
+// What plans have to do with.
+struct Facts {
+  std::string text;       // tells descriptions apart
+  std::string_view name;  // of the work, for messages
+  std::size_t operands, results;
+  bool deterministic, exact;    // what must not be given up for speed; exact: of float32
+  std::int64_t most_workspace;  // bytes
 };
 
-std::size_t operand_count(const ConvolutionDescription& d) { return std::size_t{2} + d.bias + d.residual; }
+Facts facts_of(const ConvolutionDescription& d) {
+  std::string text = fmt::format("convolution {} {} {} {} {} {}", static_cast<int>(d.result), d.batch, d.channels,
+                                 d.filters, d.groups, d.dtype);
+  for (const auto& axis : d.axes)
+    text += fmt::format("; {} {} {} {} {} {} {}", axis.x, axis.window, axis.y, axis.stride, axis.dilation, axis.before,
+                        axis.after);
+  text += fmt::format("{}{}{}{}{}", d.bias ? " bias" : "", d.residual ? " residual" : "", d.relu ? " relu" : "",
+                      d.tensor_float32 ? " rounds" : "", d.deterministic ? "" : " in any order");
+  return {.text = std::move(text),
+          .name = "a convolution",
+          .operands = std::size_t{2} + d.bias + d.residual,
+          .results = 1,
+          .deterministic = d.deterministic,
+          .exact = d.dtype == DType::float32 && !d.tensor_float32,
+          .most_workspace = std::int64_t{256} << 20};
+}
+
+// Gradients that are deterministic take a matrix of scores as workspace on some devices. The parts of attention, which
+// are what there is without a plan, take several for each layer.
+Facts facts_of(const AttentionDescription& d) {
+  return {.text = fmt::format(
+              "attention{} {} {} {} {} {} {} {} {} {}{}{}{}{}", d.gradients ? " gradients" : "", d.batch, d.queries,
+              d.keys, d.heads, d.groups, d.features, d.value_features, d.scale, d.dtype, d.causal ? " causal" : "",
+              d.bias_batch > 0 ? fmt::format(" biased {} {}", d.bias_batch, d.bias_heads) : "",
+              d.dropout > 0 ? fmt::format(" drops {}", d.dropout) : "", d.deterministic ? "" : " in any order"),
+          .name = "attention",
+          .operands = std::size_t{d.gradients ? 6u : 3u} + (d.bias_batch > 0) + (d.dropout > 0),
+          .results = d.gradients ? 3u : 2u,
+          .deterministic = d.deterministic,
+          .exact = false,
+          .most_workspace = std::numeric_limits<std::int64_t>::max()};
+}
+
+Facts facts_of(const DnnDescription& description) {
+  return std::visit([](const auto& d) { return facts_of(d); }, description);
+}
 
 // Whether there is an engine. Those that add in the order in which their threads come, and those that round factors of
 // float32, are left out unless that is asked for. Without a handle for the device whose properties the graph
 // has.
-bool choose(fe::graph::Graph& graph, const ConvolutionDescription& d, cudnnHandle_t handle) {
+bool choose(fe::graph::Graph& graph, const Facts& facts, cudnnHandle_t handle) {
   std::vector<fe::NumericalNote_t> unwanted{fe::NumericalNote_t::DOWN_CONVERT_INPUTS,
                                             fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
-  if (d.deterministic) unwanted.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
-  if (d.dtype == DType::float32 && !d.tensor_float32) unwanted.push_back(fe::NumericalNote_t::TENSOR_CORE);
+  if (facts.deterministic) unwanted.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
+  if (facts.exact) unwanted.push_back(fe::NumericalNote_t::TENSOR_CORE);
   return succeeds([&] { return graph.build_operation_graph(handle); }) && succeeds([&] {
            return graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK});
          }) &&
          succeeds([&] {
-           graph.deselect_numeric_notes(unwanted).deselect_workspace_greater_than(workspace_limit);
+           graph.deselect_numeric_notes(unwanted).deselect_workspace_greater_than(facts.most_workspace);
            return graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE);
          });
 }
@@ -159,15 +103,16 @@ std::string written(const fe::graph::Graph& graph) {
   return {bytes.begin(), bytes.end()};
 }
 
-// Whether the bytes are what was written of such a convolution's graph.
-bool read(fe::graph::Graph& graph, const std::string& bytes, const ConvolutionDescription& d, cudnnHandle_t handle) {
+// Whether the bytes are what was written of such a graph.
+bool read(fe::graph::Graph& graph, const std::string& bytes, const Facts& facts, cudnnHandle_t handle) {
   graph.set_cuda_graph_retention(retention);
   const std::vector<std::uint8_t> plan(bytes.begin(), bytes.end());
   std::int64_t workspace = 0;
   return succeeds(
              [&] { return handle ? graph.deserialize(handle, plan, true, false) : graph.deserialize(plan, true); }) &&
          succeeds([&] { return graph.get_workspace_size(workspace); }) && workspace >= 0 &&
-         workspace <= workspace_limit && graph.get_variant_pack_uids_sorted().size() == operand_count(d) + 1;
+         workspace <= facts.most_workspace &&
+         graph.get_variant_pack_uids_sorted().size() == facts.operands + facts.results;
 }
 
 std::shared_ptr<fe::DeviceProperties> properties(const std::string& json) {
@@ -176,14 +121,13 @@ std::shared_ptr<fe::DeviceProperties> properties(const std::string& json) {
   return device;
 }
 
-std::string text_of(const ConvolutionDescription& d) {
-  std::string text = fmt::format("convolution {} {} {} {} {} {}", static_cast<int>(d.result), d.batch, d.channels,
-                                 d.filters, d.groups, d.dtype);
-  for (const auto& axis : d.axes)
-    text += fmt::format("; {} {} {} {} {} {} {}", axis.x, axis.window, axis.y, axis.stride, axis.dilation, axis.before,
-                        axis.after);
-  return text + (d.bias ? " bias" : "") + (d.residual ? " residual" : "") + (d.relu ? " relu" : "") +
-         (d.tensor_float32 ? " rounds" : "") + (d.deterministic ? "" : " in any order");
+// Of a device with such properties.
+int architecture_of(const std::string& json) {
+  try {
+    return nlohmann::json::parse(json).at("deviceVer").get<int>() / 10;  // 900
+  } catch (const std::exception& error) {
+    throw Error("the properties of a device are none: {}", error.what());
+  }
 }
 
 }  // namespace
@@ -240,12 +184,12 @@ struct Dnn::Plan {
   }
 };
 
-class Convolution final : public Work {
+class PlannedWork final : public Work {
  public:
-  Convolution(std::shared_ptr<const Dnn::Plan> plan, std::size_t operands)
-      : plan_(std::move(plan)), places_(operands + 1) {
+  PlannedWork(std::shared_ptr<const Dnn::Plan> plan, const Facts& facts)
+      : plan_(std::move(plan)), name_(facts.name), operands_(facts.operands), places_(facts.operands + facts.results) {
     std::int64_t bytes = 0;
-    check(plan_->graph->get_workspace_size(bytes), "tell the memory that a convolution needs");
+    check(plan_->graph->get_workspace_size(bytes), fmt::format("tell the memory that {} needs", name_));
     workspace_ = static_cast<std::size_t>(bytes);
   }
 
@@ -253,69 +197,68 @@ class Convolution final : public Work {
 
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
     const Current current(*plan_->library->context);
-    for (std::size_t i = 0; i + 1 < places_.size(); ++i) places_[i] = const_cast<void*>(inputs[i]);
-    places_.back() = outputs[0];
+    for (std::size_t i = 0; i < places_.size(); ++i)
+      places_[i] = i < operands_ ? const_cast<void*>(inputs[i]) : outputs[i - operands_];
     std::size_t space = scratch_bytes();
     void* const workspace = workspace_ > 0 ? std::align(workspace_alignment, workspace_, scratch, space) : nullptr;
-    check(plan_->graph->execute(plan_->library->handle, places_.data(), static_cast<int>(places_.size()), workspace),
-          "compute a convolution");
+    const fe::error_t status =
+        plan_->graph->execute(plan_->library->handle, places_.data(), static_cast<int>(places_.size()), workspace);
+    if (status.is_bad()) check(status, fmt::format("compute {}", name_));
   }
 
  private:
   std::shared_ptr<const Dnn::Plan> plan_;
-  std::size_t workspace_ = 0;
+  std::string_view name_;
+  std::size_t operands_, workspace_ = 0;
   std::vector<void*> places_;  // of the tensors in the order of their numbers
 };
 
-Dnn::Dnn(std::shared_ptr<const Context> context, std::string made_for)
-    : context_(std::move(context)), made_for_(std::move(made_for)) {}
+Dnn::Dnn(std::shared_ptr<const Context> context, int architecture, std::string made_for)
+    : context_(std::move(context)), architecture_(architecture), made_for_(std::move(made_for)) {}
 Dnn::~Dnn() = default;
 
-std::shared_ptr<const Dnn::Plan> Dnn::plan(const ConvolutionDescription& description, KernelCache& cache) const {
+std::shared_ptr<const Dnn::Plan> Dnn::plan(const DnnDescription& description, KernelCache& cache) const {
   auto made = std::make_shared<Plan>();
   made->library = handle_;
-  const std::string text = text_of(description);
-  if (const auto bytes = cache.find(text, made_for_)) {
+  const Facts facts = facts_of(description);
+  if (const auto bytes = cache.find(facts.text, made_for_)) {
     made->graph = std::make_shared<fe::graph::Graph>();
-    if (read(*made->graph, *bytes, description, handle_->handle)) return made;
+    if (read(*made->graph, *bytes, facts, handle_->handle)) return made;
   }
   try {
-    made->graph = Network(description).graph();
-  } catch (const Error&) {  // more elements than the library counts
+    made->graph = graph_of(description, architecture_);
+  } catch (const Error&) {  // more elements than the library counts, sizes that it does not know
     return nullptr;
   }
-  if (!choose(*made->graph, description, handle_->handle)) return nullptr;
-  if (const std::string bytes = written(*made->graph); !bytes.empty()) cache.keep(text, made_for_, bytes);
+  if (!choose(*made->graph, facts, handle_->handle)) return nullptr;
+  if (const std::string bytes = written(*made->graph); !bytes.empty()) cache.keep(facts.text, made_for_, bytes);
   return made;
 }
 
-std::unique_ptr<Work> Dnn::convolution(const ConvolutionDescription& description, KernelCache& cache) {
+std::unique_ptr<Work> Dnn::work(const DnnDescription& description, KernelCache& cache) {
   if (!handle_) handle_ = std::make_shared<Handle>(context_);
-  const std::string text = text_of(description);
-  auto found = plans_.find(text);
+  const Facts facts = facts_of(description);
+  auto found = plans_.find(facts.text);
   if (found == plans_.end()) {
     constexpr std::size_t most_plans = 4096;
     if (plans_.size() >= most_plans)
       std::erase_if(plans_, [](const auto& entry) { return entry.second.use_count() <= 1; });
-    found = plans_.emplace(text, plan(description, cache)).first;
+    found = plans_.emplace(facts.text, plan(description, cache)).first;
   }
   if (!found->second) return nullptr;
-  return std::make_unique<Convolution>(found->second, operand_count(description));
+  return std::make_unique<PlannedWork>(found->second, facts);
 }
 
-void Dnn::validate(const ConvolutionDescription& description) { const Network network(description); }
-
-std::string Dnn::plan_for(const ConvolutionDescription& description, const std::string& device_properties) {
-  const Network network(description);
-  network.graph()->set_device_properties(properties(device_properties));
-  return choose(*network.graph(), description, nullptr) ? written(*network.graph()) : "";
+std::string Dnn::plan_for(const DnnDescription& description, const std::string& device_properties) {
+  const auto graph = graph_of(description, architecture_of(device_properties));
+  graph->set_device_properties(properties(device_properties));
+  return choose(*graph, facts_of(description), nullptr) ? written(*graph) : "";
 }
 
-bool Dnn::is_plan(const std::string& bytes, const ConvolutionDescription& description,
-                  const std::string& device_properties) {
+bool Dnn::is_plan(const std::string& bytes, const DnnDescription& description, const std::string& device_properties) {
   fe::graph::Graph graph;
   graph.set_device_properties(properties(device_properties));
-  return read(graph, bytes, description, nullptr);
+  return read(graph, bytes, facts_of(description), nullptr);
 }
 
 }  // namespace nacre::gpu

@@ -46,8 +46,8 @@ namespace op {
 // weights = softmax(scale · q kᵀ) over the keys in sight, then dropout; y = weights · v. Heads that follow each other
 // share a key and a value where there are fewer groups than heads. sight: bool, broadcasts to (batch, heads, T, S).
 // seed and step: int64 scalars, of a stream of random numbers whose index is that of (batch, heads, T, S). maximum and
-// total: the largest score of each query and Σ exp(score - maximum), never below float32; no gradient flows through
-// them.
+// total: the largest score of each query and Σ exp(score - maximum), never below float32, or another pair for which
+// exp(score - maximum) / total are the weights; no gradient flows through them.
 extern const OpDef<AttentionAttrs> attention;
 // (query, key, value, y, maximum, total, dy [, sight] [, seed, step]) → dquery, dkey, dvalue.
 extern const OpDef<AttentionAttrs> attention_backward;

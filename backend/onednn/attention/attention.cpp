@@ -543,7 +543,9 @@ KernelPlan zeros(const KernelRequest& request) {
 
 }  // namespace
 
-bool attention_fits(const Node& node, const Backend&) { return node.in(0).dtype() != DType::float64 && node.in(0).shape()[-1] != 0; }
+bool attention_fits(const Node& node, const Backend&) {
+  return node.in(0).dtype() != DType::float64 && node.in(0).shape()[-1] != 0;
+}
 
 KernelPlan attention(const KernelRequest& request) {
   if (is_empty(request.node)) return zeros(request);

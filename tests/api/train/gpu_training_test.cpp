@@ -1,5 +1,7 @@
 // What training steps of models are on a GPU: nothing of them goes through the host, and they make of the weights what
 // the reference makes of them. Smaller than those of tests/bench/workloads, of which they are the kinds.
+#include <fstream>
+
 #include "api/experiment/experiment.h"
 #include "api/train/optimizer_wrappers.h"
 #include "formats/yaml.h"
@@ -52,6 +54,26 @@ model:
     - Dense: {units: 8}
     - Dropout: {rate: 0.1, name: fed}
     - Add: {from: [middle, fed]}
+    - LayerNormalization
+    - GlobalAveragePooling1D
+    - Dense: {units: 3, name: logits}
+  outputs: [logits]
+)";
+
+// In short floating types the library computes its attention, with masks and dropout.
+constexpr std::string_view fused_attention = R"(
+model:
+  inputs: {words: {shape: [12], dtype: int32}}
+  layers:
+    - Embedding: {input_dim: 7, output_dim: 16, mask_zero: true, name: embedded}
+    - PositionEmbedding: {sequence_length: 12, name: position}
+    - Add: {from: [embedded, position], name: input}
+    - MultiHeadAttention: {num_heads: 2, key_dim: 8, dropout: 0.1, from: [input, input], name: attended}
+    - Add: {from: [input, attended], name: sum}
+    - LayerNormalization: {name: middle}
+    - GroupedQueryAttention:
+        {head_dim: 8, num_query_heads: 4, num_key_value_heads: 2, dropout: 0.1, from: [middle, middle], use_causal_mask: true, name: grouped}
+    - Add: {from: [middle, grouped]}
     - LayerNormalization
     - GlobalAveragePooling1D
     - Dense: {units: 3, name: logits}
@@ -162,8 +184,35 @@ class GpuTraining : public testing::Test {
 TEST_F(GpuTraining, Mlp) { expect_parity(samples[0]); }
 TEST_F(GpuTraining, Ncf) { expect_parity(samples[1]); }
 TEST_F(GpuTraining, Transformer) { expect_parity(samples[2]); }
+TEST_F(GpuTraining, FusedAttention) {
+  const Sample sample{"fused attention", fused_attention, {DType::int32, {4, 12}}};
+  expect_parity(sample);
+  for (const auto& [dtype, fused] : {std::pair{"float32", 0}, {"mixed_bfloat16", 2}, {"mixed_float16", 2}}) {
+    const std::string text = Training(sample, "sgd", dtype, *emulated_gpu_backend()).step->text();
+    int found = 0;
+    for (std::size_t at = 0; (at = text.find("attention_backward(", at)) != std::string::npos; ++at) ++found;
+    EXPECT_EQ(found, fused) << dtype << "\n" << text;
+  }
+}
 TEST_F(GpuTraining, Lenet) { expect_parity(samples[3]); }
 TEST_F(GpuTraining, Lstm) { expect_parity(samples[4]); }
+
+// Of texts of 128 words, by the library that the device has; without it there are such matrices.
+TEST_F(GpuTraining, TheTransformerKeepsNoMatrixOfScores) {
+  std::ifstream file(std::filesystem::path(NACRE_SOURCE_DIR) / "tests/bench/workloads/transformer.yaml");
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  ASSERT_NE(text.find("dropout: 0.1"), std::string::npos);
+  text.erase(text.find("train:"));
+  text.replace(text.find("units: 2"), 8, "units: 3");  // as many classes as the feed has
+  const Sample workload{"workload", text, {DType::int32, {4, 128}}};
+  const auto has_scores = [&](std::string_view dtype) {
+    const Training training(workload, "adam", dtype, *emulated_gpu_backend());
+    EXPECT_EQ(training.step->statistics().borrowed, 0);
+    return training.step->text().find("(4, 4, 128, 128)") != std::string::npos;
+  };
+  EXPECT_TRUE(has_scores("float32"));
+  EXPECT_FALSE(has_scores("mixed_bfloat16"));
+}
 
 // The check, the update that is left out and the growth of the scale are part of the step.
 TEST_F(GpuTraining, GradientsThatOverflow) {

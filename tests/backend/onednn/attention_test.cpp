@@ -1,78 +1,31 @@
 // Attention in tiles against its decomposition on the reference backend: what random small cases of the op tests do not
 // reach, such as several tiles and queries without any key.
-#include "backend/graph/ops/attention.h"
-
 #include <gtest/gtest.h>
 
 #include "backend/core/parallel.h"
-#include "backend/graph/grad.h"
 #include "backend/graph/ops/ops.h"
-#include "backend/graph/passes/pipeline.h"
 #include "tests/backend/onednn/harness.h"
+#include "tests/support/attention_case.h"
 
 namespace nacre::test {
 
 namespace {
 
-struct Sizes {
-  std::int64_t batch, queries, keys, heads, groups, features, value_features;
-};
+using Sizes = AttentionSizes;
+using Mask = AttentionMask;
 
-enum class Mask : std::uint8_t { none, random, blind_rows, one_key };
-
-struct AttentionCase {
-  Sizes sizes;
-  AttentionAttrs attrs;
-  Mask mask = Mask::none;
-  DType dtype = DType::float32;
-
-  // y and the gradients of query, key and value, as emitted for a backend.
-  std::unique_ptr<Graph> graph(const Backend& backend) const {
-    const auto [batch, queries, keys, heads, groups, features, value_features] = sizes;
-    Graph forward;
-    const Value query = forward.input("query", {dtype, {batch, queries, heads, features}});
-    const Value key = forward.input("key", {dtype, {batch, keys, groups, features}});
-    const Value value = forward.input("value", {dtype, {batch, keys, groups, value_features}});
-    Value sight;
-    if (mask != Mask::none) sight = forward.input("sight", {DType::boolean, {batch, 1, queries, keys}});
-    const Value seed = forward.constant(Tensor::scalar<std::int64_t>(7));
-    forward.output("y", ops::attention(query, key, value, sight, seed, seed, attrs));
-    auto result = decompose_missing(forward, backend);
-    const Value y = result->result("y"), dy = result->input("dy", y.type());
-    const Value outputs[] = {y}, cotangents[] = {dy};
-    const Values wrt = {result->inputs()[0].value, result->inputs()[1].value, result->inputs()[2].value};
-    for (Value gradient : gradients(*result, outputs, cotangents, wrt))
-      result->output(fmt::format("d{}", result->outputs().size()), gradient);
-    return result;
+void check(const AttentionCase& tested, double tolerance) {
+  const auto specification = tested.graph(reference_backend()), graph = tested.graph(onednn_backend());
+  const std::vector<Tensor> given = tested.inputs(*specification);
+  const std::vector<Tensor> expected = interpret(*specification, given, reference_backend());
+  Executable executable(*graph, onednn_backend());
+  const std::vector<Tensor> actual = executable.run(given), again = executable.run(given);
+  EXPECT_EQ(executable.statistics().borrowed, 0);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(close(actual[i], expected[i], tolerance)) << graph->outputs()[i].name;
+    EXPECT_TRUE(actual[i].identical(again[i])) << graph->outputs()[i].name;
   }
-
-  std::vector<Tensor> inputs(const Graph& graph) const {
-    std::vector<Tensor> tensors = random_inputs(graph);
-    if (mask == Mask::none) return tensors;
-    RandomStream random(RandomKey::of(3, "sight"));
-    std::int64_t i = 0;
-    for (bool& seen : tensors[3].writable<bool>()) {
-      const std::int64_t query = i / sizes.keys % sizes.queries, key = i % sizes.keys;
-      ++i;
-      if (mask == Mask::one_key) seen = key == (query * 7 + 3) % sizes.keys;
-      else seen = random.below(3) > 0 && !(mask == Mask::blind_rows && query % 3 == 1);
-    }
-    return tensors;
-  }
-
-  void check(double tolerance) const {
-    const auto specification = graph(reference_backend()), tested = graph(onednn_backend());
-    const std::vector<Tensor> given = inputs(*specification);
-    const std::vector<Tensor> expected = interpret(*specification, given, reference_backend());
-    Executable executable(*tested, onednn_backend());
-    const std::vector<Tensor> actual = executable.run(given), again = executable.run(given);
-    EXPECT_EQ(executable.statistics().borrowed, 0);
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_TRUE(close(actual[i], expected[i], tolerance)) << tested->outputs()[i].name;
-      EXPECT_TRUE(actual[i].identical(again[i])) << tested->outputs()[i].name;
-    }
-  }
-};
+}
 
 constexpr Sizes sizes[] = {
     {1, 128, 128, 1, 1, 8, 8},   // whole tiles
@@ -91,7 +44,7 @@ TEST(Attention, InSeveralTilesIsThatOfTheReference) {
       for (const double dropout : {0.0, 0.2}) {
         SCOPED_TRACE(
             fmt::format("{} queries, {} keys, causal {}, dropout {}", size.queries, size.keys, causal, dropout));
-        AttentionCase{size, with(causal, Blind::nothing, dropout)}.check(2e-5);
+        check(AttentionCase{size, with(causal, Blind::nothing, dropout)}, 2e-5);
       }
 }
 
@@ -103,14 +56,14 @@ TEST(Attention, OfQueriesWithoutKeysIsThatOfTheReference) {
         for (const Mask mask : {Mask::random, Mask::blind_rows}) {
           SCOPED_TRACE(fmt::format("{} queries, {} keys, causal {}, blind {}, mask {}", size.queries, size.keys, causal,
                                    static_cast<int>(blind), static_cast<int>(mask)));
-          AttentionCase{size, with(causal, blind, 0.1), mask}.check(2e-5);
+          check(AttentionCase{size, with(causal, blind, 0.1), mask}, 2e-5);
         }
 }
 
 TEST(Attention, InShortFloatsIsThatOfTheReference) {
   for (const Sizes& size : sizes) {
-    AttentionCase{size, with(true, Blind::nothing, 0.2), Mask::random, DType::bfloat16}.check(2e-2);
-    AttentionCase{size, with(false, Blind::even, 0), Mask::blind_rows, DType::float16}.check(3e-3);
+    check(AttentionCase{size, with(true, Blind::nothing, 0.2), Mask::random, DType::bfloat16}, 2e-2);
+    check(AttentionCase{size, with(false, Blind::even, 0), Mask::blind_rows, DType::float16}, 3e-3);
   }
 }
 
@@ -126,7 +79,8 @@ TEST(Attention, ScoresThatChangeNothingHaveNoGradient) {
       const std::vector<Tensor> results = Executable(*graph, onednn_backend()).run(tested.inputs(*graph));
       for (const std::size_t of_scores : {1, 2})
         for (const double gradient : results[of_scores].to_doubles())
-          ASSERT_NEAR(gradient, 0, 1e-5) << name_of(dtype) << ", " << size.queries << " queries, " << size.keys << " keys";
+          ASSERT_NEAR(gradient, 0, 1e-5) << name_of(dtype) << ", " << size.queries << " queries, " << size.keys
+                                         << " keys";
     }
   }
 }
@@ -149,12 +103,12 @@ TEST(Attention, DropsTheSameWeightsWithAnyNumberOfThreads) {
 TEST(Attention, ThreadsShareTheHeadsThatThereAre) {
   for (const int count : {1, 2, 3, 5, 8}) {
     set_threads(count);
-    for (const Sizes& size : {Sizes{1, 260, 140, 1, 1, 8, 4}, Sizes{3, 129, 300, 1, 1, 4, 4}, Sizes{1, 70, 30, 6, 2, 4, 4},
-                              Sizes{7, 20, 10, 1, 1, 3, 3}, Sizes{1, 3, 5, 1, 1, 2, 2}})
+    for (const Sizes& size : {Sizes{1, 260, 140, 1, 1, 8, 4}, Sizes{3, 129, 300, 1, 1, 4, 4},
+                              Sizes{1, 70, 30, 6, 2, 4, 4}, Sizes{7, 20, 10, 1, 1, 3, 3}, Sizes{1, 3, 5, 1, 1, 2, 2}})
       for (const DType dtype : {DType::float32, DType::bfloat16}) {
         SCOPED_TRACE(fmt::format("{} threads, batch {}, {} queries", count, size.batch, size.queries));
-        AttentionCase{size, with(size.heads == 1, Blind::nothing, 0.2), Mask::random, dtype}.check(
-            dtype == DType::float32 ? 2e-5 : 2e-2);
+        check(AttentionCase{size, with(size.heads == 1, Blind::nothing, 0.2), Mask::random, dtype},
+              dtype == DType::float32 ? 2e-5 : 2e-2);
       }
   }
   set_threads(0);

@@ -1,26 +1,13 @@
 // Runs graphs on the CPU backend and on the reference.
 #pragma once
 
-#include "backend/core/random.h"
 #include "backend/executable.h"
 #include "backend/interpret.h"
 #include "backend/onednn/onednn.h"
+#include "tests/support/random_inputs.h"
 #include "tests/support/tensors.h"
 
 namespace nacre::test {
-
-inline Tensor random_tensor(const Type& type, std::uint64_t seed, double low = -1, double high = 1) {
-  Tensor tensor(DType::float32, type.shape);
-  RandomStream random(RandomKey::of(seed, "test"));
-  for (float& value : tensor.writable<float>()) value = static_cast<float>(random.uniform(low, high));
-  return tensor.cast(type.dtype);
-}
-
-inline std::vector<Tensor> random_inputs(const Graph& graph) {
-  std::vector<Tensor> inputs;
-  for (const auto& [name, value] : graph.inputs()) inputs.push_back(random_tensor(value.type(), inputs.size() + 1));
-  return inputs;
-}
 
 // Elements agree within `tolerance` of the largest expected one.
 inline testing::AssertionResult close_to_scale(const Tensor& actual, const Tensor& expected, double tolerance) {

@@ -45,6 +45,7 @@ class CompilingDevice final : public Device {
     const bool even = std::ranges::all_of(d.axes, [](const auto& axis) { return axis.before == axis.after; });
     return even && !d.bias && !d.residual && !d.relu ? std::make_unique<Nothing>() : nullptr;
   }
+  std::unique_ptr<Work> attention(const AttentionDescription&) override { return std::make_unique<Nothing>(); }
 
  private:
   struct Nothing final : Work {
