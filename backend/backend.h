@@ -10,6 +10,7 @@
 #include "backend/core/tensor.h"
 #include "backend/graph/graph.h"
 #include "backend/recording.h"
+#include "backend/fence.h"
 
 namespace nacre {
 
@@ -133,7 +134,8 @@ class Backend {
   virtual std::string_view description() const = 0;    // one line for `nacre doctor`
   virtual std::span<const KernelRow> table() const = 0;
   virtual std::span<const Pass> passes() const = 0;    // in order; see graph/passes/pipeline.h
-  // Copies a value from one layout to another, which may be the same; neither is `any`.
+  // Copies a value from one layout to another, which may be the same; neither is `any`. As copy() does: what comes from
+  // another memory may be changed then, and what goes to the host's is there after wait().
   virtual std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const = 0;
   // Whether training in this dtype is not slower than in float32 here: whether there are instructions for it. A backend
   // that is not made to be fast says yes.
@@ -150,6 +152,15 @@ class Backend {
   virtual void copy(void* to, const void* from, std::size_t bytes) const;
   virtual void clear(void* memory, std::size_t bytes) const;  // to zeros; never the host's
   virtual void wait() const {}                                // until all that was asked for is done
+
+  // For graphs that are run again and again, by a device that works beside the host.
+  // Copies values of these types from the host, plain there, to row_major(), beside the kernels that were asked for before.
+  // Null: reorder() does as well.
+  virtual std::unique_ptr<Kernel> arrivals(std::span<const Type>) const { return nullptr; }
+  // Null where work is done as it is asked for.
+  virtual std::unique_ptr<Fence> fence() const { return nullptr; }
+  // Memory of the host, to which a device copies without anybody waiting for it.
+  virtual std::shared_ptr<std::byte[]> result_memory(std::size_t bytes) const { return allocate_bytes(bytes); }
   // Null where work is done as it is asked for.
   virtual Recorder* recorder() const { return nullptr; }
 

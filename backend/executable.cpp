@@ -72,7 +72,13 @@ struct Executable::Implementation {
       recorded.emplace(*recorder, schedule, arguments);
     count();
   }
-  ~Implementation() { schedule.steps.clear(); }  // what is under way ends before its memory goes
+  ~Implementation() {  // what is under way ends before its memory and its kernels go
+    try {
+      backend.wait();
+    } catch (const Error&) {  // the device has been shut down, and what it did with it
+    }
+    schedule.steps.clear();
+  }
 
   void reserve() {
     try {
@@ -188,6 +194,23 @@ struct Executable::Implementation {
     std::size_t bytes = memory.persistent_bytes + (workspace->used() ? 0 : memory.arena_bytes);
     for (const Type& type : output_types) bytes += type.bytes();
     return bytes;
+  }
+
+  // Outputs of other types than the graph's are made anew.
+  template <class Make>
+  void run(std::span<const Tensor> given, std::vector<Tensor>& taken, Make make) {
+    ensure(given.size() == inputs.size(), "{} inputs for an executable of {}", given.size(), inputs.size());
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      ensure(given[i].type() == input_types[i], "input '{}' is {}, got {}", graph->inputs()[i].name, input_types[i],
+             given[i].type());
+      inputs[i].move_to(const_cast<void*>(given[i].raw()));  // only readers are registered for inputs
+    }
+    taken.resize(outputs.size());
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      if (taken[i].type() != output_types[i]) taken[i] = make(output_types[i]);
+      outputs[i].move_to(taken[i].raw_writable());
+    }
+    run();
   }
 
   void run() {
@@ -342,18 +365,15 @@ Executable::~Executable() = default;
 
 void Executable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
   Implementation& self = *implementation_;
-  ensure(inputs.size() == self.inputs.size(), "{} inputs for an executable of {}", inputs.size(), self.inputs.size());
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    ensure(inputs[i].type() == self.input_types[i], "input '{}' is {}, got {}", self.graph->inputs()[i].name,
-           self.input_types[i], inputs[i].type());
-    self.inputs[i].move_to(const_cast<void*>(inputs[i].raw()));  // only readers are registered for inputs
-  }
-  outputs.resize(self.outputs.size());
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].type() != self.output_types[i]) outputs[i] = Tensor::uninitialised(self.output_types[i]);
-    self.outputs[i].move_to(outputs[i].raw_writable());
-  }
-  self.run();
+  self.run(inputs, outputs, [](const Type& type) { return Tensor::uninitialised(type); });
+  if (!outputs.empty()) self.backend.wait();
+}
+
+void Executable::start(std::span<const Tensor> inputs, Results& results) {
+  Implementation& self = *implementation_;
+  self.run(inputs, results.tensors_,
+           [&](const Type& type) { return Tensor::wrap(type, self.backend.result_memory(type.bytes())); });
+  if (results.fence_) results.fence_->set();
 }
 
 std::vector<Tensor> Executable::run(std::span<const Tensor> inputs) {

@@ -65,6 +65,24 @@ class Workspace {
   bool used_ = false;
 };
 
+// The results of a run, which may come late: from a device that works beside the host.
+class Results {
+ public:
+  explicit Results(const Backend& backend) : fence_(backend.fence()) {}
+  bool late() const { return fence_ != nullptr; }
+  // In the order of graph.outputs(); until the next run into them.
+  const std::vector<Tensor>& wait() const {
+    if (fence_) fence_->wait();
+    return tensors_;
+  }
+
+ private:
+  friend class Executable;
+  friend class HostedExecutable;
+  std::unique_ptr<Fence> fence_;
+  std::vector<Tensor> tensors_;
+};
+
 // A graph compiled by a backend for fixed shapes. Running it reads the inputs and variables, computes, and gives
 // updated variables their new values; variables live in the layout that the executable wants and are shared with
 // other executables of the same backend. Not synchronised: one run at a time among executables that share variables.
@@ -82,6 +100,9 @@ class Executable {
   // `outputs` holds tensors to be filled: their memory is used again when they have the right type.
   void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
   std::vector<Tensor> run(std::span<const Tensor> inputs = {});
+  // Begins a run, which goes on while the host does other things where its results come late. The inputs may be changed
+  // then, and other runs may begin, here and elsewhere.
+  void start(std::span<const Tensor> inputs, Results& results);
   // The same on raw memory, for kernels that hold graphs (scan).
   void run_raw(std::span<const void* const> inputs, std::span<void* const> outputs);
 

@@ -142,16 +142,29 @@ HostedExecutable::HostedExecutable(const Graph& graph, const Backend& backend, s
 }
 
 void HostedExecutable::run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs) {
+  take_numbers(inputs);
+  if (device_) device_->run(numbers_, after_ ? computed_ : outputs);
+  numbers_.clear();  // the loader fills the same memory again
+  if (after_) outputs = run_after(inputs);
+}
+
+void HostedExecutable::start(std::span<const Tensor> inputs, Results& results) {
+  if (after_) return run(inputs, results.tensors_);
+  take_numbers(inputs);
+  if (device_) device_->start(numbers_, results);
+  numbers_.clear();
+}
+
+void HostedExecutable::take_numbers(std::span<const Tensor> inputs) {
   numbers_.clear();
   for (const Tensor& input : inputs)
     if (input.dtype() != DType::string) numbers_.push_back(input);
-  std::vector<Tensor>& computed = after_ ? computed_ : outputs;
-  if (device_) device_->run(numbers_, computed);
-  numbers_.clear();  // the loader fills the same memory again
-  if (!after_) return;
+}
+
+std::vector<Tensor> HostedExecutable::run_after(std::span<const Tensor> inputs) const {
   std::vector<Tensor> all(inputs.begin(), inputs.end());
   all.insert(all.end(), computed_.begin(), computed_.end());
-  outputs = interpret(*after_, all, reference_backend());
+  return interpret(*after_, all, reference_backend());
 }
 
 }  // namespace nacre

@@ -40,11 +40,16 @@ class HostedExecutable {
   // Inputs in the order of graph.inputs(), then the results of the host part; outputs in the order of graph.outputs(),
   // their memory is used again where it has the right type.
   void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs);
+  // Begins a run: see Executable::start. What comes after the device is waited for.
+  void start(std::span<const Tensor> inputs, Results& results);
   Executable* device() const { return device_.get(); }  // null when nothing is left for it
 
  private:
   std::unique_ptr<Executable> device_;
   std::unique_ptr<Graph> after_;        // null when no output needs it; takes all inputs, then the device's outputs
+  void take_numbers(std::span<const Tensor> inputs);
+  std::vector<Tensor> run_after(std::span<const Tensor> inputs) const;
+
   std::vector<Tensor> numbers_, computed_;
 };
 

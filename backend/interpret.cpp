@@ -56,6 +56,7 @@ std::vector<Tensor> evaluate_node(const Node& node, std::span<const Tensor> inpu
   for (std::size_t o = 0; o < results.size(); ++o)
     if (!plan.outputs[o].is_plain() && node.uses(static_cast<int>(o)) > 0)
       reorder(backend, node.types()[o], plan.outputs[o], targets[o], Layout::plain(), results[o].raw_writable());
+  backend.wait();
   return results;
 }
 

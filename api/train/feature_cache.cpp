@@ -4,6 +4,7 @@
 
 #include "api/data/loader.h"
 #include "api/train/feeder.h"
+#include "api/train/in_turn.h"
 #include "api/version.h"
 #include "backend/core/memory.h"
 #include "backend/core/parallel.h"
@@ -316,15 +317,19 @@ DatasetRef features_of(const DatasetRef& data, const std::shared_ptr<FunctionalL
   std::int64_t batches = 0, samples = 0;
   const Sweep progress{.kind = Sweep::Kind::predict, .batches = (data->size() + options.batch_size - 1) / options.batch_size, .samples = data->size()};
   listener.on_begin(progress);
+  InTurn<Batch> computed([&](const std::vector<Tensor>& results, const Batch& batch) {
+    features->add(results.front(), batch);
+    samples += batch.size;
+    if (listener.wants_batch(++batches)) listener.on_batch(batches, samples, {});
+  });
   const bool whole = sweep([&](const Batch& batch) {
     if (kept) fingerprint.add(batch);
     feeder.fill(batch, feed);
-    features->add(steps.predict(feed).front(), batch);
-    samples += feed.size;
+    computed.add(steps.predict(feed), {.targets = batch.targets, .weights = batch.weights, .size = batch.size});
     feed = {};
-    if (listener.wants_batch(++batches)) listener.on_batch(batches, samples, {});
   });
   if (!whole) return nullptr;
+  computed.finish();
   listener.on_end(progress, {});
   if (!kept) return features;
   try {

@@ -9,6 +9,7 @@
 #include "api/keras/file.h"
 #include "api/layer_names.h"
 #include "api/save.h"
+#include "api/train/in_turn.h"
 #include "api/train/losses.h"
 
 namespace nacre {
@@ -346,10 +347,15 @@ void FitRun::run_batches(const Sweep& sweep) {
   Pipeline& pipeline = training();
   pipeline.loader.start(position_.epoch, position_.batch);
   Feed feed;
+  struct Nothing {};
+  InTurn<Nothing> losses([this](const std::vector<Tensor>& results, Nothing) {
+    if (!std::isfinite(results.back().item()))
+      warn("the loss is not a finite number any more; lower the learning rate, or stop with TerminateOnNaN");
+  });
   for (std::int64_t samples = position_.batch * options_.batch_size * processes_.size(); position_.batch < sweep.batches;) {
     const auto [stopping, interrupt, shown] = processes_.any(std::array{stopping_, interrupted(), listener_.wants_batch(position_.batch + 1)});
     if ((stopping_ = stopping)) break;
-    if ((history_.interrupted = interrupt)) return;
+    if ((history_.interrupted = interrupt)) return losses.finish();
     const Batch* batch = pipeline.loader.next();
     if (!batch) break;
     each_callback([&](Callback& callback) { callback.on_train_batch_begin(*this, position_.batch); });
@@ -357,10 +363,9 @@ void FitRun::run_batches(const Sweep& sweep) {
     feed.share = Trainer::share_of(pipeline.loader, processes_);
     if (!resumed_metrics_.empty()) restore_metrics(feed);
     if (!std::exchange(told_memory_, true)) tell_memory(feed);
-    const double loss = pipeline.steps.train(*trainer_.objective_, trainer_.optimizer(), feed);
+    losses.add(pipeline.steps.train(*trainer_.objective_, trainer_.optimizer(), feed), {});
     samples += processes_.several() ? feed.share.whole : feed.size;
     feed = {};
-    if (!std::isfinite(loss)) warn("the loss is not a finite number any more; lower the learning rate, or stop with TerminateOnNaN");
 
     const std::int64_t number = position_.batch++;
     const Logs logs = shown || reads_batch_logs_ ? trainer_.objective_->logs(processes_) : Logs();
@@ -368,6 +373,7 @@ void FitRun::run_batches(const Sweep& sweep) {
     write_backups();
     if (shown) listener_.on_batch(position_.batch, samples, logs);
   }
+  losses.finish();
   if (!resumed_metrics_.empty()) {  // the run was broken after the last batch: any batch will do
     pipeline.loader.start(position_.epoch);
     if (const Batch* batch = pipeline.loader.next()) {

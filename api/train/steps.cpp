@@ -120,7 +120,9 @@ Steps::Steps(std::shared_ptr<FunctionalLayer> model, RandomState random, const B
     : model_(std::move(model)),
       random_(std::move(random)),
       backend_(backend),
-      workspace_(std::make_shared<Workspace>(backend)) {}
+      workspace_(std::make_shared<Workspace>(backend)),
+      steps_taken_(backend),
+      predictions_made_(backend) {}
 
 void Steps::set_options(const Options& options) {
   if (std::exchange(options_, options) != options) forget();
@@ -185,7 +187,7 @@ std::unique_ptr<HostedExecutable> Steps::compile(const Graph& graph) const {
   return std::make_unique<HostedExecutable>(graph, backend_, workspace_, options_.numerics);
 }
 
-void Steps::run(HostedExecutable& executable, const Hosted& hosted) {
+const Results& Steps::start_step(HostedExecutable& executable, const Hosted& hosted) {
   const Feed& feed = hosted.feed;
   arguments_.clear();
   arguments_.insert(arguments_.end(), feed.inputs.begin(), feed.inputs.end());
@@ -194,8 +196,15 @@ void Steps::run(HostedExecutable& executable, const Hosted& hosted) {
     if (!feed.weights.empty()) arguments_.push_back(feed.weights[i]);
   }
   arguments_.insert(arguments_.end(), hosted.results.begin(), hosted.results.end());
-  executable.run(arguments_, results_);
+  return start(executable, steps_taken_);
+}
+
+const Results& Steps::start(HostedExecutable& executable, Turns& turns) {
+  Results& results = turns.next();
+  executable.start(arguments_, results);
   arguments_.clear();  // the loader fills the same memory again
+  if (results.late()) turns.before().wait();
+  return results;
 }
 
 HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, const Hosted& hosted) {
@@ -205,28 +214,29 @@ HostedExecutable& Steps::training(Objective& objective, Optimizer& optimizer, co
   });
 }
 
-double Steps::train(Objective& objective, Optimizer& optimizer, const Feed& feed) {
+const Results& Steps::train(Objective& objective, Optimizer& optimizer, const Feed& feed) {
   const Hosted batch = hosted(feed);
-  run(training(objective, optimizer, batch), batch);
-  return results_.back().item();
+  return start_step(training(objective, optimizer, batch), batch);
 }
 
-double Steps::test(Objective& objective, const Feed& feed) {
+const Results& Steps::test(Objective& objective, const Feed& feed) {
   const Hosted batch = hosted(feed);
-  run(steps_.get(Wanted{"test", batch}, [&] {
+  return start_step(steps_.get(Wanted{"test", batch}, [&] {
     return compile(*test_graph(*model_, objective, random_, feed, batch.types()));
   }), batch);
-  return results_.front().item();
 }
 
-Predictions Steps::test_predicting(Objective& objective, const Feed& feed) {
+const Results& Steps::test_predicting(Objective& objective, const Feed& feed) {
   const Hosted batch = hosted(feed);
-  run(steps_.get(Wanted{"test, predicting", batch}, [&] {
+  return start_step(steps_.get(Wanted{"test, predicting", batch}, [&] {
     return compile(*test_graph(*model_, objective, random_, feed, batch.types(), true));
   }), batch);
+}
+
+Predictions Steps::predictions(const std::vector<Tensor>& results) const {
   const std::size_t outputs = model_->outputs().size();
-  const std::span<const Tensor> results(results_);
-  return {results.subspan(1, outputs), results.subspan(1 + outputs, outputs)};
+  const std::span<const Tensor> all(results);
+  return {all.subspan(1, outputs), all.subspan(1 + outputs, outputs)};
 }
 
 HostedExecutable& Steps::prediction(const Hosted& hosted) {
@@ -235,14 +245,12 @@ HostedExecutable& Steps::prediction(const Hosted& hosted) {
   });
 }
 
-const std::vector<Tensor>& Steps::predict(const Feed& feed) {
+const Results& Steps::predict(const Feed& feed) {
   const Hosted batch = hosted(feed);
   HostedExecutable& executable = prediction(batch);
   arguments_ = feed.inputs;
   arguments_.insert(arguments_.end(), batch.results.begin(), batch.results.end());
-  executable.run(arguments_, predicted_);
-  arguments_.clear();
-  return predicted_;
+  return start(executable, predictions_made_);
 }
 
 }  // namespace nacre

@@ -76,19 +76,26 @@ class Steps {
   // What the model does on the host before the device with inputs of these types, whose batch may be unknown: what
   // Feed::hosted takes from it. Null: nothing. A step whose feed has no results of it runs it itself.
   HostPartRef host_part(const Types& inputs);
-  double train(Objective& objective, Optimizer& optimizer, const Feed& feed);  // the loss
+
+  // Each of these begins a run. Where results come late, it may be under way when they return, while the one before is
+  // over. Results are valid until the next run begins, late ones until the run after that.
+  // The loss is the last result.
+  const Results& train(Objective& objective, Optimizer& optimizer, const Feed& feed);
+  // The loss is the first.
+  const Results& test(Objective& objective, const Feed& feed);
+  // The same, with what the model predicted: see predictions().
+  const Results& test_predicting(Objective& objective, const Feed& feed);
+  const Results& predict(const Feed& feed);
+
+  // Of the results of test_predicting().
+  Predictions predictions(const std::vector<Tensor>& results) const;
   // The training step for such batches, compiled but not run: the state of the metrics exists then. Valid until the
   // cache drops it.
   HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Feed& feed) {
     return training(objective, optimizer, hosted(feed));
   }
-  double test(Objective& objective, const Feed& feed);
-  // The same, with what the model predicted; valid until the next step.
-  Predictions test_predicting(Objective& objective, const Feed& feed);
   // Likewise.
   HostedExecutable& prediction(const Feed& feed) { return prediction(hosted(feed)); }
-  // The results stay valid until the next prediction.
-  const std::vector<Tensor>& predict(const Feed& feed);
 
   // Forgets the graphs that depend on losses, metrics or optimizer, or all of them.
   void recompile() { steps_.clear(); }
@@ -128,7 +135,16 @@ class Steps {
   HostedExecutable& training(Objective& objective, Optimizer& optimizer, const Hosted& hosted);
   HostedExecutable& prediction(const Hosted& hosted);
   std::unique_ptr<HostedExecutable> compile(const Graph& graph) const;
-  void run(HostedExecutable& executable, const Hosted& hosted);  // into results_
+  // Where results come late, those of a run stay while the next one is under way.
+  struct Turns {
+    explicit Turns(const Backend& backend) : results{Results(backend), Results(backend)} {}
+    Results& next() { return results[turn = results[turn].late() ? 1 - turn : turn]; }
+    const Results& before() const { return results[1 - turn]; }
+    std::array<Results, 2> results;
+    std::size_t turn = 0;
+  };
+  const Results& start_step(HostedExecutable& executable, const Hosted& hosted);
+  const Results& start(HostedExecutable& executable, Turns& turns);  // on arguments_
   std::shared_ptr<FunctionalLayer> model_;
   RandomState random_;
   const Backend& backend_;
@@ -144,7 +160,8 @@ class Steps {
     bool operator==(const LayerState&) const = default;
   };
   std::vector<LayerState> layers_;  // all of the model's, as the graphs were made for
-  std::vector<Tensor> arguments_, results_, predicted_;
+  std::vector<Tensor> arguments_;
+  Turns steps_taken_, predictions_made_;
 };
 
 }  // namespace nacre

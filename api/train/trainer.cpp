@@ -5,6 +5,7 @@
 #include "api/data/relabel.h"
 #include "api/sequential.h"
 #include "api/train/fit_run.h"
+#include "api/train/in_turn.h"
 
 namespace nacre {
 
@@ -137,22 +138,30 @@ Trainer::TestResult Trainer::test(Steps& steps, const Feeder& feeder, Loader& lo
   listener.on_begin(sweep);
   loader.start(0);
   Feed feed;
+  InTurn<Feed> seen([&](const std::vector<Tensor>& results, const Feed& of) { observe(of, steps.predictions(results)); });
   std::int64_t samples = 0;
   for (std::int64_t number = 0; number < sweep.batches; ++number) {
     const auto [stopped, shown] = processes.any(std::array{stop && *stop, listener.wants_batch(number + 1)});
-    if (stopped) return {objective_->logs(processes), false};
+    if (stopped) {
+      seen.finish();
+      return {objective_->logs(processes), false};
+    }
     const Batch* batch = loader.next();
     if (!batch) break;
     if (batch_hook) batch_hook(number, false);
     feeder.fill(*batch, feed);
     feed.share = share_of(loader, processes);
-    if (observe) observe(feed, steps.test_predicting(*objective_, feed));
-    else steps.test(*objective_, feed);
     samples += processes.several() ? feed.share.whole : feed.size;
-    feed = {};
+    if (observe) {
+      const Results& run = steps.test_predicting(*objective_, feed);
+      seen.add(run, std::exchange(feed, {}));
+    } else {
+      steps.test(*objective_, std::exchange(feed, {}));
+    }
     if (batch_hook) batch_hook(number, true);
     if (shown) listener.on_batch(number + 1, samples, objective_->logs(processes));
   }
+  seen.finish();
   TestResult result{objective_->logs(processes), true};
   listener.on_end(sweep, result.logs);
   return result;
@@ -172,16 +181,12 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
     listener.on_begin(sweep);
     loader.start(0);
     std::vector<Tensor> results;
-    Feed feed;
     std::int64_t samples = 0, number = 0;
-    while (const Batch* batch = loader.next()) {
-      if (options.stop && *options.stop) throw Error("interrupted");
-      feeder.fill(*batch, feed);
-      const std::vector<Tensor>& outputs = steps_->predict(feed);
+    InTurn<std::int64_t> predictions([&](const std::vector<Tensor>& outputs, std::int64_t size) {
       for (std::size_t i = 0; i < outputs.size(); ++i) {
         Shape shape = outputs[i].shape();
-        if (shape.rank() == 0 || shape[0] != feed.size)
-          throw Error("the output '{}' is {} for {} samples, wanted a row for each", model_->output_names()[i], shape, feed.size).usage();
+        if (shape.rank() == 0 || shape[0] != size)
+          throw Error("the output '{}' is {} for {} samples, wanted a row for each", model_->output_names()[i], shape, size).usage();
         if (samples == 0) {
           shape.set(0, data->size());
           results.push_back(Tensor::uninitialised({outputs[i].dtype(), shape}));
@@ -191,12 +196,19 @@ std::vector<Tensor> Trainer::predict(const DatasetRef& data, const PredictOption
                       results[i].shape().from(1), outputs[i].shape().from(1))
               .hint("fix their length (output_sequence_length), or predict in one batch")
               .usage();
-        copy_elements(outputs[i], 0, outputs[i].size(), results[i], samples * (outputs[i].size() / feed.size));
+        copy_elements(outputs[i], 0, outputs[i].size(), results[i], samples * (outputs[i].size() / size));
       }
-      samples += feed.size;
-      feed = {};
+      samples += size;
       if (listener.wants_batch(++number)) listener.on_batch(number, samples, {});
+    });
+    Feed feed;
+    while (const Batch* batch = loader.next()) {
+      if (options.stop && *options.stop) throw Error("interrupted");
+      feeder.fill(*batch, feed);
+      predictions.add(steps_->predict(feed), feed.size);
+      feed = {};
     }
+    predictions.finish();
     listener.on_end(sweep, {});
     return results;
   });
@@ -243,7 +255,7 @@ Logs Trainer::test_on_batch(const Batch& batch) {
   return objective_->logs();
 }
 
-std::vector<Tensor> Trainer::predict_on_batch(const Batch& batch) { return steps_->predict(feed(batch, false)); }
+std::vector<Tensor> Trainer::predict_on_batch(const Batch& batch) { return steps_->predict(feed(batch, false)).wait(); }
 
 HostedExecutable& Trainer::training_step(const Batch& batch) {
   const Feed feed = training_feed(batch, {});

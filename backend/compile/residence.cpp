@@ -23,6 +23,7 @@ void BackendResidence::take(Tensor plain) {
 Tensor BackendResidence::read() const {
   Tensor plain = Tensor::uninitialised(type_);
   reorder(layout_, Layout::plain(), buffer_.get(), plain.raw_writable());
+  backend_.wait();
   return plain;
 }
 

@@ -44,6 +44,7 @@ class Scheduler {
 
     result_.prologue = static_cast<int>(prologue_.size());
     result_.steps = std::move(prologue_);
+    join_arrivals();
     std::move(arrivals_.begin(), arrivals_.end(), std::back_inserter(result_.steps));
     std::move(main_.begin(), main_.end(), std::back_inserter(result_.steps));
     note_reads();
@@ -166,6 +167,24 @@ class Scheduler {
       ++(weight ? result_.weight_reorders : result_.activation_reorders);
     }
     return copy;
+  }
+
+  // Where the backend has a way for all of them at once.
+  void join_arrivals() {
+    if (arrivals_.empty()) return;
+    Step joined{.name = "arrival"};
+    Types types;
+    for (const Step& step : arrivals_) {
+      const Place& to = place(step.outputs[0]);
+      if (to.layout != backend_.row_major(to.type)) return;
+      types.push_back(to.type);
+      joined.inputs.push_back(step.inputs[0]);
+      joined.outputs.push_back(step.outputs[0]);
+    }
+    joined.kernel = backend_.arrivals(types);
+    if (!joined.kernel) return;
+    arrivals_.clear();
+    arrivals_.push_back(std::move(joined));
   }
 
   void add_leaf(const Node& node) {

@@ -23,18 +23,27 @@ class DenseDetail final : public LayoutDetail {
 // A value from the host to the device, back, or within one of them.
 class Transfer final : public Kernel {
  public:
-  Transfer(Device& device, std::size_t bytes, bool from_host, bool to_host)
-      : device_(device), bytes_(bytes), from_host_(from_host), to_host_(to_host) {}
+  Transfer(Device& device, std::size_t bytes, bool within_device)
+      : device_(device), bytes_(bytes), within_device_(within_device) {}
   void run(const KernelArguments& arguments) override {
     if (bytes_ > 0) device_.copy(arguments.outputs[0], arguments.inputs[0], bytes_);
-    if (to_host_) device_.wait();
   }
-  std::int64_t launches() const override { return !from_host_ && !to_host_; }
+  std::int64_t launches() const override { return within_device_; }
 
  private:
   Device& device_;
   std::size_t bytes_;
-  bool from_host_, to_host_;
+  bool within_device_;
+};
+
+// Values from the host that come beside other work.
+class Arrivals final : public Kernel {
+ public:
+  explicit Arrivals(std::unique_ptr<Work> work) : work_(std::move(work)) {}
+  void run(const KernelArguments& arguments) override { work_->run(arguments.inputs, arguments.outputs, nullptr); }
+
+ private:
+  std::unique_ptr<Work> work_;
 };
 
 class GpuBackend final : public Backend {
@@ -49,7 +58,7 @@ class GpuBackend final : public Backend {
   std::span<const Pass> passes() const override { return fusing_passes(); }
   std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
     ensure(!from.is_any() && !to.is_any(), "a copy of a value that has no layout");
-    return std::make_unique<Transfer>(*device_, type.bytes(), from.is_plain(), to.is_plain());
+    return std::make_unique<Transfer>(*device_, type.bytes(), !from.is_plain() && !to.is_plain());
   }
   bool has_instructions(DType dtype) const override {
     return dtype == DType::bfloat16 ? device_->facts().architecture >= 80 : true;
@@ -69,6 +78,14 @@ class GpuBackend final : public Backend {
     if (bytes > 0) device_->clear(memory, bytes);
   }
   void wait() const override { device_->wait(); }
+  std::unique_ptr<Kernel> arrivals(std::span<const Type> types) const override {
+    std::vector<std::size_t> bytes;
+    for (const Type& type : types) bytes.push_back(type.bytes());
+    auto work = device_->arrivals(bytes);
+    return work ? std::make_unique<Arrivals>(std::move(work)) : nullptr;
+  }
+  std::unique_ptr<Fence> fence() const override { return device_->fence(); }
+  std::shared_ptr<std::byte[]> result_memory(std::size_t bytes) const override { return device_->host_memory(bytes); }
   Recorder* recorder() const override { return device_.get(); }
 
   Device& device() const { return *device_; }

@@ -14,7 +14,9 @@
 
 #include "backend/collective.h"
 #include "backend/core/dtype.h"
+#include "backend/core/tensor.h"
 #include "backend/recording.h"
+#include "backend/fence.h"
 
 namespace nacre::gpu {
 
@@ -113,7 +115,16 @@ class Device : public Recorder {
   // what is read from the host may be changed when it returns.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void clear(void* memory, std::size_t bytes) = 0;  // of the device, to zeros; asynchronous
-  virtual void wait() = 0;                                  // until all is done
+  virtual void wait() = 0;  // until all is done
+  // Null where all is done as it is asked for.
+  virtual std::unique_ptr<Fence> fence() { return nullptr; }
+  // To which copies go while the host does other things; other memory of the host may make it wait for them. May be given
+  // up while they are under way.
+  virtual std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) { return allocate_bytes(bytes); }
+  // Copies of so many bytes each from the host to the device, as copy() makes them, but that they begin before what was
+  // asked for earlier is done. What they read is there: it does not wait for copies to the host. Null where that is not
+  // worth it, or memory is lacking.
+  virtual std::unique_ptr<Work> arrivals(std::span<const std::size_t> /*bytes*/) { return nullptr; }
 
   // The kernel called `name` of CUDA source, kept for the next time the same source comes, on disk too.
   virtual std::shared_ptr<Function> compile(std::string_view source, const char* name) = 0;

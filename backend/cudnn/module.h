@@ -11,7 +11,7 @@
 namespace nacre::gpu {
 
 // Raised with every change of device.h, so that a module of another build is refused.
-inline constexpr int module_interface = 4;
+inline constexpr int module_interface = 5;
 
 // Opens the machine's GPU into `device` and returns null, or returns the reason in one line why it cannot be used, which
 // stays valid until the next call. `device` is not touched when the interfaces differ. Nothing is thrown. What the device

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "formats/file.h"
 #include "formats/json.h"
+#include "formats/npy.h"
 #include "tests/cli/run_nacre.h"
 #include "tests/support/paths.h"
 #include "tests/support/sanitizers.h"
@@ -86,6 +88,36 @@ TEST_F(Gpu, TrainsAsTheCpuDoes) {
   if (const std::string found = gpu_of_doctor(); found != "ready") GTEST_SKIP() << found;
   EXPECT_NE(nacre({"doctor"}).out.find("  gpu        emulated GPU with the host's compiler\n"), std::string::npos);
   EXPECT_NEAR(loss_of("gpu"), loss_of("cpu"), 1e-4);
+}
+
+// Results that come late and inputs that come beside other work change no bit of a training, a validation, a test or
+// predictions, also where the last batch is smaller; and nobody waits for more than a step that is over.
+TEST_F(Gpu, StepsThatOverlapChangeNothing) {
+  use_modules(NACRE_EMULATED_GPU);
+  if (const std::string found = gpu_of_doctor(); found != "ready") GTEST_SKIP() << found;
+  Tensor pictures(DType::float32, {50, 28, 28, 1});
+  for (std::int64_t i = 0; float& value : pictures.writable<float>()) value = static_cast<float>(i++ % 97) / 97;
+  write_npy(folder_ / "x.npy", pictures);
+  std::string results[2], order[2];
+  for (const bool late : {false, true}) {
+    const std::string run = late ? "late" : "at_once";
+    if (!late) ::setenv("NACRE_TEST_GPU_AT_ONCE", "1", 1);
+    const auto done = [&](std::vector<std::string> words) {
+      ::setenv("NACRE_TEST_GPU_ORDER", (folder_ / "order").c_str(), 1);
+      words.insert(words.end(), {"--device", "gpu"});
+      const Outcome outcome = nacre(words);
+      EXPECT_EQ(outcome.status, 0) << outcome.err;
+      order[late] += read_file(folder_ / "order") + '\n';
+      return outcome.out;
+    };
+    done({"train", "small.yaml", "train.batch_size=12", "train.validation_split=0.2", "--output", run});
+    results[late] += done({"evaluate", run + "/model.h5", "--data", "small.yaml", "--batch-size", "12", "--json"});
+    results[late] += done({"predict", run + "/model.h5", "x.npy", "--batch-size", "12", "--json"});
+    ::unsetenv("NACRE_TEST_GPU_AT_ONCE");
+    ::unsetenv("NACRE_TEST_GPU_ORDER");
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_NE(order[1].find("arcswwarcswwarcsww"), std::string::npos) << order[1];
 }
 
 // Each on an emulated GPU of its own, whose gradients go by way of the hosts.

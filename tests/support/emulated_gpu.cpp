@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <map>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -158,9 +161,10 @@ class Queue {
  public:
   explicit Queue(GpuWork& counts) : counts_(counts) {}
 
-  void ask(std::function<void()> work) {
+  void ask(std::function<void()> work, char letter = 'b') {
     if (noted_) return noted_->push_back(std::move(work));
     ++counts_.by_itself;
+    counts_.order += letter;
     work();
   }
   void refuse_while_recording(std::string_view what) const {
@@ -188,6 +192,7 @@ class Queue {
     Replayed(GpuWork& counts, std::vector<std::function<void()>> noted) : counts_(counts), noted_(std::move(noted)) {}
     void replay() override {
       ++counts_.replays;
+      counts_.order += 'r';
       for (const auto& work : noted_) work();
     }
 
@@ -198,6 +203,75 @@ class Queue {
   GpuWork& counts_;
   std::vector<std::function<void()>>* noted_ = nullptr;
   bool refuses_ = false;
+};
+
+// Copies to the host that nobody has waited for.
+class LateCopies {
+ public:
+  void add(void* to, const void* from, std::size_t bytes) {
+    const auto* const begin = static_cast<const std::byte*>(from);
+    copies_.push_back({static_cast<std::byte*>(to), {begin, begin + bytes}});
+  }
+  std::uint64_t asked() const { return done_ + copies_.size(); }
+  void deliver(std::uint64_t until) {
+    for (; done_ < until; ++done_) {
+      if (copies_.front().to) std::ranges::copy(copies_.front().bytes, copies_.front().to);
+      copies_.pop_front();
+    }
+  }
+  bool meets(const void* memory, std::size_t bytes) const {
+    return std::ranges::any_of(copies_, [&](const Copy& copy) { return copy.meets(memory, bytes); });
+  }
+  void forget(const void* memory, std::size_t bytes) {
+    for (Copy& copy : copies_)
+      if (copy.meets(memory, bytes)) copy.to = nullptr;
+  }
+
+ private:
+  struct Copy {
+    std::byte* to;
+    std::vector<std::byte> bytes;
+    bool meets(const void* memory, std::size_t size) const {
+      const auto* const begin = static_cast<const std::byte*>(memory);
+      return to && begin < to + bytes.size() && to < begin + size;
+    }
+  };
+  std::deque<Copy> copies_;
+  std::uint64_t done_ = 0;
+};
+
+class LateFence final : public Fence {
+ public:
+  LateFence(LateCopies& copies, GpuWork& counts) : copies_(copies), counts_(counts) {}
+  void set() override { position_ = copies_.asked(), counts_.order += 's'; }
+  void wait() override { copies_.deliver(position_), counts_.order += 'w'; }
+
+ private:
+  LateCopies& copies_;
+  GpuWork& counts_;
+  std::uint64_t position_ = 0;
+};
+
+// Inputs that come beside other work.
+class Beside final : public gpu::Work {
+ public:
+  Beside(Queue& queue, const Memory& memory, std::span<const std::size_t> bytes)
+      : queue_(queue), memory_(memory), bytes_(bytes.begin(), bytes.end()) {}
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
+    queue_.refuse_while_recording("a copy from the host");
+    const auto copy = [&] {
+      for (std::size_t i = 0; i < bytes_.size(); ++i) {
+        ensure(memory_.holds(outputs[i]) && !memory_.holds(inputs[i]), "an input that does not come from the host to the device");
+        std::memcpy(outputs[i], inputs[i], bytes_[i]);
+      }
+    };
+    queue_.ask(copy, 'a');
+  }
+
+ private:
+  Queue& queue_;
+  const Memory& memory_;
+  std::vector<std::size_t> bytes_;
 };
 
 class EmulatedFunction final : public gpu::Function {
@@ -401,7 +475,9 @@ class EmulatedGpu final : public EmulatedDevice {
   void release(void* memory) noexcept override { memory_.release(memory); }
   void copy(void* to, const void* from, std::size_t bytes) override {
     if (!memory_.holds(to) || !memory_.holds(from)) queue_.refuse_while_recording("a copy from or to the host");
-    queue_.ask([=] { std::memmove(to, from, bytes); });
+    if (late_.meets(from, bytes)) late_.deliver(late_.asked());
+    if (!at_once_ && memory_.holds(from) && !memory_.holds(to)) queue_.ask([&] { late_.add(to, from, bytes); }, 'c');
+    else queue_.ask([=] { std::memmove(to, from, bytes); });
   }
   void clear(void* memory, std::size_t bytes) override {
     ensure(memory_.holds(memory), "an address outside the device's memory was to be cleared");
@@ -410,12 +486,27 @@ class EmulatedGpu final : public EmulatedDevice {
   void wait() override {
     queue_.refuse_while_recording("waiting");
     ++counts_.waits;
+    counts_.order += 'W';
+    late_.deliver(late_.asked());
+  }
+  std::unique_ptr<Fence> fence() override {
+    return at_once_ ? nullptr : std::make_unique<LateFence>(late_, counts_);
+  }
+  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {
+    const std::shared_ptr<std::byte[]> memory = allocate_bytes(bytes);
+    return {memory.get(), [this, memory, bytes](std::byte* begin) { late_.forget(begin, bytes); }};
+  }
+  std::unique_ptr<gpu::Work> arrivals(std::span<const std::size_t> bytes) override {
+    if (std::accumulate(bytes.begin(), bytes.end(), std::size_t{0}) < beside_from_) return nullptr;
+    return std::make_unique<Beside>(queue_, memory_, bytes);
   }
   std::unique_ptr<Recording> record(const std::function<void()>& work) override { return queue_.record(work); }
 
   const GpuWork& counts() const override { return counts_; }
   void refuse_recordings(bool refuse) override { queue_.refuse_recordings(refuse); }
   void limit_memory(std::size_t bytes) override { facts_.memory = bytes; }
+  void bring_beside(std::size_t bytes) override { beside_from_ = bytes; }
+  void do_all_at_once() override { at_once_ = true; }
 
   std::shared_ptr<gpu::Function> compile(std::string_view source, const char*) override {
     std::shared_ptr<gpu::Function>& function = functions_[std::string(source)];
@@ -464,6 +555,9 @@ class EmulatedGpu final : public EmulatedDevice {
   Memory memory_;
   GpuWork counts_;
   Queue queue_{counts_};
+  LateCopies late_;
+  std::size_t beside_from_ = std::numeric_limits<std::size_t>::max();
+  bool at_once_ = false;
   std::map<std::string, std::shared_ptr<gpu::Function>> functions_;
 };
 

@@ -6,7 +6,9 @@
 #include <limits>
 #include <unordered_map>
 
+#include "backend/cudnn/module/bound_for_host.h"
 #include "backend/cudnn/module/context.h"
+#include "backend/cudnn/module/lane.h"
 #include "backend/cudnn/module/recording.h"
 #include "backend/cudnn/module/staging.h"
 
@@ -64,7 +66,7 @@ class CudaDevice final : public Device {
              const CublasLt& blas, const Cudnn& cudnn, KernelCache cache, std::shared_ptr<const Nccl> nccl)
       : facts_(std::move(facts)),
         context_(std::make_shared<Context>(driver, device)),
-        staging_(*context_),
+        staging_(*context_, context_->stream()),
         compiler_(std::move(compiler)),
         target_(std::move(target)),
         cache_(std::move(cache)),
@@ -91,6 +93,16 @@ class CudaDevice final : public Device {
         fmt::format("{} ({}, {} processors) with cuDNN {}", facts_.name, target_, facts_.processors, cudnn.version));
   }
 
+  ~CudaDevice() override {
+    try {
+      const Current current(*context_);
+      give_up_landing();
+    } catch (const Error&) {  // the driver has been shut down, and its memory with it
+    }
+  }
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+
   const DeviceFacts& facts() const override { return facts_; }
 
   void* allocate(std::size_t bytes) override {
@@ -98,9 +110,12 @@ class CudaDevice final : public Device {
     const Current current(*context_);
     CUdeviceptr address = 0;
     CUresult result = take(&address, bytes);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && pool_) {  // pieces that do not fit lie in the pool
-      context_->wait();
-      driver().trim_pool(pool_, 0);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+      give_up_landing();
+      if (pool_) {  // pieces that do not fit lie there
+        context_->wait();
+        driver().trim_pool(pool_, 0);
+      }
       result = take(&address, bytes);
     }
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
@@ -127,11 +142,12 @@ class CudaDevice final : public Device {
     const Current current(*context_);
     const bool from_host = !is_on_device(from), to_host = !is_on_device(to);
     if (from_host || to_host) refuse_while_recording("a copy from or to the host");
-    if (from_host && reads_host_) wait();  // what is on its way there comes first
+    if (from_host && bound_for_host_.meets(from, bytes)) wait();  // what is on its way there comes first
     if (from_host && !to_host) return staging_.copy(address_of(to), static_cast<const std::byte*>(from), bytes);
     driver().check(driver().copy(address_of(to), address_of(from), bytes, context_->stream()), "copy");
     if (from_host) wait();
-    else if (to_host) reads_host_ = true;
+    else if (to_host) bound_for_host_.add(to, bytes);
+    if (to_host && bound_for_host_.too_many()) wait();
   }
 
   void clear(void* memory, std::size_t bytes) override {
@@ -144,7 +160,28 @@ class CudaDevice final : public Device {
     refuse_while_recording("waiting");
     const Current current(*context_);
     context_->wait();
-    reads_host_ = false;
+    bound_for_host_.clear();
+  }
+
+  std::unique_ptr<Fence> fence() override {
+    const Current current(*context_);
+    return std::make_unique<StreamFence>(context_);
+  }
+
+  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {
+    constexpr std::size_t most_pinned = std::size_t{16} << 20;  // which other programs lack then
+    if (bytes == 0 || bytes > most_pinned) return allocate_bytes(bytes);
+    const Current current(*context_);
+    void* memory = nullptr;
+    if (driver().allocate_host(&memory, bytes) != CUDA_SUCCESS) return allocate_bytes(bytes);
+    return {static_cast<std::byte*>(memory), [context = context_](std::byte* pinned) { unpin(*context, pinned); }};
+  }
+
+  std::unique_ptr<Work> arrivals(std::span<const std::size_t> bytes) override {
+    // So much comes sooner in line than streams wait for one another.
+    constexpr std::size_t worth_the_lane = std::size_t{256} << 10;
+    if (Lane::room_for(bytes) < worth_the_lane) return nullptr;
+    return std::make_unique<Arrivals>(*this, bytes);
   }
 
   std::unique_ptr<Recording> record(const std::function<void()>& work) override {
@@ -201,6 +238,50 @@ class CudaDevice final : public Device {
     return dnn_->work(description, cache_);
   }
 
+  // By the lane where there is room for them, else in line.
+  class Arrivals final : public Work {
+   public:
+    Arrivals(CudaDevice& device, std::span<const std::size_t> bytes)
+        : device_(device), bytes_(bytes.begin(), bytes.end()), room_(Lane::room_for(bytes)) {}
+    void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
+      const Current current(*device_.context_);
+      refused_ = refused_ || !device_.make_room(room_);
+      if (!refused_) return device_.lane_->copy(bytes_, inputs, outputs);
+      for (std::size_t i = 0; i < bytes_.size(); ++i) device_.copy(outputs[i], inputs[i], bytes_[i]);
+    }
+
+   private:
+    CudaDevice& device_;
+    std::vector<std::size_t> bytes_;
+    std::size_t room_;
+    bool refused_ = false;  // memory was lacking: it is not tried again with every batch
+  };
+
+  // Only now that a batch comes: before it, what executables cannot do without has been taken.
+  bool make_room(std::size_t bytes) {
+    if (lane_ && lane_->room() >= bytes) return true;
+    try {
+      if (!lane_) lane_ = std::make_unique<Lane>(context_);
+      give_up_landing();
+      lane_->land_in(address_of(allocate(bytes)), bytes);
+    } catch (const Error&) {
+      return false;
+    }
+    return true;
+  }
+  void give_up_landing() {
+    if (lane_ && lane_->room() > 0) release(reinterpret_cast<void*>(lane_->land_in(0, 0)));
+  }
+
+  static void unpin(const Context& context, std::byte* memory) noexcept {
+    try {
+      const Current current(context);
+      context.driver().wait_for_stream(context.stream());  // copies may be on their way there
+      context.driver().release_host(memory);
+    } catch (const Error&) {  // the driver has been shut down, and its memory with it
+    }
+  }
+
   CUresult take(CUdeviceptr* address, std::size_t bytes) const {
     return pool_ ? driver().allocate_in_order(address, bytes, context_->stream()) : driver().allocate(address, bytes);
   }
@@ -228,8 +309,9 @@ class CudaDevice final : public Device {
   std::shared_ptr<const Context> context_;
   Staging staging_;
   CUmemoryPool pool_ = nullptr;  // none: memory is taken and given back at once
-  bool reads_host_ = false;      // copies to the host may be under way
   bool recording_ = false;
+  BoundForHost bound_for_host_;
+  std::unique_ptr<Lane> lane_;  // null: nothing has come by one
   Compiler compiler_;
   std::string target_;
   KernelCache cache_;

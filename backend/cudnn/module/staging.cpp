@@ -9,7 +9,7 @@ Staging::~Staging() {
   const Driver& driver = context_.driver();
   try {
     const Current current(context_);
-    driver.wait_for_stream(context_.stream());
+    driver.wait_for_stream(stream_);
     release();
   } catch (const Error&) {  // the driver has been shut down, and its memory with it
   }
@@ -42,7 +42,7 @@ void Staging::release() noexcept {
 
 void Staging::turn() {
   const Driver& driver = context_.driver();
-  driver.check(driver.record_event(halves_[current_].copied, context_.stream()), "record an event");
+  driver.check(driver.record_event(halves_[current_].copied, stream_), "record an event");
   halves_[current_].busy = true;
   current_ = 1 - current_, filled_ = 0;
   Half& next = halves_[current_];
@@ -53,15 +53,15 @@ void Staging::turn() {
 void Staging::copy(CUdeviceptr to, const std::byte* from, std::size_t bytes) {
   const Driver& driver = context_.driver();
   if (!prepare()) {
-    driver.check(driver.copy(to, reinterpret_cast<CUdeviceptr>(from), bytes, context_.stream()), "copy from the host");
-    return context_.wait();
+    driver.check(driver.copy(to, reinterpret_cast<CUdeviceptr>(from), bytes, stream_), "copy from the host");
+    return driver.check(driver.wait_for_stream(stream_), "copy from the host");
   }
   while (bytes > 0) {
     if (filled_ == half_bytes) turn();
     std::byte* const place = halves_[current_].memory + filled_;
     const std::size_t part = std::min(bytes, half_bytes - filled_);
     std::memcpy(place, from, part);
-    driver.check(driver.copy(to, reinterpret_cast<CUdeviceptr>(place), part, context_.stream()), "copy from the host");
+    driver.check(driver.copy(to, reinterpret_cast<CUdeviceptr>(place), part, stream_), "copy from the host");
     to += part, from += part, bytes -= part;
     filled_ = std::min((filled_ + part + 63) / 64 * 64, half_bytes);
   }

@@ -11,7 +11,8 @@ namespace nacre::gpu {
 
 class Staging {
  public:
-  explicit Staging(const Context& context) : context_(context) {}  // the context outlives this
+  // Both outlive this.
+  Staging(const Context& context, CUstream stream) : context_(context), stream_(stream) {}
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -32,6 +33,7 @@ class Staging {
   void release() noexcept;
 
   const Context& context_;
+  CUstream stream_;
   std::array<Half, 2> halves_;
   std::size_t current_ = 0, filled_ = 0;
   bool prepared_ = false, refused_ = false;  // pinned memory is limited

@@ -1,9 +1,12 @@
 // What training steps of models are on a GPU: nothing of them goes through the host, and they make of the weights what
 // the reference makes of them. Smaller than those of tests/bench/workloads, of which they are the kinds.
 #include <fstream>
+#include <numeric>
 
 #include "api/experiment/experiment.h"
+#include "api/train/in_turn.h"
 #include "api/train/optimizer_wrappers.h"
+#include "backend/cudnn/backend.h"
 #include "formats/yaml.h"
 #include "tests/api/models.h"
 #include "tests/support/emulated_gpu.h"
@@ -128,16 +131,17 @@ Feed feed_of(const Type& type) {
   return feed;
 }
 
+Model model_of(const Sample& sample, std::string_view optimizer, std::string_view dtype) {
+  const std::string text = fmt::format(
+      "{}train: {{optimizer: {}, dtype: {}, loss: {{SparseCategoricalCrossentropy: {{from_logits: true}}}}}}\n",
+      sample.model, optimizer, dtype);
+  return configured_model(Experiment(parse_config(text, "small.yaml", ".")), "reference");
+}
+
 // A model and its training step on a backend.
 struct Training {
   Training(const Sample& sample, std::string_view optimizer, std::string_view dtype, const Backend& backend)
-      : model(configured_model(Experiment(parse_config(
-                                   fmt::format("{}train: {{optimizer: {}, dtype: {}, loss: "
-                                               "{{SparseCategoricalCrossentropy: {{from_logits: true}}}}}}\n",
-                                               sample.model, optimizer, dtype),
-                                   "small.yaml", ".")),
-                               "reference")),
-        feed(feed_of(sample.input)) {
+      : model(model_of(sample, optimizer, dtype)), feed(feed_of(sample.input)) {
     model.initialize(1);
     Trainer& trainer = model.trainer();
     trainer.training_step({.inputs = feed.inputs, .targets = feed.targets, .weights = {}, .size = feed.size});  // with slots
@@ -238,6 +242,89 @@ TEST_F(GpuTraining, GradientsThatOverflow) {
     EXPECT_EQ(after[0].identical(before[0]), factor != 1);
     for (std::size_t i = 0; i < after.size(); ++i) expect_near(after[i], want[i], 1e-2);
   }
+}
+
+// --- steps one after the other ---------------------------------------------------------------------------------------
+
+std::shared_ptr<std::byte[]> copy_of(const Tensor& tensor) {
+  std::shared_ptr<std::byte[]> bytes = allocate_bytes(tensor.bytes());
+  std::memcpy(bytes.get(), tensor.raw(), tensor.bytes());
+  return bytes;
+}
+
+// Steps of a model on a device of its own, whose results come late or at once.
+struct Stepping {
+  explicit Stepping(bool late) : device(emulated_gpu()), model(model_of(samples[3], "{Adam: {learning_rate: 0.01}}", "float32")) {
+    if (late) device->bring_beside(0);
+    else device->do_all_at_once();
+    backend = gpu::backend_on(device);
+    model.initialize(1);
+    Trainer& trainer = model.trainer();
+    const Feed feed = feed_of(samples[3].input);
+    trainer.training_step({.inputs = feed.inputs, .targets = feed.targets, .weights = {}, .size = feed.size});  // with slots
+    steps = std::make_unique<Steps>(std::shared_ptr<FunctionalLayer>(std::shared_ptr<void>(), &model.graph()), trainer.random(), *backend);
+  }
+  // Another one each time. It is the caller's again as soon as a step has begun.
+  static Feed batch(int number, std::int64_t size = 4) {
+    Feed feed = feed_of(samples[3].input);
+    for (float& value : feed.inputs[0].writable<float>()) value += 0.1f * static_cast<float>(number);
+    return {.inputs = {feed.inputs[0].rows(0, size)}, .targets = {feed.targets[0].rows(0, size)}, .weights = {}, .size = size, .hosted = {}};
+  }
+  const Results& train(int number, std::int64_t size = 4) {
+    Feed feed = batch(number, size);
+    const Results& results = steps->train(model.trainer().objective(), model.trainer().optimizer(), feed);
+    std::ranges::fill(feed.inputs[0].writable<float>(), 1e6f);
+    return results;
+  }
+
+  std::shared_ptr<EmulatedDevice> device;
+  std::unique_ptr<Backend> backend;
+  Model model;
+  std::unique_ptr<Steps> steps;
+};
+
+// The copy of a batch, the step and the way of its loss begin before the step before is waited for.
+TEST_F(GpuTraining, NobodyWaitsForAStepBeforeTheNextIsUnderWay) {
+  Stepping late(true), at_once(false);
+  for (int i = 0; i < 3; ++i) late.train(i), at_once.train(i);  // a plain step, a recording, a replay
+  for (const auto& [stepping, expected] : {std::pair{&late, "arcsw"}, std::pair{&at_once, "bbrb"}})
+    for (int i = 3; i < 6; ++i) {
+      const std::size_t before = stepping->device->counts().order.size();
+      stepping->train(i);
+      EXPECT_EQ(stepping->device->counts().order.substr(before), expected);
+    }
+}
+
+// The same bits: losses, also of a smaller batch at the end of an epoch, what tests and predictions give, weights.
+TEST_F(GpuTraining, StepsThatOverlapComputeTheSame) {
+  std::vector<Tensor> all[2];
+  for (const bool late : {false, true}) {
+    Stepping stepping(late);
+    const std::vector<std::int64_t> sizes{4, 4, 4, 4, 3, 4, 4, 3};
+    std::vector<Tensor>& got = all[late];
+    std::vector<std::int64_t> order;
+    InTurn<std::int64_t> turns([&](const std::vector<Tensor>& results, std::int64_t number) {
+      for (const Tensor& result : results) got.push_back(Tensor::wrap(result.type(), copy_of(result)));
+      order.push_back(number);
+    });
+    Objective& objective = stepping.model.trainer().objective();
+    for (std::int64_t i = 0; i < 8; ++i) turns.add(stepping.train(static_cast<int>(i), sizes[static_cast<std::size_t>(i)]), i);
+    EXPECT_EQ(order.size(), late ? 7u : 8u);
+    turns.finish();
+    for (std::int64_t i = 0; i < 8; ++i)
+      turns.add(stepping.steps->test_predicting(objective, Stepping::batch(static_cast<int>(i), sizes[static_cast<std::size_t>(i)])), 8 + i);
+    turns.finish();
+    for (std::int64_t i = 0; i < 8; ++i)
+      turns.add(stepping.steps->predict(Stepping::batch(static_cast<int>(i), sizes[static_cast<std::size_t>(i)])), 16 + i);
+    turns.finish();
+    turns.finish();
+    std::vector<std::int64_t> expected(24);
+    std::iota(expected.begin(), expected.end(), 0);
+    EXPECT_EQ(order, expected);
+    for (const Tensor& value : values(stepping.model)) got.push_back(value);
+  }
+  ASSERT_EQ(all[0].size(), all[1].size());
+  for (std::size_t i = 0; i < all[0].size(); ++i) EXPECT_TRUE(all[0][i].identical(all[1][i])) << i;
 }
 
 }  // namespace

@@ -19,17 +19,20 @@ struct Stream {
   std::uint64_t queued = 0, done = 0;
 };
 struct Event {
+  char letter = 'a';
   CUstream stream = nullptr;
   std::uint64_t position = 0;
 };
 struct Machine {
   FakeDriver face;
   std::map<std::byte*, std::size_t> blocks, pinned;
+  std::map<std::byte*, std::size_t> unborn, dead;  // blocks that no stream has come to the allocation of, or past the release
   std::map<CUstream, Stream> streams;
   // Being captured: noted instead of queued.
   bool capturing = false, invalidated = false;
   std::vector<std::function<void()>> captured;
   CUstream replaying = nullptr;  // what was captured
+  char next_letter = 'a';        // of an event
 };
 using CapturedGraph = std::vector<std::function<void()>>;
 Machine& machine() {
@@ -62,6 +65,15 @@ bool holds(const std::map<std::byte*, std::size_t>& blocks, CUdeviceptr address)
   return after != blocks.begin() && at < std::prev(after)->first + std::prev(after)->second;
 }
 
+template <class... Arguments>
+void note(fmt::format_string<Arguments...> call, Arguments&&... arguments) {
+  if (face().keeps_calls) face().calls.push_back(fmt::format(call, std::forward<Arguments>(arguments)...));
+}
+std::size_t number_of(CUstream stream) { return reinterpret_cast<std::size_t>(stream) - 100; }
+const char* kind_of(CUdeviceptr address) {
+  return holds(machine().blocks, address) ? "device" : holds(machine().pinned, address) ? "pinned" : "host";
+}
+
 // What must not be asked for while something is captured: that ends with an error.
 bool spoils_capture() {
   if (machine().capturing) machine().invalidated = true;
@@ -73,10 +85,12 @@ CUresult with_context(CUresult result = CUDA_SUCCESS) { return face().depth > 0 
 
 CUresult take(CUdeviceptr* address, std::size_t bytes) {
   if (face().depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  ++face().allocations;
   if (face().used + face().in_pool + bytes > face().memory) return CUDA_ERROR_OUT_OF_MEMORY;
   auto* const memory = static_cast<std::byte*>(std::aligned_alloc(256, (bytes + 255) / 256 * 256));
   std::memset(memory, 0x7b, std::min(bytes, std::size_t{1} << 16));
   machine().blocks[memory] = bytes;
+  std::erase_if(machine().dead, [&](const auto& block) { return block.first < memory + bytes && memory < block.first + block.second; });
   face().used += bytes;
   *address = reinterpret_cast<CUdeviceptr>(memory);
   return CUDA_SUCCESS;
@@ -91,7 +105,10 @@ CUresult give_back(CUdeviceptr address, CUstream stream) {
   machine().blocks.erase(found);
   if (face().pools) face().in_pool += bytes;
   // The memory stays readable until the stream has come so far.
-  queue(stream, [address] { std::free(reinterpret_cast<void*>(address)); });
+  queue(stream, [address, bytes] {
+    std::free(reinterpret_cast<void*>(address));
+    machine().dead[reinterpret_cast<std::byte*>(address)] = bytes;
+  });
   return CUDA_SUCCESS;
 }
 
@@ -241,6 +258,8 @@ FakeDriver& fake_driver() { return face(); }
 
 void queue_on_fake(CUstream stream, std::function<void()> work) { queue(stream, std::move(work)); }
 
+void run_on_fake(std::size_t stream) { run(handle<CUstream>(100 + stream)); }
+
 void run_newest_stream_first() {
   std::vector<CUstream> streams;
   for (const auto& [handle, stream] : machine().streams) streams.push_back(handle);
@@ -272,26 +291,39 @@ gpu::Driver new_fake_driver() {
   driver.destroy_stream = [](CUstream) { return --face().streams, with_context(); };
   driver.wait_for_stream = [](CUstream stream) {
     if (spoils_capture()) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    note("wait for stream {}", number_of(stream));
     return run(stream), with_context();
   };
   driver.hold_stream = [](CUstream stream, CUevent event, unsigned) {
+    note("hold {} for {}", number_of(stream), event_of(event).letter);
     queue(stream, [until = event_of(event)] { run_until(until.stream, until.position); });
     return with_context();
   };
   driver.create_event = [](CUevent* event, unsigned) {
-    return ++face().events, *event = reinterpret_cast<CUevent>(new Event), with_context();
+    *event = reinterpret_cast<CUevent>(new Event{.letter = machine().next_letter++});
+    return ++face().events, with_context();
   };
   driver.destroy_event = [](CUevent event) { return --face().events, delete &event_of(event), with_context(); };
   driver.record_event = [](CUevent event, CUstream stream) {
-    return event_of(event) = {stream, machine().streams[stream].queued}, with_context();
+    note("record {} on {}", event_of(event).letter, number_of(stream));
+    event_of(event).stream = stream, event_of(event).position = machine().streams[stream].queued;
+    return with_context();
   };
   driver.wait_for_event = [](CUevent event) {
+    note("wait for {}", event_of(event).letter);
     return run_until(event_of(event).stream, event_of(event).position), with_context();
   };
   driver.default_pool = [](CUmemoryPool* pool, CUdevice) { return *pool = handle<CUmemoryPool>(9), CUDA_SUCCESS; };
   driver.set_pool_attribute = [](CUmemoryPool, CUmemPool_attribute, void*) { return CUDA_SUCCESS; };
   driver.trim_pool = [](CUmemoryPool, std::size_t) { return face().in_pool = 0, CUDA_SUCCESS; };
-  driver.allocate_in_order = [](CUdeviceptr* address, std::size_t bytes, CUstream) { return take(address, bytes); };
+  driver.allocate_in_order = [](CUdeviceptr* address, std::size_t bytes, CUstream stream) {
+    const CUresult result = take(address, bytes);
+    if (result != CUDA_SUCCESS) return result;
+    auto* const memory = reinterpret_cast<std::byte*>(*address);
+    machine().unborn[memory] = bytes;
+    queue(stream, [memory] { machine().unborn.erase(memory); });
+    return result;
+  };
   driver.release_in_order = give_back;
   driver.allocate = take;
   driver.release = [](CUdeviceptr address) { return give_back(address, nullptr); };
@@ -300,7 +332,8 @@ gpu::Driver new_fake_driver() {
   };
   driver.allocate_host = [](void** memory, std::size_t bytes) {
     if (!face().pins) return CUDA_ERROR_OUT_OF_MEMORY;
-    *memory = std::malloc(bytes);
+    ++face().allocations;
+    *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     machine().pinned[static_cast<std::byte*>(*memory)] = bytes;
     return face().pinned += bytes, with_context();
   };
@@ -311,7 +344,14 @@ gpu::Driver new_fake_driver() {
     return std::free(memory), with_context();
   };
   driver.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-    queue(stream, [=] { std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes); });
+    note("{}>{} on {}", kind_of(from), kind_of(to), number_of(stream));
+    const bool pinned = holds(machine().pinned, to);
+    const CUdeviceptr device_to = holds(machine().blocks, to) ? to : 0, device_from = holds(machine().blocks, from) ? from : 0;
+    queue(stream, [=] {
+      const auto gone = [](CUdeviceptr at) { return holds(machine().unborn, at) || holds(machine().dead, at); };
+      if (gone(device_to) || gone(device_from) || (pinned && !holds(machine().pinned, to))) ++face().lost;
+      else std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);
+    });
     return with_context();
   };
   driver.pointer_attribute = [](void* value, CUpointer_attribute, CUdeviceptr address) {
@@ -367,6 +407,7 @@ gpu::Driver new_fake_driver() {
   };
   driver.launch_graph = [](CUgraphExec executable, CUstream stream) {
     ++face().replays;
+    note("replay");
     machine().replaying = stream;
     queue(stream, [executable] {
       for (const auto& work : *reinterpret_cast<CapturedGraph*>(executable)) work();

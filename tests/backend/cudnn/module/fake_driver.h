@@ -29,6 +29,13 @@ struct FakeDriver {
   std::size_t pinned = 0;
   int contexts = 0, streams = 0, events = 0, modules = 0, images_refused = 0, matmuls = 0;
   int graphs = 0, executable_graphs = 0, replays = 0;
+  int allocations = 0;  // of the device's memory and of pinned memory
+  int lost = 0;         // copies that came when their memory was given back, or before it was there
+  // The order of calls, while it is kept: "host>device on 1" (the stream by its number, the context's is 0), where pinned
+  // memory is told from other memory of the host; "record a on 0", "hold 1 for a" (events by letters), "wait for a",
+  // "wait for stream 0", "replay".
+  bool keeps_calls = false;
+  std::vector<std::string> calls;
   int depth = 0;  // of the stack of contexts
   cublasComputeType_t compute_type{};
   struct Launch {
@@ -44,7 +51,8 @@ gpu::Driver new_fake_driver();
 gpu::CublasLt fake_cublas_lt();
 // What a library asks of a stream.
 void queue_on_fake(CUstream stream, std::function<void()> work);
-// What one stream does early and the others late.
+// What one stream does early and the others late: by its number, which is 0 for the context's.
+void run_on_fake(std::size_t stream);
 void run_newest_stream_first();
 
 }  // namespace nacre::test
