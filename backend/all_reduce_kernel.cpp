@@ -20,21 +20,58 @@ void told_in_our_words(Work&& work) {
 }
 
 // What both kernels know.
-struct AllReduce {
-  CollectiveRef collective;
-  std::unique_ptr<Collective::Exchange> exchange;
-  const Backend& backend;
-  std::vector<std::size_t> bytes;  // of each value
+class AllReduce {
+ public:
+  AllReduce(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange, std::unique_ptr<Kernel> copies)
+      : collective_(request.node.attrs<AllReduceAttrs>().collective),
+        exchange_(std::move(exchange)),
+        copies_(std::move(copies)),
+        backend_(request.backend) {
+    for (const Type& type : request.node.types()) bytes_.push_back(type.bytes());
+    places_.resize(bytes_.size());
+    sources_.resize(bytes_.size());
+  }
+  Collective::Exchange& exchange() { return *exchange_; }
+  std::size_t values() const { return bytes_.size(); }
+  std::size_t all_bytes() const { return std::accumulate(bytes_.begin(), bytes_.end(), std::size_t{0}); }
+
+  // To the memory of which one piece is exchanged, and back.
+  void gather(std::span<const void* const> values, void* all) {
+    divide(all);
+    copy(values.first(bytes_.size()), places_);
+  }
+  void scatter(const void* all, std::span<void* const> values) {
+    divide(const_cast<void*>(all));
+    std::ranges::copy(places_, sources_.begin());
+    copy(sources_, values);
+  }
+
+ private:
+  void divide(void* all) {
+    auto* at = static_cast<std::byte*>(all);
+    for (std::size_t i = 0; i < bytes_.size(); at += bytes_[i++]) places_[i] = at;
+  }
+  void copy(std::span<const void* const> from, std::span<void* const> to) {
+    if (copies_) return copies_->run({.inputs = from, .outputs = to, .scratch = nullptr});
+    for (std::size_t i = 0; i < bytes_.size(); ++i)
+      if (from[i] != to[i]) backend_.copy(to[i], from[i], bytes_[i]);
+  }
+
+  CollectiveRef collective_;
+  std::unique_ptr<Collective::Exchange> exchange_;
+  std::unique_ptr<Kernel> copies_;
+  const Backend& backend_;
+  std::vector<std::size_t> bytes_;  // of each value
+  std::vector<void*> places_;
+  std::vector<const void*> sources_;
 };
 
 class AllReduceRest final : public Kernel {
  public:
   explicit AllReduceRest(std::shared_ptr<AllReduce> all) : all_(std::move(all)) {}
   void run(const KernelArguments& arguments) override {
-    told_in_our_words([&] { all_->exchange->wait(); });
-    const auto* at = static_cast<const std::byte*>(arguments.inputs[0]);
-    for (std::size_t i = 0; i < all_->bytes.size(); at += all_->bytes[i++])
-      if (arguments.outputs[i] != at) all_->backend.copy(arguments.outputs[i], at, all_->bytes[i]);
+    told_in_our_words([&] { all_->exchange().wait(); });
+    all_->scatter(arguments.inputs[0], arguments.outputs);
   }
 
  private:
@@ -45,17 +82,12 @@ class AllReduceKernel final : public BeginningKernel {
  public:
   explicit AllReduceKernel(std::shared_ptr<AllReduce> all) : all_(std::move(all)) {}
   void run(const KernelArguments& arguments) override {
-    void* const state = arguments.outputs[0];
-    auto* at = static_cast<std::byte*>(state);
-    for (std::size_t i = 0; i < all_->bytes.size(); at += all_->bytes[i++])
-      if (arguments.inputs[i] != at) all_->backend.copy(at, arguments.inputs[i], all_->bytes[i]);
-    told_in_our_words([&] { all_->exchange->start(state); });
+    all_->gather(arguments.inputs, arguments.outputs[0]);
+    told_in_our_words([&] { all_->exchange().start(arguments.outputs[0]); });
   }
-  std::size_t state_bytes() const override {
-    return std::accumulate(all_->bytes.begin(), all_->bytes.end(), std::size_t{0});
-  }
+  std::size_t state_bytes() const override { return all_->all_bytes(); }
   std::unique_ptr<Kernel> rest() const override { return std::make_unique<AllReduceRest>(all_); }
-  bool in_place() const override { return all_->bytes.size() == 1; }
+  bool in_place() const override { return all_->values() == 1; }
 
  private:
   std::shared_ptr<AllReduce> all_;
@@ -70,12 +102,11 @@ ExchangedNumbers numbers_of_all_reduce(const Node& node) {
   return numbers;
 }
 
-KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange) {
-  auto all = std::make_shared<AllReduce>(AllReduce{request.node.attrs<AllReduceAttrs>().collective, std::move(exchange),
-                                                   request.backend, {}});
-  for (const Type& type : request.node.types()) all->bytes.push_back(type.bytes());
+KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange,
+                             std::unique_ptr<Kernel> copies) {
   KernelPlan plan = row_major_plan(request);
-  plan.kernel = std::make_unique<AllReduceKernel>(std::move(all));
+  plan.kernel = std::make_unique<AllReduceKernel>(
+      std::make_shared<AllReduce>(request, std::move(exchange), std::move(copies)));
   return plan;
 }
 

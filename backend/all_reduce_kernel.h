@@ -10,8 +10,10 @@ namespace nacre {
 // For backends whose memory is the host's.
 KernelPlan all_reduce_kernel(const KernelRequest& request);
 
-// For others: `exchange` takes the memory of the backend's kernels.
-KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange);
+// For others: `exchange` takes the memory of the backend's kernels, and `copies` copies all values between the places
+// that it is called with; null: one after the other.
+KernelPlan all_reduce_kernel(const KernelRequest& request, std::unique_ptr<Collective::Exchange> exchange,
+                             std::unique_ptr<Kernel> copies = nullptr);
 
 // What an all_reduce exchanges: all its values' elements.
 struct ExchangedNumbers {

@@ -1,6 +1,7 @@
 // Sums over the processes that train together: by the devices themselves where they can, else by way of the host.
 #include "backend/graph/ops/all_reduce.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/all_reduce_kernel.h"
@@ -50,7 +51,11 @@ std::unique_ptr<Collective::Exchange> exchange_on(Device& device, const Collecti
 KernelPlan all_reduce(const KernelRequest& request) {
   Device& device = device_of(request);
   const ExchangedNumbers numbers = numbers_of_all_reduce(request.node);
-  return all_reduce_kernel(request, exchange_on(device, request.node.attrs<AllReduceAttrs>().collective, numbers));
+  const Types& types = request.node.types();
+  const bool several =
+      types.size() > 1 && std::ranges::none_of(types, [](const Type& type) { return type.bytes() == 0; });
+  return all_reduce_kernel(request, exchange_on(device, request.node.attrs<AllReduceAttrs>().collective, numbers),
+                           several ? copies(device, types) : nullptr);
 }
 
 }  // namespace nacre::gpu

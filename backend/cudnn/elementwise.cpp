@@ -263,17 +263,11 @@ class Parts final : public Kernel {
   std::vector<Part> parts_;
 };
 
-}  // namespace
-
 // One launch for all groups, or as few as there must be for the addresses that a kernel can be given.
-KernelPlan fused_groups(const KernelRequest& request) {
-  Device& device = device_of(request);
-  const std::vector<Subgraph>& bodies = request.node.attrs<FusedGroupsAttrs>().bodies;
+std::unique_ptr<Kernel> kernel_of_all(const std::vector<Subgraph>& bodies, Device& device) {
   const std::size_t most = device.facts().parameter_bytes / sizeof(void*);
-  KernelPlan plan = plan_on_device(request);
   auto kernel = std::make_unique<Parts>();
   std::size_t first = 0, inputs = 0, outputs = 0;  // of a part
-  std::size_t all_inputs = 0, all_outputs = 0;
   const auto end_part = [&](std::size_t end) {
     if (end > first) kernel->add(kernel_of(std::span(bodies).subspan(first, end - first), device), inputs, outputs);
     first = end, inputs = outputs = 0;
@@ -281,13 +275,34 @@ KernelPlan fused_groups(const KernelRequest& request) {
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     const std::size_t more_inputs = bodies[i]->inputs().size(), more_outputs = bodies[i]->outputs().size();
     if (inputs + outputs + more_inputs + more_outputs > most) end_part(i);
-    add_in_place(*bodies[i], plan.in_place, all_outputs, all_inputs);
     inputs += more_inputs, outputs += more_outputs;
-    all_inputs += more_inputs, all_outputs += more_outputs;
   }
   end_part(bodies.size());
-  plan.kernel = std::move(kernel);
+  return kernel;
+}
+
+}  // namespace
+
+KernelPlan fused_groups(const KernelRequest& request) {
+  const std::vector<Subgraph>& bodies = request.node.attrs<FusedGroupsAttrs>().bodies;
+  KernelPlan plan = plan_on_device(request);
+  std::size_t inputs = 0, outputs = 0;
+  for (const Subgraph& body : bodies) {
+    add_in_place(*body, plan.in_place, outputs, inputs);
+    inputs += body->inputs().size(), outputs += body->outputs().size();
+  }
+  plan.kernel = kernel_of_all(bodies, device_of(request));
   return plan;
+}
+
+std::unique_ptr<Kernel> copies(Device& device, const Types& types) {
+  std::vector<Subgraph> bodies;
+  for (const Type& type : types) {
+    auto body = std::make_shared<Graph>();
+    body->output("to", ops::stop_gradient(body->input("from", type)));
+    bodies.push_back(std::move(body));
+  }
+  return kernel_of_all(bodies, device);
 }
 
 }  // namespace nacre::gpu

@@ -78,6 +78,8 @@ bool generates(const Node& node);  // element-wise or random_uniform, of types t
 KernelPlan elementwise(const KernelRequest& request);
 KernelPlan fused(const KernelRequest& request);
 KernelPlan fused_groups(const KernelRequest& request);
+// Copies values, none of which is empty, from the operands to the results that it is called with.
+std::unique_ptr<Kernel> copies(Device& device, const Types& types);
 
 // shape.cpp
 KernelPlan view(const KernelRequest& request);

@@ -186,6 +186,33 @@ TEST_P(AllReduceThreads, UpdateAsIfTheGradientsHadBeenThereAtOnce) {
   }
 }
 
+// However many values there are.
+TEST(AllReduceThreads, ValuesComeTogetherByOneKernelOnAGpu) {
+  const auto device = emulated_gpu();
+  if (!device) GTEST_SKIP() << "no compiler to emulate a GPU with";
+  const auto backend = gpu::backend_on(device);
+  ThreadProcesses(1).run([&](int, const CollectiveRef& collective) {
+    Graph graph;
+    const Value x = graph.input("x", {DType::float32, {30}});
+    Values values;
+    for (std::int64_t i = 1; i <= 20; ++i) values.push_back(ops::slice_axis(x, 0, i, i + i % 7 + 1) * static_cast<double>(i));
+    const Values sums = ops::all_reduce(collective, values);
+    for (std::size_t i = 0; i < sums.size(); ++i) graph.output(std::to_string(i), sums[i]);
+    Executable tested(graph, *backend), specification(graph, onednn_backend());
+    Tensor numbers(DType::float32, {30});
+    for (std::int64_t i = 0; float& value : numbers.writable<float>()) value = static_cast<float>(i++);
+    const std::vector<Tensor> input{numbers}, expected = specification.run(input);
+    for (int run = 0; run < 3; ++run) {
+      const std::size_t before = device->counts().order.size();
+      const std::vector<Tensor> got = tested.run(input);
+      for (std::size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].identical(expected[i])) << i;
+      if (run < 2) continue;
+      // The input, the values; together, to the host and back, apart again; the results.
+      EXPECT_EQ(device->counts().order.substr(before), "br" "bcWbb" + std::string(20, 'c') + "W") << tested.text();
+    }
+  });
+}
+
 TEST(AllReduce, WantsFloats) {
   Graph graph;
   ThreadProcesses(1).run([&](int, const CollectiveRef& collective) {
