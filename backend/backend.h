@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "backend/core/tensor.h"
+#include "backend/fence.h"
 #include "backend/graph/graph.h"
 #include "backend/recording.h"
-#include "backend/fence.h"
 
 namespace nacre {
 
@@ -168,7 +168,7 @@ class Backend {
   bool supports(const Node& node) const { return row(node) != nullptr; }
 };
 
-// The backends that were compiled in, the default one first.
+// The backends that this machine can use, the default one first.
 std::span<const Backend* const> backends();
 // The backend for a device word: "cpu", "gpu", "reference". Throws a usage Error that says in one line why it cannot
 // be had ("no GPU backend in this build").

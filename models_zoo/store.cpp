@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "api/model_file.h"
-#include "formats/cache_folder.h"
+#include "backend/core/cache_folder.h"
 #include "formats/digest.h"
 #include "formats/file.h"
 

@@ -7,7 +7,7 @@
 #include "api/data/workers.h"
 #include "api/dtype_policy.h"
 #include "api/zoo.h"
-#include "formats/cache_folder.h"
+#include "backend/core/cache_folder.h"
 #include "formats/yaml.h"
 
 namespace nacre {

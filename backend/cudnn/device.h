@@ -15,8 +15,8 @@
 #include "backend/collective.h"
 #include "backend/core/dtype.h"
 #include "backend/core/tensor.h"
-#include "backend/recording.h"
 #include "backend/fence.h"
+#include "backend/recording.h"
 
 namespace nacre::gpu {
 

@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <vector>
+
+#include "backend/core/cache_folder.h"
 
 namespace nacre::gpu {
 
@@ -43,14 +44,8 @@ std::string whole_file(const fs::path& path) {
 }  // namespace
 
 fs::path kernel_folder() {
-  const auto variable = [](const char* name) -> fs::path {
-    const char* const value = std::getenv(name);
-    return value ? value : "";
-  };
-  if (const fs::path home = variable("NACRE_HOME"); !home.empty()) return home / "kernels";
-  if (const fs::path cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "nacre/kernels";
-  if (const fs::path home = variable("HOME"); !home.empty()) return home / ".cache/nacre/kernels";
-  return {};
+  const fs::path folder = cache_folder();
+  return folder.empty() ? folder : folder / "kernels";
 }
 
 KernelCache::KernelCache(fs::path folder, std::uintmax_t most_bytes)

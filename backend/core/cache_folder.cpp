@@ -1,4 +1,4 @@
-#include "formats/cache_folder.h"
+#include "backend/core/cache_folder.h"
 
 #include <cstdlib>
 

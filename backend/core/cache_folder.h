@@ -1,4 +1,5 @@
-// Where files are kept that can be had again: weights that were fetched, features that were computed.
+// Where files are kept that can be had again: weights that were fetched, features that were computed, kernels that were
+// compiled.
 #pragma once
 
 #include <filesystem>
