@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "api/inspect/example_batch.h"
+#include "api/train/in_turn.h"
 #include "backend/core/clock.h"
 #include "formats/json.h"
 
@@ -11,7 +13,7 @@ namespace nacre {
 
 namespace {
 
-constexpr std::size_t fewest_steps = 5;
+constexpr std::size_t warm_up = 3, fewest_steps = 5;
 
 }  // namespace
 
@@ -23,51 +25,62 @@ Benchmark::Benchmark(Model model, const BenchmarkOptions& options)
     : model_(std::move(model)), training_(options.training) {
   Trainer& trainer = model_.trainer();
   if (training_) trainer.optimizer();  // or the error that there is none
-  batch_ = example_batch(model_, options.batch_size);
+  const Batch batch = example_batch(model_, options.batch_size);
   model_.initialize(0);
   const double begin = now();
-  executable_ = (training_ ? trainer.training_step(batch_) : trainer.prediction_step(batch_)).device();
+  feed_ = training_ ? trainer.training_feed(batch) : trainer.feed(batch, false);
+  executable_ = (training_ ? trainer.steps().training(trainer.objective(), trainer.optimizer(), feed_)
+                           : trainer.steps().prediction(feed_))
+                    .device();
   if (!executable_) throw Error("nothing of the model '{}' runs on a device", model_.name()).usage();
   executable_->prepare();
   compile_seconds_ = now() - begin;
   memory_ = step_memory(*executable_, model_.graph(), training_ ? &trainer.optimizer() : nullptr,
-                        training_ ? std::initializer_list<const std::vector<Tensor>*>{&batch_.inputs, &batch_.targets}
-                                  : std::initializer_list<const std::vector<Tensor>*>{&batch_.inputs});
+                        {&feed_.inputs, &feed_.targets, &feed_.weights});
 }
 
-void Benchmark::step() {
-  if (training_) model_.train_on_batch(batch_);
-  else model_.predict_on_batch(batch_);
+void Benchmark::run(const std::function<bool(double seconds)>& goes_on) {
+  Trainer& trainer = model_.trainer();
+  Steps& steps = trainer.steps();
+  struct Nothing {};
+  bool going = true;
+  double before = now();
+  InTurn<Nothing> results([&](const std::vector<Tensor>&, Nothing) {
+    const double there = now();
+    going = goes_on(there - std::exchange(before, there));
+  });
+  while (going)
+    results.add(training_ ? steps.train(trainer.objective(), trainer.optimizer(), feed_) : steps.predict(feed_), {});
+  results.finish();
 }
 
 Benchmark::Times Benchmark::measure(double seconds) {
   Times times;
-  for (int warmup = 0; warmup < 3; ++warmup) {
-    const double begin = now();
-    step();
-    if (warmup == 0) times.first = now() - begin;
-  }
-  for (const double end = now() + seconds; now() < end || times.steps.size() < fewest_steps;) {
-    const double begin = now();
-    step();
-    times.steps.push_back(now() - begin);
-  }
+  double end = 0;
+  run([&](double step) {
+    times.steps.push_back(step);
+    if (times.steps.size() == warm_up) end = now() + seconds;
+    return times.steps.size() < warm_up + fewest_steps || now() < end;
+  });
+  times.first = times.steps.front();
+  times.steps.erase(times.steps.begin(), times.steps.begin() + warm_up);
   std::ranges::sort(times.steps);
   return times;
 }
 
 Benchmark::Profiled Benchmark::profile(double seconds, std::size_t max_events, bool stand_alone) {
-  step();  // the prologue is no part of it
+  const auto once = [](double) { return false; };
+  run(once);  // the prologue is no part of it
   Profiled result;
   result.profile.max_events = max_events;
   executable_->profile(&result.profile);
   const double begin = now();
-  while (now() < begin + seconds || result.profile.runs < static_cast<std::int64_t>(fewest_steps)) step();
+  run([&](double) { return now() < begin + seconds || result.profile.runs < static_cast<std::int64_t>(fewest_steps); });
   result.seconds = now() - begin;
   executable_->profile(nullptr);
   if (stand_alone) {
     executable_->measure_alone(result.profile);
-    step();
+    run(once);
   }
   return result;
 }

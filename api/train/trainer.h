@@ -100,6 +100,9 @@ class Trainer {
   Logs test_on_batch(const Batch& batch);
   // One tensor per output.
   std::vector<Tensor> predict_on_batch(const Batch& batch);
+  // A batch by itself as steps() takes it, as often as wanted. Weights have values then, and for training slots.
+  Feed training_feed(const Batch& batch, std::map<std::int64_t, double> class_weight = {});
+  Feed feed(const Batch& batch, bool measured);  // measured: with the targets of losses and metrics
   // What train_on_batch and predict_on_batch run for batches like this one, compiled but not run. Valid until the next
   // compile() or change of layers.
   HostedExecutable& training_step(const Batch& batch);
@@ -115,9 +118,6 @@ class Trainer {
   void build_for(const std::vector<Column>& inputs);  // a Sequential without Input
   void prepare_training();                            // weights and optimizer slots exist
   void retrain();                                     // the same after layers were frozen or thawed
-  // A batch by itself, as graphs take it. Weights have values then, and for training slots.
-  Feed training_feed(const Batch& batch, std::map<std::int64_t, double> class_weight);
-  Feed feed(const Batch& batch, bool measured);  // measured: with the targets of losses and metrics
   struct TestResult {
     Logs logs;
     bool whole;  // not stopped
