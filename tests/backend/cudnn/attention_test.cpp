@@ -70,18 +70,20 @@ TEST_F(GpuAttention, DropsWhatTheReferenceDrops) {
   }
 }
 
-// The same masks as those of a processor's kernels: queries without any key in sight get nothing, and give nothing.
+// The same masks as those of a processor's kernels: queries without any key in sight get nothing, and give nothing, or
+// look at all keys evenly.
 TEST_F(GpuAttention, HidesWhatTheReferenceHides) {
   for (const AttentionMask mask : {AttentionMask::random, AttentionMask::blind_rows, AttentionMask::one_key})
     for (const DType dtype : {DType::float16, DType::bfloat16})
       for (const bool causal : {false, true})
-        for (const double dropout : {0.0, 0.3}) {
-          SCOPED_TRACE(
-              fmt::format("{}, mask {}, causal {}, dropout {}", dtype, static_cast<int>(mask), causal, dropout));
-          AttentionCase tested = of({2, 7, 9, 4, 2, 8, 16}, dtype, causal, dropout);
-          tested.mask = mask;
-          check(tested);
-        }
+        for (const double dropout : {0.0, 0.3})
+          for (const Blind blind : {Blind::nothing, Blind::even}) {
+            SCOPED_TRACE(fmt::format("{}, mask {}, causal {}, dropout {}, {}", dtype, static_cast<int>(mask), causal,
+                                     dropout, text_of(blind)));
+            AttentionCase tested = of({2, 7, 9, 4, 2, 8, 16}, dtype, causal, dropout);
+            tested.mask = mask, tested.attrs.blind = blind;
+            check(tested);
+          }
 }
 
 // Of (batch, heads, queries, keys) a mask may have any.
@@ -91,7 +93,10 @@ TEST_F(GpuAttention, MasksOfAnyShape) {
     SCOPED_TRACE(shape.text());
     AttentionCase tested = of({2, 7, 9, 4, 2, 8, 16}, DType::bfloat16, true);
     tested.mask = AttentionMask::random, tested.mask_shape = shape;
-    check(tested);
+    for (const Blind blind : {Blind::nothing, Blind::even}) {
+      tested.attrs.blind = blind;
+      check(tested);
+    }
   }
 }
 
@@ -111,11 +116,9 @@ TEST_F(GpuAttention, ByItsPartsWhereTheLibraryHasNoEngine) {
   EXPECT_FALSE(by_library(of({2, 0, 9, 2, 2, 8, 8}, DType::bfloat16)));
   EXPECT_FALSE(by_library(of({2, 7, 0, 2, 2, 8, 8}, DType::bfloat16)));
   EXPECT_FALSE(by_library(of({2, 1, 1, 2, 2, 8, 8}, DType::bfloat16)));  // forward alone there is one
-  for (const Blind blind : {Blind::even, Blind::nearly_even}) {
-    AttentionCase masked = of(plain, DType::bfloat16);
-    masked.mask = AttentionMask::random, masked.attrs.blind = blind;
-    EXPECT_FALSE(by_library(masked));  // of queries without any key it would be another mean
-  }
+  AttentionCase masked = of(plain, DType::bfloat16);
+  masked.mask = AttentionMask::random, masked.attrs.blind = Blind::nearly_even;
+  EXPECT_FALSE(by_library(masked));  // of queries without any key it would be another mean
   EXPECT_TRUE(by_library(of(plain, DType::bfloat16, false, 0.99)));
   EXPECT_FALSE(by_library(of(plain, DType::bfloat16, false, 1)));  // nothing is kept to be divided by 0
 }
