@@ -140,6 +140,8 @@ class Backend {
   // Whether training in this dtype is not slower than in float32 here: whether there are instructions for it. A backend
   // that is not made to be fast says yes.
   virtual bool has_instructions(DType) const { return true; }
+  // Whether it multiplies numbers of eight bits (ops/float8.h) as such.
+  virtual bool multiplies_float8() const { return false; }
   // Memory that kernels can use; aligned to buffer_alignment.
   virtual std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const = 0;
   // Whether that is the memory of tensors, so that kernels can use those of variables in plain layout as they are.

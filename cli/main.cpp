@@ -49,7 +49,7 @@ void add_threads(CLI::App& verb, int& threads) {
 void add_dtype(CLI::App& verb, std::string& dtype) {
   verb.add_option("--dtype", dtype, "policy of all layers: float32, mixed_bfloat16, …")
       ->type_name("POLICY")
-      ->check(CLI::IsMember({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+      ->check(CLI::IsMember(std::vector<std::string>(floating_policies.begin(), floating_policies.end())));
 }
 
 void add_run_options(CLI::App& verb, RunArguments& arguments) {

@@ -5,6 +5,7 @@
 #include "backend/graph/ops/matmul.h"
 #include "backend/graph/ops/reduce.h"
 #include "layers/emit.h"
+#include "layers/float8.h"
 
 namespace nacre {
 
@@ -21,6 +22,7 @@ class DenseLayer final : public ConfiguredLayer<DenseConfig> {
     if (kernel_) emit::want_size(inputs[0], -1, kernel_->shape()[0]);
   }
   void build(const std::vector<Shape>& inputs) override {
+    if (dtype().is_float8()) float8_.emplace(dtype(), std::bind_front(&DenseLayer::add_weight, this));
     kernel_ = add_weight("kernel", {emit::known_size(inputs[0], -1), config_.units}, config_.kernel_initializer,
                          {.regularizer = config_.kernel_regularizer, .constraint = config_.kernel_constraint});
     if (config_.use_bias)
@@ -28,13 +30,15 @@ class DenseLayer final : public ConfiguredLayer<DenseConfig> {
                          {.regularizer = config_.bias_regularizer, .constraint = config_.bias_constraint});
   }
   Values call(Context& context, const CallArguments& arguments) override {
-    Value y = ops::dense(arguments.inputs[0], value(context, kernel_));
-    if (bias_) y = y + value(context, bias_);
+    const Value x = arguments.inputs[0], kernel = value(context, kernel_);
+    Value y = float8_ ? (*float8_)(context.graph(), x, kernel, ops::dense) : ops::dense(x, kernel);
+    if (bias_) y = y + (float8_ ? Float8Product::bias(value(context, bias_)) : value(context, bias_));
     return {activated(y, config_.activation)};
   }
 
  private:
   VariableRef kernel_, bias_;
+  std::optional<Float8Product> float8_;
 };
 
 class EmbeddingLayer final : public ConfiguredLayer<EmbeddingConfig> {

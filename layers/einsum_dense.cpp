@@ -5,6 +5,7 @@
 #include "backend/graph/ops/elementwise.h"
 #include "layers/einsum.h"
 #include "layers/emit.h"
+#include "layers/float8.h"
 
 namespace nacre {
 
@@ -97,30 +98,40 @@ class EinsumDenseLayer final : public ConfiguredLayer<EinsumDenseConfig> {
       (in_result ? outputs_of_kernel : inputs_of_kernel).push(static_cast<std::int64_t>(axis));
       kernel_shape.append(size_of_letter(letter));
     }
+    if (dtype().is_float8()) float8_.emplace(dtype(), std::bind_front(&EinsumDenseLayer::add_weight, this));
     kernel_ = add_weight("kernel", kernel_shape,
                          with_axes(config_.kernel_initializer, inputs_of_kernel, outputs_of_kernel),
                          {.regularizer = config_.kernel_regularizer, .constraint = config_.kernel_constraint});
 
-    if (!config_.bias_axes) return;
-    const std::size_t first = result_axes.find_first_of(*config_.bias_axes);
-    need(first != std::string::npos && config_.bias_axes->find_first_not_of(result_axes) == std::string::npos,
-         "got bias_axes '{}' for the equation '{}', wanted letters of its result", *config_.bias_axes, config_.equation);
-    Shape bias_shape;
-    for (std::size_t axis = first; axis < result_axes.size(); ++axis)
-      bias_shape.append(config_.bias_axes->find(result_axes[axis]) == std::string::npos ? 1
-                                                                                         : size_of_letter(result_axes[axis]));
-    if (ellipsis == KernelEquation::after)
-      for (int i = 0; i < elided; ++i) bias_shape.append(1);
-    bias_ = add_weight("bias", bias_shape, config_.bias_initializer,
-                       {.regularizer = config_.bias_regularizer, .constraint = config_.bias_constraint});
+    if (config_.bias_axes)
+      bias_ = add_weight("bias", bias_shape(size_of_letter, elided), config_.bias_initializer,
+                         {.regularizer = config_.bias_regularizer, .constraint = config_.bias_constraint});
   }
   Values call(Context& context, const CallArguments& arguments) override {
-    Value y = emit::einsum(config_.equation, {arguments.inputs[0], value(context, kernel_)});
-    if (bias_) y = y + value(context, bias_);
+    const auto product = [this](Value x, Value kernel) { return emit::einsum(config_.equation, {x, kernel}); };
+    const Value x = arguments.inputs[0], kernel = value(context, kernel_);
+    Value y = float8_ ? (*float8_)(context.graph(), x, kernel, product) : product(x, kernel);
+    if (bias_) y = y + (float8_ ? Float8Product::bias(value(context, bias_)) : value(context, bias_));
     return {activated(y, config_.activation)};
   }
 
  private:
+  // The sizes of the axes that the bias has, of those of the result from the first of them on; 1 for the others.
+  template <class SizeOfLetter>
+  Shape bias_shape(const SizeOfLetter& size_of_letter, int elided) const {
+    const std::string& result_axes = equation_.result;
+    const std::size_t first = result_axes.find_first_of(*config_.bias_axes);
+    need(first != std::string::npos && config_.bias_axes->find_first_not_of(result_axes) == std::string::npos,
+         "got bias_axes '{}' for the equation '{}', wanted letters of its result", *config_.bias_axes,
+         config_.equation);
+    Shape shape;
+    for (std::size_t axis = first; axis < result_axes.size(); ++axis)
+      shape.append(config_.bias_axes->find(result_axes[axis]) == std::string::npos ? 1
+                                                                                   : size_of_letter(result_axes[axis]));
+    if (equation_.ellipsis == KernelEquation::after)
+      for (int i = 0; i < elided; ++i) shape.append(1);
+    return shape;
+  }
   // The batch, the axes behind "..." and those that the config gives, in the order of the result.
   Shape result_shape(const Shape& input, int elided) const {
     Shape result{input[0]};
@@ -137,6 +148,7 @@ class EinsumDenseLayer final : public ConfiguredLayer<EinsumDenseConfig> {
 
   KernelEquation equation_;
   VariableRef kernel_, bias_;
+  std::optional<Float8Product> float8_;
 };
 
 }  // namespace

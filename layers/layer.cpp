@@ -15,20 +15,57 @@ namespace nacre {
 
 namespace {
 
-constexpr std::string_view policies[] = {"float32",        "float64",       "bfloat16", "float16",
-                                         "mixed_bfloat16", "mixed_float16", "int64",    "int32",
-                                         "uint8",          "bool",          "string"};
+const std::vector<std::string_view>& policies() {
+  static const std::vector<std::string_view> all = [] {
+    std::vector<std::string_view> names(floating_policies.begin(), floating_policies.end());
+    names.insert(names.end(), {"int64", "int32", "uint8", "bool", "string"});
+    return names;
+  }();
+  return all;
+}
+constexpr std::string_view float8_prefix = "float8_from_", mixed_prefix = "mixed_",
+                           float8_class = "QuantizedFloat8DTypePolicy";
 
 }  // namespace
 
-DType DTypePolicy::compute() const {
-  return dtype_named(name.starts_with("mixed_") ? std::string_view(name).substr(6) : std::string_view(name));
+std::string_view DTypePolicy::source() const {
+  return std::string_view(name).substr(is_float8() ? float8_prefix.size() : 0);
 }
 
-DType DTypePolicy::variable() const { return name.starts_with("mixed_") ? DType::float32 : dtype_named(name); }
+DType DTypePolicy::compute() const {
+  const std::string_view own = source();
+  return dtype_named(own.starts_with(mixed_prefix) ? own.substr(mixed_prefix.size()) : own);
+}
+
+DType DTypePolicy::variable() const {
+  return source().starts_with(mixed_prefix) ? DType::float32 : dtype_named(source());
+}
+
+namespace {
+
+// Keras's QuantizedFloat8DTypePolicy. A null stands for the global policy of whoever reads it, which is float32 where
+// nobody set another.
+DTypePolicy read_float8(const Tree& config) {
+  const Tree& source = config["source_name"];
+  const Tree name = fmt::format("{}{}", float8_prefix, source.is_null() ? "float32" : source.as_string());
+  DTypePolicy policy{std::string(policies()[read_choice(Tree(name).at(source.mark()), policies())])};
+  if (const Tree* length = config.find("amax_history_length")) policy.amax_history_length = length->as_integer();
+  if (policy.amax_history_length < 1 || policy.amax_history_length > 1 << 20)
+    throw Error("got an amax_history_length of {}, wanted 1 to {}", policy.amax_history_length, 1 << 20)
+        .at(config.mark())
+        .usage();
+  return policy;
+}
+
+}  // namespace
 
 void FieldKind<DTypePolicy>::read(const Tree& tree, DTypePolicy& value) {
-  if (const Tree *config = tree.find("config"), *mode = config ? config->find("mode") : nullptr; mode && mode->is_string())
+  const Tree *config = tree.find("config"), *mode = config ? config->find("mode") : nullptr;
+  if (mode && *mode == Tree("float8")) {
+    value = read_float8(*config);
+    return;
+  }
+  if (mode && mode->is_string())
     throw Error("got a policy of quantised weights ({}), which layers do not have", mode->as_string())
         .at(tree.mark())
         .hint("quantised files of Keras are read, as floating numbers")
@@ -36,17 +73,25 @@ void FieldKind<DTypePolicy>::read(const Tree& tree, DTypePolicy& value) {
   if (const Tree* name = tree.find("class_name"); name && *name == Tree("DTypePolicyMap"))
     throw Error("a DTypePolicyMap is read in files of Keras alone").at(tree.mark()).hint("give each layer its own policy").usage();
   const Tree& name = tree.is_mapping() ? tree["config"]["name"] : tree;
-  value.name = policies[read_choice(name, policies)];
+  value = {std::string(policies()[read_choice(name, policies())])};
 }
 
 Tree FieldKind<DTypePolicy>::write(const DTypePolicy& value, Style style) {
-  if (style != Style::keras) return value.name;
+  const bool short_name = style != Style::keras && value.amax_history_length == DTypePolicy().amax_history_length;
+  if (short_name || (style != Style::keras && !value.is_float8())) return value.name;
   Tree config;
-  config.set("name", value.name);
-  return spell_object("keras", "DTypePolicy", std::move(config), Style::keras, false);
+  if (value.is_float8()) {
+    config.set("mode", "float8");
+    config.set("source_name", std::string(value.source()));
+    config.set("amax_history_length", value.amax_history_length);
+  } else {
+    config.set("name", value.name);
+  }
+  return spell_object("keras", value.is_float8() ? float8_class : "DTypePolicy", std::move(config), Style::keras,
+                      false);
 }
 
-Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies); }
+Tree FieldKind<DTypePolicy>::schema() { return choice_schema(policies()); }
 
 // --- Context ------------------------------------------------------------------------------------------------------
 
@@ -139,6 +184,7 @@ VariableRef Layer::add_weight(std::string name, Shape shape, Ref<Initializer> in
   shape.elements();  // or its error
   const Type type{options.dtype.value_or(options_.dtype.variable()), std::move(shape)};
   auto variable = std::make_shared<Variable>(path_ + "/" + name, type, options.trainable);
+  if (options.overwritten) variable->be_overwritten();
   weights_.push_back({variable, std::move(initializer), std::move(options.regularizer), std::move(options.constraint)});
   return variable;
 }

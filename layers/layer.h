@@ -1,6 +1,7 @@
 // The layer: a config, weights, and a rule that emits ops. It never touches a backend.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <set>
@@ -18,17 +19,38 @@ namespace nacre {
 
 class Layer;
 
+// The names of the policies under which a model can compute.
+inline constexpr std::array<std::string_view, 12> floating_policies = {
+    "float32",
+    "float64",
+    "bfloat16",
+    "float16",
+    "mixed_bfloat16",
+    "mixed_float16",
+    "float8_from_float32",
+    "float8_from_float64",
+    "float8_from_bfloat16",
+    "float8_from_float16",
+    "float8_from_mixed_bfloat16",
+    "float8_from_mixed_float16",
+};
+
 // The dtype policy of a layer, by Keras's name: "float32", "float64", "bfloat16", "float16", "mixed_bfloat16",
-// "mixed_float16", and "int64", "int32", "uint8", "bool", "string" for layers that give such. Layers compute in one dtype
-// and keep their weights in another.
+// "mixed_float16", and "int64", "int32", "uint8", "bool", "string" for layers that give such. Layers compute in one
+// dtype and keep their weights in another. "float8_from_" before one of the first six: those that multiply with a
+// kernel (Dense and EinsumDense) round their factors to eight bits; others follow the policy behind it.
 struct DTypePolicy {
   std::string name = "float32";
+  std::int64_t amax_history_length = 1024;  // of float8: steps that scales look back at
   DType compute() const;
   DType variable() const;
+  bool is_float8() const { return name.starts_with("float8_"); }
+  std::string_view source() const;  // the name without float8
   bool operator==(const DTypePolicy&) const = default;
 };
 template <> struct FieldKind<DTypePolicy> {
-  static void read(const Tree& tree, DTypePolicy& value);  // a name, or Keras's {class_name: DTypePolicy, …}
+  // A name, or Keras's {class_name: DTypePolicy, …} or QuantizedFloat8DTypePolicy.
+  static void read(const Tree& tree, DTypePolicy& value);
   static Tree write(const DTypePolicy& value, Style style);
   static Tree schema();
 };
@@ -141,6 +163,7 @@ struct WeightOptions {
   Ref<Regularizer> regularizer{};
   Ref<WeightConstraint> constraint{};
   std::optional<DType> dtype{};  // default: the policy's variable dtype
+  bool overwritten = false;      // see Variable
 };
 
 // Layers are shared objects: the same one may be called several times and belong to several models.

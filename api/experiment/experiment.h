@@ -118,9 +118,12 @@ struct PrecisionConfig {
   std::optional<std::string> dtype;
   static void describe(auto&& field) {
     field("dtype", &PrecisionConfig::dtype,
-          "policy of all layers, above their own: mixed_bfloat16 computes in bfloat16 and keeps weights and statistics in "
-          "float32; where the processor has no instructions for it, a note says so and float32 is taken",
-          one_of({"float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}));
+          "policy of all layers, above their own: mixed_bfloat16 computes in bfloat16 and keeps weights and statistics "
+          "in "
+          "float32; where the processor has no instructions for it, a note says so and float32 is taken; "
+          "float8_from_mixed_bfloat16 also rounds what Dense and EinsumDense multiply to eight bits, which some GPUs "
+          "multiply as such",
+          one_of({floating_policies.begin(), floating_policies.end()}));
   }
 };
 

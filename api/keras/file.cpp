@@ -115,7 +115,7 @@ void load_weights(FunctionalLayer& model, const KerasFile& file, const LoadOptio
     for (std::size_t i = 0; i < layers.size(); ++i) match(*layers[i], &saved[i]);
   }
   for (const auto& [variable, value] : all) variable->assign(value);
-  note_quantized(options, vintages::quantized_layers(saved));
+  note_quantized(options, vintages::quantized_layers(saved, model));
 }
 
 void load_optimizer(Optimizer& optimizer, const KerasFile& file) {

@@ -123,9 +123,10 @@ bool is_operation(const Layer& layer) {
 
 std::vector<VariableRef> own_variables(const Layer& layer) {
   std::vector<VariableRef> variables;
-  for (const bool trainable : {true, false})
-    for (const Weight& weight : layer.own_weights())
-      if (weight.variable->trainable() == trainable) variables.push_back(weight.variable);
+  for (const Weight& weight : layer.own_weights()) variables.push_back(weight.variable);
+  std::ranges::stable_sort(variables, {}, [](const VariableRef& variable) {
+    return variable->overwritten() ? 1 : variable->trainable() ? 0 : 2;
+  });
   return variables;
 }
 

@@ -22,7 +22,7 @@ std::vector<KerasPlace> keras_places(FunctionalLayer& model, const WalkOptions& 
 // Operations stand among a functional model's layers; for Keras they are none.
 bool is_operation(const Layer& layer);
 
-// A layer's own variables in the order of the format: trainable ones first.
+// A layer's own variables in the order of the format: trainable ones first, of these what training overwrites last.
 std::vector<VariableRef> own_variables(const Layer& layer);
 
 }  // namespace nacre

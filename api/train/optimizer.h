@@ -37,7 +37,7 @@ class Optimizer : public Configurable<Optimizer> {
   // --- inside a graph ---
   struct Gradient {
     VariableRef variable;
-    Value value;  // null: nothing depends on the variable, it is left alone
+    Value value;  // null: nothing depends on the variable, it is left alone; of overwritten ones the new value
     double multiplier = 1;  // of the learning rate
   };
   virtual void set_loss_scale_factor(std::optional<double> factor) = 0;

@@ -81,7 +81,7 @@ void LossScaleOptimizer::apply(Graph& graph, std::span<const Gradient> gradients
     if (!gradient.value) continue;
     const Value all = ops::min(ops::cast(ops::is_finite(gradient.value), DType::float32));
     finite = finite ? ops::minimum(finite, all) : all;
-    gradient.value = gradient.value / ops::cast(scale, gradient.value.dtype());
+    if (!gradient.variable->overwritten()) gradient.value = gradient.value / ops::cast(scale, gradient.value.dtype());
   }
   if (!finite) return;
   finite = ops::greater(finite, graph.scalar(0));

@@ -79,6 +79,7 @@ void SlotOptimizer::rebuild(const std::vector<VariableRef>& variables) {
     each([&](State& state, bool fresh) {
       // The first average of all is the weight itself; one that comes later begins with it.
       const Tensor start = state.joined > 0 ? state.weight->value() : Tensor(state.weight->type());
+      if (state.weight->overwritten()) return;
       if (fresh) state.average = add(*state.weight, "average", state.weight->type(), start);
       else variables_.push_back(state.average);
     });
@@ -91,7 +92,7 @@ void SlotOptimizer::rebuild(const std::vector<VariableRef>& variables) {
   for (std::size_t group = 0, groups = 1; group < groups; ++group)
     for (std::size_t i = 0; i < states_.size(); ++i) {
       State& state = states_[i];
-      const OptimizerSlots wanted = slots(*state.weight);
+      const OptimizerSlots wanted = state.weight->overwritten() ? OptimizerSlots() : slots(*state.weight);
       groups = std::max(groups, wanted.size());
       if (group >= wanted.size()) continue;
       for (const OptimizerSlot& slot : wanted[group]) {
@@ -195,6 +196,14 @@ void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
     if (!gradient.value) continue;
     State& state = state_of(gradient.variable);
     Value value = ops::cast(gradient.value, gradient.variable->type().dtype);
+    if (gradient.variable->overwritten()) {
+      if (is_update) {  // the largest that there was
+        value = ops::maximum(graph.variable(state.accumulator), value);
+        graph.update(state.accumulator, ops::select(is_update, ops::scalar_like(value, 0), value));
+      }
+      write(gradient.variable, value);
+      continue;
+    }
     if (options_.loss_scale_factor) value = value / *options_.loss_scale_factor;
     if (is_update) {
       const Value sum = graph.variable(state.accumulator) + value;
@@ -228,6 +237,7 @@ void SlotOptimizer::apply(Graph& graph, std::span<const Gradient> gradients) {
 
 void SlotOptimizer::average(Graph& graph, Value updates) const {
   for (const State& state : states_) {
+    if (!state.average) continue;
     const DType dtype = state.weight->type().dtype;
     const Value weight = graph.latest(state.weight);
     // The first average is the weight itself.
@@ -247,6 +257,7 @@ void SlotOptimizer::show_averages(bool shown) {
   if (!options_.use_ema || shown == averages_shown_ || iterations() == 0) return;
   averages_shown_ = shown;
   for (State& state : states_) {
+    if (!state.average) continue;
     const Tensor weight = state.weight->value();
     state.weight->assign(state.average->value());
     state.average->assign(weight);
@@ -256,6 +267,7 @@ void SlotOptimizer::show_averages(bool shown) {
 void SlotOptimizer::finalize() {
   if (!options_.use_ema || iterations() == 0) return;
   for (State& state : states_) {
+    if (!state.average) continue;
     if (averages_shown_) state.average->assign(state.weight->value());
     else state.weight->assign(state.average->value());
   }

@@ -3,9 +3,12 @@
 #include <utility>
 
 #include "api/train/emit_loss.h"
+#include "backend/collective.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/order.h"
+#include "backend/graph/ops/reduce.h"
+#include "backend/graph/ops/shape.h"
 #include "backend/graph/passes/pipeline.h"
 #include "backend/graph/passes/recompute.h"
 
@@ -18,23 +21,35 @@ HostPartRef host_part(FunctionalLayer& model, const RandomState& random, const T
 
 namespace {
 
-// The loss, the gradients and the moving statistics of the whole batch, from those of this process's part. Each process has
-// normalised its part by itself: its statistics count as its samples do.
-Value sum_over_processes(Graph& graph, const FunctionalLayer& model, const Share& share, Value loss, Values& slopes) {
+// A value of each process in its own place, zeros in the others': their sum is the values of all.
+Value own_place(const Collective& processes, Value value) {
+  Values places(static_cast<std::size_t>(processes.size()), ops::fill_like(value, 0));
+  places[static_cast<std::size_t>(processes.rank())] = value;
+  for (Value& place : places) place = ops::expand_dims(place, 0);
+  return ops::concat(std::move(places), 0);
+}
+
+// The loss, the gradients and the moving statistics of the whole batch, from those of this process's part. Each process
+// has normalised its part by itself: its statistics count as its samples do. Of what overwrites variables the largest
+// of all processes' values is taken.
+Value sum_over_processes(Graph& graph, const FunctionalLayer& model, const Share& share,
+                         const std::vector<Weight>& weights, Value loss, Values& slopes) {
   std::vector<VariableRef> statistics;
   for (const Weight& weight : model.weights())
     if (!weight.variable->trainable() && is_floating(weight.variable->type().dtype) && graph.is_updated(weight.variable))
       statistics.push_back(weight.variable);
   Values parts{loss};
   for (const VariableRef& variable : statistics) parts.push_back(graph.latest(variable) * share.fraction());
-  for (auto slope = slopes.rbegin(); slope != slopes.rend(); ++slope)  // as the backward pass comes to them
-    if (*slope) parts.push_back(*slope);
+  const auto each = [&](auto&& use) {  // as the backward pass comes to them
+    for (std::size_t i = slopes.size(); i-- > 0;)
+      if (slopes[i]) use(slopes[i], weights[i].variable->overwritten());
+  };
+  each([&](Value slope, bool overwrites) { parts.push_back(overwrites ? own_place(*share.processes, slope) : slope); });
   const Values sums = Exchange(graph, share).sum(parts);
   auto sum = sums.begin();
   const Value whole = *sum++;
   for (const VariableRef& variable : statistics) graph.update(variable, *sum++);
-  for (auto slope = slopes.rbegin(); slope != slopes.rend(); ++slope)
-    if (*slope) *slope = *sum++;
+  each([&](Value& slope, bool overwrites) { slope = overwrites ? ops::max(*sum++, {0}) : *sum++; });
   return whole;
 }
 
@@ -59,7 +74,7 @@ std::unique_ptr<Graph> training_graph(FunctionalLayer& model, Objective& objecti
   Values slope_of_loss;
   if (recomputing) slope_of_loss.push_back(ops::after(ops::fill_like(loss, 1), loss));  // the forward pass ends here
   Values slopes = gradients(*graph, {&loss, 1}, slope_of_loss, variables);
-  if (shared) graph->output("loss", sum_over_processes(*graph, model, feed.share, part, slopes));
+  if (shared) graph->output("loss", sum_over_processes(*graph, model, feed.share, weights, part, slopes));
   std::vector<Optimizer::Gradient> updates;
   const std::map<const Variable*, double> factors = multipliers.of(model);
   for (std::size_t i = 0; i < weights.size(); ++i) {

@@ -21,7 +21,7 @@ namespace {
 // Whether gradients may leave the range of float16 although weights do not.
 bool computes_in_float16(const Layer& layer) {
   const auto inner = layer.sublayers();
-  return layer.dtype().name == "mixed_float16" ||
+  return layer.dtype().source() == "mixed_float16" ||
          std::any_of(inner.begin(), inner.end(), [](const auto& sublayer) { return computes_in_float16(*sublayer); });
 }
 

@@ -58,6 +58,11 @@ class Decoder {
                             scale_names, [&](std::string_view name) { return find(std::string(name)) != nullptr; })};
     for (const VariableRef& variable : own_variables(layer_)) {
       const std::string name = split_path(variable->path()).second;
+      if (variable->overwritten()) {  // of a float8 layer, which keeps what it has
+        result.values.push_back(get(name));
+        result.quantized = false;
+        continue;
+      }
       result.values.push_back(with_lora(name, variable->shape(), weight(name, variable->shape())));
     }
     return result;
@@ -263,21 +268,22 @@ class Decoder {
 // The lists of variables that a quantised layer of the class may have, of which the number tells which one it is; none
 // where the arrays are those of an ordinary one.
 std::vector<Names> lists_of(const Layer& layer, const std::vector<Tensor>& saved) {
-  const std::vector<VariableRef> own = own_variables(layer);
+  const std::vector<VariableRef> all = own_variables(layer);
+  const auto own = static_cast<std::size_t>(std::ranges::count(all, false, &Variable::overwritten));
   const std::string_view class_name = layer.class_name();
   if (!can_be_quantized(class_name) || saved.empty()) return {};
   const bool integers = is_integer(saved[0]);
   const auto bytes_without_signs = std::ranges::count(saved, DType::uint8, &Tensor::dtype);
   if (class_name.ends_with("Embedding")) {
     if (!integers) return {};
-    if (own.size() == 1)
+    if (own == 1)
       return {{"embeddings", "embeddings_scale"}, {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx"}};
     return {{"embeddings", "embeddings_scale", "reverse_embeddings", "reverse_embeddings_scale"},
             {"embeddings", "embeddings_scale", "embeddings_zero", "g_idx", "reverse_embeddings",
              "reverse_embeddings_scale", "reverse_embeddings_zero"}};
   }
   const auto with_bias = [&](Names names, std::ptrdiff_t place) {
-    if (own.size() > 1) names.insert(names.begin() + place, "bias");
+    if (own > 1) names.insert(names.begin() + place, "bias");
     return names;
   };
   if (bytes_without_signs == 1)
@@ -288,7 +294,7 @@ std::vector<Names> lists_of(const Layer& layer, const std::vector<Tensor>& saved
             with_bias({"quantized_kernel", "kernel_scale", "kernel_zero", "awq_scales", "g_idx"}, 0)};
   if (integers)
     return {with_bias({"kernel", "kernel_scale"}, 1), with_bias({"kernel", "kernel_scale", "kernel_zero", "g_idx"}, 1)};
-  if (saved.size() != own.size() + 6) return {};
+  if (saved.size() != own + 6 || all.size() == saved.size()) return {};  // float8
   return {with_bias({"kernel", "inputs_scale", "inputs_amax_history", "kernel_scale", "kernel_amax_history",
                      "outputs_grad_scale", "outputs_grad_amax_history"},
                     1)};
@@ -370,11 +376,18 @@ void scale_loras(std::vector<LayerWeights>& layers, const Tree& model_config, No
     }
 }
 
-std::vector<std::string> quantized_layers(const std::vector<LayerWeights>& layers) {
+std::vector<std::string> quantized_layers(const std::vector<LayerWeights>& layers, const Layer& model) {
   std::vector<std::string> paths;
+  const std::vector<Weight> weights = model.weights();
+  const auto is_kept = [&](const std::string& path) {
+    return std::ranges::any_of(weights, [&](const Weight& weight) {
+      return weight.variable->overwritten() && path.ends_with(split_path(weight.variable->path()).first);
+    });
+  };
   for (const LayerWeights& layer : layers)
     for (const NamedTensor& weight : layer.weights)
-      if (auto [path, name] = split_path(weight.name); is_among(scale_names, name)) paths.push_back(std::move(path));
+      if (auto [path, name] = split_path(weight.name); is_among(scale_names, name) && !is_kept(path))
+        paths.push_back(std::move(path));
   return paths;
 }
 

@@ -1,4 +1,5 @@
-// The weights of layers that Keras 3 quantised, or that a LoRA changes, as the floating ones that they stand for.
+// The weights of layers that Keras 3 quantised, or that a LoRA changes, as the floating ones that they stand for. Those
+// of float8 layers are floating ones in files too, with the state that training keeps of its scales.
 //
 // quantize() replaces a kernel by integers, their scales and, where scales are for groups of rows, zero points; all
 // that is needed to undo it lies beside it, so that nothing here asks the config. Sources: variable_serialization_spec,
@@ -36,7 +37,7 @@ FloatWeights float_weights(const Layer& layer, const std::vector<NamedTensor>& s
 // here the first becomes that much larger. Notes the layers of which the config says nothing.
 void scale_loras(std::vector<LayerWeights>& layers, const Tree& model_config, Notes& notes);
 
-// The paths of the quantised layers.
-std::vector<std::string> quantized_layers(const std::vector<LayerWeights>& layers);
+// The paths of the layers that are quantised in a file, and not in the model.
+std::vector<std::string> quantized_layers(const std::vector<LayerWeights>& layers, const Layer& model);
 
 }  // namespace nacre::vintages

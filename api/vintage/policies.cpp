@@ -31,6 +31,14 @@ Tree without_quantisation(const Tree& policy) {
   return Tree(quantised ? text.substr(from + 6) : text).at(policy.mark());
 }
 
+// As a layer of the class can have it: those that multiply with a kernel keep float8.
+Tree usable_policy(const Tree& policy, std::string_view class_name) {
+  const Tree* config = policy.find("config");
+  const Tree* mode = config ? config->find("mode") : nullptr;
+  const bool float8 = mode ? *mode == Tree("float8") : policy.is_string() && policy.as_string().starts_with("float8");
+  return float8 && (class_name == "Dense" || class_name == "EinsumDense") ? policy : without_quantisation(policy);
+}
+
 // --- maps of policies ------------------------------------------------------------------------------------------------
 
 // A layer that another makes, of which the config of the other says nothing.
@@ -67,10 +75,9 @@ class PolicyMap {
   explicit PolicyMap(const Tree& policy) {
     const Tree& config = policy["config"];
     const Tree* fallback = config.find("default_policy");
-    fallback_ = without_quantisation(fallback ? *fallback : Tree());
+    fallback_ = fallback && !fallback->is_null() ? *fallback : Tree("float32");
     if (const Tree* map = config.find("policy_map"); map && !map->is_null())
-      for (const Tree::Entry& entry : map->entries())
-        policies_.emplace_back(entry.key, without_quantisation(entry.value));
+      for (const Tree::Entry& entry : map->entries()) policies_.emplace_back(entry.key, entry.value);
   }
 
   Tree at(const std::string& path) const {
@@ -92,11 +99,11 @@ class PolicyMap {
 
 Tree policy_from_map(const Tree& policy, const std::string& class_name, const std::string& path) {
   const PolicyMap map(policy);
-  const Tree own = map.at(path);
+  const Tree own = usable_policy(map.at(path), class_name);
   for (const HiddenLayer& hidden : hidden_layers) {
     if (hidden.class_name != class_name) continue;
     const std::string below = fmt::format("{}/{}", path, hidden.name);
-    if (const Tree other = map.at(below); !(other == own))
+    if (const Tree other = without_quantisation(map.at(below)); !(other == own))
       throw Error(
           "its DTypePolicyMap gives '{}' the policy {} and the layer itself {}, which is not supported within one "
           "layer",
@@ -121,7 +128,7 @@ void modernize_layer(Tree& layer, Tree& config, const std::string& path, Notes& 
   const std::string class_name = layer["class_name"].is_string() ? layer["class_name"].as_string() : "";
   if (can_be_quantized(class_name)) erase_keys(config, keys_of_quantisation);
   if (Tree* dtype = config.find("dtype"); dtype && !dtype->is_null())
-    *dtype = is_policy_map(*dtype) ? policy_from_map(*dtype, class_name, path) : without_quantisation(*dtype);
+    *dtype = is_policy_map(*dtype) ? policy_from_map(*dtype, class_name, path) : usable_policy(*dtype, class_name);
 }
 
 // `scope`: the path of the layer around it, as Keras makes paths: a functional model adds nothing to those of its

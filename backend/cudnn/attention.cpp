@@ -55,14 +55,6 @@ AttentionDescription describe(const Node& node, bool gradients, bool determinist
           .deterministic = deterministic || !gradients};
 }
 
-// A kernel with those operands and results that does `body` for each `i` of so many.
-std::unique_ptr<Kernel> kernel_over(Device& device, std::int64_t count, const Types& inputs, const Types& outputs,
-                                    std::string_view body) {
-  const std::string source =
-      fmt::format("{} {{\n  {}    {}\n  }}\n}}\n", signature("run", inputs, outputs), loop_head(count), body);
-  return generated_kernel(device, source, grid_over(count, device));
-}
-
 // What dropout keeps, as the CPU's kernels draw it, of seed and step.
 std::unique_ptr<Kernel> mask_kernel(Device& device, const AttentionAttrs& p, const Type& mask) {
   const Type number{DType::int64, {}};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backend/cudnn/kernels.h"
+#include "backend/graph/passes/float8_products.h"
 #include "backend/graph/passes/pipeline.h"
 
 namespace nacre::gpu {
@@ -55,7 +56,16 @@ class GpuBackend final : public Backend {
   std::string_view name() const override { return "gpu"; }
   std::string_view description() const override { return description_; }
   std::span<const KernelRow> table() const override { return gpu::table(); }
-  std::span<const Pass> passes() const override { return fusing_passes(); }
+  std::span<const Pass> passes() const override {
+    static const std::vector<Pass> all = [] {
+      const std::span<const Pass> first = common_passes(), last = fusing_passes();
+      std::vector<Pass> passes(first.begin(), first.end());
+      passes.push_back({"products of eight bits", float8_products});  // before anything is joined to them
+      passes.insert(passes.end(), last.begin(), last.end());
+      return passes;
+    }();
+    return all;
+  }
   std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
     ensure(!from.is_any() && !to.is_any(), "a copy of a value that has no layout");
     return std::make_unique<Transfer>(*device_, type.bytes(), !from.is_plain() && !to.is_plain());
@@ -63,6 +73,7 @@ class GpuBackend final : public Backend {
   bool has_instructions(DType dtype) const override {
     return dtype == DType::bfloat16 ? device_->facts().architecture >= 80 : true;
   }
+  bool multiplies_float8() const override { return device_->facts().architecture >= 89; }
   std::shared_ptr<std::byte[]> allocate(std::size_t bytes) const override {
     if (bytes == 0) return {};
     return {static_cast<std::byte*>(device_->allocate(bytes)),

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 
 #include "backend/collective.h"
 #include "backend/core/dtype.h"
+#include "backend/core/float8_format.h"
 #include "backend/core/tensor.h"
 #include "backend/fence.h"
 #include "backend/recording.h"
@@ -57,6 +59,12 @@ struct MatMulDescription {
   bool residual = false;                    // of y's size and dtype; y may lie over it
   bool relu = false;
   bool tensor_float32 = false;  // factors may be rounded to TensorFloat-32
+  // Factors of eight bits each, a (m, k) and b stored (n, k). Two more operands come after them: float32 numbers that
+  // all of a and all of b are multiplied with.
+  struct EightBits {
+    Float8Format a, b;
+  };
+  std::optional<EightBits> eight_bits{};
 };
 
 // A convolution over one to three spatial axes, or one of its gradients, channels last: x (batch, spatial…, channels),

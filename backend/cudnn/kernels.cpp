@@ -115,6 +115,13 @@ Types operand_types(const KernelRequest& request) {
   return types;
 }
 
+std::unique_ptr<Kernel> kernel_over(Device& device, std::int64_t count, const Types& inputs, const Types& outputs,
+                                    std::string_view body) {
+  const std::string source =
+      fmt::format("{} {{\n  {}    {}\n  }}\n}}\n", signature("run", inputs, outputs), loop_head(count), body);
+  return generated_kernel(device, source, grid_over(count, device));
+}
+
 KernelPlan over_elements(const KernelRequest& request, std::string_view body) {
   const std::int64_t count = request.node.types()[0].shape.elements();
   const Types operands = operand_types(request);

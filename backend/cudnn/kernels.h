@@ -37,6 +37,9 @@ KernelPlan in_turn(KernelPlan first, KernelPlan second);
 KernelPlan through_scratch(const KernelRequest& request, std::unique_ptr<Kernel> first, std::size_t bytes,
                            std::unique_ptr<Kernel> second);
 
+// A kernel with those operands and results that does `body` for each `i` of so many.
+std::unique_ptr<Kernel> kernel_over(Device& device, std::int64_t count, const Types& inputs, const Types& outputs,
+                                    std::string_view body);
 // A plan whose kernel does `body` for each element `i` of the first result.
 KernelPlan over_elements(const KernelRequest& request, std::string_view body);
 // What a thread of grid_over walks: "for (…; i < count; …) {". `reach`: the elements of the largest operand.
@@ -133,6 +136,11 @@ KernelPlan resample_backward(const KernelRequest& request);
 
 // matmul.cpp
 KernelPlan matmul(const KernelRequest& request);
+
+// float8.cpp
+KernelPlan float8(const KernelRequest& request);
+KernelPlan float8_matmul(const KernelRequest& request);
+bool float8_matmul_fits(const Node& node, const Backend& backend);
 
 // attention.cpp
 KernelPlan attention(const KernelRequest& request);

@@ -31,6 +31,22 @@ static __device__ brain_bits to_brain(float x) {
   return (brain_bits)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// The nearest number of eight bits, and its bits (backend/core/float8_format.h); NaN stays. Numbers next to 1.5 · 2²³⁻ᵐ
+// times the lower end of a binade lie as far apart as those of eight bits in it, so that a sum with it rounds.
+static __device__ float in_eight_bits(float x, int mantissa, int bias, float most) {
+  x = x > most ? most : x < -most ? -most : x;
+  const float end = number_of((word)(128 - bias) << 23), own = number_of(bits_of(x) & 0x7f800000u);
+  const float shift = (own > end ? own : end) * (number_of((word)(150 - mantissa) << 23) * 1.5f);
+  return (x + shift) - shift;
+}
+static __device__ byte eight_bits_of(float number, int mantissa, int bias) {
+  if (number != number) return 0x7f;
+  const word bits = bits_of(number) & 0x7fffffffu, sign = bits_of(number) >> 31 << 7;
+  if (bits < (word)(128 - bias) << 23)
+    return (byte)(sign | (word)(number_of(bits) * number_of((word)(126 + bias + mantissa) << 23)));
+  return (byte)(sign | ((bits >> (23 - mantissa)) - ((word)(127 - bias) << mantissa)));
+}
+
 static __device__ integer floor_modulo(integer a, integer b) {
   if (b == 0) return 0;
   const integer rest = a % b;

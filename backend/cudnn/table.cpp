@@ -61,6 +61,8 @@ constexpr KernelRow own_rows[] = {
     {&op::resample_backward, resample_backward},
     {&op::bitcast, view},
     {&op::matmul, matmul},
+    {&op::float8, float8},
+    {&op::float8_matmul, float8_matmul, float8_matmul_fits},
     {&op::conv, conv},
     {&op::conv_backward_data, conv_backward_data},
     {&op::conv_backward_weights, conv_backward_weights},

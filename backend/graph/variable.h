@@ -31,6 +31,9 @@ class Variable {
   const Type& type() const { return type_; }
   const Shape& shape() const { return type_.shape; }
   bool trainable() const { return trainable_; }
+  // A trainable one to which training gives its gradient as its new value (Keras's overwrite_with_gradient).
+  bool overwritten() const { return overwritten_; }
+  void be_overwritten() { overwritten_ = true; }
 
   bool has_value() const { return residence_ || has_host_; }
   Tensor value() const;        // plain order; throws InternalError when never assigned
@@ -47,6 +50,7 @@ class Variable {
   std::string path_;
   Type type_;
   bool trainable_;
+  bool overwritten_ = false;
   bool has_host_ = false;
   Tensor host_;
   std::shared_ptr<Residence> residence_;

@@ -19,6 +19,7 @@
 
 #include "backend/core/random.h"
 #include "backend/cudnn/backend.h"
+#include "tests/support/eight_bits.h"
 #include "tests/support/emulated_attention.h"
 
 namespace nacre::test {
@@ -330,6 +331,7 @@ class EmulatedMatMul final : public gpu::Work {
  public:
   explicit EmulatedMatMul(const gpu::MatMulDescription& description) : d_(description) {}
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void*) override {
+    if (d_.eight_bits) return multiply_eight_bits(inputs, outputs[0]);
     visit(d_.dtype, [&]<class T>(T*) {
       const auto *a = static_cast<const T*>(inputs[0]), *b = static_cast<const T*>(inputs[1]);
       const auto* bias = d_.bias ? static_cast<const T*>(inputs[2]) : nullptr;
@@ -349,6 +351,24 @@ class EmulatedMatMul final : public gpu::Work {
   }
 
  private:
+  // As the library wants them: both factors with the summed axis last.
+  void multiply_eight_bits(std::span<const void* const> inputs, void* result) const {
+    ensure(!d_.transpose_a && d_.transpose_b && d_.batch == 1 && inputs.size() == 4,
+           "a product of eight bits like that");
+    const auto *a = static_cast<const std::uint8_t*>(inputs[0]), *b = static_cast<const std::uint8_t*>(inputs[1]);
+    const double scale = *static_cast<const float*>(inputs[2]) * double{*static_cast<const float*>(inputs[3])};
+    visit(d_.dtype, [&]<class T>(T*) {
+      auto* y = static_cast<T*>(result);
+      for (std::int64_t i = 0; i < d_.m; ++i)
+        for (std::int64_t j = 0; j < d_.n; ++j) {
+          double sum = 0;
+          for (std::int64_t l = 0; l < d_.k; ++l)
+            sum += number_of(a[i * d_.k + l], d_.eight_bits->a) * number_of(b[j * d_.k + l], d_.eight_bits->b);
+          *y++ = convert<T>(sum * scale);
+        }
+    });
+  }
+
   gpu::MatMulDescription d_;
 };
 

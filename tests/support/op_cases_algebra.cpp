@@ -65,6 +65,25 @@ std::vector<OpRecord> algebra_records() {
          return OpCase{{{{DType::float32, draw_shape(random, 0, 3) + Shape{k}}}, {{DType::float32, {k, n}}}},
                        [](const Values& x) { return Values{ops::dense(x[0], x[1])}; }};
        }},
+      {"float8_matmul",
+       [](RandomStream& random) {
+         const std::int64_t m = 16 * draw(random, 1, 2), n = 16 * draw(random, 1, 2), k = 16 * draw(random, 1, 2);
+         Float8MatMulAttrs attrs{.transpose_a = draw(random, 0, 1) == 0, .transpose_b = draw(random, 0, 1) == 0};
+         (draw(random, 0, 1) == 0 ? attrs.a : attrs.b) = Float8Format::e5m2;
+         const OpCase::Operand scale{{DType::float32, {}}, {0.01, 0.02}};
+         return OpCase{
+             {{{DType::float32, attrs.transpose_a ? Shape{k, m} : Shape{m, k}}},
+              {{DType::float32, attrs.transpose_b ? Shape{n, k} : Shape{k, n}}, {-0.5, 0.5}},
+              scale,
+              scale},
+             [attrs](const Values& x) {
+               return Values{x[0].graph()
+                                 .add(op::float8_matmul, attrs,
+                                      {x[0], x[1], ops::cast(x[2], DType::float32), ops::cast(x[3], DType::float32)})
+                                 .out()};
+             }};
+       },
+       0},
       along_axis("softmax", ops::softmax),
       along_axis("log_softmax", ops::log_softmax),
       {"gather",

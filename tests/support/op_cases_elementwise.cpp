@@ -144,6 +144,14 @@ std::vector<OpRecord> elementwise_records() {
        },
        0},
       binary("next_after", ops::next_after),
+      {"float8",
+       [](RandomStream& random) {
+         const auto format = draw(random, 0, 1) == 0 ? Float8Format::e4m3fn : Float8Format::e5m2;
+         return OpCase{
+             {{{DType::float32, draw_shape(random)}, {-900, 900}}, {{DType::float32, {}}, {0.25, 1.75}}},
+             [format](const Values& x) { return Values{ops::float8(x[0], ops::cast(x[1], DType::float32), format)}; }};
+       },
+       0},
       binary("equal", ops::equal, small, small, DType::int32),
       binary("not_equal", ops::not_equal, small, small, DType::int64),
       binary("less", ops::less),

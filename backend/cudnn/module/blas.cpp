@@ -46,6 +46,10 @@ cudaDataType element_type(DType dtype) {
   }
 }
 
+cudaDataType element_type(Float8Format format) {
+  return format == Float8Format::e4m3fn ? CUDA_R_8F_E4M3 : CUDA_R_8F_E5M2;
+}
+
 }  // namespace
 
 // The library takes matrices column by column. Read so, a row-major matrix is its transpose, and yᵀ = bᵀ · aᵀ: the
@@ -57,10 +61,13 @@ class MatMul final : public Work {
         has_bias_(d.bias),
         has_residual_(d.residual),
         wide_(d.dtype == DType::float64),
+        scaled_(d.eight_bits),
         operation_(nullptr, library().destroy_operation),
-        first_(layout(d.dtype, d.transpose_b ? d.k : d.n, d.transpose_b ? d.n : d.k, d.batch, d.stride_b)),
-        second_(layout(d.dtype, d.transpose_a ? d.m : d.k, d.transpose_a ? d.k : d.m, d.batch, d.stride_a)),
-        result_(layout(d.dtype, d.n, d.m, d.batch, d.m * d.n)) {
+        first_(layout(d.eight_bits ? element_type(d.eight_bits->b) : element_type(d.dtype), d.transpose_b ? d.k : d.n,
+                      d.transpose_b ? d.n : d.k, d.batch, d.stride_b)),
+        second_(layout(d.eight_bits ? element_type(d.eight_bits->a) : element_type(d.dtype), d.transpose_a ? d.m : d.k,
+                       d.transpose_a ? d.k : d.m, d.batch, d.stride_a)),
+        result_(layout(element_type(d.dtype), d.n, d.m, d.batch, d.m * d.n)) {
     cublasLtMatmulDesc_t operation = nullptr;
     const bool rounds = d.tensor_float32 && d.dtype == DType::float32;
     const cublasComputeType_t compute = wide_    ? CUBLAS_COMPUTE_64F
@@ -107,6 +114,10 @@ class MatMul final : public Work {
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
     const Current current(*blas_->context_);
     if (has_bias_) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, inputs[2]);
+    if (scaled_) {
+      set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, inputs[3]);
+      set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, inputs[2]);
+    }
     // y = factor · product + share · residual, before the epilogue.
     const float factor = 1, share = has_residual_ ? 1 : 0;
     const double wide_factor = factor, wide_share = share;
@@ -127,10 +138,10 @@ class MatMul final : public Work {
     blas_->check(library().set_operation(operation_.get(), attribute, &value, sizeof value), "describe a product");
   }
 
-  Owned<cublasLtMatrixLayoutOpaque_t> layout(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t batch,
-                                             std::int64_t stride) const {
+  Owned<cublasLtMatrixLayoutOpaque_t> layout(cudaDataType type, std::int64_t rows, std::int64_t columns,
+                                             std::int64_t batch, std::int64_t stride) const {
     cublasLtMatrixLayout_t made = nullptr;
-    blas_->check(library().create_layout(&made, element_type(dtype), static_cast<std::uint64_t>(rows),
+    blas_->check(library().create_layout(&made, type, static_cast<std::uint64_t>(rows),
                                          static_cast<std::uint64_t>(columns), rows),
                  "describe a matrix");
     Owned<cublasLtMatrixLayoutOpaque_t> layout(made, library().destroy_layout);
@@ -145,7 +156,7 @@ class MatMul final : public Work {
   }
 
   std::shared_ptr<Blas> blas_;
-  bool has_bias_, has_residual_, wide_;
+  bool has_bias_, has_residual_, wide_, scaled_;
   Owned<cublasLtMatmulDescOpaque_t> operation_;
   Owned<cublasLtMatrixLayoutOpaque_t> first_, second_, result_;
   cublasLtMatmulAlgo_t algorithm_{};

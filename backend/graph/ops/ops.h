@@ -10,6 +10,7 @@
 #include "backend/graph/ops/conv.h"
 #include "backend/graph/ops/custom_gradient.h"
 #include "backend/graph/ops/elementwise.h"
+#include "backend/graph/ops/float8.h"
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/host.h"

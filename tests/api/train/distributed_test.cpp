@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "api/distribute/processes.h"
+#include "api/dtype_policy.h"
 #include "api/train/backup_and_restore.h"
 #include "backend/core/processors.h"
 #include "tests/api/models.h"
@@ -180,6 +181,28 @@ TEST_P(TrainingThreads, MixedPrecisionStaysTogether) {
 }
 
 // Each normalises what it has; the statistics are the mean of all, weighted by samples.
+// Sums in another order move some numbers to their neighbours of eight bits.
+TEST_P(TrainingThreads, ScalesOfEightBitsAreThoseOfAll) {
+  Case each = plain_case();
+  each.data = labelled(blobs(16)), each.validation = nullptr;
+  each.model = [] {
+    return with_dtype(compiled(classifier(), {.optimizer = optimizers::SGD({.learning_rate = 0.1}),
+                                              .loss = "sparse_categorical_crossentropy"}),
+                      {"float8_from_float32"});
+  };
+  expect_one_training(2, each, GetParam(), 5e-2);
+  // Of the first step: its largest values are exactly those of the whole batch.
+  each.options.epochs = 1;
+  const std::vector<Tensor> whole = alone(each, GetParam()).weights, part = together(2, each, GetParam())[1].weights;
+  int histories = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    if (whole[i].shape() == Shape{1024}) {
+      EXPECT_GT(whole[i].at(0), 0);
+      expect_near(part[i], whole[i], 1e-6, 1e-6), ++histories;
+    }
+  EXPECT_EQ(histories, 6);
+}
+
 TEST_P(TrainingThreads, MovingStatisticsAreThoseOfAll) {
   const Blobs blob = blobs(12);
   Case each{.model =

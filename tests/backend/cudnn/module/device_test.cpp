@@ -7,6 +7,7 @@
 
 #include "backend/core/random.h"
 #include "tests/backend/cudnn/module/fake_driver.h"
+#include "tests/support/eight_bits.h"
 #include "tests/support/op_cases.h"
 #include "tests/support/paths.h"
 #include "tests/support/tensors.h"
@@ -393,6 +394,43 @@ TEST_F(CudaDevice, Products) {
       ++products;
     }
   EXPECT_EQ(fake_driver().matmuls, products);
+}
+
+TEST_F(CudaDevice, ProductsOfEightBits) {
+  gpu::Device& device = open();
+  RandomStream random(RandomKey::of(1, "eight bits"));
+  constexpr Float8Format e4m3 = Float8Format::e4m3fn, e5m2 = Float8Format::e5m2;
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16})
+    for (const auto& [first, second] : {std::pair{e4m3, e4m3}, {e4m3, e5m2}, {e5m2, e4m3}}) {
+      const gpu::MatMulDescription d{.m = 16,
+                                     .n = 32,
+                                     .k = 48,
+                                     .transpose_b = true,
+                                     .dtype = dtype,
+                                     .eight_bits = gpu::MatMulDescription::EightBits{first, second}};
+      // Bits of numbers up to 2: neither infinite nor NaN.
+      const Tensor a = draw_tensor(random, {DType::uint8, {16, 48}}, {0, 60}),
+                   b = draw_tensor(random, {DType::uint8, {32, 48}}, {0, 60});
+      const Tensor scale_a = Tensor::scalar(0.5f), scale_b = Tensor::scalar(3.0f);
+      Tensor y = Tensor::uninitialised({dtype, {16, 32}});
+      const auto work = device.matmul(d);
+      ASSERT_TRUE(work);
+      const OnDevice on_a(device, a), on_b(device, b), on_scale_a(device, scale_a), on_scale_b(device, scale_b),
+          on_y(device, y.bytes()), scratch(device, work->scratch_bytes());
+      const void* const inputs[] = {on_a.get(), on_b.get(), on_scale_a.get(), on_scale_b.get()};
+      void* const outputs[] = {on_y.get()};
+      work->run(inputs, outputs, scratch.get());
+      device.copy(y.raw_writable(), on_y.get(), y.bytes());
+      device.wait();
+      for (std::int64_t i = 0; i < 16; ++i)
+        for (std::int64_t j = 0; j < 32; ++j) {
+          double sum = 0;
+          for (std::int64_t k = 0; k < 48; ++k)
+            sum += number_of(static_cast<std::uint8_t>(a.at(i * 48 + k)), first) *
+                   number_of(static_cast<std::uint8_t>(b.at(j * 48 + k)), second);
+          ASSERT_NEAR(y.at(i * 32 + j), 1.5 * sum, 0.01 * (1 + std::abs(1.5 * sum)));
+        }
+    }
 }
 
 TEST_F(CudaDevice, FactorsAreRoundedOnlyWhenThatIsAskedFor) {

@@ -9,6 +9,7 @@
 
 #include "backend/core/tensor.h"
 #include "backend/cudnn/module/library.h"
+#include "tests/support/eight_bits.h"
 
 namespace nacre::test {
 
@@ -222,6 +223,37 @@ void multiply(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatr
       }
 }
 
+// Factors of eight bits, whose scales come as pointers. On most devices the library takes them with the summed axis
+// first.
+template <class T>
+void multiply_eight_bits(cublasLtMatmulDesc_t operation, const void* a_memory, cublasLtMatrixLayout_t a_layout,
+                         const void* b_memory, cublasLtMatrixLayout_t b_layout, void* d_memory,
+                         cublasLtMatrixLayout_t d_layout) {
+  const Matrix a(a_layout), b(b_layout), d(d_layout);
+  const auto format = [](const Matrix& matrix) {
+    ensure(matrix.type == CUDA_R_8F_E4M3 || matrix.type == CUDA_R_8F_E5M2, "a factor of other bits");
+    return matrix.type == CUDA_R_8F_E4M3 ? Float8Format::e4m3fn : Float8Format::e5m2;
+  };
+  ensure(read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSA) == CUBLAS_OP_T &&
+             read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_TRANSB) == CUBLAS_OP_N,
+         "factors of eight bits in another order");
+  ensure(a.rows == b.rows && a.columns == d.rows && b.columns == d.columns && a.batch == 1, "matrices that do not fit");
+  for (const std::int64_t step : {a.step, b.step, d.step}) ensure(step % 16 == 0, "columns {} apart", step);
+  for (const void* memory : {a_memory, b_memory, static_cast<const void*>(d_memory)})
+    ensure(reinterpret_cast<std::uintptr_t>(memory) % 16 == 0, "a matrix that is not aligned");
+  const double scale = *read<const float*>(operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER) *
+                       double{*read<const float*>(operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER)};
+  const auto *first = static_cast<const std::uint8_t*>(a_memory), *second = static_cast<const std::uint8_t*>(b_memory);
+  for (std::uint64_t column = 0; column < d.columns; ++column)
+    for (std::uint64_t row = 0; row < d.rows; ++row) {
+      double sum = 0;
+      for (std::uint64_t k = 0; k < a.rows; ++k)
+        sum += number_of(first[row * static_cast<std::uint64_t>(a.step) + k], format(a)) *
+               number_of(second[column * static_cast<std::uint64_t>(b.step) + k], format(b));
+      static_cast<T*>(d_memory)[column * static_cast<std::uint64_t>(d.step) + row] = convert<T>(sum * scale);
+    }
+}
+
 constexpr std::size_t workspace_bytes = 1000;
 
 cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
@@ -242,13 +274,21 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const vo
     return CUBLAS_STATUS_INVALID_VALUE;
   if (machine().capturing) return CUBLAS_STATUS_NOT_SUPPORTED;  // not here
   run(stream);
+  ++face().matmuls;
+  if (const cudaDataType type = Matrix(a_layout).type; type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2) {
+    switch (Matrix(d_layout).type) {
+      case CUDA_R_16F: multiply_eight_bits<Float16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
+      case CUDA_R_16BF: multiply_eight_bits<BFloat16>(operation, a, a_layout, b, b_layout, d, d_layout); break;
+      default: multiply_eight_bits<float>(operation, a, a_layout, b, b_layout, d, d_layout);
+    }
+    return CUBLAS_STATUS_SUCCESS;
+  }
   switch (Matrix(d_layout).type) {
     case CUDA_R_64F: multiply<double>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
     case CUDA_R_16F: multiply<Float16>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
     case CUDA_R_16BF: multiply<BFloat16>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout); break;
     default: multiply<float>(operation, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout);
   }
-  ++face().matmuls;
   return CUBLAS_STATUS_SUCCESS;
 }
 
