@@ -2,13 +2,11 @@
 
 #include "api/keras/file.h"
 #include "api/shared_layers.h"
+#include "layers/float8.h"
 
 namespace nacre {
 
 namespace {
-
-constexpr std::string_view classes_with_float8[] = {
-    "Dense", "EinsumDense", "MultiHeadAttention", "GroupQueryAttention", "TransformerEncoder", "TransformerDecoder"};
 
 // `class_name`: of the object that has the tree.
 void replace_policies(Tree& tree, const DTypePolicy& policy, std::string_view class_name = {}) {
@@ -21,8 +19,8 @@ void replace_policies(Tree& tree, const DTypePolicy& policy, std::string_view cl
     DTypePolicy present;
     FieldKind<DTypePolicy>::read(tree, present);
     if (!is_floating(present.compute())) return;
-    const bool rounds = std::ranges::find(classes_with_float8, class_name) != std::end(classes_with_float8);
-    tree = FieldKind<DTypePolicy>::write(rounds ? policy : DTypePolicy{std::string(policy.source())}, Style::keras);
+    tree = FieldKind<DTypePolicy>::write(takes_float8(class_name) ? policy : DTypePolicy{std::string(policy.source())},
+                                         Style::keras);
     return;
   }
   for (Tree::Entry& entry : tree.entries()) replace_policies(entry.value, policy, own);

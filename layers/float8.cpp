@@ -1,5 +1,7 @@
 #include "layers/float8.h"
 
+#include <algorithm>
+
 #include "backend/graph/ops/custom_gradient.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/float8.h"
@@ -56,6 +58,12 @@ Value result(Value y, Value scale, Value history) {
 }
 
 }  // namespace
+
+bool takes_float8(std::string_view class_name) {
+  static constexpr std::string_view classes[] = {
+      "Dense", "EinsumDense", "MultiHeadAttention", "GroupQueryAttention", "TransformerEncoder", "TransformerDecoder"};
+  return std::ranges::find(classes, class_name) != std::end(classes);
+}
 
 Float8Product::Float8Product(const DTypePolicy& policy, const AddWeight& add_weight) {
   const WeightOptions options{.dtype = DType::float32, .overwritten = true};

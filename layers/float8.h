@@ -9,6 +9,9 @@
 
 namespace nacre {
 
+// Whether a float8 policy changes what layers of this class compute, themselves or by the projections within them.
+bool takes_float8(std::string_view class_name);
+
 class Float8Product {
  public:
   // Creates the weights, in Keras's order: they come before the kernel. `add_weight` is the layer's.

@@ -4,6 +4,7 @@
 #include "api/vintage/float_weights.h"
 #include "api/vintage/parts.h"
 #include "formats/config.h"
+#include "layers/float8.h"
 
 namespace nacre::vintages {
 
@@ -31,12 +32,15 @@ Tree without_quantisation(const Tree& policy) {
   return Tree(quantised ? text.substr(from + 6) : text).at(policy.mark());
 }
 
-// As a layer of the class can have it: those that multiply with a kernel keep float8.
-Tree usable_policy(const Tree& policy, std::string_view class_name) {
+bool is_float8(const Tree& policy) {
   const Tree* config = policy.find("config");
   const Tree* mode = config ? config->find("mode") : nullptr;
-  const bool float8 = mode ? *mode == Tree("float8") : policy.is_string() && policy.as_string().starts_with("float8");
-  return float8 && (class_name == "Dense" || class_name == "EinsumDense") ? policy : without_quantisation(policy);
+  return mode ? *mode == Tree("float8") : policy.is_string() && policy.as_string().starts_with("float8");
+}
+
+// As a layer of the class can have it: those that it changes keep float8.
+Tree usable_policy(const Tree& policy, std::string_view class_name) {
+  return is_float8(policy) && takes_float8(class_name) ? policy : without_quantisation(policy);
 }
 
 // --- maps of policies ------------------------------------------------------------------------------------------------
@@ -103,7 +107,8 @@ Tree policy_from_map(const Tree& policy, const std::string& class_name, const st
   for (const HiddenLayer& hidden : hidden_layers) {
     if (hidden.class_name != class_name) continue;
     const std::string below = fmt::format("{}/{}", path, hidden.name);
-    if (const Tree other = without_quantisation(map.at(below)); !(other == own))
+    const Tree found = map.at(below);
+    if (const Tree other = is_float8(own) ? found : without_quantisation(found); !(other == own))
       throw Error(
           "its DTypePolicyMap gives '{}' the policy {} and the layer itself {}, which is not supported within one "
           "layer",

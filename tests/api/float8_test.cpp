@@ -155,6 +155,32 @@ TEST(Float8, FilesKeepTheScales) {
   for (std::size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].identical(want[i])) << i;
 }
 
+TEST(Float8, ProjectionsOfAttentionKeepTheirScales) {
+  const Symbol x = Input({4, 8}, "x");
+  const Symbol y = MultiHeadAttention({.num_heads = 2, .key_dim = 4}, {.name = "heads"})(Symbols{x, x});
+  Model plain({x}, {Dense({.units = 3})(y)});
+  plain.initialize(1);
+  plain.compile({.optimizer = "sgd", .loss = "mse"});
+  const Model model = with_dtype(plain, {"float8_from_float32"});
+  EXPECT_EQ(model.weights().size(), plain.weights().size() + 5 * 6);
+  RandomStream random(RandomKey::of(1, "projections"));
+  Batch batch{.inputs = {Tensor(DType::float32, {2, 4, 8})},
+              .targets = {Tensor(DType::float32, {2, 4, 3})},
+              .weights = {},
+              .size = 2};
+  for (float& value : batch.inputs[0].writable<float>()) value = static_cast<float>(random.normal());
+  model.trainer().train_on_batch(batch);
+  const TemporaryFolder folder;
+  for (const char* name : {"heads.keras", "heads.h5"}) {
+    model.save(folder / name);
+    std::vector<std::string> notes;
+    const std::vector<Tensor> got = values(load_model(folder / name, {.notes = &notes})), want = values(model);
+    EXPECT_TRUE(notes.empty()) << testing::PrintToString(notes);
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].identical(want[i])) << name << " " << i;
+  }
+}
+
 TEST(Float8, AModelTakesThePolicyWhereItMultiplies) {
   Model model(Sequential({Input({6, 6, 1}), Conv2D({.filters = 2, .kernel_size = 3}), Flatten(), Dense({.units = 3})}));
   model.initialize(1);
