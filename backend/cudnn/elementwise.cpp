@@ -9,8 +9,10 @@
 #include "backend/core/random.h"
 #include "backend/cudnn/backend.h"
 #include "backend/cudnn/kernels.h"
+#include "backend/cudnn/row_lists.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/fused.h"
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/random.h"
 #include "backend/reference/kernel.h"
 
@@ -91,10 +93,27 @@ std::string narrowed(DType dtype, std::string_view value) {
 
 bool is_short_integer(DType dtype) { return dtype == DType::int32 || dtype == DType::uint8; }
 
+RowLists lists_of(const Node& sum) { return {sum.types()[0].shape[0], sum.in(0).type()}; }
+
+// The nodes of a group that sum rows by their indices. Each of them reads lists of those, an operand after all others.
+std::vector<const Node*> row_sums(const Graph& body) {
+  std::vector<const Node*> found;
+  std::ranges::copy_if(body.nodes(), std::back_inserter(found),
+                       [](const Node* node) { return node->is(op::scatter_add); });
+  return found;
+}
+
+std::size_t input_index(const Graph& body, Value value) {
+  const auto found = std::ranges::find(body.inputs(), value, &Graph::NamedValue::value);
+  ensure(found != body.inputs().end(), "a sum of rows in a group wants operands of the group");
+  return static_cast<std::size_t>(found - body.inputs().begin());
+}
+
 // The text of a group's loop body for element `i`, which reads and writes the pointers in0 … and out0 ….
 class Body {
  public:
-  Body(const Graph& graph, const Shape& space) : space_(space), names_(graph.nodes().size()) {
+  Body(const Graph& graph, const Shape& space)
+      : graph_(graph), space_(space), names_(graph.nodes().size()), next_list_(graph.inputs().size()) {
     for (std::size_t k = 0; k < graph.inputs().size(); ++k) {
       const Value value = graph.inputs()[k].value;
       if (is_read(value)) declare(value.node(), load(value.dtype(), fmt::format("in{}", k), place(value.shape())));
@@ -109,12 +128,13 @@ class Body {
   const std::string& text() const { return text_; }
 
  private:
-  // random_uniform looks at the shape of its last operand alone.
+  // random_uniform looks at the shape of its last operand alone, and sums of rows read elsewhere than at `i`.
   static bool is_read(Value value) {
     if (value.uses() == 0) return false;
     for (const Node* node : value.graph().nodes())
       for (std::size_t i = 0; i < node->inputs().size(); ++i)
-        if (node->inputs()[i] == value && !(node->is(op::random_uniform) && i == 2)) return true;
+        if (node->inputs()[i] == value && !(node->is(op::random_uniform) && i == 2) && !node->is(op::scatter_add))
+          return true;
     return std::ranges::any_of(value.graph().outputs(), [&](const auto& output) { return output.value == value; });
   }
   std::string place(const Shape& operand) const {
@@ -127,6 +147,18 @@ class Body {
     text_ += fmt::format("    const {} v{} = {};\n", compute_type(node.types()[0].dtype), node.id(), value);
   }
 
+  void add_row_sum(const Node& node) {
+    const DType dtype = node.types()[0].dtype;
+    const std::string total = fmt::format("total{}", node.id());
+    const std::int64_t width = node.types()[0].shape.from(1).elements();
+    const std::string update =
+        load(dtype, fmt::format("in{}", input_index(graph_, node.in(1))), fmt::format("update * {0} + i % {0}", width));
+    text_ += fmt::format("    {} {} = 0;\n    {}\n", compute_type(dtype), total,
+                         lists_of(node).each(fmt::format("in{}", next_list_++), fmt::format("i / {}", width),
+                                             fmt::format("{} += {};", total, update)));
+    declare(node, narrowed(dtype, total));
+  }
+
   void add(const Node& node) {
     const DType dtype = node.types()[0].dtype;
     if (node.is(op::constant)) {
@@ -135,6 +167,8 @@ class Body {
       const auto& p = node.attrs<RandomAttrs>();
       const std::uint64_t stream = RandomKey::of(0, p.path, static_cast<std::uint32_t>(p.call)).stream;
       declare(node, fmt::format("uniform({}, {}ull, {}, i)", name(node.in(0)), stream, name(node.in(1))));
+    } else if (node.is(op::scatter_add)) {
+      add_row_sum(node);
     } else if (node.is(op::cast)) {
       declare(node, narrowed(dtype, name(node.in(0))));
     } else {
@@ -147,8 +181,10 @@ class Body {
     }
   }
 
+  const Graph& graph_;
   const Shape& space_;
   std::vector<std::string> names_;
+  std::size_t next_list_;  // operand
   std::string text_;
 };
 
@@ -162,21 +198,76 @@ Types types_of(const std::vector<Graph::NamedValue>& values) {
 void add_in_place(const Graph& body, std::vector<KernelPlan::InPlace>& list, std::size_t first_output,
                   std::size_t first_input) {
   const Shape& space = body.outputs().front().value.shape();
+  const std::vector<const Node*> sums = row_sums(body);
+  const auto is_summed = [&](Value value) {
+    return std::ranges::any_of(sums, [&](const Node* sum) { return sum->in(0) == value || sum->in(1) == value; });
+  };
   for (std::size_t out = 0; out < body.outputs().size(); ++out)
     for (std::size_t in = 0; in < body.inputs().size(); ++in) {
       const Type& operand = body.inputs()[in].value.type();
       if (operand.shape.elements() == space.elements() &&
-          size_of(operand.dtype) == size_of(body.outputs()[out].value.dtype()))
+          size_of(operand.dtype) == size_of(body.outputs()[out].value.dtype()) && !is_summed(body.inputs()[in].value))
         list.push_back({static_cast<int>(first_output + out), static_cast<int>(first_input + in)});
     }
 }
 
+// A group, after the lists that its sums of rows read, if any, which lie in scratch memory.
+class GroupKernel final : public Kernel {
+ public:
+  GroupKernel(const Graph& body, Device& device) {
+    const Shape& space = body.outputs().front().value.shape();
+    Types operands = types_of(body.inputs());
+    for (const Node* sum : row_sums(body)) {
+      const RowLists lists = lists_of(*sum);
+      operands.push_back(lists.type());
+      lists_.push_back({lists.kernel(device), input_index(body, sum->in(0)), scratch_bytes_});
+      scratch_bytes_ += aligned(lists.type().bytes());
+      sort_bytes_ = std::max(sort_bytes_, lists.scratch_bytes());
+    }
+    const std::string source =
+        fmt::format("{} {{\n  {}{}  }}\n}}\n", signature("run", operands, types_of(body.outputs())),
+                    loop_head(space.elements()), Body(body, space).text());
+    group_ = generated_kernel(device, source, grid_over(space.elements(), device));
+  }
+  std::size_t scratch_bytes() const { return scratch_bytes_ + sort_bytes_; }
+
+  void run(const KernelArguments& arguments) override {
+    auto* const scratch = static_cast<std::byte*>(arguments.scratch);
+    operands_.assign(arguments.inputs.begin(), arguments.inputs.end());
+    for (const auto& [kernel, input, place] : lists_) {
+      void* const lists = scratch + place;
+      kernel->run(
+          {.inputs = arguments.inputs.subspan(input, 1), .outputs = {&lists, 1}, .scratch = scratch + scratch_bytes_});
+      operands_.push_back(lists);
+    }
+    group_->run({.inputs = operands_, .outputs = arguments.outputs, .scratch = nullptr});
+  }
+  std::int64_t launches() const override {
+    std::int64_t all = group_->launches();
+    for (const auto& lists : lists_) all = launches_together(all, lists.kernel->launches());
+    return all;
+  }
+
+ private:
+  static std::size_t aligned(std::size_t bytes) {
+    return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  }
+
+  struct Lists {
+    std::unique_ptr<Kernel> kernel;
+    std::size_t input, place;  // of the indices; in scratch memory
+  };
+  std::vector<Lists> lists_;
+  std::unique_ptr<Kernel> group_;
+  std::vector<const void*> operands_;
+  std::size_t scratch_bytes_ = 0, sort_bytes_ = 0;
+};
+
 KernelPlan group(const Graph& body, const KernelRequest& request) {
-  const Shape& space = body.outputs().front().value.shape();
-  const std::string source =
-      fmt::format("{} {{\n  {}{}  }}\n}}\n", signature("run", types_of(body.inputs()), types_of(body.outputs())),
-                  loop_head(space.elements()), Body(body, space).text());
-  KernelPlan plan = generated(request, source, grid_over(space.elements(), device_of(request)));
+  KernelPlan plan = plan_on_device(request);
+  auto kernel = std::make_unique<GroupKernel>(body, device_of(request));
+  plan.scratch_bytes = kernel->scratch_bytes();
+  plan.kernel = std::move(kernel);
   add_in_place(body, plan.in_place, 0, 0);
   return plan;
 }
@@ -192,6 +283,22 @@ bool generates(const Node& node) {
 
 KernelPlan elementwise(const KernelRequest& request) {
   return generates(request.node) ? group(*group_of(request.node), request) : borrowed(request);
+}
+
+bool sums_rows(const Node& node) {
+  const DType index = node.in(0).dtype();
+  return (index == DType::int32 || index == DType::int64) && is_floating(node.types()[0].dtype) &&
+         lists_of(node).fits();
+}
+
+KernelPlan scatter_add(const KernelRequest& request) {
+  const Node& node = request.node;
+  if (node.types()[0].shape.elements() == 0) return over_elements(request, "out0[i] = 0;");
+  if (!lists_of(node).fits()) return borrowed(request);
+  Graph body;
+  const Value indices = body.input("indices", node.in(0).type()), updates = body.input("updates", node.in(1).type());
+  body.output("sums", body.copy(node, {indices, updates}).out());
+  return group(body, request);
 }
 
 KernelPlan fused(const KernelRequest& request) { return group(*request.node.attrs<FusedAttrs>().body, request); }
@@ -245,7 +352,7 @@ class Parts final : public Kernel {
     for (const auto& [kernel, inputs, outputs] : parts_) {
       kernel->run({.inputs = arguments.inputs.subspan(input, inputs),
                    .outputs = arguments.outputs.subspan(output, outputs),
-                   .scratch = nullptr});
+                   .scratch = arguments.scratch});
       input += inputs, output += outputs;
     }
   }
@@ -263,10 +370,17 @@ class Parts final : public Kernel {
   std::vector<Part> parts_;
 };
 
-// One launch for all groups, or as few as there must be for the addresses that a kernel can be given.
-std::unique_ptr<Kernel> kernel_of_all(const std::vector<Subgraph>& bodies, Device& device) {
+struct WithScratch {
+  std::unique_ptr<Kernel> kernel;
+  std::size_t scratch_bytes = 0;
+};
+
+// One launch for all groups, or as few as there must be for the addresses that a kernel can be given. Groups that sum
+// rows stay alone.
+WithScratch kernel_of_all(const std::vector<Subgraph>& bodies, Device& device) {
   const std::size_t most = device.facts().parameter_bytes / sizeof(void*);
   auto kernel = std::make_unique<Parts>();
+  std::size_t scratch_bytes = 0;
   std::size_t first = 0, inputs = 0, outputs = 0;  // of a part
   const auto end_part = [&](std::size_t end) {
     if (end > first) kernel->add(kernel_of(std::span(bodies).subspan(first, end - first), device), inputs, outputs);
@@ -274,11 +388,19 @@ std::unique_ptr<Kernel> kernel_of_all(const std::vector<Subgraph>& bodies, Devic
   };
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     const std::size_t more_inputs = bodies[i]->inputs().size(), more_outputs = bodies[i]->outputs().size();
+    if (!row_sums(*bodies[i]).empty()) {
+      end_part(i);
+      auto group = std::make_unique<GroupKernel>(*bodies[i], device);
+      scratch_bytes = std::max(scratch_bytes, group->scratch_bytes());
+      kernel->add(std::move(group), more_inputs, more_outputs);
+      first = i + 1;
+      continue;
+    }
     if (inputs + outputs + more_inputs + more_outputs > most) end_part(i);
     inputs += more_inputs, outputs += more_outputs;
   }
   end_part(bodies.size());
-  return kernel;
+  return {std::move(kernel), scratch_bytes};
 }
 
 }  // namespace
@@ -291,7 +413,9 @@ KernelPlan fused_groups(const KernelRequest& request) {
     add_in_place(*body, plan.in_place, outputs, inputs);
     inputs += body->inputs().size(), outputs += body->outputs().size();
   }
-  plan.kernel = kernel_of_all(bodies, device_of(request));
+  auto [kernel, scratch_bytes] = kernel_of_all(bodies, device_of(request));
+  plan.kernel = std::move(kernel);
+  plan.scratch_bytes = scratch_bytes;
   return plan;
 }
 
@@ -302,7 +426,7 @@ std::unique_ptr<Kernel> copies(Device& device, const Types& types) {
     body->output("to", ops::stop_gradient(body->input("from", type)));
     bodies.push_back(std::move(body));
   }
-  return kernel_of_all(bodies, device);
+  return kernel_of_all(bodies, device).kernel;
 }
 
 }  // namespace nacre::gpu

@@ -81,6 +81,8 @@ bool generates(const Node& node);  // element-wise or random_uniform, of types t
 KernelPlan elementwise(const KernelRequest& request);
 KernelPlan fused(const KernelRequest& request);
 KernelPlan fused_groups(const KernelRequest& request);
+bool sums_rows(const Node& node);  // a scatter_add that may be in groups
+KernelPlan scatter_add(const KernelRequest& request);
 // Copies values, none of which is empty, from the operands to the results that it is called with.
 std::unique_ptr<Kernel> copies(Device& device, const Types& types);
 
@@ -100,7 +102,8 @@ KernelPlan reduce(const KernelRequest& request);
 KernelPlan sum_like(const KernelRequest& request);
 KernelPlan argmax(const KernelRequest& request);
 // One result of a node that has more of them: the sum of one of its operands over axes.
-KernelPlan sum_over(const KernelRequest& request, int operand, const std::vector<std::int64_t>& axes, std::size_t result);
+KernelPlan sum_over(const KernelRequest& request, int operand, const std::vector<std::int64_t>& axes,
+                    std::size_t result);
 
 // softmax.cpp
 KernelPlan softmax(const KernelRequest& request);
@@ -120,7 +123,6 @@ KernelPlan average_pool_backward(const KernelRequest& request);
 
 // gather.cpp
 KernelPlan gather(const KernelRequest& request);
-KernelPlan scatter_add(const KernelRequest& request);
 KernelPlan take_along(const KernelRequest& request);
 KernelPlan take_along_backward(const KernelRequest& request);
 
@@ -129,6 +131,9 @@ KernelPlan all_reduce(const KernelRequest& request);
 
 // sort.cpp
 KernelPlan argsort(const KernelRequest& request);
+// That kernel, for a type, and the scratch memory that it wants.
+std::unique_ptr<Kernel> sort(Device& device, const Type& x, int along);
+std::size_t sort_scratch_bytes(const Type& x, int along);
 
 // resample.cpp
 KernelPlan resample(const KernelRequest& request);

@@ -50,11 +50,10 @@ class SortKernel final : public Kernel {
 
 }  // namespace
 
-KernelPlan argsort(const KernelRequest& request) {
-  const Type &x = request.node.in(0).type(), &y = request.node.types()[0];
-  const auto [outer, size, inner] = reference::around(x.shape, request.node.attrs<AxisAttrs>().axis);
+std::unique_ptr<Kernel> sort(Device& device, const Type& x, int along) {
+  const Type y{DType::int32, x.shape};
+  const auto [outer, size, inner] = reference::around(x.shape, along);
   const std::int64_t count = y.shape.elements();
-  Device& device = device_of(request);
   const auto element = [&](std::string_view place) {
     return load(x.dtype, "in0", fmt::format("base + {} * {}", place, inner));
   };
@@ -66,11 +65,7 @@ KernelPlan argsort(const KernelRequest& request) {
     return generated_kernel(device, source, grid_over(count, device));
   };
   const std::string_view number = compute_type(x.dtype);
-  KernelPlan plan = plan_on_device(request);
-  if (count == 0) {
-    plan.kernel = generated_kernel(device, signature("run", {x}, {y}) + " {}\n", {1, 1});
-    return plan;
-  }
+  if (count == 0) return generated_kernel(device, signature("run", {x}, {y}) + " {}\n", {1, 1});
   auto tiles = kernel(
       {x}, fmt::format("    const integer begin = place / {0} * {0}, end = smaller(begin + {0}, (integer){1});\n"
                        "    const {2} x = {3};\n    integer rank = begin;\n"
@@ -94,8 +89,19 @@ KernelPlan argsort(const KernelRequest& request) {
                            "      else high = half;\n    }}\n"
                            "    out0[base + (place + low - first - (is_left ? 0 : middle - begin)) * {6}] = own;\n",
                            2 * width, width, size, number, element("own"), element("there"), inner)));
-  if (!merges.empty()) plan.scratch_bytes = y.bytes();
-  plan.kernel = std::make_unique<SortKernel>(std::move(tiles), std::move(merges));
+  return std::make_unique<SortKernel>(std::move(tiles), std::move(merges));
+}
+
+std::size_t sort_scratch_bytes(const Type& x, int along) {
+  return x.shape.elements() > 0 && x.shape[along] > tile ? Type{DType::int32, x.shape}.bytes() : 0;
+}
+
+KernelPlan argsort(const KernelRequest& request) {
+  const Type& x = request.node.in(0).type();
+  const int axis = request.node.attrs<AxisAttrs>().axis;
+  KernelPlan plan = plan_on_device(request);
+  plan.kernel = sort(device_of(request), x, axis);
+  plan.scratch_bytes = sort_scratch_bytes(x, axis);
   return plan;
 }
 

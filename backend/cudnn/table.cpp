@@ -53,7 +53,7 @@ constexpr KernelRow own_rows[] = {
     {&op::average_pool, average_pool},
     {&op::average_pool_backward, average_pool_backward},
     {&op::gather, gather},
-    {&op::scatter_add, scatter_add},
+    {&op::scatter_add, scatter_add, nullptr, sums_rows},
     {&op::take_along, take_along},
     {&op::take_along_backward, take_along_backward},
     {&op::argsort, argsort},

@@ -1,10 +1,12 @@
 // What generated kernels do in the corners that random cases seldom meet.
+#include <array>
 #include <bit>
 #include <limits>
 
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/fused.h"
+#include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/ops.h"
 #include "tests/backend/cudnn/on_gpu.h"
 #include "tests/support/op_cases.h"
@@ -30,6 +32,120 @@ TEST_F(GpuKernels, Argsort) {
       }
       expect_parity({x.cast(dtype)}, [axis = axis](const Values& in) { return Values{ops::argsort(in[0], axis)}; });
     }
+}
+
+// Rows that many updates have, that none has, and indices out of range; more of them than are sorted in one tile.
+Tensor some_indices(RandomStream& random, DType dtype, Shape shape, std::int64_t rows) {
+  Tensor indices = draw_tensor(random, {DType::float64, std::move(shape)}, {-1, static_cast<double>(rows) + 1});
+  std::size_t i = 0;
+  for (double& value : indices.writable<double>()) value = i++ % 3 == 1 ? static_cast<double>(rows / 2) : std::floor(value);
+  return indices.cast(dtype);
+}
+
+TEST_F(GpuKernels, SumsOfRows) {
+  RandomStream random(RandomKey::of(1, "rows"));
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16, DType::float16, DType::int32})
+    for (const Shape& shape : {Shape{0}, Shape{1}, Shape{255}, Shape{20, 31}})
+      for (const auto& [rows, width] : {std::pair<std::int64_t, std::int64_t>{40, 3}, {1000, 1}, {1, 5}, {7, 0}}) {
+        if (dtype != DType::float32 && (shape.rank() == 1 || rows != 40)) continue;
+        const Tensor indices = some_indices(random, rows == 40 ? DType::int64 : DType::int32, shape, rows);
+        Tensor updates = draw_tensor(random, {DType::float64, shape + Shape{width}}, {-9, 9});
+        for (double& value : updates.writable<double>()) value = std::floor(value);  // of which all sums are exact
+        expect_parity({indices, updates.cast(dtype)}, [rows = rows](const Values& in) {
+          return Values{in[0].graph().add(op::scatter_add, RowsAttrs{rows}, {in[0], in[1]}).out()};
+        });
+      }
+}
+
+// An update by momentum, which moves every row, from rows that were looked up in one batch or two; `dense`: the gradients
+// are asked for too, so that they are in memory.
+std::unique_ptr<Graph> table_update(std::int64_t rows, std::int64_t width, std::int64_t count, int lookups, bool dense) {
+  auto graph = std::make_unique<Graph>();
+  const auto variable = [&](const std::string& name) {
+    const auto made = std::make_shared<Variable>(name, Type{DType::float32, {rows, width}}, true);
+    RandomStream random(RandomKey::of(3, name));
+    made->assign(draw_tensor(random, made->type()));
+    return made;
+  };
+  const auto table = variable("table"), momentum = variable("momentum");
+  Value sum;
+  for (int i = 0; i < lookups; ++i) {
+    const Value indices = graph->input(fmt::format("indices{}", i), {DType::int32, {count}}),
+                updates = graph->input(fmt::format("updates{}", i), {DType::float32, {count, width}}),
+                gradient = graph->add(op::scatter_add, RowsAttrs{rows}, {indices, updates}).out();
+    if (dense) graph->output(fmt::format("gradient{}", i), gradient);
+    sum = sum ? sum + gradient : gradient;
+  }
+  const Value moved = graph->variable(momentum) * 0.9 - sum * 0.1;
+  graph->update(momentum, moved);
+  graph->update(table, graph->variable(table) + moved);
+  return graph;
+}
+
+TEST_F(GpuKernels, TablesAreUpdatedAsByTheDenseGradient) {
+  RandomStream random(RandomKey::of(2, "tables"));
+  for (const auto& [rows, width, count, lookups] :
+       {std::array<std::int64_t, 4>{300, 40, 60, 1}, {300, 40, 700, 2}, {20, 3, 20, 2}, {9, 1, 0, 1}}) {
+    const auto graph = [&, rows = rows, width = width, count = count, lookups = lookups](bool dense) {
+      return table_update(rows, width, count, static_cast<int>(lookups), dense);
+    };
+    const auto results = [](const Graph& made) {
+      std::vector<Tensor> values;
+      for (const auto& update : made.updates()) values.push_back(update.variable->value());
+      return values;
+    };
+    const auto sparse = graph(false), dense = graph(true), plain = graph(false);
+    Executable one(*sparse, *emulated_gpu_backend()), two(*dense, *emulated_gpu_backend()), specification(*plain, reference_backend());
+    EXPECT_EQ(one.text().find("scatter_add"), std::string::npos) << one.text();
+    EXPECT_EQ(one.statistics().borrowed, 0) << one.text();
+    for (int step = 0; step < 3; ++step) {  // the last is a replay
+      std::vector<Tensor> inputs;
+      for (const Type& type : one.input_types())
+        inputs.push_back(is_floating(type.dtype) ? draw_tensor(random, type) : some_indices(random, type.dtype, type.shape, rows));
+      one.run(inputs), two.run(inputs), specification.run(inputs);
+    }
+    const auto made = results(*sparse), expected = results(*dense), specified = results(*plain);
+    for (std::size_t i = 0; i < made.size(); ++i) {
+      EXPECT_TRUE(made[i].identical(expected[i])) << rows;
+      EXPECT_TRUE(close(made[i], specified[i], 1e-5)) << rows;
+    }
+  }
+}
+
+TEST_F(GpuKernels, TheGradientOfATableIsNotInMemory) {
+  const std::size_t bytes = std::size_t{5000} * 16 * sizeof(float);
+  Executable sparse(*table_update(5000, 16, 8, 1, false), *emulated_gpu_backend());
+  EXPECT_LT(sparse.statistics().arena_bytes, bytes / 4) << "the lists";
+  EXPECT_GE(Executable(*table_update(5000, 16, 8, 1, true), *emulated_gpu_backend()).statistics().arena_bytes, bytes);
+}
+
+// A table that is small enough for it is updated beside other variables, by a kernel of its own.
+TEST_F(GpuKernels, SumsOfRowsAmongOtherUpdates) {
+  const auto update = [](const Backend& backend) {
+    Graph graph;
+    std::vector<std::shared_ptr<Variable>> variables;
+    for (int i = 0; i < 5; ++i) {
+      variables.push_back(std::make_shared<Variable>(fmt::format("v{}", i), Type{DType::float32, {6, 2 + i}}, true));
+      variables.back()->assign(Tensor(DType::float32, {6, 2 + i}));
+      const Value indices = graph.input(fmt::format("i{}", i), {DType::int32, {300}}),
+                  updates = graph.input(fmt::format("u{}", i), {DType::float32, {300, 2 + i}});
+      const Value gradient = i % 2 == 1 ? graph.add(op::scatter_add, RowsAttrs{6}, {indices, updates}).out()
+                                        : ops::slice(updates, {0, 0}, {6, 2 + i});
+      graph.update(variables.back(), graph.variable(variables.back()) - gradient * 0.5);
+    }
+    Executable executable(graph, backend);
+    RandomStream random(RandomKey::of(4, "among"));
+    std::vector<Tensor> inputs;
+    for (const Type& type : executable.input_types())
+      inputs.push_back(is_floating(type.dtype) ? draw_tensor(random, type) : some_indices(random, type.dtype, type.shape, 6));
+    executable.run(inputs), executable.run(inputs);
+    EXPECT_EQ(executable.text().find("fused_groups") != std::string::npos, &backend == emulated_gpu_backend()) << executable.text();
+    std::vector<Tensor> values;
+    for (const auto& variable : variables) values.push_back(variable->value());
+    return values;
+  };
+  const auto made = update(*emulated_gpu_backend()), expected = update(reference_backend());
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(close(made[i], expected[i], 1e-5)) << i;
 }
 
 TEST_F(GpuKernels, Resample) {
