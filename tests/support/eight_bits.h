@@ -8,7 +8,7 @@
 
 namespace nacre::test {
 
-inline double number_of(std::uint8_t bits, Float8Format format) {
+inline double decoded(std::uint8_t bits, Float8Format format) {
   const int exponent = bits % 128 >> mantissa(format), fraction = bits & ((1 << mantissa(format)) - 1);
   const double whole = exponent > 0 ? 1 << mantissa(format) : 0;
   return std::ldexp(whole + fraction, std::max(exponent, 1) - bias(format) - mantissa(format)) * (bits < 128 ? 1 : -1);

@@ -363,7 +363,7 @@ class EmulatedMatMul final : public gpu::Work {
         for (std::int64_t j = 0; j < d_.n; ++j) {
           double sum = 0;
           for (std::int64_t l = 0; l < d_.k; ++l)
-            sum += number_of(a[i * d_.k + l], d_.eight_bits->a) * number_of(b[j * d_.k + l], d_.eight_bits->b);
+            sum += decoded(a[i * d_.k + l], d_.eight_bits->a) * decoded(b[j * d_.k + l], d_.eight_bits->b);
           *y++ = convert<T>(sum * scale);
         }
     });

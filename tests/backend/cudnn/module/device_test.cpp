@@ -426,8 +426,8 @@ TEST_F(CudaDevice, ProductsOfEightBits) {
         for (std::int64_t j = 0; j < 32; ++j) {
           double sum = 0;
           for (std::int64_t k = 0; k < 48; ++k)
-            sum += number_of(static_cast<std::uint8_t>(a.at(i * 48 + k)), first) *
-                   number_of(static_cast<std::uint8_t>(b.at(j * 48 + k)), second);
+            sum += decoded(static_cast<std::uint8_t>(a.at(i * 48 + k)), first) *
+                   decoded(static_cast<std::uint8_t>(b.at(j * 48 + k)), second);
           ASSERT_NEAR(y.at(i * 32 + j), 1.5 * sum, 0.01 * (1 + std::abs(1.5 * sum)));
         }
     }

@@ -248,8 +248,8 @@ void multiply_eight_bits(cublasLtMatmulDesc_t operation, const void* a_memory, c
     for (std::uint64_t row = 0; row < d.rows; ++row) {
       double sum = 0;
       for (std::uint64_t k = 0; k < a.rows; ++k)
-        sum += number_of(first[row * static_cast<std::uint64_t>(a.step) + k], format(a)) *
-               number_of(second[column * static_cast<std::uint64_t>(b.step) + k], format(b));
+        sum += decoded(first[row * static_cast<std::uint64_t>(a.step) + k], format(a)) *
+               decoded(second[column * static_cast<std::uint64_t>(b.step) + k], format(b));
       static_cast<T*>(d_memory)[column * static_cast<std::uint64_t>(d.step) + row] = convert<T>(sum * scale);
     }
 }
