@@ -201,9 +201,13 @@ class PlannedWork final : public Work {
       places_[i] = i < operands_ ? const_cast<void*>(inputs[i]) : outputs[i - operands_];
     std::size_t space = scratch_bytes();
     void* const workspace = workspace_ > 0 ? std::align(workspace_alignment, workspace_, scratch, space) : nullptr;
-    const fe::error_t status =
-        plan_->graph->execute(plan_->library->handle, places_.data(), static_cast<int>(places_.size()), workspace);
-    if (status.is_bad()) check(status, fmt::format("compute {}", name_));
+    try {
+      const fe::error_t status =
+          plan_->graph->execute(plan_->library->handle, places_.data(), static_cast<int>(places_.size()), workspace);
+      if (status.is_bad()) check(status, fmt::format("compute {}", name_));
+    } catch (const std::runtime_error& error) {  // cudnn-frontend finds no CUDA runtime
+      throw Error("cuDNN failed to compute {}: {}", name_, error.what());
+    }
   }
 
  private:
@@ -214,7 +218,9 @@ class PlannedWork final : public Work {
 };
 
 Dnn::Dnn(std::shared_ptr<const Context> context, int architecture, std::string made_for)
-    : context_(std::move(context)), architecture_(architecture), made_for_(std::move(made_for)) {}
+    : context_(std::move(context)),
+      architecture_(architecture),
+      made_for_(fmt::format("{}, graphs {} by cudnn-frontend {}", made_for, graphs_version, CUDNN_FRONTEND_VERSION)) {}
 Dnn::~Dnn() = default;
 
 std::shared_ptr<const Dnn::Plan> Dnn::plan(const DnnDescription& description, KernelCache& cache) const {

@@ -19,4 +19,8 @@ using DnnDescription = std::variant<ConvolutionDescription, AttentionDescription
 // take it.
 std::shared_ptr<cudnn_frontend::graph::Graph> graph_of(const DnnDescription& description, int architecture);
 
+// Plans are kept on disk: a change of what the graphs compute, or of how their tensors are numbered, takes another
+// number.
+inline constexpr int graphs_version = 1;
+
 }  // namespace nacre::gpu
