@@ -119,8 +119,7 @@ struct PrecisionConfig {
   static void describe(auto&& field) {
     field("dtype", &PrecisionConfig::dtype,
           "policy of all layers, above their own: mixed_bfloat16 computes in bfloat16 and keeps weights and statistics "
-          "in "
-          "float32; where the processor has no instructions for it, a note says so and float32 is taken; "
+          "in float32; where the processor has no instructions for it, a note says so and float32 is taken; "
           "float8_from_mixed_bfloat16 also rounds what Dense and EinsumDense multiply to eight bits, which some GPUs "
           "multiply as such",
           one_of({floating_policies.begin(), floating_policies.end()}));

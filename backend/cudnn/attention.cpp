@@ -193,7 +193,8 @@ KernelPlan attention_backward(const KernelRequest& request) {
   }
   if (p.sight && p.blind == Blind::even) {
     const std::int64_t width = results[0].shape[3];
-    const std::string text = query_text(node, "in7", operands[7].shape, width) + cleared(width);
+    const std::string text =
+        query_text(node, fmt::format("in{}", dy_operand + 1), operands[dy_operand + 1].shape, width) + cleared(width);
     kernel->then(kernel_over(device, queries, operands, results, text));
   }
   kernel->leave_out(total_operand);

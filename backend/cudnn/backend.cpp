@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "backend/cudnn/kernels.h"
-#include "backend/graph/passes/float8_products.h"
 #include "backend/graph/passes/pipeline.h"
 
 namespace nacre::gpu {
@@ -56,16 +55,7 @@ class GpuBackend final : public Backend {
   std::string_view name() const override { return "gpu"; }
   std::string_view description() const override { return description_; }
   std::span<const KernelRow> table() const override { return gpu::table(); }
-  std::span<const Pass> passes() const override {
-    static const std::vector<Pass> all = [] {
-      const std::span<const Pass> first = common_passes(), last = fusing_passes();
-      std::vector<Pass> passes(first.begin(), first.end());
-      passes.push_back({"products of eight bits", float8_products});  // before anything is joined to them
-      passes.insert(passes.end(), last.begin(), last.end());
-      return passes;
-    }();
-    return all;
-  }
+  std::span<const Pass> passes() const override { return fusing_passes(); }
   std::unique_ptr<Kernel> reorder(const Type& type, const Layout& from, const Layout& to) const override {
     ensure(!from.is_any() && !to.is_any(), "a copy of a value that has no layout");
     return std::make_unique<Transfer>(*device_, type.bytes(), !from.is_plain() && !to.is_plain());

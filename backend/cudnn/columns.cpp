@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "backend/cudnn/backend.h"
+#include "backend/discarded.h"
 
 namespace nacre::gpu {
 
@@ -66,10 +67,6 @@ class ColumnsKernel final : public Kernel {
   std::vector<const void*> inputs_;
 };
 
-std::size_t aligned(std::int64_t bytes) {
-  return (static_cast<std::size_t>(bytes) + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
-}
-
 }  // namespace
 
 KernelPlan over_columns(const KernelRequest& request, const Columns& c, std::string_view last) {
@@ -119,7 +116,7 @@ KernelPlan over_columns(const KernelRequest& request, const Columns& c, std::str
                          grid_over(elements, device));
   }
   KernelPlan plan = plan_on_device(request);
-  const std::size_t numbers_bytes = aligned(2 * c.columns * static_cast<std::int64_t>(size_of(c.number)));
+  const std::size_t numbers_bytes = aligned(2 * static_cast<std::size_t>(c.columns) * size_of(c.number));
   plan.scratch_bytes = numbers_bytes + static_cast<std::size_t>(c.columns * parts * state_bytes);
   plan.kernel = std::make_unique<ColumnsKernel>(std::move(first), std::move(second), std::move(third), numbers_bytes);
   return plan;

@@ -10,6 +10,7 @@
 #include "backend/cudnn/backend.h"
 #include "backend/cudnn/kernels.h"
 #include "backend/cudnn/row_lists.h"
+#include "backend/discarded.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/fused.h"
 #include "backend/graph/ops/gather.h"
@@ -249,10 +250,6 @@ class GroupKernel final : public Kernel {
   }
 
  private:
-  static std::size_t aligned(std::size_t bytes) {
-    return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
-  }
-
   struct Lists {
     std::unique_ptr<Kernel> kernel;
     std::size_t input, place;  // of the indices; in scratch memory

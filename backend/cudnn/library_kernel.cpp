@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "backend/discarded.h"
+
 namespace nacre::gpu {
 
 void LibraryKernel::rewrite(std::size_t operand, std::unique_ptr<Kernel> kernel, std::size_t bytes, std::size_t from) {
@@ -18,7 +20,7 @@ void LibraryKernel::then(std::unique_ptr<Kernel> last, std::size_t scratch_bytes
 
 std::size_t LibraryKernel::take(std::size_t bytes) {
   const std::size_t place = own_bytes_;
-  own_bytes_ += (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+  own_bytes_ += aligned(bytes);
   return place;
 }
 

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "backend/executable.h"
-#include "backend/graph/ops/reduce.h"
 #include "backend/graph/passes/pipeline.h"
 #include "formats/hdf5.h"
 #include "tests/support/emulated_gpu.h"

@@ -4,6 +4,7 @@
 #include "backend/graph/passes/constant_folding.h"
 #include "backend/graph/passes/dead_code.h"
 #include "backend/graph/passes/early_updates.h"
+#include "backend/graph/passes/float8_products.h"
 #include "backend/graph/passes/fold_batchnorm.h"
 #include "backend/graph/passes/fold_padding.h"
 #include "backend/graph/passes/fuse_batch_norm.h"
@@ -36,6 +37,7 @@ std::span<const Pass> fusing_passes() {
       {"simplify", simplify},
       {"constant folding", fold_constants},
       {"common subexpressions", merge_common_subexpressions},
+      {"products of eight bits", float8_products},  // before anything is joined to them
       {"dead code", remove_dead_code},  // users that nobody uses would hinder fusion
       {"fold padding", fold_padding},
       {"fold batch norm", fold_batchnorm},
