@@ -8,7 +8,7 @@
 
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/shape.h"
-#include "backend/onednn/convolution/winograd.h"
+#include "backend/onednn/convolution/winograd/winograd.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/layout_policy.h"
 
@@ -113,11 +113,11 @@ std::optional<Desc> with_elements(const Desc& order, const Type& type) {
 std::optional<WinogradShape> winograd_shape(const ConvAttrs& p, const Geometry& at, const Desc& x, const Desc& kernel,
                                             const Desc& y, WinogradTask task) {
   const Dims sizes = kernel.get_dims();
-  if (at.strides != Dims{1, 1} || at.dilations != Dims{0, 0} || p.groups != 1 || sizes[2] != 3 || sizes[3] != 3 ||
-      kernel.get_data_type() != dnnl::memory::data_type::f32)
+  if (at.strides != Dims{1, 1} || at.dilations != Dims{0, 0} || p.groups != 1 || sizes[2] != 3 || sizes[3] != 3)
     return {};
-  const WinogradShape shape{x, kernel, y, at.before[0], at.before[1]};
-  if (!winograd_pays(shape, task)) return {};
+  WinogradShape shape{x, kernel, y, at.before[0], at.before[1]};
+  shape.size = winograd_size(shape, task);
+  if (shape.size == 0) return {};
   return shape;
 }
 
@@ -211,9 +211,12 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
     } catch (const dnnl::error&) {  // not implemented for this order
     }
   const bool transformed = request.is_fixed(1);
-  if (const auto shape =
-          winograd_shape(p, at, made.src_desc(), order_of_kernel(request, p.groups, made.weights_desc()),
-                         made.dst_desc(), transformed ? WinogradTask::forward_of_transformed : WinogradTask::forward))
+  const auto task = transformed ? WinogradTask::forward_of_transformed : WinogradTask::forward;
+  if (auto shape = winograd_shape(p, at, made.src_desc(),
+                                  order_of_kernel(request, p.groups, order ? *order : made.weights_desc()),
+                                  made.dst_desc(), task)) {
+    if (rounds) return {};
+    if (p.epilogue.bias) shape->bias = bias.get_data_type();
     if (auto found = winograd_forward(*shape, p.epilogue, transformed)) {
       const Layout given = weights_layout(shape->kernel, kernel_given, 1);
       KernelPlan plan = plan_of(std::move(found),
@@ -226,6 +229,7 @@ std::optional<KernelPlan> forward(const KernelRequest& request, DType factors) {
       }
       return plan;
     }
+  }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_forward(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -280,11 +284,13 @@ std::optional<KernelPlan> backward_data(const KernelRequest& request, DType fact
   if (rounds && !is_optimised(made)) return {};
   if (const auto shape =
           winograd_shape(p.conv, at, made.diff_src_desc(), order_of_kernel(request, p.conv.groups, made.weights_desc()),
-                         made.diff_dst_desc(), WinogradTask::backward))
+                         made.diff_dst_desc(), WinogradTask::backward_data)) {
+    if (rounds) return {};
     if (auto found = winograd_backward_data(*shape))
       return plan_of(std::move(found),
                      {activation_layout(shape->y, dy_given), weights_layout(shape->kernel, kernel_given, 1)},
                      {activation_layout(shape->x, dx)});
+  }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_data(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 0, made.diff_dst_desc());
   primitive->input(DNNL_ARG_WEIGHTS, 1, made.weights_desc());
@@ -322,14 +328,17 @@ std::optional<KernelPlan> backward_weights(const KernelRequest& request, DType f
         at.before, at.after, forward_hint(activations, weights, at), attributes());
   });
   if (rounds && !is_optimised(made)) return {};
-  if (const auto shape = winograd_shape(p.conv, at, made.src_desc(), made.diff_weights_desc(), made.diff_dst_desc(),
-                                        WinogradTask::backward))
+  if (auto shape = winograd_shape(p.conv, at, made.src_desc(), made.diff_weights_desc(), made.diff_dst_desc(),
+                                  WinogradTask::backward_weights)) {
+    if (rounds) return {};
+    if (p.bias) shape->bias = bias.get_data_type();
     if (auto found = winograd_backward_weights(*shape, p.bias)) {
       std::vector<Layout> outputs = {weights_layout(shape->kernel, dkernel, 1)};
       if (p.bias) outputs.push_back(Layout::plain());
       return plan_of(std::move(found), {activation_layout(shape->x, x_given), activation_layout(shape->y, dy_given)},
                      std::move(outputs));
     }
+  }
   auto primitive = std::make_unique<PrimitiveKernel>(dnnl::convolution_backward_weights(made), made.scratchpad_desc());
   primitive->input(DNNL_ARG_SRC, 0, made.src_desc());
   primitive->input(DNNL_ARG_DIFF_DST, 1, made.diff_dst_desc());

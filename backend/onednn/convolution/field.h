@@ -13,10 +13,10 @@ namespace nacre::onednn {
 // Where a part of `count` things begins; part `parts` is their end.
 constexpr std::int64_t share(std::int64_t count, std::int64_t part, std::int64_t parts) { return count * part / parts; }
 
-// Activations of two spatial axes in memory, float32: plain, or blocked by channels.
+// Activations of two spatial axes in memory: plain, or blocked by channels.
 struct Field {
   std::int64_t samples, channels, height, width;
-  std::int64_t sample, block, row, column;  // distances in floats
+  std::int64_t sample, block, row, column;  // distances
   std::int64_t block_width;                 // in channels
 
   // The first channel of a group.
@@ -25,10 +25,10 @@ struct Field {
   }
   // Whether the channels are whole groups, each of them side by side.
   bool in_groups_of(std::int64_t group) const { return channels % block_width == 0 && block_width % group == 0; }
-  ConvolutionLoops::Picture picture() const { return {height, width, row, column}; }
+  Picture picture() const { return {height, width, row, column}; }
 };
-// Of a descriptor in oneDNN's order of axes; none when the memory is otherwise.
-std::optional<Field> field_of(const Desc& desc);
+// Of a descriptor in oneDNN's order of axes; none when the memory is otherwise, or of other elements.
+std::optional<Field> field_of(const Desc& desc, dnnl::memory::data_type element = dnnl::memory::data_type::f32);
 
 // Columns of a product come in panels of two groups; the last may be of one.
 struct Panels {
@@ -39,6 +39,6 @@ struct Panels {
 };
 
 // The activation of an epilogue; none when it is another function than a pair of bounds.
-std::optional<ConvolutionLoops::Bounds> bounds_of(const Epilogue& epilogue);
+std::optional<Bounds> bounds_of(const Epilogue& epilogue);
 
 }  // namespace nacre::onednn

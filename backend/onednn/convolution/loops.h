@@ -1,25 +1,33 @@
 // What our own convolutions are made of, compiled for several instruction sets (see ../elementwise/loops.h, whose rule
-// about the standard library holds here too). Everything is float32; distances are in floats. A register's worth of
-// neighbouring channels ("a group") is worked at together.
-//
-// Winograd's convolution of 3 × 3 pixels with a stride of 1, F(2×2, 3×3): tiles of 2 × 2 results are made from 4 × 4
-// pixels by 16 products in place of 36. A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015:
-//   y = Aᵀ (G g Gᵀ ⊙ Bᵀ d B) A,  summed over channels: a matrix product in each of the 16 places.
-// The gradients are the transposed chain of the same three transformations.
+// about the standard library holds here too). Distances are in elements. A register's worth of neighbouring channels ("a
+// group") is worked at together, as float32.
 #pragma once
 
 #include <cstdint>
 
 namespace nacre::onednn {
 
-struct ConvolutionLoops {
-  static constexpr int places = 16;  // of a transformed tile
+// One sample, seen from the first channel of a group.
+struct Picture {
+  std::int64_t height, width;
+  std::int64_t row, column;  // distances
+};
+struct Bounds {
+  bool bounded;
+  float low, high;
+};
 
-  // One sample, seen from the first channel of a group.
-  struct Picture {
-    std::int64_t height, width;
-    std::int64_t row, column;  // distances
-  };
+// Winograd's convolution of 3 × 3 pixels with a stride of 1, F(n×n, 3×3): tiles of n × n results are made from those of
+// (n + 2) × (n + 2) pixels by as many products, in place of 9 n²: 16 in place of 36, or 36 in place of 144. A. Lavin,
+// S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015:
+//   y = Aᵀ (G g Gᵀ ⊙ Bᵀ d B) A,  summed over channels: a matrix product in each of the places.
+// The gradients are the transposed chain of the same three transformations. Tensors are of float32 or bfloat16,
+// transformed tiles of float32.
+struct WinogradLoops {
+  int size;     // n
+  int element;  // bytes of those of tensors
+  constexpr std::int64_t places() const { return (size + 2) * (size + 2); }
+
   // Tiles side by side: the first one's corner in the picture, which may lie outside, and how many.
   struct Run {
     std::int64_t top, left, count;
@@ -36,25 +44,26 @@ struct ConvolutionLoops {
   struct Taps {
     std::int64_t row, column, channel;
   };
-  struct Bounds {
-    bool bounded;
-    float low, high;
-  };
 
+  // Bᵀ d B; there are zeros around the picture.
+  void (*enter)(const void* x, Picture picture, Run run, Tiles to);
+  // A dy Aᵀ; adds dy to a group of sums unless these are null.
+  void (*enter_gradient)(const void* dy, Picture picture, Run run, Tiles to, float* sums);
+  // y = bounded(Aᵀ m A + bias [+ y]); bias may be null.
+  void (*leave)(ConstTiles from, void* y, Picture picture, Run run, const float* bias, bool accumulate, Bounds bounds);
+  // G g Gᵀ of group × group kernels: row c holds filters. With `adjoint` the kernels are turned by 180° and row f holds
+  // channels.
+  void (*enter_kernels)(const void* kernels, Taps taps, bool adjoint, Tiles to);
+  // Gᵀ u G of group × group kernels, u summed over `parts` that are `part` apart.
+  void (*leave_kernels)(ConstTiles from, std::int64_t parts, std::int64_t part, void* kernels, Taps taps);
+};
+
+struct ConvolutionLoops {
   int group;      // floats of a register
   int most_rows;  // of a product that are worked at together
 
-  // Bᵀ d B; there are zeros around the picture.
-  void (*enter)(const float* x, Picture picture, Run run, Tiles to);
-  // A dy Aᵀ; adds dy to a group of sums unless these are null.
-  void (*enter_gradient)(const float* dy, Picture picture, Run run, Tiles to, float* sums);
-  // y = bounded(Aᵀ m A + bias [+ y]); bias may be null.
-  void (*leave)(ConstTiles from, float* y, Picture picture, Run run, const float* bias, bool accumulate, Bounds bounds);
-  // G g Gᵀ of group × group kernels: row c holds filters. With `adjoint` the kernels are turned by 180° and row f holds
-  // channels.
-  void (*enter_kernels)(const float* kernels, Taps taps, bool adjoint, Tiles to);
-  // Gᵀ u G of group × group kernels, u summed over `parts` that are `part` apart.
-  void (*leave_kernels)(ConstTiles from, std::int64_t parts, std::int64_t part, float* kernels, Taps taps);
+  // For tiles of 2 × 2 and of 4 × 4 results, each for tensors of float32 and of bfloat16.
+  WinogradLoops winograd[2][2];
 
   // y (rows, panels) = bounded([bias +] [y +] Σ a[row · r + step · k] b[step · k + …]), of `panels` (1 or 2) groups of
   // columns that are `group` apart in b; rows of y are `panels` groups wide. The bias may be null.

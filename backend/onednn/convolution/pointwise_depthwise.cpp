@@ -147,7 +147,7 @@ class PointwiseDepthwise final : public Kernel {
   Field x_, y_;
   Panels panels_;
   bool pointwise_bias_, depthwise_bias_;
-  ConvolutionLoops::Bounds pointwise_bounds_, depthwise_bounds_;
+  Bounds pointwise_bounds_, depthwise_bounds_;
   std::size_t kernel_operand_ = 0;
   std::int64_t size_ = 3, stride_ = 1, top_ = 0, left_ = 0, between_width_ = 0;
   std::int64_t strip_ = 1, strips_ = 1, parts_ = 1;

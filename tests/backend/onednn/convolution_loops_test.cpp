@@ -7,6 +7,7 @@
 namespace nacre::test {
 namespace {
 
+using onednn::Bounds;
 using onednn::ConvolutionLoops;
 
 std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
@@ -14,11 +15,11 @@ std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
   return {tensor.data<float>().begin(), tensor.data<float>().end()};
 }
 
-float bounded(float value, ConvolutionLoops::Bounds bounds) {
+float bounded(float value, Bounds bounds) {
   return bounds.bounded ? std::min(std::max(value, bounds.low), bounds.high) : value;
 }
 
-constexpr ConvolutionLoops::Bounds both[] = {{false, 0, 0}, {true, -0.25f, 0.5f}};
+constexpr Bounds both[] = {{false, 0, 0}, {true, -0.25f, 0.5f}};
 
 TEST(ConvolutionLoops, Products) {
   for (const ConvolutionLoops* loops : convolution_instruction_sets())

@@ -1,5 +1,5 @@
 // Winograd's convolutions give what direct ones give, for every instruction set, order of memory and share of work.
-#include "backend/onednn/convolution/winograd.h"
+#include "backend/onednn/convolution/winograd/winograd.h"
 
 #include "backend/core/parallel.h"
 #include "backend/graph/grad.h"
@@ -42,17 +42,25 @@ void for_thread_counts(Body&& body) {
   set_threads(0);
 }
 
-Tensor copied(const Type& type, const Layout& from, const Layout& to, const Tensor& source) {
-  Tensor result(DType::float32, {static_cast<std::int64_t>(to.bytes(type) / sizeof(float))});
-  const void* inputs[] = {source.data<float>().data()};
-  void* outputs[] = {result.writable<float>().data()};
-  onednn::reorder(type, from, to)->run({inputs, outputs, nullptr});
+// In memory of a layout, as bytes.
+std::vector<std::byte> laid_out(const Tensor& source, const Layout& to) {
+  std::vector<std::byte> result(to.bytes(source.type()));
+  const void* inputs[] = {source.raw()};
+  void* outputs[] = {result.data()};
+  onednn::reorder(source.type(), Layout::plain(), to)->run({inputs, outputs, nullptr});
+  return result;
+}
+Tensor plain(const Type& type, const std::vector<std::byte>& bytes, const Layout& from) {
+  Tensor result(type.dtype, type.shape);
+  const void* inputs[] = {bytes.data()};
+  void* outputs[] = {result.raw_writable()};
+  onednn::reorder(type, from, Layout::plain())->run({inputs, outputs, nullptr});
   return result;
 }
 
-// One convolution's tensors and what the reference makes of them.
+// One convolution's tensors, of numbers that `elements` can have, and what the reference makes of them in float32.
 struct Expected {
-  explicit Expected(const Case& c) {
+  Expected(const Case& c, DType elements) {
     const ConvAttrs attrs{.strides = {1, 1},
                           .dilations = {1, 1},
                           .padding = Padding::valid,
@@ -69,14 +77,17 @@ struct Expected {
     graph.output("dkernel", gradient[1]);
     graph.output("dbias", ops::sum(dy_in, {0, 1, 2}, false));
     graph.output("fused", ops::relu(y_out + bias_in + dy_in));
-    inputs = random_inputs(graph);
+    for (const Tensor& tensor : random_inputs(graph)) {
+      narrow.push_back(tensor.cast(elements));
+      inputs.push_back(narrow.back().cast(DType::float32));
+    }
     outputs = interpret(graph, inputs, reference_backend());
   }
-  std::vector<Tensor> inputs, outputs;
-  const Tensor& x() const { return inputs[0]; }
-  const Tensor& kernel() const { return inputs[1]; }
-  const Tensor& bias() const { return inputs[2]; }
-  const Tensor& dy() const { return inputs[3]; }
+  std::vector<Tensor> inputs, narrow, outputs;
+  const Tensor& x() const { return narrow[0]; }
+  const Tensor& kernel() const { return narrow[1]; }
+  const Tensor& bias() const { return narrow[2]; }
+  const Tensor& dy() const { return narrow[3]; }
 };
 
 // The tensors of a case in one order of memory.
@@ -85,9 +96,9 @@ struct Order {
   Layout x_layout, kernel_layout, y_layout;
 
   Order(const Case& c, const Expected& expected, Tag activations, Tag kernels)
-      : x(onednn::channels_first(expected.x().shape()), dnnl::memory::data_type::f32, activations),
-        kernel({c.filters, c.channels, 3, 3}, dnnl::memory::data_type::f32, kernels),
-        y(onednn::channels_first(expected.dy().shape()), dnnl::memory::data_type::f32, activations),
+      : x(onednn::channels_first(expected.x().shape()), *onednn::data_type(expected.x().dtype()), activations),
+        kernel({c.filters, c.channels, 3, 3}, *onednn::data_type(expected.x().dtype()), kernels),
+        y(onednn::channels_first(expected.dy().shape()), *onednn::data_type(expected.x().dtype()), activations),
         x_layout(onednn::layout_of(onednn::channels_last(x), expected.x().type())),
         kernel_layout(onednn::layout_of(kernel.permute_axes(onednn::inverse(onednn::weights_permutation(4, false))),
                                         expected.kernel().type())),
@@ -102,107 +113,137 @@ struct Operand {
 // `in_place`: of result 0, over the last operand.
 std::vector<Tensor> results(onednn::WinogradKernel& kernel, const std::vector<Operand>& operands,
                             const std::vector<std::pair<Type, Layout>>& wanted, bool in_place = false) {
-  std::vector<Tensor> in, out;
+  std::vector<std::vector<std::byte>> in, out;
   std::vector<const void*> inputs;
   std::vector<void*> outputs;
-  for (const Operand& operand : operands)
-    in.push_back(copied(operand.tensor.type(), Layout::plain(), operand.layout, operand.tensor));
-  for (const Tensor& tensor : in) inputs.push_back(tensor.data<float>().data());
-  for (const auto& [type, layout] : wanted)
-    out.emplace_back(DType::float32, Shape{static_cast<std::int64_t>(layout.bytes(type) / sizeof(float))});
-  for (Tensor& tensor : out) outputs.push_back(tensor.writable<float>().data());
+  for (const Operand& operand : operands) in.push_back(laid_out(operand.tensor, operand.layout));
+  for (const auto& bytes : in) inputs.push_back(bytes.data());
+  for (const auto& [type, layout] : wanted) out.emplace_back(layout.bytes(type));
+  for (auto& bytes : out) outputs.push_back(bytes.data());
   if (in_place) {
     out[0] = in.back();
-    inputs.back() = outputs[0] = out[0].writable<float>().data();
+    inputs.back() = outputs[0] = out[0].data();
   }
   constexpr float guard = 12345;
   std::vector<float> scratch(kernel.scratch_bytes() / sizeof(float), std::numeric_limits<float>::quiet_NaN());
   scratch.push_back(guard);
   kernel.run({inputs, outputs, scratch.data()});
   EXPECT_EQ(scratch.back(), guard);
-  std::vector<Tensor> plain;
-  for (std::size_t i = 0; i < out.size(); ++i)
-    plain.push_back(copied(wanted[i].first, wanted[i].second, Layout::plain(), out[i]).reshaped(wanted[i].first.shape));
-  return plain;
+  std::vector<Tensor> given;
+  for (std::size_t i = 0; i < out.size(); ++i) given.push_back(plain(wanted[i].first, out[i], wanted[i].second));
+  return given;
+}
+
+// Every kernel of a case with tiles of one size.
+void expect_direct_results(const Case& c, const Expected& expected, const Order& at, int size, double tolerance,
+                           const onednn::ConvolutionLoops& loops) {
+  const auto close = [&](const Tensor& actual, const Tensor& wanted) {
+    return close_to_scale(actual, wanted, tolerance);
+  };
+  onednn::WinogradShape shape{at.x, at.kernel, at.y, c.top, c.left, size};
+  shape.bias = at.x.get_data_type();
+  const Operand x{expected.x(), at.x_layout}, kernel{expected.kernel(), at.kernel_layout},
+      dy{expected.dy(), at.y_layout}, bias{expected.bias(), Layout::plain()};
+  const std::pair<Type, Layout> of_x{expected.x().type(), at.x_layout}, of_y{expected.dy().type(), at.y_layout},
+      of_kernel{expected.kernel().type(), at.kernel_layout}, of_bias{expected.bias().type(), Layout::plain()};
+  const auto forward = onednn::winograd_forward(shape, {}, false, loops);
+  ASSERT_TRUE(forward);
+  EXPECT_TRUE(close(results(*forward, {x, kernel}, {of_y})[0], expected.outputs[0]));
+  const auto fused =
+      onednn::winograd_forward(shape, {.bias = true, .residual = true, .activation = EpilogueKind::relu}, false, loops);
+  ASSERT_TRUE(fused);
+  for (const bool in_place : {false, true})
+    EXPECT_TRUE(close(results(*fused, {x, kernel, bias, dy}, {of_y}, in_place)[0], expected.outputs[4]));
+  const auto of_transformed = onednn::winograd_forward(shape, {}, true, loops);
+  ASSERT_TRUE(of_transformed);
+  const Operand transformed{expected.kernel(), onednn::winograd_layout(shape, loops)};
+  EXPECT_TRUE(close(results(*of_transformed, {x, transformed}, {of_y})[0], expected.outputs[0]));
+  const auto by_data = onednn::winograd_backward_data(shape, loops);
+  ASSERT_TRUE(by_data);
+  EXPECT_TRUE(close(results(*by_data, {dy, kernel}, {of_x})[0], expected.outputs[1]));
+  const auto by_weights = onednn::winograd_backward_weights(shape, true, loops);
+  ASSERT_TRUE(by_weights);
+  const auto gradient = results(*by_weights, {x, dy}, {of_kernel, of_bias});
+  EXPECT_TRUE(close(gradient[0], expected.outputs[2]));
+  EXPECT_TRUE(close(gradient[1], expected.outputs[3]));
 }
 
 TEST(Winograd, GivesWhatDirectConvolutionsGiveParallel) {
   constexpr std::pair<Tag, Tag> orders[] = {
       {Tag::nhwc, Tag::hwio}, {Tag::nChw16c, Tag::OIhw16i16o}, {Tag::nChw16c, Tag::Ohwi16o}};
-  for (const Case& c : cases) {
-    SCOPED_TRACE(c.name);
-    const Expected expected(c);
-    const auto close = [](const Tensor& actual, const Tensor& wanted) { return close_to_scale(actual, wanted, 1e-5); };
-    for (const auto& [activations, kernels] : orders) {
-      const Order at(c, expected, activations, kernels);
-      SCOPED_TRACE(at.x_layout.text() + ", " + at.kernel_layout.text());
-      const onednn::WinogradShape shape{at.x, at.kernel, at.y, c.top, c.left};
-      for (const onednn::ConvolutionLoops* loops : convolution_instruction_sets()) {
-        SCOPED_TRACE(fmt::format("registers of {}", loops->group));
-        for_thread_counts([&] {
-          const Operand x{expected.x(), at.x_layout}, kernel{expected.kernel(), at.kernel_layout},
-              dy{expected.dy(), at.y_layout}, bias{expected.bias(), Layout::plain()};
-          const auto forward = onednn::winograd_forward(shape, {}, false, *loops);
-          ASSERT_TRUE(forward);
-          EXPECT_TRUE(
-              close(results(*forward, {x, kernel}, {{expected.dy().type(), at.y_layout}})[0], expected.outputs[0]));
-          const auto fused = onednn::winograd_forward(
-              shape, {.bias = true, .residual = true, .activation = EpilogueKind::relu}, false, *loops);
-          ASSERT_TRUE(fused);
-          for (const bool in_place : {false, true})
-            EXPECT_TRUE(
-                close(results(*fused, {x, kernel, bias, dy}, {{expected.dy().type(), at.y_layout}}, in_place)[0],
-                      expected.outputs[4]));
-          const auto of_transformed = onednn::winograd_forward(shape, {}, true, *loops);
-          ASSERT_TRUE(of_transformed);
-          const Operand transformed{expected.kernel(), onednn::winograd_layout(shape, *loops)};
-          EXPECT_TRUE(close(results(*of_transformed, {x, transformed}, {{expected.dy().type(), at.y_layout}})[0],
-                            expected.outputs[0]));
-          const auto by_data = onednn::winograd_backward_data(shape, *loops);
-          ASSERT_TRUE(by_data);
-          EXPECT_TRUE(
-              close(results(*by_data, {dy, kernel}, {{expected.x().type(), at.x_layout}})[0], expected.outputs[1]));
-          const auto by_weights = onednn::winograd_backward_weights(shape, true, *loops);
-          ASSERT_TRUE(by_weights);
-          const auto gradient =
-              results(*by_weights, {x, dy},
-                      {{expected.kernel().type(), at.kernel_layout}, {expected.bias().type(), Layout::plain()}});
-          EXPECT_TRUE(close(gradient[0], expected.outputs[2]));
-          EXPECT_TRUE(close(gradient[1], expected.outputs[3]));
-        });
+  for (const Case& c : cases)
+    for (const auto& [elements, tolerance] : {std::pair{DType::float32, 1e-5}, std::pair{DType::bfloat16, 4e-3}}) {
+      SCOPED_TRACE(c.name);
+      const Expected expected(c, elements);
+      for (const auto& [activations, kernels] : orders) {
+        const Order at(c, expected, activations, kernels);
+        SCOPED_TRACE(at.x.get_data_type() == dnnl::memory::data_type::f32 ? "float32" : "bfloat16");
+        SCOPED_TRACE(at.x_layout.text() + ", " + at.kernel_layout.text());
+        for (const onednn::ConvolutionLoops* loops : convolution_instruction_sets())
+          for (const int size : {2, 4}) {
+            SCOPED_TRACE(fmt::format("registers of {}, tiles of {}", loops->group, size));
+            for_thread_counts([&] { expect_direct_results(c, expected, at, size, tolerance, *loops); });
+          }
       }
     }
+}
+
+// Larger than what each thread reads for blocks of its own: all work at each block together.
+TEST(Winograd, ThreadsShareBlocksOfLargeKernelsParallel) {
+  const Case c{"many channels", 2, 30, 30, 192, 224, 1, 1, 1, 1};
+  const Expected expected(c, DType::float32);
+  const Order at(c, expected, Tag::nChw16c, Tag::OIhw16i16o);
+  for (const int size : {2, 4})
+    for_thread_counts([&] { expect_direct_results(c, expected, at, size, 1e-5, onednn::convolution_loops()); });
+}
+
+// The usual points of tiles of 4 (0, ±1, ±2) would give three times these errors.
+TEST(Winograd, RoundsLittle) {
+  const Case c{"many channels", 1, 16, 16, 64, 16, 1, 1, 1, 1};
+  const Expected expected(c, DType::float32);
+  const Order at(c, expected, Tag::nChw16c, Tag::OIhw16i16o);
+  for (const int size : {2, 4}) {
+    const auto forward = onednn::winograd_forward({at.x, at.kernel, at.y, 1, 1, size}, {});
+    const Tensor y = results(*forward, {{expected.x(), at.x_layout}, {expected.kernel(), at.kernel_layout}},
+                             {{expected.dy().type(), at.y_layout}})[0];
+    EXPECT_TRUE(close_to_scale(y, expected.outputs[0], size == 2 ? 5e-7 : 2e-6));
   }
 }
 
 TEST(Winograd, RefusesWhatItDoesNotServe) {
   const auto f32 = dnnl::memory::data_type::f32;
   const Desc x({2, 32, 8, 8}, f32, Tag::nhwc), y({2, 32, 8, 8}, f32, Tag::nhwc), kernel({32, 32, 3, 3}, f32, Tag::hwio);
-  ASSERT_TRUE(onednn::winograd_forward({x, kernel, y, 1, 1}, {}));
-  EXPECT_FALSE(onednn::winograd_forward({x, kernel, y, 1, 1}, {.activation = EpilogueKind::tanh}));
-  EXPECT_FALSE(onednn::winograd_forward({Desc({2, 32, 8, 8}, f32, Tag::nchw), kernel, y, 1, 1}, {}));
+  ASSERT_TRUE(onednn::winograd_forward({x, kernel, y, 1, 1, 4}, {}));
+  EXPECT_FALSE(onednn::winograd_forward({x, kernel, y, 1, 1, 4}, {.activation = EpilogueKind::tanh}));
+  EXPECT_FALSE(onednn::winograd_forward({Desc({2, 32, 8, 8}, f32, Tag::nchw), kernel, y, 1, 1, 4}, {}));
   EXPECT_FALSE(onednn::winograd_forward({x, Desc({32, 32, 3, 3}, f32, Tag::oihw), y, 1, 1}, {}));
-  EXPECT_FALSE(onednn::winograd_forward({x, Desc({32, 32, 5, 5}, f32, Tag::hwio), y, 2, 2}, {}));
+  EXPECT_FALSE(onednn::winograd_forward({x, Desc({32, 32, 5, 5}, f32, Tag::hwio), y, 2, 2, 4}, {}));
   EXPECT_FALSE(onednn::winograd_forward(
       {Desc({2, 30, 8, 8}, f32, Tag::nhwc), Desc({32, 30, 3, 3}, f32, Tag::hwio), y, 1, 1}, {}));
-  EXPECT_FALSE(
-      onednn::winograd_forward({Desc({2, 32, 8, 8}, dnnl::memory::data_type::bf16, Tag::nhwc), kernel, y, 1, 1}, {}));
+  EXPECT_FALSE(onednn::winograd_forward(
+      {Desc({2, 32, 8, 8}, dnnl::memory::data_type::bf16, Tag::nhwc), kernel, y, 1, 1, 4}, {}));
 }
 
 TEST(Winograd, PaysForManyPixelsAndChannels) {
   using Task = onednn::WinogradTask;
-  const auto pays = [](std::int64_t samples, std::int64_t size, std::int64_t channels, Task task) {
-    const auto f32 = dnnl::memory::data_type::f32;
-    const Desc x({samples, channels, size, size}, f32, Tag::nhwc), kernel({channels, channels, 3, 3}, f32, Tag::hwio);
-    return onednn::winograd_pays({x, kernel, x, 1, 1}, task);
+  const auto size = [](std::int64_t samples, std::int64_t pixels, std::int64_t channels, Task task,
+                       DType elements = DType::float32) {
+    const auto type = *onednn::data_type(elements);
+    const Desc x({samples, channels, pixels, pixels}, type, Tag::nhwc),
+        kernel({channels, channels, 3, 3}, type, Tag::hwio);
+    return onednn::winograd_size({x, kernel, x, 1, 1, 0}, task);
   };
-  for (Task task : {Task::forward, Task::forward_of_transformed, Task::backward}) {
-    EXPECT_TRUE(pays(16, 28, 128, task));
-    EXPECT_FALSE(pays(1, 28, 32, task));  // so little that threads hardly meet
-    EXPECT_FALSE(pays(32, 56, 8, task));  // the transformation of the tiles would be most of it
+  for (Task task : {Task::forward, Task::forward_of_transformed, Task::backward_data, Task::backward_weights}) {
+    EXPECT_EQ(size(16, 28, 128, task), 4);
+    EXPECT_EQ(size(16, 28, 30, task), 0);  // no whole groups
   }
-  EXPECT_FALSE(pays(1, 7, 512, Task::forward));  // that of the kernels
-  EXPECT_FALSE(pays(1, 7, 512, Task::backward));
+  for (Task task : {Task::forward, Task::backward_data, Task::backward_weights})
+    EXPECT_EQ(size(1, 7, 512, task), 0);  // the transformation of the kernels would be most of it
+  EXPECT_EQ(size(4, 14, 512, Task::backward_data), 2);
+  // Kernels that stay transformed are not to be larger than what they are applied to.
+  EXPECT_EQ(size(1, 28, 128, Task::forward_of_transformed), 2);
+  EXPECT_EQ(size(32, 28, 128, Task::forward_of_transformed), 4);
+  EXPECT_EQ(size(32, 28, 128, Task::forward_of_transformed, DType::bfloat16), 0);
 }
 
 // In prediction kernels are transformed when the variable has changed, and only then; the variable keeps its own order.

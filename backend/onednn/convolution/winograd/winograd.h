@@ -2,15 +2,17 @@
 #pragma once
 
 #include "backend/graph/ops/epilogue.h"
-#include "backend/onednn/convolution/loops.h"
-#include "backend/onednn/engine.h"
+#include "backend/onednn/convolution/winograd/kernels.h"
 
 namespace nacre::onednn {
 
-// A convolution of float32 whose strides, dilations and groups are 1: descriptors in oneDNN's order of axes.
+// A convolution of float32 or bfloat16 whose strides, dilations and groups are 1: descriptors in oneDNN's order of
+// axes.
 struct WinogradShape {
   Desc x, kernel, y;
-  std::int64_t top, left;  // zeros before the first row and column of x
+  std::int64_t top, left;                                       // zeros before the first row and column of x
+  int size;                                                     // of the tiles: 2 or 4
+  dnnl::memory::data_type bias = dnnl::memory::data_type::f32;  // elements of the bias or its gradient, if there is one
 };
 
 class WinogradKernel : public Kernel {
@@ -32,8 +34,8 @@ std::unique_ptr<WinogradKernel> winograd_backward_data(const WinogradShape& shap
 std::unique_ptr<WinogradKernel> winograd_backward_weights(const WinogradShape& shape, bool bias,
                                                           const ConvolutionLoops& loops = convolution_loops());
 
-// Whether they take less time than oneDNN's.
-enum class WinogradTask : std::uint8_t { forward, forward_of_transformed, backward };
-bool winograd_pays(const WinogradShape& shape, WinogradTask task);
+// The size of tiles with which they take less time than oneDNN's; 0 when these are faster.
+enum class WinogradTask : std::uint8_t { forward, forward_of_transformed, backward_data, backward_weights };
+int winograd_size(const WinogradShape& shape, WinogradTask task);
 
 }  // namespace nacre::onednn

@@ -1,0 +1,77 @@
+// What walks over the tiles of Winograd's convolutions.
+#pragma once
+
+#include <algorithm>
+
+#include "backend/onednn/convolution/winograd/winograd.h"
+
+namespace nacre::onednn {
+
+// The tiles of a field of results, counted through all samples.
+struct Grid {
+  std::int64_t samples, high, wide;
+  int size;
+  std::int64_t count() const { return samples * high * wide; }
+
+  // body(first of the run within the range, sample, run) of neighbours in a row; `top` and `left` are what a tile
+  // begins before its results.
+  template <class Body>
+  void runs(std::int64_t begin, std::int64_t end, std::int64_t top, std::int64_t left, Body&& body) const {
+    for (std::int64_t tile = begin; tile < end;) {
+      const std::int64_t column = tile % wide, row = tile / wide % high;
+      const std::int64_t count = std::min(wide - column, end - tile);
+      body(tile - begin, tile / (wide * high), WinogradLoops::Run{size * row - top, size * column - left, count});
+      tile += count;
+    }
+  }
+};
+
+// The tiles of x and of the results beside them. Blocks of them are transformed, multiplied and transformed back at a
+// time. Either each thread has tiles of its own, in blocks for which its second cache has room beside the kernels; or,
+// where the kernels are larger than that or the tiles are few, all threads work at each block together, for which the
+// third cache has room, and each of them multiplies in some of the places.
+class TileKernel : public WinogradKernel {
+ protected:
+  using Tiles = WinogradLoops::Tiles;
+
+  TileKernel(const ConvolutionLoops& loops, const WinogradLoops& winograd, const Field& x, const Field& y,
+             std::int64_t top, std::int64_t left);
+
+  // Transforms some channels of tiles [begin, end) of x; `to` begins at the first of both.
+  void enter(const void* x, std::int64_t begin, std::int64_t end, std::int64_t first_channel, std::int64_t last_channel,
+             Tiles to) const;
+
+  const void* at(const void* tensor, std::int64_t offset) const {
+    return static_cast<const std::byte*>(tensor) + offset * winograd_.element;
+  }
+  void* at(void* tensor, std::int64_t offset) const {
+    return static_cast<std::byte*>(tensor) + offset * winograd_.element;
+  }
+
+  std::int64_t apart(std::int64_t floats) const { return onednn::apart(floats, loops_.group); }
+
+  // How many of so many tiles are in a block: an equal part, for which there is room.
+  std::int64_t block_of(std::int64_t tiles, std::int64_t floats_of_each, std::int64_t room) const;
+
+  static constexpr std::int64_t second_cache = 160 << 10, third_cache = 2 << 20;  // floats that are to stay there
+
+  const ConvolutionLoops& loops_;
+  const WinogradLoops& winograd_;
+  std::int64_t places_;
+  Field x_, y_;
+  std::int64_t top_, left_;
+  Grid tiles_;
+  Panels panels_;           // of y's channels
+  TransformedOrder order_;  // of the kernels
+};
+
+// `narrow_bias`: the bias, or its gradient, is of bfloat16 instead of float32.
+std::unique_ptr<WinogradKernel> make_convolution(const ConvolutionLoops& loops, const WinogradLoops& winograd,
+                                                 const Field& x, const Field& y,
+                                                 std::optional<TransformedKernels> kernels, std::int64_t top,
+                                                 std::int64_t left, const Epilogue& epilogue, bool narrow_bias);
+std::unique_ptr<WinogradKernel> make_weights_gradient(const ConvolutionLoops& loops, const WinogradLoops& winograd,
+                                                      const Field& x, const Field& y, const Kernels& kernels,
+                                                      std::int64_t top, std::int64_t left, bool bias, bool narrow_bias);
+
+}  // namespace nacre::onednn
