@@ -101,12 +101,11 @@ std::unique_ptr<WinogradKernel> winograd_backward_weights(const WinogradShape& s
 //   4 × 28² × 512 → 512       1.60 1.59 1.57      2.26 2.20 1.96      1.02 1.02 0.93
 //   4 × 14² × 512 → 512       1.43 1.27 1.64      1.31 1.12 1.32      0.65 0.58 0.58
 //   1 × 14² × 256 → 256       1.23 0.96 1.16      0.79 0.70 0.77      0.39 0.38 0.36
-// Half of the choices below lie within an eighth of what was measured, and the worst one takes 1.2 of the best one's
-// time.
+// Beside bfloat16 it has to be faster by more than the costs are uncertain: half of them are within an eighth.
 int winograd_size(const WinogradShape& shape, WinogradTask task) {
   const bool narrow = shape.x.get_data_type() == dnnl::memory::data_type::bf16;
   const bool fixed = task == WinogradTask::forward_of_transformed, by_weights = task == WinogradTask::backward_weights;
-  const Dims x = shape.x.get_dims(), y = shape.y.get_dims();
+  const Dims x = shape.x.get_dims(), y = shape.y.get_dims(), tiled = task == WinogradTask::backward_data ? x : y;
   const int group = convolution_loops().group;
   if (x[1] % group != 0 || y[1] % group != 0) return 0;
   // Tiles of bfloat16 are far beyond floats; kernels that stay transformed would take eight times their memory.
@@ -114,15 +113,15 @@ int winograd_size(const WinogradShape& shape, WinogradTask task) {
 
   const double kernels = static_cast<double>(x[1] * y[1]), channels = static_cast<double>(x[1] + y[1]),
                pixels = static_cast<double>(y[0] * y[2] * y[3]);
-  const double pace = narrow && has_instructions(DType::bfloat16) ? 0.5 : 1.0;
+  const double pace = narrow && has_instructions(DType::bfloat16) ? 0.47 : 1.0;
   double least = 9 * pixels * kernels * pace * (by_weights ? 1.2 : 1.04);
   int best = 0;
   for (const int size : {2, 4}) {
     const double places = (size + 2) * (size + 2);
     if (fixed && size == 4 && places * kernels > pixels * channels) continue;  // they would be most of the memory
-    const double tiles = static_cast<double>(y[0] * divide_up(y[2], size) * divide_up(y[3], size));
+    const double tiles = static_cast<double>(tiled[0] * divide_up(tiled[2], size) * divide_up(tiled[3], size));
     const double of_kernel = fixed ? 8 : task == WinogradTask::forward ? 47 : 65;
-    const double cost = places * (tiles * (1.4 * kernels + 12 * channels) + of_kernel * kernels);
+    const double cost = places * (tiles * (1.4 * kernels + 14 * channels) + of_kernel * kernels);
     if (cost < least) {
       least = cost;
       best = size;
