@@ -1,6 +1,7 @@
 #include "backend/scan_kernel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/discarded.h"
 #include "backend/executable.h"
@@ -25,9 +26,13 @@ class ScanKernel final : public Kernel {
     for (const Type& type : body_.output_types()) output_bytes_.push_back(type.bytes());
     for (std::size_t i = 0; i < carries_; ++i) {
       stacked_.push_back(node.uses(static_cast<int>(outputs_.size() + i)) > 0);
-      scratch_at_.push_back(scratch_bytes_);
-      if (!stacked_.back()) scratch_bytes_ += 2 * aligned(input_bytes_[i]);
+      carries_at_.push_back(take(lies_in_stack(i) ? 0 : 2 * aligned(input_bytes_[i])));
     }
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      input_at_.push_back(
+          take(i >= carries_ && i < carries_ + sequences_ && misaligned(input_bytes_[i]) ? input_bytes_[i] : 0));
+    for (std::size_t i = 0; i < outputs_.size(); ++i)
+      output_at_.push_back(take(i >= carries_ && misaligned(output_bytes_[i]) ? output_bytes_[i] : 0));
   }
 
   bool stacked(std::size_t carry) const { return stacked_[carry]; }
@@ -50,38 +55,63 @@ class ScanKernel final : public Kernel {
     for (std::size_t i = 0; i < carries_; ++i) {
       inputs_[i] = arguments.inputs[i];
       if (!stacked_[i]) continue;
-      void* first = slot(arguments, i, 0);
-      backend_.copy(first, arguments.inputs[i], input_bytes_[i]);
-      inputs_[i] = first;
+      backend_.copy(stack(arguments, i, 0), arguments.inputs[i], input_bytes_[i]);
+      if (lies_in_stack(i)) inputs_[i] = stack(arguments, i, 0);
     }
     for (std::size_t i = carries_ + sequences_; i < inputs_.size(); ++i) inputs_[i] = arguments.inputs[i];
 
+    auto* const scratch = static_cast<std::byte*>(arguments.scratch);
     for (std::size_t step = 0; step < steps_; ++step) {
-      const std::size_t place = reverse_ ? steps_ - 1 - step : step;
-      for (std::size_t i = carries_; i < carries_ + sequences_; ++i)
+      const std::size_t place = place_of(step);
+      for (std::size_t i = carries_; i < carries_ + sequences_; ++i) {
         inputs_[i] = static_cast<const std::byte*>(arguments.inputs[i]) + place * input_bytes_[i];
+        if (!misaligned(input_bytes_[i])) continue;
+        backend_.copy(scratch + input_at_[i], inputs_[i], input_bytes_[i]);
+        inputs_[i] = scratch + input_at_[i];
+      }
       for (std::size_t i = 0; i < carries_; ++i)
         outputs_[i] = step + 1 < steps_ ? slot(arguments, i, step + 1) : arguments.outputs[i];
       for (std::size_t i = carries_; i < outputs_.size(); ++i)
-        outputs_[i] = static_cast<std::byte*>(arguments.outputs[i]) + place * output_bytes_[i];
+        outputs_[i] = misaligned(output_bytes_[i]) ? scratch + output_at_[i] : part(arguments, i, place);
       body_.run_raw(inputs_, outputs_);
-      for (std::size_t i = 0; i < carries_; ++i) inputs_[i] = outputs_[i];
+      for (std::size_t i = carries_; i < outputs_.size(); ++i)
+        if (misaligned(output_bytes_[i])) backend_.copy(part(arguments, i, place), outputs_[i], output_bytes_[i]);
+      for (std::size_t i = 0; i < carries_; ++i) {
+        inputs_[i] = outputs_[i];
+        if (stacked_[i] && !lies_in_stack(i) && step + 1 < steps_)
+          backend_.copy(stack(arguments, i, step + 1), outputs_[i], input_bytes_[i]);
+      }
     }
   }
 
   std::int64_t launches() const override {
-    const auto copies = static_cast<std::int64_t>(carries_), steps = static_cast<std::int64_t>(length_);
+    const auto steps = static_cast<std::int64_t>(length_);
     if (counted_ || (steps > 0 && body_.launches() == 0)) return 0;
-    return copies + steps * body_.launches();
+    std::int64_t copies = 0;  // in a step
+    for (std::size_t i = 0; i < carries_; ++i) copies += stacked_[i] && !lies_in_stack(i);
+    for (std::size_t i = carries_; i < carries_ + sequences_; ++i) copies += misaligned(input_bytes_[i]);
+    for (std::size_t i = carries_; i < outputs_.size(); ++i) copies += misaligned(output_bytes_[i]);
+    return static_cast<std::int64_t>(carries_) + steps * (body_.launches() + copies);
   }
 
  private:
-  // Where a carry lies as it comes into a step: stacked, or in one of two buffers taken in turn.
+  // Whether parts of so many bytes in a row begin where a device's libraries do not take them; the host's kernels do.
+  bool misaligned(std::size_t bytes) const { return !backend_.shares_host_memory() && bytes % buffer_alignment != 0; }
+  bool lies_in_stack(std::size_t carry) const { return stacked_[carry] && !misaligned(input_bytes_[carry]); }
+  std::size_t take(std::size_t bytes) { return std::exchange(scratch_bytes_, scratch_bytes_ + aligned(bytes)); }
+  std::size_t place_of(std::size_t step) const { return reverse_ ? steps_ - 1 - step : step; }
+
+  void* part(const KernelArguments& arguments, std::size_t output, std::size_t place) const {
+    return static_cast<std::byte*>(arguments.outputs[output]) + place * output_bytes_[output];
+  }
+  // Where a carry is kept as it comes into a step.
+  void* stack(const KernelArguments& arguments, std::size_t carry, std::size_t step) const {
+    return static_cast<std::byte*>(arguments.outputs[outputs_.size() + carry]) + place_of(step) * input_bytes_[carry];
+  }
+  // Where it lies then: there, or in one of two buffers taken in turn.
   void* slot(const KernelArguments& arguments, std::size_t carry, std::size_t step) const {
-    if (!stacked_[carry])
-      return static_cast<std::byte*>(arguments.scratch) + scratch_at_[carry] + step % 2 * aligned(input_bytes_[carry]);
-    const std::size_t place = reverse_ ? steps_ - 1 - step : step;
-    return static_cast<std::byte*>(arguments.outputs[outputs_.size() + carry]) + place * input_bytes_[carry];
+    if (lies_in_stack(carry)) return stack(arguments, carry, step);
+    return static_cast<std::byte*>(arguments.scratch) + carries_at_[carry] + step % 2 * aligned(input_bytes_[carry]);
   }
 
   // Places for which there are no steps.
@@ -99,7 +129,8 @@ class ScanKernel final : public Kernel {
   std::size_t carries_, sequences_;
   bool reverse_, counted_;
   std::size_t length_, steps_ = 0, scratch_bytes_ = 0;
-  std::vector<std::size_t> input_bytes_, output_bytes_, scratch_at_;
+  std::vector<std::size_t> input_bytes_, output_bytes_;
+  std::vector<std::size_t> carries_at_, input_at_, output_at_;  // in scratch memory
   std::vector<char> stacked_;
   std::vector<const void*> inputs_;
   std::vector<void*> outputs_;
@@ -112,8 +143,7 @@ KernelPlan scan_kernel(const KernelRequest& request) {
   const auto carries = static_cast<std::size_t>(request.node.attrs<ScanAttrs>().carries);
   KernelPlan plan = row_major_plan(request);
   for (std::size_t i = 0; i < carries; ++i)
-    if (!kernel->stacked(i))
-      plan.outputs[plan.outputs.size() - carries + i] = discarded();
+    if (!kernel->stacked(i)) plan.outputs[plan.outputs.size() - carries + i] = discarded();
   plan.scratch_bytes = kernel->scratch_bytes();
   plan.kernel = std::move(kernel);
   return plan;

@@ -451,12 +451,17 @@ class EmulatedConvolution final : public gpu::Work {
   const Memory& memory_;
 };
 
+// As libraries are promised it for all operands and results.
+bool is_aligned(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % buffer_alignment == 0; }
+
 // What a library computes, done when the device is asked for it.
 class Asked final : public gpu::Work {
  public:
   Asked(Queue& queue, std::unique_ptr<gpu::Work> inner) : queue_(queue), inner_(std::move(inner)) {}
   std::size_t scratch_bytes() const override { return inner_->scratch_bytes(); }
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, void* scratch) override {
+    ensure(std::ranges::all_of(inputs, is_aligned) && std::ranges::all_of(outputs, is_aligned),
+           "a library was given an address that is not aligned");
     queue_.ask([this, scratch, from = std::vector<const void*>(inputs.begin(), inputs.end()),
                 to = std::vector<void*>(outputs.begin(), outputs.end())] { inner_->run(from, to, scratch); });
   }
