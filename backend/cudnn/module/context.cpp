@@ -1,5 +1,8 @@
 #include "backend/cudnn/module/context.h"
 
+#include <chrono>
+#include <thread>
+
 namespace nacre::gpu {
 
 Context::Context(const Driver& driver, CUdevice device) : driver_(driver), device_(device) {
@@ -13,6 +16,21 @@ Context::Context(const Driver& driver, CUdevice device) : driver_(driver), devic
     driver_.release_context(device_);
     throw;
   }
+}
+
+template <class Query, class Wait>
+void Context::wait_until(Query query, Wait wait) const {
+  constexpr std::chrono::microseconds interval(50);
+  for (; watch_ && query() == CUDA_ERROR_NOT_READY; std::this_thread::sleep_for(interval)) watch_();
+  driver_.check(wait(), "finish its work");
+}
+
+void Context::wait() const {
+  wait_until([&] { return driver_.query_stream(stream_); }, [&] { return driver_.wait_for_stream(stream_); });
+}
+
+void Context::wait_for(CUevent event) const {
+  wait_until([&] { return driver_.query_event(event); }, [&] { return driver_.wait_for_event(event); });
 }
 
 Context::~Context() {

@@ -1,6 +1,8 @@
 // The device's primary context and its one stream, by which everything else of the module goes.
 #pragma once
 
+#include <functional>
+
 #include "backend/cudnn/module/driver.h"
 
 namespace nacre::gpu {
@@ -13,14 +15,23 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   const Driver& driver() const { return driver_; }
+  CUdevice device() const { return device_; }
   CUstream stream() const { return stream_; }
-  void wait() const { driver_.check(driver_.wait_for_stream(stream_), "finish its work"); }
+  // The host, with the context current: for the stream, or for an event.
+  void wait() const;
+  void wait_for(CUevent event) const;
+  // Called now and then while the host waits; what it throws ends that. Empty: nothing is.
+  void watch(std::function<void()> watch) const { watch_ = std::move(watch); }
 
  private:
+  template <class Query, class Wait>
+  void wait_until(Query query, Wait wait) const;
+
   const Driver driver_;
   CUdevice device_;
   CUcontext context_ = nullptr;
   CUstream stream_ = nullptr;
+  mutable std::function<void()> watch_;
 
   friend class Current;
 };

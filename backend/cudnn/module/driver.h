@@ -3,6 +3,8 @@
 
 #include <cuda.h>
 
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -17,6 +19,7 @@ struct Driver {
   decltype(&cuDeviceGetCount) device_count;
   decltype(&cuDeviceGet) device;
   decltype(&cuDeviceGetName) device_name;
+  decltype(&cuDeviceGetUuid) device_uuid;
   decltype(&cuDeviceGetAttribute) device_attribute;
   decltype(&cuDeviceTotalMem) device_memory;
   decltype(&cuDevicePrimaryCtxRetain) retain_context;
@@ -26,11 +29,13 @@ struct Driver {
   decltype(&cuStreamCreate) create_stream;
   decltype(&cuStreamDestroy) destroy_stream;
   decltype(&cuStreamSynchronize) wait_for_stream;
+  decltype(&cuStreamQuery) query_stream;
   decltype(&cuStreamWaitEvent) hold_stream;
   decltype(&cuEventCreate) create_event;
   decltype(&cuEventDestroy) destroy_event;
   decltype(&cuEventRecord) record_event;
   decltype(&cuEventSynchronize) wait_for_event;
+  decltype(&cuEventQuery) query_event;
   decltype(&cuDeviceGetDefaultMemPool) default_pool;
   decltype(&cuMemPoolSetAttribute) set_pool_attribute;
   decltype(&cuMemPoolTrimTo) trim_pool;
@@ -56,9 +61,17 @@ struct Driver {
   decltype(&cuGraphLaunch) launch_graph;
   decltype(&cuGraphExecDestroy) destroy_executable_graph;
 
-  // Throws an Error that says what could not be done and the driver's reason.
+  // Throws an Error that says what could not be done and the driver's reason. After some failures nothing works any
+  // more in this process: all that follow tell of the first.
   void check(CUresult result, std::string_view action) const;
   std::string reason(CUresult result) const;
+
+  // Of a driver and its copies. Threads may find it at the same time.
+  struct Loss {
+    std::mutex mutex;
+    std::string failure;  // empty: the device works
+  };
+  std::shared_ptr<Loss> loss = std::make_shared<Loss>();
 };
 
 // Opens the machine's driver. Throws an Error where there is none.

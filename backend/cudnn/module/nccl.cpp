@@ -1,5 +1,9 @@
 #include "backend/cudnn/module/nccl.h"
 
+#include <cstring>
+#include <optional>
+#include <vector>
+
 #include "backend/cudnn/module/library.h"
 
 namespace nacre::gpu {
@@ -47,9 +51,11 @@ class Group final : public GpuGroup, public std::enable_shared_from_this<Group> 
       nccl_->abort(communicator_);
       throw;
     }
+    context_->watch([this] { look(); });
   }
   // Other processes may no longer come to what has begun.
   ~Group() override {
+    context_->watch({});
     try {
       const Current current(*context_);
       const Driver& driver = context_->driver();
@@ -67,7 +73,19 @@ class Group final : public GpuGroup, public std::enable_shared_from_this<Group> 
   std::unique_ptr<Collective::Exchange> sum(std::size_t count, Collective::Number kind) override;
 
   void abort() {
-    if (!std::exchange(aborted_, true)) nccl_->abort(communicator_);
+    if (std::exchange(aborted_, true)) return;
+    context_->watch({});
+    nccl_->abort(communicator_);
+  }
+  // Whether the other processes are still there: without one of them sums are never over, unless they are given up.
+  void look() {
+    if (aborted_) return;
+    ncclResult_t state = ncclSuccess;
+    nccl_->check(nccl_->failure(communicator_, &state), "tell how it is");
+    if (state == ncclSuccess || state == ncclInProgress) return;
+    abort();
+    throw Error("NCCL failed to sum over the GPUs: {}", nccl_->error_string(state))
+        .hint("a process that trains with this one may be gone");
   }
   void start(void* numbers, std::size_t count, ncclDataType_t type, CUevent ready, CUevent done) {
     const Driver& driver = context_->driver();
@@ -79,10 +97,8 @@ class Group final : public GpuGroup, public std::enable_shared_from_this<Group> 
     driver.check(driver.record_event(done, stream_), "record an event");
   }
   void wait(CUevent done) {
+    look();
     const Driver& driver = context_->driver();
-    ncclResult_t state = ncclSuccess;
-    nccl_->check(nccl_->failure(communicator_, &state), "tell how it is");
-    nccl_->check(state, "sum over the GPUs");
     driver.check(driver.hold_stream(context_->stream(), done, 0), "wait for an event");
   }
   const Context& context() const { return *context_; }
@@ -148,11 +164,34 @@ std::unique_ptr<Collective::Exchange> Group::sum(std::size_t count, Collective::
 
 }  // namespace
 
+namespace {
+
+// Whether each process has a GPU of its own: NCCL serves no others. All of them call it.
+bool one_each(const Context& context, Collective& processes) {
+  std::vector<CUuuid> gpus(static_cast<std::size_t>(processes.size()));
+  for (int rank = 0; rank < processes.size(); ++rank) {
+    CUuuid& gpu = gpus[static_cast<std::size_t>(rank)];
+    if (rank == processes.rank()) context.driver().device_uuid(&gpu, context.device());
+    processes.broadcast(&gpu, sizeof gpu, rank);
+  }
+  for (std::size_t i = 0; i < gpus.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (std::memcmp(&gpus[i], &gpus[j], sizeof(CUuuid)) == 0) return false;
+  return true;
+}
+
+// Whether it is so for one of the processes. All of them call it.
+bool anywhere(bool here, Collective& processes) {
+  std::int64_t found = here ? 1 : 0;
+  processes.all_reduce(&found, 1, Collective::Number::int64, Collective::Combine::max);
+  return found != 0;
+}
+
+}  // namespace
+
 std::shared_ptr<GpuGroup> join_gpus(std::shared_ptr<const Nccl> nccl, std::shared_ptr<const Context> context,
                                     Collective& processes) {
-  std::int64_t lacking = nccl ? 0 : 1;
-  processes.all_reduce(&lacking, 1, Collective::Number::int64, Collective::Combine::max);
-  if (lacking) return nullptr;
+  if (anywhere(!nccl, processes) || !one_each(*context, processes)) return nullptr;
   struct {
     ncclUniqueId id{};
     ncclResult_t result = ncclSuccess;
@@ -163,7 +202,16 @@ std::shared_ptr<GpuGroup> join_gpus(std::shared_ptr<const Nccl> nccl, std::share
   }
   processes.broadcast(&made, sizeof made, 0);
   nccl->check(made.result, "begin");
-  return std::make_shared<Group>(std::move(nccl), std::move(context), made.id, processes.rank(), processes.size());
+  std::shared_ptr<Group> group;
+  std::optional<Error> failure;
+  try {
+    group = std::make_shared<Group>(std::move(nccl), std::move(context), made.id, processes.rank(), processes.size());
+  } catch (const Error& error) {
+    failure = error;
+  }
+  if (!anywhere(failure.has_value(), processes)) return group;
+  if (group) group->abort();  // nobody comes to where it would wait
+  throw failure.value_or(Error("the GPU of another process did not join"));
 }
 
 #else

@@ -43,7 +43,8 @@ class GpuGroup {
   virtual std::unique_ptr<Collective::Exchange> sum(std::size_t count, Collective::Number kind) = 0;
 };
 
-// All processes call it. With null where this process has no NCCL; null where one of them has none.
+// All processes call it. With null where this process has no NCCL; null where one of them has none, or where two of
+// them share a GPU. Throws in all of them when one cannot join.
 std::shared_ptr<GpuGroup> join_gpus(std::shared_ptr<const Nccl> nccl, std::shared_ptr<const Context> context,
                                     Collective& processes);
 

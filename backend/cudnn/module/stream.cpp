@@ -35,7 +35,7 @@ void Event::hold(CUstream stream) const {
   context_->driver().check(context_->driver().hold_stream(stream, event_, 0), "wait for an event");
 }
 
-void Event::wait() const { context_->driver().check(context_->driver().wait_for_event(event_), "finish its work"); }
+void Event::wait() const { context_->wait_for(event_); }
 
 void StreamFence::set() {
   const Current current(*context_);

@@ -254,6 +254,26 @@ TEST_F(CudaDevice, KernelsAreStarted) {
   EXPECT_EQ(message_of([&] { device.compile(source, "walk"); }), "the GPU failed to find a kernel: a fake error");
 }
 
+// The driver says the same of everything that comes after: what came first is told, not who asked next.
+TEST_F(CudaDevice, TellsWhatEndedIt) {
+  gpu::Device& device = open();
+  const auto function = device.compile(source, "run");
+  void* const nothing = nullptr;
+  void* const arguments[] = {const_cast<void**>(&nothing), const_cast<void**>(&nothing)};
+  const auto start = [&] { function->launch(1, 1, arguments); };
+  fake_driver().launched = CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;  // of this kernel alone
+  EXPECT_EQ(message_of(start), "the GPU failed to start a kernel: a fake error");
+  fake_driver().launched = CUDA_ERROR_ILLEGAL_ADDRESS;
+  const std::string ended = message_of(start);
+  EXPECT_TRUE(ended.starts_with("the GPU failed to start a kernel: a fake error")) << ended;
+  EXPECT_NE(ended.find("start again"), std::string::npos) << ended;
+  fake_driver().copied = CUDA_ERROR_ILLEGAL_ADDRESS;
+  void* const memory = device.allocate(8);
+  EXPECT_EQ(message_of([&] { device.copy(memory, memory, 8); }), ended);
+  fake_driver().copied = CUDA_SUCCESS;
+  device.release(memory);
+}
+
 // --- recordings ---------------------------------------------------------------------------------------------------
 
 // A copy and a kernel, which read what lies there when they are replayed.

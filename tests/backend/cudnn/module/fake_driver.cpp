@@ -130,6 +130,7 @@ Handle handle(std::size_t number) {
 
 CUresult launch(CUfunction, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned, CUstream stream,
                 void** arguments, void**) {
+  if (face().launched != CUDA_SUCCESS) return face().launched;
   if (blocks == 0 || threads == 0) return CUDA_ERROR_INVALID_VALUE;
   FakeDriver::Launch made{blocks, threads, {}};
   for (int i = 0; i < 2; ++i) made.arguments.push_back(*static_cast<void**>(arguments[i]));
@@ -316,6 +317,9 @@ gpu::Driver new_fake_driver() {
   driver.device_count = [](int* count) { return *count = face().devices, CUDA_SUCCESS; };
   driver.device = [](CUdevice* device, int ordinal) { return *device = ordinal, CUDA_SUCCESS; };
   driver.device_name = [](char* name, int size, CUdevice) { return std::snprintf(name, static_cast<std::size_t>(size), "Fake H200"), CUDA_SUCCESS; };
+  driver.device_uuid = [](CUuuid* uuid, CUdevice device) {
+    return uuid->bytes[0] = 'G', uuid->bytes[1] = static_cast<char>(device), CUDA_SUCCESS;
+  };
   driver.device_attribute = attribute;
   driver.device_memory = [](std::size_t* bytes, CUdevice) { return *bytes = face().memory, CUDA_SUCCESS; };
   driver.retain_context = [](CUcontext* context, CUdevice) {
@@ -334,6 +338,8 @@ gpu::Driver new_fake_driver() {
     note("wait for stream {}", number_of(stream));
     return run(stream), with_context();
   };
+  driver.query_stream = [](CUstream) { return --face().queries >= 0 ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS; };
+  driver.query_event = [](CUevent) { return --face().queries >= 0 ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS; };
   driver.hold_stream = [](CUstream stream, CUevent event, unsigned) {
     note("hold {} for {}", number_of(stream), event_of(event).letter);
     queue(stream, [until = event_of(event)] { run_until(until.stream, until.position); });
@@ -384,6 +390,7 @@ gpu::Driver new_fake_driver() {
     return std::free(memory), with_context();
   };
   driver.copy = [](CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+    if (face().copied != CUDA_SUCCESS) return face().copied;
     note("{}>{} on {}", kind_of(from), kind_of(to), number_of(stream));
     const bool pinned = holds(machine().pinned, to);
     const CUdeviceptr device_to = holds(machine().blocks, to) ? to : 0, device_from = holds(machine().blocks, from) ? from : 0;

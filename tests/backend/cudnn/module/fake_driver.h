@@ -17,10 +17,12 @@ struct FakeDriver {
   int version = CUDA_VERSION;
   CUresult start = CUDA_SUCCESS;
   CUresult context = CUDA_SUCCESS;
+  CUresult launched = CUDA_SUCCESS, copied = CUDA_SUCCESS;  // what it says when that is asked for
   int devices = 1;
   int architecture = 90;
   bool pools = true;
   bool pins = true;                          // host memory
+  int queries = 0;                           // how often it answers that it is not ready
   bool captures = true, instantiates = true, uploads = true;
   std::size_t memory = std::size_t{1} << 30;  // bytes
 

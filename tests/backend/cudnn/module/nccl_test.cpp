@@ -75,10 +75,11 @@ std::shared_ptr<const gpu::Nccl> fake_nccl() {
   return std::make_shared<gpu::Nccl>(nccl);
 }
 
-// One of two.
+// One of two; the other one's GPU is that of this number.
 class Processes final : public Collective {
  public:
-  explicit Processes(bool other_lacks_it = false) : other_lacks_it_(other_lacks_it) {}
+  explicit Processes(bool other_lacks_it = false, int other_gpu = 1)
+      : other_gpu_(other_gpu), other_lacks_it_(other_lacks_it) {}
   int rank() const override { return 0; }
   int size() const override { return 2; }
   Collective& machine() override { return *this; }
@@ -87,10 +88,15 @@ class Processes final : public Collective {
     if (other_lacks_it_) *static_cast<std::int64_t*>(numbers) = 1;
   }
   std::unique_ptr<Exchange> exchange(std::size_t, Number, Combine) override { return nullptr; }
-  void broadcast(void*, std::size_t, int from) override { EXPECT_EQ(from, 0); }
+  void broadcast(void* bytes, std::size_t count, int from) override {
+    if (from == 0) return;
+    ASSERT_EQ(count, sizeof(CUuuid));
+    *static_cast<CUuuid*>(bytes) = {{'G', static_cast<char>(other_gpu_)}};
+  }
   int calls = 0;
 
  private:
+  int other_gpu_;
   bool other_lacks_it_;
 };
 
@@ -124,7 +130,7 @@ TEST_F(NcclSums, GoBesideTheDevicesOtherWork) {
     const auto sum = device.sum_over(processes, 3, Collective::Number::float32);
     ASSERT_TRUE(sum);
     const auto wide = device.sum_over(processes, 1, Collective::Number::float64);
-    EXPECT_EQ(processes->calls, 1);  // they have joined once
+    EXPECT_EQ(processes->calls, 2);  // whether there is NCCL, and whether all have joined: once
     EXPECT_EQ(fake.size, 2);
     EXPECT_EQ(fake.rank, 0);
     auto* const numbers = static_cast<float*>(device.allocate(3 * sizeof(float)));
@@ -162,7 +168,33 @@ TEST_F(NcclSums, AreNotThereWhereOneProcessHasNoNccl) {
   EXPECT_TRUE(device_->sum_over(processes, 3, Collective::Number::float32));
   EXPECT_NE(open(nullptr).facts().libraries.find(", no NCCL, "), std::string::npos) << device_->facts().libraries;
   EXPECT_FALSE(device_->sum_over(processes, 3, Collective::Number::float32));
-  EXPECT_EQ(processes->calls, 2);  // the others are told
+  EXPECT_EQ(processes->calls, 3);  // the others are told
+}
+
+TEST_F(NcclSums, AreNotThereWhereProcessesShareAGpu) {
+  open(fake_nccl());
+  EXPECT_FALSE(device_->sum_over(std::make_shared<Processes>(false, 0), 3, Collective::Number::float32));
+  EXPECT_EQ(fake.size, 0);  // NCCL was not asked
+}
+
+TEST_F(NcclSums, FailIfAnotherProcessDoesNotJoin) {
+  class Fails final : public Collective {
+   public:
+    int rank() const override { return 0; }
+    int size() const override { return 2; }
+    Collective& machine() override { return *this; }
+    void all_reduce(void* numbers, std::size_t, Number, Combine) override {
+      *static_cast<std::int64_t*>(numbers) = fake.communicators;  // as soon as this one has joined
+    }
+    std::unique_ptr<Exchange> exchange(std::size_t, Number, Combine) override { return nullptr; }
+    void broadcast(void* bytes, std::size_t, int from) override {
+      if (from == 1) *static_cast<CUuuid*>(bytes) = {{'x'}};
+    }
+  };
+  open(fake_nccl());
+  EXPECT_EQ(message_of([&] { device_->sum_over(std::make_shared<Fails>(), 3, Collective::Number::float32); }),
+            "the GPU of another process did not join");
+  EXPECT_EQ(fake.aborted, 1);
 }
 
 TEST_F(NcclSums, FailuresAreTold) {
@@ -176,7 +208,32 @@ TEST_F(NcclSums, FailuresAreTold) {
   void* const numbers = device.allocate(3 * sizeof(float));
   sum->start(numbers);
   fake.state = ncclRemoteError;
-  EXPECT_EQ(message_of([&] { sum->wait(); }), "NCCL failed to sum over the GPUs: a fake error");
+  EXPECT_TRUE(message_of([&] { sum->wait(); }).starts_with("NCCL failed to sum over the GPUs: a fake error"));
+  EXPECT_EQ(fake.aborted, 1);
+  EXPECT_EQ(message_of([&] { sum->start(numbers); }), "the exchanges of the GPUs were given up");
+  device.release(numbers);
+}
+
+// A process is gone while this one waits for its device, which waits for the other's numbers.
+TEST_F(NcclSums, ALostProcessEndsTheWaiting) {
+  gpu::Device& device = open(fake_nccl());
+  const auto sum = device.sum_over(std::make_shared<Processes>(), 3, Collective::Number::float32);
+  void* const numbers = device.allocate(3 * sizeof(float));
+  const auto fence = device.fence();
+  const auto wait_by_fence = [&] { fence->set(), fence->wait(); };
+  fake_driver().queries = 3;
+  wait_by_fence();
+  fake_driver().queries = 3;
+  device.wait();
+  EXPECT_LT(fake_driver().queries, 0);
+  sum->start(numbers);
+  sum->wait();
+  fake_driver().queries = 1000000;  // it never becomes ready
+  fake.state = ncclRemoteError;
+  EXPECT_TRUE(message_of(wait_by_fence).starts_with("NCCL failed to sum over the GPUs: a fake error"));
+  EXPECT_EQ(fake.aborted, 1);
+  fake_driver().queries = 0;
+  device.wait();  // what is there goes on
   device.release(numbers);
 }
 
