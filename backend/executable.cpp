@@ -77,6 +77,7 @@ struct Executable::Implementation {
       backend.wait();
     } catch (const Error&) {  // the device has been shut down, and what it did with it
     }
+    recorded.reset();  // it replays what the kernels hold
     schedule.steps.clear();
   }
 

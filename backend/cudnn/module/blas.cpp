@@ -168,7 +168,13 @@ Blas::Blas(const CublasLt& library, std::shared_ptr<const Context> context)
   check(library_.create(&handle_), "start");
 }
 
-Blas::~Blas() { library_.destroy(handle_); }
+Blas::~Blas() {
+  try {
+    const Current current(*context_);
+    library_.destroy(handle_);
+  } catch (const Error&) {  // the driver has been shut down
+  }
+}
 
 std::string Blas::version() const {
   const std::size_t version = library_.version();  // 130100

@@ -26,11 +26,11 @@ std::string in_units(std::size_t bytes) {
 
 class CudaFunction final : public Function {
  public:
-  CudaFunction(std::shared_ptr<const Context> context, const std::string& image, const char* name)
-      : context_(std::move(context)) {
+  // Takes the module over, also when it throws.
+  CudaFunction(std::shared_ptr<const Context> context, CUmodule module, const char* name)
+      : context_(std::move(context)), module_(module) {
     const Driver& driver = context_->driver();
     const Current current(*context_);
-    driver.check(driver.load_module(&module_, image.c_str()), "load a kernel");
     const CUresult result = driver.module_function(&function_, module_, name);
     if (result != CUDA_SUCCESS) driver.unload_module(module_);
     driver.check(result, "find a kernel");
@@ -56,7 +56,7 @@ class CudaFunction final : public Function {
 
  private:
   std::shared_ptr<const Context> context_;
-  CUmodule module_ = nullptr;
+  CUmodule module_;
   CUfunction function_ = nullptr;
 };
 
@@ -109,15 +109,7 @@ class CudaDevice final : public Device {
     refuse_while_recording("memory");
     const Current current(*context_);
     CUdeviceptr address = 0;
-    CUresult result = take(&address, bytes);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-      give_up_landing();
-      if (pool_) {  // pieces that do not fit lie there
-        context_->wait();
-        driver().trim_pool(pool_, 0);
-      }
-      result = take(&address, bytes);
-    }
+    const CUresult result = with_room([&] { return take(&address, bytes); });
     if (result == CUDA_ERROR_OUT_OF_MEMORY) {
       std::size_t free = 0, total = 0;
       driver().memory_info(&free, &total);
@@ -282,6 +274,18 @@ class CudaDevice final : public Device {
     }
   }
 
+  // When memory is lacking, once more after all has been given back that can be.
+  template <class Action>
+  CUresult with_room(Action action) {
+    const CUresult result = action();
+    if (result != CUDA_ERROR_OUT_OF_MEMORY) return result;
+    give_up_landing();
+    if (pool_) {  // pieces that do not fit lie there
+      context_->wait();
+      driver().trim_pool(pool_, 0);
+    }
+    return action();
+  }
   CUresult take(CUdeviceptr* address, std::size_t bytes) const {
     return pool_ ? driver().allocate_in_order(address, bytes, context_->stream()) : driver().allocate(address, bytes);
   }
@@ -296,13 +300,19 @@ class CudaDevice final : public Device {
     const std::string made_for = fmt::format("{} by NVRTC {}", target_, compiler_.version());
     if (const auto image = cache_.find(source, made_for)) {
       try {
-        return std::make_shared<CudaFunction>(context_, *image, name);
+        return function_of(*image, name);
       } catch (const Error&) {  // whole, but not what the driver takes
       }
     }
     const std::string image = compiler_.compile(source, target_);
     cache_.keep(source, made_for, image);
-    return std::make_shared<CudaFunction>(context_, image, name);
+    return function_of(image, name);
+  }
+  std::shared_ptr<Function> function_of(const std::string& image, const char* name) {
+    const Current current(*context_);
+    CUmodule module = nullptr;
+    driver().check(with_room([&] { return driver().load_module(&module, image.c_str()); }), "load a kernel");
+    return std::make_shared<CudaFunction>(context_, module, name);
   }
 
   DeviceFacts facts_;

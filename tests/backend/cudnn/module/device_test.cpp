@@ -132,6 +132,8 @@ TEST_F(CudaDevice, TakesMemoryBackFromThePool) {
   device.release(device.allocate(std::size_t{1000} << 20));
   EXPECT_GT(fake_driver().in_pool, 0u);
   device.release(device.allocate(std::size_t{100} << 20));  // does not fit beside what lies in the pool
+  device.release(device.allocate(std::size_t{1024} << 20));
+  EXPECT_TRUE(device.compile("extern \"C\" __global__ void run(float* y, const float* x) {}", "run"));
 }
 
 TEST_F(CudaDevice, DoesWithoutPools) {

@@ -409,6 +409,8 @@ gpu::Driver new_fake_driver() {
   };
   driver.load_module = [](CUmodule* module, const void* image) {
     if (std::memcmp(image, "\x7f" "ELF", 4) != 0) return ++face().images_refused, CUDA_ERROR_INVALID_IMAGE;
+    constexpr std::size_t room = std::size_t{1} << 20;
+    if (face().memory - face().used - face().in_pool < room) return CUDA_ERROR_OUT_OF_MEMORY;
     return ++face().modules, *module = handle<CUmodule>(10), with_context();
   };
   driver.unload_module = [](CUmodule) { return --face().modules, with_context(); };
