@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "backend/core/parallel.h"
 #include "backend/core/random.h"
 #include "backend/cudnn/backend.h"
 #include "backend/cudnn/library_kernel.h"
@@ -59,9 +60,15 @@ AttentionDescription describe(const Node& node, bool gradients, bool determinist
 std::unique_ptr<Kernel> mask_kernel(Device& device, const AttentionAttrs& p, const Type& mask) {
   const Type number{DType::int64, {}};
   const std::uint64_t stream = RandomKey::of(0, p.path, static_cast<std::uint32_t>(p.call)).stream;
+  const std::int64_t count = mask.shape.elements();
   const std::string kept =
-      fmt::format("uniform(in0[0], {}ull, in1[0], i) >= {} ? 1.0f : 0.0f", stream, literal(DType::float32, p.dropout));
-  return kernel_over(device, mask.shape.elements(), {number, number}, {mask}, store(mask.dtype, "out0", "i", kept));
+      store(mask.dtype, "out0", "j",
+            fmt::format("numbers.at[j & 3] >= {} ? 1.0f : 0.0f", literal(DType::float32, p.dropout)));
+  return kernel_over(
+      device, divide_up(count, 4), {number, number}, {mask},
+      fmt::format("const four numbers = four_uniform(in0[0], {}ull, in1[0], i);\n    for (integer j = 4 * "
+                  "i; j < 4 * i + 4 && j < {}; ++j) {{ {} }}",
+                  stream, count, kept));
 }
 
 // Statements for row `i` of (batch, heads, queries) of scores of that shape: `any`, whether the query has a key in

@@ -24,14 +24,14 @@ struct moments {
   Number count, mean, squares;
   __device__ void take(Number x) {
     const Number distance = x - mean;
-    count += 1, mean += distance / count, squares += distance * (x - mean);
+    count += 1, mean += distance * inverse(count), squares += distance * (x - mean);
   }
 };
 struct merged {
   template <class Number>
   static __device__ moments<Number> of(moments<Number> x, moments<Number> y) {
     if (y.count == 0) return x;
-    const Number count = x.count + y.count, distance = y.mean - x.mean, share = y.count / count;
+    const Number count = x.count + y.count, distance = y.mean - x.mean, share = y.count * inverse(count);
     return {count, x.mean + distance * share, x.squares + y.squares + distance * distance * x.count * share};
   }
 };

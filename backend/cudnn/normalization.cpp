@@ -35,6 +35,11 @@ DType number(const KernelRequest& request) {
   return request.node.in(0).dtype() == DType::float64 ? DType::float64 : DType::float32;
 }
 
+// What a sum of so many numbers is multiplied with for their mean.
+std::string share_of(const KernelRequest& request, std::int64_t count) {
+  return literal(number(request), 1 / static_cast<double>(count));
+}
+
 // The gradient of the result before its activation, as a statement that declares `slope` for the element at `place`.
 std::string slope_of(const KernelRequest& request, const BatchNormAttrs& p, std::string_view place,
                      std::string_view channel) {
@@ -65,7 +70,7 @@ KernelPlan batch_norm(const KernelRequest& request) {
       .second = fmt::format("state.squares / {}", x.rows)};
   return over_columns(
       request, columns,
-      fmt::format("number y = {} * ({} - first) / sqrt(second + (number){:.9e}) + {};{}{} {}",
+      fmt::format("number y = {} * ({} - first) * inverse_root(second + (number){:.9e}) + {};{}{} {}",
                   operand(request, 1, "column"), operand(request, 0, "i"), p.epsilon, operand(request, 2, "column"),
                   p.epilogue.residual ? fmt::format(" y += {};", operand(request, 3, "i")) : "", activated(p.epilogue),
                   result(request, 0, "i", "y")));
@@ -76,8 +81,8 @@ KernelPlan batch_norm_backward(const KernelRequest& request) {
   const auto& p = request.node.attrs<BatchNormAttrs>();
   const Matrix x(request.node.in(0).shape());
   const auto statistics = [&](std::string_view channel) {
-    return fmt::format("const number mean = {}, scale = 1 / sqrt({} + (number){:.9e});", operand(request, 2, channel),
-                       operand(request, 3, channel), p.epsilon);
+    return fmt::format("const number mean = {}, scale = inverse_root({} + (number){:.9e});",
+                       operand(request, 2, channel), operand(request, 3, channel), p.epsilon);
   };
   const auto element = [&](std::string_view place, std::string_view channel) {
     return fmt::format("const number normal = ({} - mean) * scale; {}", operand(request, 0, place),
@@ -93,8 +98,8 @@ KernelPlan batch_norm_backward(const KernelRequest& request) {
                                 " state.a += slope * normal, state.b += slope;",
                         .first = "state.a",
                         .second = "state.b"};
-  const std::string dx = fmt::format("{} * scale * (slope - second / {} - normal * first / {})",
-                                     operand(request, 1, "column"), x.rows, x.rows);
+  const std::string dx = fmt::format("{} * scale * (slope - (second + normal * first) * {})",
+                                     operand(request, 1, "column"), share_of(request, x.rows));
   return over_columns(
       request, columns,
       fmt::format("{} {} {}{}", statistics("column"), element("i", "column"), result(request, 0, "i", dx),
@@ -108,7 +113,7 @@ KernelPlan layer_norm(const KernelRequest& request) {
   const std::string_view type = compute_type(number(request));
   const std::string body = fmt::format(
       "    typedef {} number;\n    number mean = 0;\n    {}\n    mean = {} / {};\n    number variance = 0;\n    {}\n"
-      "    variance = {} / {};\n    {}\n    {}\n    const number scale = 1 / sqrt(variance + (number){:.9e});\n    "
+      "    variance = {} / {};\n    {}\n    {}\n    const number scale = inverse_root(variance + (number){:.9e});\n    "
       "{}\n",
       type, lines.each(fmt::format("mean += {};", x)), lines.joined("sum", type, "mean"), matrix.channels,
       lines.each(fmt::format("const number centred = {} - mean; variance += centred * centred;", x)),
@@ -131,14 +136,15 @@ KernelPlan layer_norm_backward(const KernelRequest& request) {
       fmt::format("const number normal = ({} - mean) * scale, slope = {} * {};", operand(request, 0, place),
                   operand(request, 1, "r"), operand(request, 4, place));
   const std::string rows = fmt::format(
-      "    typedef {} number;\n    const number mean = {}, scale = 1 / sqrt({} + {});\n"
+      "    typedef {} number;\n    const number mean = {}, scale = inverse_root({} + {});\n"
       "    number total = 0, weighted = 0;\n    {}\n    total = {};\n    weighted = {};\n    {}\n",
       type, operand(request, 2, "line"), operand(request, 3, "line"), epsilon,
       lines.each(element + " total += slope; weighted += slope * normal;"), lines.joined("sum", type, "total"),
       lines.joined("sum", type, "weighted"),
-      lines.each(element + " " +
-                 result(request, 0, place,
-                        fmt::format("scale * (slope - total / {0} - normal * weighted / {0})", x.channels))));
+      lines.each(
+          element + " " +
+          result(request, 0, place,
+                 fmt::format("scale * (slope - (total + normal * weighted) * {})", share_of(request, x.channels)))));
   const std::string there = fmt::format("r * {} + line", x.channels);
   const Columns columns{
       .rows = x.rows,
@@ -146,9 +152,10 @@ KernelPlan layer_norm_backward(const KernelRequest& request) {
       .number = number(request),
       .state = "sums",
       .join = "both",
-      .take = fmt::format("const number slope = {}; state.a += slope * ({} - {}) / sqrt({} + {}), state.b += slope;",
-                          operand(request, 4, there), operand(request, 0, there), operand(request, 2, "r"),
-                          operand(request, 3, "r"), epsilon),
+      .take = fmt::format(
+          "const number slope = {}; state.a += slope * ({} - {}) * inverse_root({} + {}), state.b += slope;",
+          operand(request, 4, there), operand(request, 0, there), operand(request, 2, "r"), operand(request, 3, "r"),
+          epsilon),
       .first = "state.a",
       .second = "state.b"};
   return in_turn(lines.plan(request, type, rows), over_columns(request, columns));

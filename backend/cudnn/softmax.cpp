@@ -34,13 +34,14 @@ KernelPlan softmax(const KernelRequest& request) {
   const std::string x = load(dtype, "in0", axis.place);
   const bool logarithm = request.node.is(op::log_softmax);
   const std::string body = fmt::format(
-      "{}    {} shift = {};\n    {}\n    shift = {};\n    {} total = 0;\n    {}\n    total = {};\n    {}\n", axis.base,
-      type, literal(dtype, -std::numeric_limits<double>::infinity()),
+      "{}    {} shift = {};\n    {}\n    shift = {};\n    {} total = 0;\n    {}\n    total = {};\n    const {} rest = "
+      "{};\n    {}\n",
+      axis.base, type, literal(dtype, -std::numeric_limits<double>::infinity()),
       axis.lines.each(fmt::format("shift = larger(shift, {});", x)), axis.lines.joined("largest", type, "shift"), type,
-      axis.lines.each(fmt::format("total += exp({} - shift);", x)), axis.lines.joined("sum", type, "total"),
-      axis.lines.each(
-          store(dtype, "out0", axis.place,
-                fmt::format(fmt::runtime(logarithm ? "{} - shift - log(total)" : "exp({} - shift) / total"), x))));
+      axis.lines.each(fmt::format("total += exp({} - shift);", x)), axis.lines.joined("sum", type, "total"), type,
+      logarithm ? "log(total)" : "1 / total",
+      axis.lines.each(store(dtype, "out0", axis.place,
+                            fmt::format(fmt::runtime(logarithm ? "{} - shift - rest" : "exp({} - shift) * rest"), x))));
   return axis.lines.plan(request, type, body);
 }
 

@@ -23,7 +23,12 @@ static __device__ word bits_of(float number) { float_word x; x.number = number; 
 #ifdef __CUDACC_RTC__
 static __device__ float from_half(half_bits bits) { float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(bits)); return y; }
 static __device__ half_bits to_half(float x) { half_bits y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }
+// One instruction each, right but for the last bit, where division and square root take a dozen.
+static __device__ float inverse(float x) { float y; asm("rcp.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+static __device__ float inverse_root(float x) { float y; asm("rsqrt.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 #endif
+static __device__ double inverse(double x) { return 1 / x; }
+static __device__ double inverse_root(double x) { return 1 / sqrt(x); }
 static __device__ float from_brain(brain_bits bits) { return number_of((word)bits << 16); }
 static __device__ brain_bits to_brain(float x) {
   const word bits = bits_of(x);
@@ -130,12 +135,19 @@ static __device__ words philox(word c0, word c1, word c2, word c3, word k0, word
   }
   return words{{c0, c1, c2, c3}};
 }
-// Element `index` of a stream (backend/core/random.h).
-static __device__ float uniform(integer seed, unsigned long long stream, integer step, integer index) {
+// Elements 4 · index … of a stream (backend/core/random.h).
+struct four { float at[4]; };
+static __device__ four four_uniform(integer seed, unsigned long long stream, integer step, integer index) {
   const unsigned long long mixed = (unsigned long long)seed * 0xD1342543DE82EF95ull + 0x632BE59BD9B4E019ull;
-  const words block = philox((word)(index >> 2), (word)step, (word)stream, (word)(stream >> 32), (word)mixed,
+  const words block = philox((word)index, (word)step, (word)stream, (word)(stream >> 32), (word)mixed,
                              (word)(mixed >> 32));
-  return (float)(block.at[index & 3] >> 8) * 0x1p-24f;
+  four numbers;
+  for (int i = 0; i < 4; ++i) numbers.at[i] = (float)(block.at[i] >> 8) * 0x1p-24f;
+  return numbers;
+}
+// One of them.
+static __device__ float uniform(integer seed, unsigned long long stream, integer step, integer index) {
+  return four_uniform(seed, stream, step, index >> 2).at[index & 3];
 }
 )";
 }

@@ -56,6 +56,8 @@ static inline float rint(float x) { return __builtin_rintf(x); }
 static inline float round(float x) { return __builtin_roundf(x); }
 static inline float pow(float x, float y) { return __builtin_powf(x, y); }
 static inline float fmod(float x, float y) { return __builtin_fmodf(x, y); }
+static inline float inverse(float x) { return 1 / x; }
+static inline float inverse_root(float x) { return 1 / __builtin_sqrtf(x); }
 static inline void __syncthreads() { synchronise(); }
 static float from_half(unsigned short bits) { _Float16 x; __builtin_memcpy(&x, &bits, 2); return (float)x; }
 static unsigned short to_half(float number) { _Float16 x = (_Float16)number; unsigned short bits; __builtin_memcpy(&bits, &x, 2); return bits; }

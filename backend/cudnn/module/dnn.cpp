@@ -143,6 +143,12 @@ Cudnn load_cudnn(const std::string& file_name) {
     fe::cudnn_dlhandle = library.handle();
   } catch (const Error& error) {
     found.reason = error.line();
+    return found;
+  }
+  // cudnn-frontend looks for it by name alone, when the gradients of attention want it; one that is open is found so.
+  try {
+    SharedLibrary(fmt::format("libcudart.so.{}", CUDA_VERSION / 1000), "CUDA runtime");
+  } catch (const Error&) {  // told when it is wanted
   }
   return found;
 }
