@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 #include <unordered_map>
 
 #include "backend/cudnn/module/bound_for_host.h"
 #include "backend/cudnn/module/context.h"
 #include "backend/cudnn/module/lane.h"
+#include "backend/cudnn/module/parallel_compiler.h"
 #include "backend/cudnn/module/recording.h"
 #include "backend/cudnn/module/staging.h"
 
@@ -60,6 +62,25 @@ class CudaFunction final : public Function {
   CUfunction function_ = nullptr;
 };
 
+// One that is still compiled when it is asked for.
+class LateFunction final : public Function {
+ public:
+  explicit LateFunction(std::function<std::shared_ptr<Function>()> loading) : loading_(std::move(loading)) {}
+  void load() {
+    if (loaded_) return;
+    loaded_ = loading_();
+    loading_ = nullptr;
+  }
+  void launch(std::uint32_t blocks, std::uint32_t threads, std::span<void* const> arguments) override {
+    load();
+    loaded_->launch(blocks, threads, arguments);
+  }
+
+ private:
+  std::function<std::shared_ptr<Function>()> loading_;
+  std::shared_ptr<Function> loaded_;
+};
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(const Driver& driver, CUdevice device, DeviceFacts facts, Compiler compiler, std::string target,
@@ -81,7 +102,7 @@ class CudaDevice final : public Device {
                    "set up its memory");
     const Current current(*context_);
     blas_ = std::make_shared<Blas>(blas, context_);
-    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}, {}, ", compiler_.version(), blas_->version(),
+    facts_.libraries = fmt::format("CUDA {}, cuBLAS {}, {}, ", compiler_.compiler().version(), blas_->version(),
                                    nccl_ ? "NCCL " + version_of(*nccl_) : "no NCCL");
     if (cudnn.version.empty()) {
       facts_.libraries += fmt::format("{}, so the host computes convolutions", cudnn.reason);
@@ -178,6 +199,7 @@ class CudaDevice final : public Device {
 
   std::unique_ptr<Recording> record(const std::function<void()>& work) override {
     if (recording_) return nullptr;
+    load_all();
     const Current current(*context_);
     return gpu::record(context_, [&] {
       recording_ = true;
@@ -297,16 +319,27 @@ class CudaDevice final : public Device {
   }
 
   std::shared_ptr<Function> load(std::string_view source, const char* name) {
-    const std::string made_for = fmt::format("{} by NVRTC {}", target_, compiler_.version());
+    std::string made_for = fmt::format("{} by NVRTC {}", target_, compiler_.compiler().version());
     if (const auto image = cache_.find(source, made_for)) {
       try {
         return function_of(*image, name);
       } catch (const Error&) {  // whole, but not what the driver takes
       }
     }
-    const std::string image = compiler_.compile(source, target_);
-    cache_.keep(source, made_for, image);
-    return function_of(image, name);
+    std::shared_future<std::string> compiled = compiler_.begin(std::string(source), target_).share();
+    auto late = std::make_shared<LateFunction>(
+        [this, compiled, source = std::string(source), made_for = std::move(made_for), name = std::string(name)] {
+          const std::string& image = compiled.get();
+          cache_.keep(source, made_for, image);
+          return function_of(image, name.c_str());
+        });
+    late_.push_back(late);
+    return late;
+  }
+  // What is to be recorded cannot be loaded meanwhile.
+  void load_all() {
+    for (const std::weak_ptr<LateFunction>& late : std::exchange(late_, {}))
+      if (const auto function = late.lock()) function->load();
   }
   std::shared_ptr<Function> function_of(const std::string& image, const char* name) {
     const Current current(*context_);
@@ -322,7 +355,7 @@ class CudaDevice final : public Device {
   bool recording_ = false;
   BoundForHost bound_for_host_;
   std::unique_ptr<Lane> lane_;  // null: nothing has come by one
-  Compiler compiler_;
+  ParallelCompiler compiler_;
   std::string target_;
   KernelCache cache_;
   std::shared_ptr<Blas> blas_;
@@ -331,6 +364,7 @@ class CudaDevice final : public Device {
   std::weak_ptr<Collective> processes_;                                   // whose GPUs are
   std::shared_ptr<GpuGroup> group_;                                       // null: they have none
   std::unordered_map<std::string, std::shared_ptr<Function>> functions_;  // by name and source
+  std::vector<std::weak_ptr<LateFunction>> late_;                         // some of them
 };
 
 int attribute(const Driver& driver, CUdevice device, CUdevice_attribute name) {

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <numeric>
+#include <thread>
 
 #include "backend/core/random.h"
 #include "tests/backend/cudnn/module/fake_driver.h"
@@ -16,15 +19,25 @@ namespace nacre::test {
 
 namespace {
 
-int compilations = 0;
+std::atomic<int> compilations = 0, wanted_at_once = 0;
 gpu::Nvrtc counting_nvrtc() {
   static const gpu::Nvrtc real = gpu::load_nvrtc();
   gpu::Nvrtc nvrtc = real;
   nvrtc.compile = [](nvrtcProgram program, int count, const char* const* options) {
     ++compilations;
+    for (int ms = 0; ms < 10000 && compilations < wanted_at_once; ++ms)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return real.compile(program, count, options);
   };
   return nvrtc;
+}
+
+constexpr const char* source = "extern \"C\" __global__ void run(float* x, const float* y) { x[0] = y[0]; }\n";
+
+void start(gpu::Function& function) {
+  void* const nothing = nullptr;
+  void* const arguments[] = {const_cast<void**>(&nothing), const_cast<void**>(&nothing)};
+  function.launch(1, 1, arguments);
 }
 
 class CudaDevice : public testing::Test {
@@ -133,7 +146,7 @@ TEST_F(CudaDevice, TakesMemoryBackFromThePool) {
   EXPECT_GT(fake_driver().in_pool, 0u);
   device.release(device.allocate(std::size_t{100} << 20));  // does not fit beside what lies in the pool
   device.release(device.allocate(std::size_t{1024} << 20));
-  EXPECT_TRUE(device.compile("extern \"C\" __global__ void run(float* y, const float* x) {}", "run"));
+  start(*device.compile(source, "run"));
 }
 
 TEST_F(CudaDevice, DoesWithoutPools) {
@@ -213,19 +226,44 @@ TEST_F(CudaDevice, CopiesComeInTheirOrder) {
 
 // --- kernels ------------------------------------------------------------------------------------------------------
 
-constexpr const char* source = "extern \"C\" __global__ void run(float* x, const float* y) { x[0] = y[0]; }\n";
-
 TEST_F(CudaDevice, KernelsAreCompiledOnce) {
   compilations = 0;
   const auto first = open().compile(source, "run");
   EXPECT_EQ(device_->compile(source, "run"), first);
+  start(*first), start(*first);
   EXPECT_EQ(compilations, 1);
+  EXPECT_EQ(fake_driver().launches.size(), 2u);
   open();  // another process
-  EXPECT_TRUE(device_->compile(source, "run"));
+  start(*device_->compile(source, "run"));
   EXPECT_EQ(compilations, 1);
   fake_driver().architecture = 80;
-  EXPECT_TRUE(open().compile(source, "run"));
+  start(*open().compile(source, "run"));
   EXPECT_EQ(compilations, 2);
+}
+
+TEST_F(CudaDevice, KernelsAreCompiledBesideOneAnother) {
+  if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "skipped: one processor";
+  gpu::Device& device = open();
+  compilations = 0, wanted_at_once = 2;
+  const auto begun = std::chrono::steady_clock::now();
+  std::vector<std::shared_ptr<gpu::Function>> functions;
+  for (int i = 0; i < 6; ++i) functions.push_back(device.compile(fmt::format("{}// {}\n", source, i), "run"));
+  const auto unused = device.compile("extern \"C\" __global__ void run(float* x) { x[0] = 3; }\n", "run");
+  const auto recording = device.record([&] {
+    for (const auto& function : functions) start(*function);
+  });
+  wanted_at_once = 0;
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(9)) << "each waited for another";
+  ASSERT_TRUE(recording) << "what is to be recorded is loaded before";
+  recording->replay();
+  device.wait();
+  EXPECT_EQ(fake_driver().launches.size(), 6u);
+}
+
+// It is told when the kernel is wanted, as often as it is.
+TEST_F(CudaDevice, SourceThatDoesNotCompile) {
+  const auto function = open().compile("wrong", "run");
+  for (int i = 0; i < 2; ++i) EXPECT_NE(message_of([&] { start(*function); }).find("NVRTC"), std::string::npos);
 }
 
 TEST_F(CudaDevice, WhatTheDriverRefusesIsCompiledAgain) {
@@ -234,10 +272,10 @@ TEST_F(CudaDevice, WhatTheDriverRefusesIsCompiledAgain) {
   gpu::KernelCache cache(folder_ / "kernels");
   const gpu::Compiler compiler(counting_nvrtc());
   cache.keep(source, fmt::format("sm_90 by NVRTC {}", compiler.version()), "of another kind");
-  EXPECT_TRUE(device.compile(source, "run"));
+  start(*device.compile(source, "run"));
   EXPECT_EQ(fake_driver().images_refused, 1);
   EXPECT_EQ(compilations, 1);
-  EXPECT_TRUE(open().compile(source, "run"));
+  start(*open().compile(source, "run"));
   EXPECT_EQ(compilations, 1);
 }
 
@@ -253,20 +291,20 @@ TEST_F(CudaDevice, KernelsAreStarted) {
   EXPECT_EQ(fake_driver().launches[0].blocks, 3u);
   EXPECT_EQ(fake_driver().launches[0].threads, 128u);
   EXPECT_EQ(fake_driver().launches[0].arguments, (std::vector<void*>{&x, &y}));
-  EXPECT_EQ(message_of([&] { device.compile(source, "walk"); }), "the GPU failed to find a kernel: a fake error");
+  EXPECT_EQ(message_of([&] { start(*device.compile(source, "walk")); }),
+            "the GPU failed to find a kernel: a fake error");
 }
 
 // The driver says the same of everything that comes after: what came first is told, not who asked next.
 TEST_F(CudaDevice, TellsWhatEndedIt) {
   gpu::Device& device = open();
   const auto function = device.compile(source, "run");
-  void* const nothing = nullptr;
-  void* const arguments[] = {const_cast<void**>(&nothing), const_cast<void**>(&nothing)};
-  const auto start = [&] { function->launch(1, 1, arguments); };
+  const auto start_it = [&] { start(*function); };
+  start_it();
   fake_driver().launched = CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;  // of this kernel alone
-  EXPECT_EQ(message_of(start), "the GPU failed to start a kernel: a fake error");
+  EXPECT_EQ(message_of(start_it), "the GPU failed to start a kernel: a fake error");
   fake_driver().launched = CUDA_ERROR_ILLEGAL_ADDRESS;
-  const std::string ended = message_of(start);
+  const std::string ended = message_of(start_it);
   EXPECT_TRUE(ended.starts_with("the GPU failed to start a kernel: a fake error")) << ended;
   EXPECT_NE(ended.find("start again"), std::string::npos) << ended;
   fake_driver().copied = CUDA_ERROR_ILLEGAL_ADDRESS;
