@@ -83,8 +83,7 @@ class Convolution final : public TileKernel {
       const std::int64_t tiles = std::min(block_, last - begin);
       const std::int64_t own = share(tiles, member, team), own_end = share(tiles, member + 1, team);
       float *entered = memory, *product = memory + places_ * entered_place();
-      enter(operands.x, begin + own, begin + own_end, 0, x_.channels,
-            {entered + own * entered_row(), entered_place(), entered_row()});
+      enter(operands.x, begin + own, begin + own_end, {entered + own * entered_row(), entered_place(), entered_row()});
       barrier();
       for (std::int64_t panel = 0; panel < panels_.count(); panel += panels_at_once_) {
         multiply(operands.kernels, entered, product, tiles, panel, member, team);

@@ -37,9 +37,8 @@ class TileKernel : public WinogradKernel {
   TileKernel(const ConvolutionLoops& loops, const WinogradLoops& winograd, const Field& x, const Field& y,
              std::int64_t top, std::int64_t left);
 
-  // Transforms some channels of tiles [begin, end) of x; `to` begins at the first of both.
-  void enter(const void* x, std::int64_t begin, std::int64_t end, std::int64_t first_channel, std::int64_t last_channel,
-             Tiles to) const;
+  // Transforms tiles [begin, end) of x; `to` begins at the first of them.
+  void enter(const void* x, std::int64_t begin, std::int64_t end, Tiles to) const;
 
   const void* at(const void* tensor, std::int64_t offset) const {
     return static_cast<const std::byte*>(tensor) + offset * winograd_.element;

@@ -62,8 +62,7 @@ class WeightsGradient final : public TileKernel {
       const std::int64_t tiles = std::min(block_, last - begin);
       const std::int64_t own = share(tiles, member, team), own_end = share(tiles, member + 1, team);
       float *entered = memory, *gradient = memory + places_ * entered_place();
-      enter(x, begin + own, begin + own_end, 0, x_.channels,
-            {entered + own * entered_row(), entered_place(), entered_row()});
+      enter(x, begin + own, begin + own_end, {entered + own * entered_row(), entered_place(), entered_row()});
       enter_gradient(dy, begin, own, own_end, gradient, bias_sums);
       barrier();
       multiply(entered, gradient, tiles, begin != first, sums, member, team);
