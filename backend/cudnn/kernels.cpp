@@ -101,12 +101,12 @@ KernelPlan generated(const KernelRequest& request, std::string_view source, Grid
   return plan;
 }
 
-std::string loop_head(std::int64_t count, std::int64_t reach) {
+std::string loop_head(std::int64_t count, std::int64_t reach, std::string_view name) {
   // Divisions of short indices are several times faster.
   const std::string_view index = std::max(count, reach) < (std::int64_t{1} << 30) ? "word" : "integer";
   return fmt::format(
-      "for ({0} i = ({0})blockIdx.x * blockDim.x + threadIdx.x; i < {1}; i += ({0})gridDim.x * blockDim.x) {{\n", index,
-      count);
+      "for ({0} {2} = ({0})blockIdx.x * blockDim.x + threadIdx.x; {2} < {1}; {2} += ({0})gridDim.x * blockDim.x) {{\n",
+      index, count, name);
 }
 
 Types operand_types(const KernelRequest& request) {

@@ -43,7 +43,7 @@ std::unique_ptr<Kernel> kernel_over(Device& device, std::int64_t count, const Ty
 // A plan whose kernel does `body` for each element `i` of the first result.
 KernelPlan over_elements(const KernelRequest& request, std::string_view body);
 // What a thread of grid_over walks: "for (…; i < count; …) {". `reach`: the elements of the largest operand.
-std::string loop_head(std::int64_t count, std::int64_t reach = 0);
+std::string loop_head(std::int64_t count, std::int64_t reach = 0, std::string_view name = "i");
 
 // The types of a request's operands.
 Types operand_types(const KernelRequest& request);

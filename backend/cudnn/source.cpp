@@ -14,6 +14,10 @@ typedef unsigned short brain_bits;
 typedef long long integer;
 typedef unsigned int word;
 
+// Neighbours that are read and written at once.
+template <class T, int count>
+struct alignas(count * sizeof(T)) pack { T at[count]; };
+
 union float_word { float number; word bits; };
 union double_words { double number; unsigned long long bits; };
 static __device__ float number_of(word bits) { float_word x; x.bits = bits; return x.number; }

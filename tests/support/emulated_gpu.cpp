@@ -277,10 +277,14 @@ class Beside final : public gpu::Work {
   std::vector<std::size_t> bytes_;
 };
 
+// As libraries are promised it for all operands and results, and kernels that read several elements at once.
+bool is_aligned(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % buffer_alignment == 0; }
+
 class EmulatedFunction final : public gpu::Function {
  public:
-  EmulatedFunction(const Memory& memory, Queue& queue, const fs::path& library, bool synchronises)
-      : memory_(memory), queue_(queue), synchronises_(synchronises) {
+  // `aligned`: whether it reads or writes several elements at once.
+  EmulatedFunction(const Memory& memory, Queue& queue, const fs::path& library, bool synchronises, bool aligned)
+      : memory_(memory), queue_(queue), synchronises_(synchronises), aligned_(aligned) {
     handle_ = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
     ensure(handle_ != nullptr, "{}", dlerror());
   }
@@ -305,6 +309,7 @@ class EmulatedFunction final : public gpu::Function {
     for (void* argument : arguments) {
       const void* const address = *static_cast<void**>(argument);
       ensure(address == nullptr || memory_.holds(address), "a kernel was given an address outside the device's memory");
+      ensure(!aligned_ || is_aligned(address), "a kernel was given an address that is not aligned");
     }
     *symbol<unsigned>("gridDim") = blocks;
     *symbol<unsigned>("blockDim") = threads;
@@ -325,7 +330,7 @@ class EmulatedFunction final : public gpu::Function {
   const Memory& memory_;
   Queue& queue_;
   void* handle_;
-  bool synchronises_;
+  bool synchronises_, aligned_;
 };
 
 // Plain loops that read their operands as the description says.
@@ -453,9 +458,6 @@ class EmulatedConvolution final : public gpu::Work {
   const Memory& memory_;
 };
 
-// As libraries are promised it for all operands and results.
-bool is_aligned(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % buffer_alignment == 0; }
-
 // What a library computes, done when the device is asked for it.
 class Asked final : public gpu::Work {
  public:
@@ -545,7 +547,11 @@ class EmulatedGpu final : public EmulatedDevice {
                                             library.string(), text.string());
     if (std::system(command.c_str()) != 0) throw InternalError("source that does not compile:\n{}", source);
     fs::remove(text);
-    function = std::make_shared<EmulatedFunction>(memory_, queue_, library, source.find("__shared__ ") != source.npos);
+    const auto has = [&](std::string_view words) { return source.find(words) != source.npos; };
+    // Packs of one element may lie anywhere.
+    const bool packs = has(", 2>*)in") || has(", 4>*)in") || has(", 8>*)in") || has(", 2>*)out") || has(", 4>*)out") ||
+                       has(", 8>*)out");
+    function = std::make_shared<EmulatedFunction>(memory_, queue_, library, has("__shared__ "), packs);
     return function;
   }
 

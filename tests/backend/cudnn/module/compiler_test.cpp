@@ -9,6 +9,7 @@
 
 #include "backend/cudnn/backend.h"
 #include "backend/executable.h"
+#include "backend/graph/ops/elementwise.h"
 #include "backend/graph/passes/pipeline.h"
 #include "tests/support/op_cases.h"
 
@@ -34,8 +35,9 @@ class CompilingDevice final : public Device {
     if (!compiled_.emplace(source).second) return std::make_shared<Idle>();
     // The newest and the oldest architecture that there are special instructions for.
     for (const char* target : {"sm_90", "compute_75"}) {
-      const std::string image = compiler_.compile(source, target);
+      std::string image = compiler_.compile(source, target);
       EXPECT_EQ(image.starts_with("\x7f" "ELF"), target == std::string_view("sm_90"));
+      assembly = std::move(image);
     }
     return std::make_shared<Idle>();
   }
@@ -46,6 +48,8 @@ class CompilingDevice final : public Device {
     return even && !d.bias && !d.residual && !d.relu ? std::make_unique<Nothing>() : nullptr;
   }
   std::unique_ptr<Work> attention(const AttentionDescription&) override { return std::make_unique<Nothing>(); }
+
+  std::string assembly;  // PTX of the last kernel
 
  private:
   struct Nothing final : Work {
@@ -83,6 +87,26 @@ TEST_P(Nvrtc, CompilesTheKernelsOf) {
 
 INSTANTIATE_TEST_SUITE_P(Ops, Nvrtc, testing::ValuesIn(test::op_records()),
                          [](const auto& tested) { return tested.param.name; });
+
+// Operands that lie as the result does are read 16 bytes at a time; others an element at a time.
+TEST(Compiler, ElementwiseGroupsReadPacks) {
+  const auto device = std::make_shared<CompilingDevice>();
+  const std::unique_ptr<Backend> backend = backend_on(device);
+  const auto times = [&](std::string_view instruction) {
+    std::size_t count = 0;
+    for (std::size_t at = 0; (at = device->assembly.find(instruction, at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    Graph graph;
+    const Value x = graph.input("x", {dtype, {30, 16}}), y = graph.input("y", {dtype, {30, 16}}),
+                scale = graph.input("scale", {dtype, {16}});
+    graph.output("z", ops::relu(x * scale + y));
+    Executable executable(graph, *backend);
+    EXPECT_EQ(times("ld.global.v4"), 2u) << device->assembly;
+    EXPECT_EQ(times("st.global.v4"), 1u) << device->assembly;
+  }
+}
 
 TEST(Compiler, TargetsOfDevices) {
   const Compiler compiler(load_nvrtc());
