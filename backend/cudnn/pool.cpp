@@ -42,7 +42,7 @@ class Windows {
           a, axis.stride, axis.before, axis.output, index_);
     });
   }
-  // How many places of the window at y0, y1, … lie in the operand.
+  // How many places of the window at y0, y1, … lie in the operand, or 1: what the sum of no places is divided by.
   std::string count() const {
     std::string text;
     for (std::size_t a = 0; a < axes_.size(); ++a) {
@@ -50,7 +50,7 @@ class Windows {
       text += fmt::format("{0}(smaller(({6}){1}, y{2} * {3} - {4} + {5}) - larger(({6})0, y{2} * {3} - {4}))",
                           a ? " * " : "", axis.operand, a, axis.stride, axis.before, axis.window, index_);
     }
-    return text;
+    return fmt::format("larger(({})1, {})", index_, text);
   }
 
  private:

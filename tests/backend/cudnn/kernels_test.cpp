@@ -333,5 +333,20 @@ TEST_F(GpuKernels, UpdatesOfVeryManyVariables) {
     EXPECT_TRUE(close(on_gpu.variables[i]->value(), on_reference.variables[i]->value(), 1e-5)) << i;
 }
 
+// Windows that begin before the operand and end behind it.
+TEST_F(GpuKernels, PoolingOverPadding) {
+  RandomStream random(RandomKey::of(1, "pooling"));
+  const Tensor x = draw_tensor(random, {DType::float32, {2, 7, 5, 3}});
+  for (const PoolAttrs& p : {PoolAttrs{{3, 3}, {2, 1}, Padding::same}, PoolAttrs{{2, 3}, {1, 2}, Padding::same, {1, 2}, {1, 1}}})
+    for (const auto pool : {ops::max_pool, ops::average_pool})
+      expect_parity(
+          {x},
+          [&](const Values& in) {
+            const Value y = pool(in[0], p);
+            return Values{y, gradients(ops::sum(y * y), in)[0]};
+          },
+          1e-5);
+}
+
 }  // namespace
 }  // namespace nacre::test
