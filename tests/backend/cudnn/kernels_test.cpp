@@ -2,7 +2,10 @@
 #include <array>
 #include <bit>
 #include <limits>
+#include <numeric>
 
+#include "backend/cudnn/backend.h"
+#include "backend/cudnn/kernels.h"
 #include "backend/graph/grad.h"
 #include "backend/graph/ops/bitwise.h"
 #include "backend/graph/ops/fused.h"
@@ -346,6 +349,82 @@ TEST_F(GpuKernels, PoolingOverPadding) {
             return Values{y, gradients(ops::sum(y * y), in)[0]};
           },
           1e-5);
+}
+
+// --- packs --------------------------------------------------------------------------------------------------------
+
+// Many elements are loaded and stored several at once: of every size, with a rest or without, beside operands that are
+// broadcast.
+TEST_F(GpuKernels, PacksOfNeighbours) {
+  RandomStream random(RandomKey::of(1, "packs"));
+  for (const DType dtype :
+       {DType::float16, DType::bfloat16, DType::float32, DType::float64, DType::int64, DType::boolean})
+    for (const Shape& shape : {Shape{16, 1024}, Shape{5001}, Shape{13, 7, 91}}) {
+      const auto draw = [&](const Shape& of) {
+        Tensor x = draw_tensor(random, {DType::float64, of}, {-9, 9});
+        for (double& value : x.writable<double>()) value = std::floor(value);
+        return x.cast(dtype);
+      };
+      const std::vector<Tensor> operands{draw(shape), draw({shape[-1]}), draw({}), draw(shape)};
+      expect_parity(operands, [](const Values& in) {
+        const Value larger = ops::maximum(ops::maximum(in[0], in[1]), in[3]);
+        return Values{larger, ops::less(in[0], in[3]), ops::cast(ops::minimum(in[2], larger), DType::float32)};
+      });
+    }
+}
+
+// As of gradients that are exchanged as one piece, in which they lie without gaps.
+TEST_F(GpuKernels, CopiesBeginAnywhere) {
+  const auto device = emulated_gpu();
+  constexpr std::int64_t sizes[] = {3, 8192, 5001};
+  constexpr std::size_t all = 3 + 8192 + 5001;
+  const auto kernel = gpu::copies(*device, {{DType::float32, {3}}, {DType::float32, {8192}}, {DType::float32, {5001}}});
+  const std::span from(static_cast<float*>(device->allocate(all * sizeof(float))), all),
+      to(static_cast<float*>(device->allocate(all * sizeof(float))), all);
+  std::iota(from.begin(), from.end(), 1.0f);
+  std::vector<const void*> inputs;
+  std::vector<void*> outputs;
+  std::size_t at = 0;
+  for (const std::int64_t size : sizes) {
+    inputs.push_back(&from[at]), outputs.push_back(&to[at]);
+    at += static_cast<std::size_t>(size);
+  }
+  kernel->run({.inputs = inputs, .outputs = outputs, .scratch = nullptr});
+  EXPECT_TRUE(std::ranges::equal(from, to));
+  device->release(from.data()), device->release(to.data());
+}
+
+// Results that lie where operands lay, of many variables in one launch.
+TEST_F(GpuKernels, PacksOfUpdates) {
+  const auto step_of = [](Graph& graph, std::vector<VariableRef>& variables) {
+    RandomStream random(RandomKey::of(1, "variables"));
+    for (const std::int64_t size : {8192, 3, 5001, 4098, 64}) {
+      const Value x = graph.input(fmt::format("x{}", size), {DType::bfloat16, {size}});
+      for (const char* kind : {"weight", "velocity"}) {
+        const Type type{DType::float32, {size}};
+        variables.push_back(std::make_shared<Variable>(fmt::format("{}{}", kind, size), type, true));
+        variables.back()->assign(draw_tensor(random, type));
+      }
+      const VariableRef &weight = variables[variables.size() - 2], &velocity = variables.back();
+      const Value next = graph.variable(velocity) * 0.9 - ops::cast(x, DType::float32);
+      graph.update(velocity, next);
+      graph.update(weight, graph.variable(weight) + next);
+    }
+  };
+  const auto device = emulated_gpu();
+  const auto backend = gpu::backend_on(device);
+  Graph on_gpu, on_reference;
+  std::vector<VariableRef> got, want;
+  step_of(on_gpu, got), step_of(on_reference, want);
+  Executable step(on_gpu, *backend), specification(on_reference, reference_backend());
+  RandomStream random(RandomKey::of(1, "gradients"));
+  for (int i = 0; i < 2; ++i) {
+    std::vector<Tensor> operands;
+    for (const auto& [name, value] : on_gpu.inputs()) operands.push_back(draw_tensor(random, value.type()));
+    step.run(operands), specification.run(operands);
+  }
+  EXPECT_NE(step.text().find("fused_groups("), std::string::npos) << step.text();
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(close(got[i]->value(), want[i]->value(), 1e-5)) << i;
 }
 
 }  // namespace
