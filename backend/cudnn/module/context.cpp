@@ -21,12 +21,13 @@ Context::Context(const Driver& driver, CUdevice device) : driver_(driver), devic
 template <class Query, class Wait>
 void Context::wait_until(Query query, Wait wait) const {
   constexpr std::chrono::microseconds interval(50);
-  for (; watch_ && query() == CUDA_ERROR_NOT_READY; std::this_thread::sleep_for(interval)) watch_();
+  for (; !watches_.empty() && query() == CUDA_ERROR_NOT_READY; std::this_thread::sleep_for(interval))
+    for (const auto& [owner, watch] : watches_) watch();
   driver_.check(wait(), "finish its work");
 }
 
-void Context::wait() const {
-  wait_until([&] { return driver_.query_stream(stream_); }, [&] { return driver_.wait_for_stream(stream_); });
+void Context::wait_for(CUstream stream) const {
+  wait_until([&] { return driver_.query_stream(stream); }, [&] { return driver_.wait_for_stream(stream); });
 }
 
 void Context::wait_for(CUevent event) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 
 #include "backend/cudnn/module/driver.h"
 
@@ -17,11 +18,14 @@ class Context {
   const Driver& driver() const { return driver_; }
   CUdevice device() const { return device_; }
   CUstream stream() const { return stream_; }
-  // The host, with the context current: for the stream, or for an event.
-  void wait() const;
+  // The host, with the context current: for the stream, for another one, or for an event.
+  void wait() const { wait_for(stream_); }
+  void wait_for(CUstream stream) const;
   void wait_for(CUevent event) const;
-  // Called now and then while the host waits; what it throws ends that. Empty: nothing is.
-  void watch(std::function<void()> watch) const { watch_ = std::move(watch); }
+  // Called now and then while the host waits; what it throws ends that. One for each owner, until it is told to forget
+  // it, which no watch does.
+  void watch(const void* owner, std::function<void()> watch) const { watches_[owner] = std::move(watch); }
+  void forget(const void* owner) const { watches_.erase(owner); }
 
  private:
   template <class Query, class Wait>
@@ -31,7 +35,7 @@ class Context {
   CUdevice device_;
   CUcontext context_ = nullptr;
   CUstream stream_ = nullptr;
-  mutable std::function<void()> watch_;
+  mutable std::map<const void*, std::function<void()>> watches_;
 
   friend class Current;
 };

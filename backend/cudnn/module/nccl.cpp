@@ -51,21 +51,16 @@ class Group final : public GpuGroup, public std::enable_shared_from_this<Group> 
       nccl_->abort(communicator_);
       throw;
     }
-    context_->watch([this] { look(); });
+    context_->watch(this, [this] { look(); });
   }
-  // Other processes may no longer come to what has begun.
   ~Group() override {
-    context_->watch({});
     try {
       const Current current(*context_);
-      const Driver& driver = context_->driver();
-      if (!aborted_) {
-        driver.wait_for_stream(stream_);
-        nccl_->leave(communicator_);
-      }
-      driver.destroy_stream(stream_);
+      leave();
+      context_->driver().destroy_stream(stream_);
     } catch (const Error&) {  // the driver has been shut down
     }
+    context_->forget(this);
   }
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
@@ -73,9 +68,7 @@ class Group final : public GpuGroup, public std::enable_shared_from_this<Group> 
   std::unique_ptr<Collective::Exchange> sum(std::size_t count, Collective::Number kind) override;
 
   void abort() {
-    if (std::exchange(aborted_, true)) return;
-    context_->watch({});
-    nccl_->abort(communicator_);
+    if (!std::exchange(aborted_, true)) nccl_->abort(communicator_);
   }
   // Whether the other processes are still there: without one of them sums are never over, unless they are given up.
   void look() {
@@ -104,6 +97,17 @@ class Group final : public GpuGroup, public std::enable_shared_from_this<Group> 
   const Context& context() const { return *context_; }
 
  private:
+  // After what has begun, unless other processes no longer come to it.
+  void leave() {
+    if (aborted_) return;
+    try {
+      context_->wait_for(stream_);
+      nccl_->leave(communicator_);
+    } catch (const Error&) {
+      abort();
+    }
+  }
+
   std::shared_ptr<const Nccl> nccl_;
   std::shared_ptr<const Context> context_;
   ncclComm_t communicator_ = nullptr;

@@ -237,6 +237,35 @@ TEST_F(NcclSums, ALostProcessEndsTheWaiting) {
   device.release(numbers);
 }
 
+// Of the groups of two trainings one after the other, the second is watched when the first is forgotten.
+TEST_F(NcclSums, ALostProcessOfALaterGroupEndsTheWaiting) {
+  gpu::Device& device = open(fake_nccl());
+  const auto first = std::make_shared<Processes>(), second = std::make_shared<Processes>();
+  device.sum_over(first, 3, Collective::Number::float32);
+  const auto sum = device.sum_over(second, 3, Collective::Number::float32);
+  EXPECT_EQ(fake.communicators, 1);
+  fake_driver().queries = 3;
+  fake.state = ncclRemoteError;
+  EXPECT_THROW(device.wait(), Error);
+  EXPECT_EQ(fake.aborted, 1);
+  fake_driver().queries = 0;
+}
+
+// What has begun is never over, and nobody waits for it when the device is closed.
+TEST_F(NcclSums, ALostProcessDoesNotKeepTheOthers) {
+  gpu::Device& device = open(fake_nccl());
+  auto sum = device.sum_over(std::make_shared<Processes>(), 3, Collective::Number::float32);
+  void* const numbers = device.allocate(3 * sizeof(float));
+  sum->start(numbers);
+  sum->wait();
+  device.release(numbers);
+  fake_driver().queries = 3;
+  fake.state = ncclRemoteError;
+  sum.reset(), device_.reset();
+  EXPECT_EQ(fake.aborted, 1);
+  fake_driver().queries = 0;
+}
+
 TEST_F(NcclSums, WhatIsUnderWayIsGivenUp) {
   gpu::Device& device = open(fake_nccl());
   const auto processes = std::make_shared<Processes>();
