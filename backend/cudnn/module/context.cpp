@@ -7,7 +7,8 @@ namespace nacre::gpu {
 
 Context::Context(const Driver& driver, CUdevice device) : driver_(driver), device_(device) {
   const CUresult result = driver_.retain_context(&context_, device_);
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) throw Error("the GPU has no memory left: other programs have taken all of it");
+  if (result == CUDA_ERROR_OUT_OF_MEMORY)
+    throw Error("the GPU has no memory left: other programs have taken all of it");
   driver_.check(result, "make a context");
   try {
     const Current current(*this);

@@ -142,6 +142,7 @@ class CudaDevice final : public Device {
   }
 
   void release(void* memory) noexcept override {
+    if (recording_) return released_.push_back(memory);  // else it would be released with each replay
     try {
       const Current current(*context_);
       if (pool_) driver().release_in_order(address_of(memory), context_->stream());
@@ -201,11 +202,16 @@ class CudaDevice final : public Device {
     if (recording_) return nullptr;
     load_all();
     const Current current(*context_);
-    return gpu::record(context_, [&] {
-      recording_ = true;
-      const std::unique_ptr<bool, void (*)(bool*)> ends(&recording_, [](bool* recording) { *recording = false; });
-      work();
-    });
+    auto recording = gpu::record(
+        context_,
+        [&] {
+          recording_ = true;
+          const std::unique_ptr<bool, void (*)(bool*)> ends(&recording_, [](bool* under_way) { *under_way = false; });
+          work();
+        },
+        [this] { give_back(); });
+    for (void* const memory : std::exchange(released_, {})) release(memory);
+    return recording;
   }
 
   std::shared_ptr<Function> compile(std::string_view source, const char* name) override {
@@ -232,6 +238,11 @@ class CudaDevice final : public Device {
   std::unique_ptr<Collective::Exchange> sum_over(const std::shared_ptr<Collective>& processes, std::size_t count,
                                                  Collective::Number kind) override {
     if (processes_.lock() != processes) {
+      // NCCL takes memory of the device, and one process alone cannot try again.
+      {
+        const Current current(*context_);
+        give_back();
+      }
       group_ = join_gpus(nccl_, context_, *processes);
       processes_ = processes;
     }
@@ -301,12 +312,14 @@ class CudaDevice final : public Device {
   CUresult with_room(Action action) {
     const CUresult result = action();
     if (result != CUDA_ERROR_OUT_OF_MEMORY) return result;
-    give_up_landing();
-    if (pool_) {  // pieces that do not fit lie there
-      context_->wait();
-      driver().trim_pool(pool_, 0);
-    }
+    give_back();
     return action();
+  }
+  void give_back() {
+    give_up_landing();
+    if (!pool_) return;
+    context_->wait();
+    driver().trim_pool(pool_, 0);
   }
   CUresult take(CUdeviceptr* address, std::size_t bytes) const {
     return pool_ ? driver().allocate_in_order(address, bytes, context_->stream()) : driver().allocate(address, bytes);
@@ -353,13 +366,14 @@ class CudaDevice final : public Device {
   Staging staging_;
   CUmemoryPool pool_ = nullptr;  // none: memory is taken and given back at once
   bool recording_ = false;
+  std::vector<void*> released_;  // since the recording began
   BoundForHost bound_for_host_;
   std::unique_ptr<Lane> lane_;  // null: nothing has come by one
   ParallelCompiler compiler_;
   std::string target_;
   KernelCache cache_;
   std::shared_ptr<Blas> blas_;
-  std::unique_ptr<Dnn> dnn_;                                              // null: no cuDNN
+  std::unique_ptr<Dnn> dnn_;  // null: no cuDNN
   std::shared_ptr<const Nccl> nccl_;
   std::weak_ptr<Collective> processes_;                                   // whose GPUs are
   std::shared_ptr<GpuGroup> group_;                                       // null: they have none

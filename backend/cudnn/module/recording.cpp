@@ -58,7 +58,8 @@ class Capture {
 
 }  // namespace
 
-std::unique_ptr<Recording> record(std::shared_ptr<const Context> context, const std::function<void()>& work) {
+std::unique_ptr<Recording> record(std::shared_ptr<const Context> context, const std::function<void()>& work,
+                                  const std::function<void()>& make_room) {
   const Driver& driver = context->driver();
   Capture capture(*context);
   if (!capture.begun()) return nullptr;
@@ -68,13 +69,19 @@ std::unique_ptr<Recording> record(std::shared_ptr<const Context> context, const 
     return nullptr;
   }
   const CUgraph graph = capture.end();
+  if (!graph) return nullptr;
   CUgraphExec executable = nullptr;
-  if (!graph || driver.instantiate_graph(&executable, graph, 0) != CUDA_SUCCESS) return nullptr;
-  // What it takes of the device is taken now, so that a lack of memory shows here.
-  if (driver.upload_graph(executable, context->stream()) != CUDA_SUCCESS) {
-    driver.destroy_executable_graph(executable);
-    return nullptr;
-  }
+  const auto instantiate = [&] {
+    CUresult result = driver.instantiate_graph(&executable, graph, 0);
+    if (result != CUDA_SUCCESS) return result;
+    // What it takes of the device is taken now, so that a lack of memory shows here.
+    result = driver.upload_graph(executable, context->stream());
+    if (result != CUDA_SUCCESS) driver.destroy_executable_graph(executable);
+    return result;
+  };
+  CUresult result = instantiate();
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) make_room(), result = instantiate();
+  if (result != CUDA_SUCCESS) return nullptr;
   return std::make_unique<CudaRecording>(std::move(context), executable);
 }
 

@@ -10,7 +10,8 @@
 namespace nacre::gpu {
 
 // What `work` asks the stream for, with the context current; null where it can't be recorded. Errors of `work` mean
-// that.
-std::unique_ptr<Recording> record(std::shared_ptr<const Context> context, const std::function<void()>& work);
+// that. `make_room` is called when the device lacks memory for it.
+std::unique_ptr<Recording> record(std::shared_ptr<const Context> context, const std::function<void()>& work,
+                                  const std::function<void()>& make_room);
 
 }  // namespace nacre::gpu

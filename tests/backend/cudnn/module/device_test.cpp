@@ -345,6 +345,34 @@ TEST_F(CudaDevice, ReplaysWhatItRecorded) {
   device.release(from), device.release(to);
 }
 
+TEST_F(CudaDevice, RecordsThoughThePoolHoldsAllMemory) {
+  gpu::Device& device = open();
+  void* const memory = device.allocate(4);
+  device.release(device.allocate(std::size_t{1023} << 20));
+  EXPECT_TRUE(device.record([&] { device.clear(memory, 4); }));
+  device.release(memory);
+}
+
+// What ends meanwhile, as temporary kernels may, is no part of what is replayed.
+TEST_F(CudaDevice, MemoryReleasedWhileItRecordsIsReleasedOnce) {
+  gpu::Device& device = open();
+  void *const memory = device.allocate(4), *const other = device.allocate(100);
+  const std::size_t used = fake_driver().used;
+  const auto recording = device.record([&] {
+    device.clear(memory, 4);
+    device.release(other);
+  });
+  ASSERT_TRUE(recording);
+  EXPECT_EQ(fake_driver().used, used - 100);
+  for (int i = 0; i < 2; ++i) recording->replay();
+  device.wait();
+  EXPECT_FALSE(device.record([&] {
+    device.release(memory);
+    throw Error("it failed");
+  }));
+  EXPECT_EQ(fake_driver().used, used - 104);
+}
+
 TEST_F(CudaDevice, ClearsMemory) {
   gpu::Device& device = open();
   const std::vector<std::byte> sent = pattern(100, 1);

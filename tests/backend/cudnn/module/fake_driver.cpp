@@ -84,6 +84,9 @@ bool spoils_capture() {
 // What needs a context, and what it gives where none is current.
 CUresult with_context(CUresult result = CUDA_SUCCESS) { return face().depth > 0 ? result : CUDA_ERROR_INVALID_CONTEXT; }
 
+// For what the driver itself takes.
+bool has_room() { return face().memory - face().used - face().in_pool >= std::size_t{1} << 20; }
+
 CUresult take(CUdeviceptr* address, std::size_t bytes) {
   if (face().depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
   ++face().allocations;
@@ -99,6 +102,7 @@ CUresult take(CUdeviceptr* address, std::size_t bytes) {
 
 CUresult give_back(CUdeviceptr address, CUstream stream) {
   if (face().depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  if (spoils_capture()) return CUDA_ERROR_INVALID_VALUE;  // it was not taken within
   const auto found = machine().blocks.find(reinterpret_cast<std::byte*>(address));
   if (found == machine().blocks.end()) return CUDA_ERROR_INVALID_VALUE;
   const std::size_t bytes = found->second;
@@ -409,8 +413,7 @@ gpu::Driver new_fake_driver() {
   };
   driver.load_module = [](CUmodule* module, const void* image) {
     if (std::memcmp(image, "\x7f" "ELF", 4) != 0) return ++face().images_refused, CUDA_ERROR_INVALID_IMAGE;
-    constexpr std::size_t room = std::size_t{1} << 20;
-    if (face().memory - face().used - face().in_pool < room) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!has_room()) return CUDA_ERROR_OUT_OF_MEMORY;
     return ++face().modules, *module = handle<CUmodule>(10), with_context();
   };
   driver.unload_module = [](CUmodule) { return --face().modules, with_context(); };
@@ -442,7 +445,7 @@ gpu::Driver new_fake_driver() {
     return --face().graphs, with_context();
   };
   driver.instantiate_graph = [](CUgraphExec* executable, CUgraph graph, unsigned long long) {
-    if (!face().instantiates) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!face().instantiates || !has_room()) return CUDA_ERROR_OUT_OF_MEMORY;
     *executable = reinterpret_cast<CUgraphExec>(new CapturedGraph(*reinterpret_cast<CapturedGraph*>(graph)));
     return ++face().executable_graphs, with_context();
   };
