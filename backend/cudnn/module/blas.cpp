@@ -73,7 +73,8 @@ class MatMul final : public Work {
     const cublasComputeType_t compute = wide_    ? CUBLAS_COMPUTE_64F
                                         : rounds ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                  : CUBLAS_COMPUTE_32F;
-    blas_->check(library().create_operation(&operation, compute, wide_ ? CUDA_R_64F : CUDA_R_32F), "describe a product");
+    blas_->check(library().create_operation(&operation, compute, wide_ ? CUDA_R_64F : CUDA_R_32F),
+                 "describe a product");
     operation_.reset(operation);
     set(CUBLASLT_MATMUL_DESC_TRANSA, d.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, d.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -81,6 +82,13 @@ class MatMul final : public Work {
                                        : d.bias         ? CUBLASLT_EPILOGUE_BIAS
                                        : d.relu         ? CUBLASLT_EPILOGUE_RELU
                                                         : CUBLASLT_EPILOGUE_DEFAULT);
+    // Algorithms are chosen for addresses as aligned as those to come; nothing is read there meanwhile.
+    const void* const any = reinterpret_cast<const void*>(std::uintptr_t{buffer_alignment});
+    if (has_bias_) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, any);
+    if (scaled_) {
+      set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, any);
+      set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, any);
+    }
   }
 
   // Whether there is an algorithm.
@@ -100,9 +108,8 @@ class MatMul final : public Work {
       prefer(attribute, static_cast<std::uint32_t>(buffer_alignment));
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
-    const cublasStatus_t status =
-        library().heuristic(blas_->handle_, operation_.get(), first_.get(), second_.get(), result_.get(), result_.get(),
-                            preference.get(), 1, &best, &found);
+    const cublasStatus_t status = library().heuristic(blas_->handle_, operation_.get(), first_.get(), second_.get(),
+                                                      result_.get(), result_.get(), preference.get(), 1, &best, &found);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0)) return false;
     blas_->check(status, "choose an algorithm for a product");
     algorithm_ = best.algo, workspace_ = best.workspaceSize;
@@ -189,8 +196,12 @@ void Blas::check(cublasStatus_t status, std::string_view action) const {
 std::unique_ptr<Work> Blas::matmul(const MatMulDescription& description) {
   if (description.batch > std::numeric_limits<std::int32_t>::max()) return nullptr;
   auto work = std::make_unique<MatMul>(shared_from_this(), description);
-  if (!work->choose()) return nullptr;
-  return work;
+  if (work->choose()) return work;
+  if (!description.tensor_float32) return nullptr;
+  MatMulDescription exact = description;  // older devices do not round factors
+  exact.tensor_float32 = false;
+  work = std::make_unique<MatMul>(shared_from_this(), exact);
+  return work->choose() ? std::move(work) : nullptr;
 }
 
 }  // namespace nacre::gpu

@@ -530,6 +530,10 @@ TEST_F(CudaDevice, FactorsAreRoundedOnlyWhenThatIsAskedFor) {
   EXPECT_EQ(fake_driver().compute_type, CUBLAS_COMPUTE_32F);
   ASSERT_TRUE(device.matmul(rounded));
   EXPECT_EQ(fake_driver().compute_type, CUBLAS_COMPUTE_32F_FAST_TF32);
+  fake_driver().architecture = 75;  // which cannot round them
+  ASSERT_TRUE(device.matmul(rounded));
+  EXPECT_EQ(fake_driver().compute_type, CUBLAS_COMPUTE_32F);
+  fake_driver().architecture = 90;
   rounded.dtype = DType::bfloat16;  // whose factors are shorter than that
   ASSERT_TRUE(device.matmul(rounded));
   EXPECT_EQ(fake_driver().compute_type, CUBLAS_COMPUTE_32F);

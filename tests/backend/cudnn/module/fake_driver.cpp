@@ -261,10 +261,24 @@ void multiply_eight_bits(cublasLtMatmulDesc_t operation, const void* a_memory, c
 
 constexpr std::size_t workspace_bytes = 1000;
 
-cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t factor, cublasLtMatrixLayout_t,
                          cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int,
                          cublasLtMatmulHeuristicResult_t* result, int* found) {
   face().compute_type = static_cast<cublasComputeType_t>(read<std::int32_t>(operation, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE));
+  // Aligned as those that come with the product.
+  const auto fits = [&](cublasLtMatmulDescAttributes_t name) {
+    const auto address = read<std::uintptr_t>(operation, name);
+    return address != 0 && address % buffer_alignment == 0;
+  };
+  const cudaDataType type = Matrix(factor).type;
+  if ((read<std::uint32_t>(operation, CUBLASLT_MATMUL_DESC_EPILOGUE) & CUBLASLT_EPILOGUE_BIAS) &&
+      !fits(CUBLASLT_MATMUL_DESC_BIAS_POINTER))
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if ((type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2) &&
+      (!fits(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER) || !fits(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER)))
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if (face().compute_type == CUBLAS_COMPUTE_32F_FAST_TF32 && face().architecture < 80)
+    return *found = 0, CUBLAS_STATUS_NOT_SUPPORTED;
   result->state = CUBLAS_STATUS_SUCCESS, result->workspaceSize = workspace_bytes;
   *found = 1;
   return CUBLAS_STATUS_SUCCESS;
@@ -275,6 +289,8 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, const vo
                       const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
                       const cublasLtMatmulAlgo_t*, void* workspace, std::size_t bytes, CUstream stream) {
   const auto place = reinterpret_cast<CUdeviceptr>(workspace);
+  for (const void* memory : {a, b, c, static_cast<const void*>(d)})
+    if (reinterpret_cast<std::uintptr_t>(memory) % buffer_alignment) return CUBLAS_STATUS_INVALID_VALUE;
   if (bytes != workspace_bytes || place % 256 || !holds(machine().blocks, place) || face().depth == 0)
     return CUBLAS_STATUS_INVALID_VALUE;
   if (machine().capturing) return CUBLAS_STATUS_NOT_SUPPORTED;  // not here
