@@ -4,13 +4,11 @@
 #include <limits>
 #include <numeric>
 
-#include "backend/core/tensor.h"
+#include "backend/discarded.h"
 
 namespace nacre {
 
 std::size_t plan_arena(std::span<PlannedBuffer> buffers) {
-  auto aligned = [](std::size_t bytes) { return (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment; };
-
   std::vector<std::size_t> order(buffers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),

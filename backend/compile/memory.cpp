@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/core/memory.h"
+#include "backend/discarded.h"
 #include "backend/planner.h"
 
 namespace nacre::compile {
@@ -160,7 +161,7 @@ class MemoryPlanner {
       if (life.first < schedule_.prologue && life.last >= schedule_.prologue) {
         at.kind = Storage::Kind::persistent;
         plan.offsets[static_cast<std::size_t>(i)] = plan.persistent_bytes;
-        plan.persistent_bytes += (at.bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+        plan.persistent_bytes += aligned(at.bytes);
       } else {
         buffers.push_back({.bytes = at.bytes, .first = life.first, .last = life.last});
         offsets.push_back(&plan.offsets[static_cast<std::size_t>(i)]);

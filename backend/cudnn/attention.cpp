@@ -63,10 +63,10 @@ std::unique_ptr<Kernel> mask_kernel(Device& device, const AttentionAttrs& p, con
   const std::int64_t count = mask.shape.elements();
   const std::string kept =
       store(mask.dtype, "out0", "j",
-            fmt::format("numbers.at[j & 3] >= {} ? 1.0f : 0.0f", literal(DType::float32, p.dropout)));
+            fmt::format("uniform_of(random.at[j & 3]) >= {} ? 1.0f : 0.0f", literal(DType::float32, p.dropout)));
   return kernel_over(
       device, divide_up(count, 4), {number, number}, {mask},
-      fmt::format("const four numbers = four_uniform(in0[0], {}ull, in1[0], i);\n    for (integer j = 4 * "
+      fmt::format("const words random = random_words(in0[0], {}ull, in1[0], i);\n    for (integer j = 4 * "
                   "i; j < 4 * i + 4 && j < {}; ++j) {{ {} }}",
                   stream, count, kept));
 }

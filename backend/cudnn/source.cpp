@@ -139,19 +139,14 @@ static __device__ words philox(word c0, word c1, word c2, word c3, word k0, word
   }
   return words{{c0, c1, c2, c3}};
 }
-// Elements 4 · index … of a stream (backend/core/random.h).
-struct four { float at[4]; };
-static __device__ four four_uniform(integer seed, unsigned long long stream, integer step, integer index) {
+// Element `index` of a stream (backend/core/random.h): of the four words of a block.
+static __device__ words random_words(integer seed, unsigned long long stream, integer step, integer block) {
   const unsigned long long mixed = (unsigned long long)seed * 0xD1342543DE82EF95ull + 0x632BE59BD9B4E019ull;
-  const words block = philox((word)index, (word)step, (word)stream, (word)(stream >> 32), (word)mixed,
-                             (word)(mixed >> 32));
-  four numbers;
-  for (int i = 0; i < 4; ++i) numbers.at[i] = (float)(block.at[i] >> 8) * 0x1p-24f;
-  return numbers;
+  return philox((word)block, (word)step, (word)stream, (word)(stream >> 32), (word)mixed, (word)(mixed >> 32));
 }
-// One of them.
+static __device__ float uniform_of(word bits) { return (float)(bits >> 8) * 0x1p-24f; }
 static __device__ float uniform(integer seed, unsigned long long stream, integer step, integer index) {
-  return four_uniform(seed, stream, step, index >> 2).at[index & 3];
+  return uniform_of(random_words(seed, stream, step, index >> 2).at[index & 3]);
 }
 )";
 }

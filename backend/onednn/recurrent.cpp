@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "backend/core/parallel.h"
+#include "backend/discarded.h"
 #include "backend/onednn/elementwise/loops.h"
 #include "backend/onednn/kernels.h"
 #include "backend/onednn/recurrent/panels.h"
@@ -71,7 +72,7 @@ class Scratch {
  public:
   std::size_t take(std::size_t bytes) {
     const std::size_t offset = bytes_;
-    bytes_ += (bytes + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+    bytes_ += aligned(bytes);
     return offset;
   }
   std::size_t bytes() const { return bytes_; }

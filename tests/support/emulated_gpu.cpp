@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -549,8 +550,8 @@ class EmulatedGpu final : public EmulatedDevice {
     fs::remove(text);
     const auto has = [&](std::string_view words) { return source.find(words) != source.npos; };
     // Packs of one element may lie anywhere.
-    const bool packs = has(", 2>*)in") || has(", 4>*)in") || has(", 8>*)in") || has(", 2>*)out") || has(", 4>*)out") ||
-                       has(", 8>*)out");
+    const bool packs =
+        std::ranges::any_of(std::array{2, 4, 8}, [&](int lanes) { return has(fmt::format(", {}>*)", lanes)); });
     function = std::make_shared<EmulatedFunction>(memory_, queue_, library, has("__shared__ "), packs);
     return function;
   }

@@ -166,10 +166,6 @@ std::unique_ptr<Collective::Exchange> Group::sum(std::size_t count, Collective::
   return std::make_unique<GpuSum>(shared_from_this(), count, type);
 }
 
-}  // namespace
-
-namespace {
-
 // Whether each process has a GPU of its own: NCCL serves no others. All of them call it.
 bool one_each(const Context& context, Collective& processes) {
   std::vector<CUuuid> gpus(static_cast<std::size_t>(processes.size()));

@@ -33,12 +33,9 @@ struct Parameters {
 
 template <Activation activation, class Value>
 inline Value activated(Value y, Bounds bounds) {
-  const Value zero = {}, low = zero + bounds.low, high = zero + bounds.high;
+  const Value zero = {};
   if constexpr (activation == Activation::relu) return y <= zero ? zero : y;
-  if constexpr (activation == Activation::clip) {
-    const Value raised = y < low ? low : y;
-    return raised > high ? high : raised;
-  }
+  if constexpr (activation == Activation::clip) return clamped(y, bounds.low, bounds.high);
   return y;
 }
 // dy where the activation passed y on.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/discarded.h"
 #include "backend/graph/ops/elementwise.h"
 #include "backend/graph/ops/gather.h"
 #include "backend/graph/ops/random.h"
@@ -168,7 +169,7 @@ class Compiler {
     const RowLists lists(table[0], node.in(0).shape().elements());
     program_.sums.push_back({input_index(node.in(0)), input_index(node.in(1)), table.from(1).elements(), lists,
                              program_.scratch_bytes});
-    program_.scratch_bytes += (lists.scratch_bytes() + buffer_alignment - 1) / buffer_alignment * buffer_alignment;
+    program_.scratch_bytes += aligned(lists.scratch_bytes());
     const int cell = add_cell({.kind = Cell::Kind::tile});
     emit(Step::Kind::sum, Opcode::copy, {}, cell, static_cast<int>(program_.sums.size()) - 1);
     return cell;

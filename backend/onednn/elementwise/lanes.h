@@ -70,6 +70,14 @@ inline void store(Bfloat16* to, Lanes<lanes> x) {
   }
 }
 
+// NaN stays.
+template <class Value>
+inline Value clamped(Value x, float low, float high) {
+  const Value lowest = Value{} + low, highest = Value{} + high;
+  const Value raised = x < lowest ? lowest : x;
+  return raised > highest ? highest : raised;
+}
+
 }  // namespace
 
 }  // namespace nacre::onednn

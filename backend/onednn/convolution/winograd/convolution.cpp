@@ -18,11 +18,11 @@ class Convolution final : public TileKernel {
         narrow_bias_(epilogue.bias && narrow_bias),
         bounds_(*bounds_of(epilogue)) {
     const std::int64_t wanted = threads();
-    together_ = wanted > 1 && tiles_.count() < 2 * loops.most_rows * wanted && panels_.count() >= wanted;
+    together_ = wanted > 1 && tiles_.count() < 2 * loops.most_rows * wanted && order_.panels.count() >= wanted;
     together_ |= order_.floats() > most_kernels;
     workers_ = together_ ? wanted : std::min(wanted, tiles_.count());
-    panels_at_once_ = together_ ? panels_.count() : 1;
-    block_ = block_of(divide_up(tiles_.count(), parts()), places_ * (entered_row() + product_width()),
+    panels_at_once_ = together_ ? order_.panels.count() : 1;
+    block_ = block_of(divide_up(tiles_.count(), parts()), order_.places * (entered_row() + product_width()),
                       together_ ? third_cache : second_cache);
   }
 
@@ -45,15 +45,13 @@ class Convolution final : public TileKernel {
                  static_cast<std::size_t>(y_.samples * y_.channels * y_.height * y_.width * winograd_.element));
     parallel_team(static_cast<int>(workers_), [&](int thread, int team, auto&& barrier) {
       if (kernels_) {
-        kernels_->enter(arguments.inputs[1], share(panels_.count(), thread, team),
-                        share(panels_.count(), thread + 1, team), scratch);
+        kernels_->enter(arguments.inputs[1], share(order_.panels.count(), thread, team),
+                        share(order_.panels.count(), thread + 1, team), scratch);
         barrier();
       }
-      float* memory = scratch + kernel_floats();
-      if (together_) return compute(operands, 0, tiles_.count(), memory, thread, team, barrier);
-      for (std::int64_t part = thread; part < workers_; part += team)
-        compute(operands, share(tiles_.count(), part, workers_), share(tiles_.count(), part + 1, workers_),
-                memory + part * part_floats(), 0, 1, [] {});
+      each_block(thread, team, barrier, [&](const Block& block, auto&& meet) {
+        compute(operands, block, scratch + kernel_floats() + block.part * part_floats(), meet);
+      });
     });
   }
 
@@ -66,61 +64,54 @@ class Convolution final : public TileKernel {
     void* y;
   };
 
-  std::int64_t parts() const { return together_ ? 1 : workers_; }
   std::int64_t bias_floats() const { return narrow_bias_ ? y_.channels : 0; }
   std::int64_t kernel_floats() const { return kernels_ ? kernels_->floats() : 0; }
   std::int64_t product_width() const { return std::min(panels_at_once_ * 2 * loops_.group, y_.channels); }
   std::int64_t entered_row() const { return apart(x_.channels); }
   std::int64_t entered_place() const { return apart(block_ * entered_row()); }
   std::int64_t product_place() const { return apart(block_ * product_width()); }
-  std::int64_t part_floats() const { return places_ * (entered_place() + product_place()); }
+  std::int64_t part_floats() const { return order_.places * (entered_place() + product_place()); }
 
-  // Tiles [first, last), by the members of a team that share each block.
-  template <class Barrier>
-  void compute(const Operands& operands, std::int64_t first, std::int64_t last, float* memory, std::int64_t member,
-               std::int64_t team, Barrier&& barrier) const {
-    for (std::int64_t begin = first; begin < last; begin += block_) {
-      const std::int64_t tiles = std::min(block_, last - begin);
-      const std::int64_t own = share(tiles, member, team), own_end = share(tiles, member + 1, team);
-      float *entered = memory, *product = memory + places_ * entered_place();
-      enter(operands.x, begin + own, begin + own_end, {entered + own * entered_row(), entered_place(), entered_row()});
-      barrier();
-      for (std::int64_t panel = 0; panel < panels_.count(); panel += panels_at_once_) {
-        multiply(operands.kernels, entered, product, tiles, panel, member, team);
-        barrier();
-        leave(operands, begin, own, own_end, panel, product);
-      }
+  template <class Meet>
+  void compute(const Operands& operands, const Block& block, float* memory, Meet&& meet) const {
+    float *entered = memory, *product = memory + order_.places * entered_place();
+    enter(operands.x, block.begin + block.own, block.begin + block.own_end,
+          {entered + block.own * entered_row(), entered_place(), entered_row()});
+    meet();
+    for (std::int64_t panel = 0; panel < order_.panels.count(); panel += panels_at_once_) {
+      multiply(operands.kernels, entered, product, block, panel);
+      meet();
+      leave(operands, block, panel, product);
     }
   }
 
   // From a panel on, in (place, panel, tile, column).
-  void multiply(const float* kernels, const float* entered, float* product, std::int64_t tiles,
-                std::int64_t first_panel, std::int64_t member, std::int64_t team) const {
-    const std::int64_t units = places_ * panels_at_once_;
-    for (std::int64_t unit = share(units, member, team); unit < share(units, member + 1, team); ++unit) {
+  void multiply(const float* kernels, const float* entered, float* product, const Block& block,
+                std::int64_t first_panel) const {
+    const std::int64_t units = order_.places * panels_at_once_;
+    for (std::int64_t unit = share(units, block.member, block.team); unit < share(units, block.member + 1, block.team);
+         ++unit) {
       const std::int64_t place = unit / panels_at_once_, panel = first_panel + unit % panels_at_once_;
-      const int groups = panels_.groups(panel);
+      const int groups = order_.panels.groups(panel);
       const std::int64_t width = groups * loops_.group;
       const float* of_panel = kernels + order_.offset(panel) + place * order_.place(panel);
-      loops_.product({entered + place * entered_place(), entered_row(), 1}, tiles, x_.channels,
+      loops_.product({entered + place * entered_place(), entered_row(), 1}, block.tiles, x_.channels,
                      {of_panel, width, loops_.group, groups},
                      product + place * product_place() + of_panel_in_product(first_panel, panel), {});
     }
   }
 
   std::int64_t of_panel_in_product(std::int64_t first_panel, std::int64_t panel) const {
-    return (panels_.first(panel) - panels_.first(first_panel)) * block_;
+    return (order_.panels.first(panel) - order_.panels.first(first_panel)) * block_;
   }
 
-  // Tiles [begin, end) of the block that begins with tile `origin`.
-  void leave(const Operands& operands, std::int64_t origin, std::int64_t begin, std::int64_t end,
-             std::int64_t first_panel, const float* product) const {
+  void leave(const Operands& operands, const Block& block, std::int64_t first_panel, const float* product) const {
     for (std::int64_t panel = first_panel; panel < first_panel + panels_at_once_; ++panel) {
-      const std::int64_t width = panels_.groups(panel) * loops_.group;
-      const float* of_panel = product + of_panel_in_product(first_panel, panel) + begin * width;
+      const std::int64_t width = order_.panels.groups(panel) * loops_.group;
+      const float* of_panel = product + of_panel_in_product(first_panel, panel) + block.own * width;
       for (std::int64_t column = 0; column < width; column += loops_.group) {
-        const std::int64_t channel = panels_.first(panel) + column;
-        tiles_.runs(origin + begin, origin + end, 0, 0,
+        const std::int64_t channel = order_.panels.first(panel) + column;
+        tiles_.runs(block.begin + block.own, block.begin + block.own_end, 0, 0,
                     [&](std::int64_t first, std::int64_t sample, WinogradLoops::Run run) {
                       winograd_.leave({of_panel + first * width + column, product_place(), width},
                                       at(operands.y, y_.offset(sample, channel)), y_.picture(), run,
@@ -134,8 +125,7 @@ class Convolution final : public TileKernel {
   Epilogue epilogue_;
   bool narrow_bias_;
   Bounds bounds_;
-  bool together_ = false;
-  std::int64_t workers_ = 1, panels_at_once_ = 1, block_ = 1;
+  std::int64_t panels_at_once_ = 1;
 };
 
 }  // namespace

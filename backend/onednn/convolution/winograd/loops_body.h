@@ -14,12 +14,7 @@ using Taps = WinogradLoops::Taps;
 constexpr int lanes = widest;
 using Vector = Lanes<lanes>;
 
-inline Vector bounded(Vector x, Bounds bounds) {
-  if (!bounds.bounded) return x;
-  const Vector low = Vector{} + bounds.low, high = Vector{} + bounds.high;
-  const Vector raised = x < low ? low : x;
-  return raised > high ? high : raised;
-}
+inline Vector bounded(Vector x, Bounds bounds) { return bounds.bounded ? clamped(x, bounds.low, bounds.high) : x; }
 
 inline bool within(std::int64_t index, std::int64_t size) {
   return static_cast<std::uint64_t>(index) < static_cast<std::uint64_t>(size);
@@ -52,8 +47,8 @@ struct Transformation<2> {
   }
 };
 
-// At 0, ±√½, ±√2 and infinity: rounding errors are half of those with the usual 0, ±1, ±2, and twice those of tiles
-// of 2.
+// At 0, ±√½, ±√2 and infinity. Rounding errors (root of the mean square, 64 and 256 channels) are half of those with
+// the usual 0, ±1, ±2, and 1.3 to 2.8 times those of tiles of 2.
 template <>
 struct Transformation<4> {
   static constexpr float near = 0.70710678f, far = 1.41421356f;  // the points

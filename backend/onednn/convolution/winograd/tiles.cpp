@@ -6,14 +6,12 @@ TileKernel::TileKernel(const ConvolutionLoops& loops, const WinogradLoops& winog
                        std::int64_t top, std::int64_t left)
     : loops_(loops),
       winograd_(winograd),
-      places_(winograd.places()),
       x_(x),
       y_(y),
       top_(top),
       left_(left),
       tiles_{y.samples, divide_up(y.height, winograd.size), divide_up(y.width, winograd.size), winograd.size},
-      panels_{y.channels, loops.group},
-      order_{winograd.places(), x.channels, panels_} {}
+      order_{winograd.places(), x.channels, {y.channels, loops.group}} {}
 
 void TileKernel::enter(const void* x, std::int64_t begin, std::int64_t end, Tiles to) const {
   for (std::int64_t channel = 0; channel < x_.channels; channel += loops_.group)

@@ -37,6 +37,32 @@ class TileKernel : public WinogradKernel {
   TileKernel(const ConvolutionLoops& loops, const WinogradLoops& winograd, const Field& x, const Field& y,
              std::int64_t top, std::int64_t left);
 
+  // Tiles that are worked at together.
+  struct Block {
+    std::int64_t part, worker;  // whose memory it has, and who works at it
+    std::int64_t begin, tiles;
+    bool first;                 // of its part
+    std::int64_t member, team;  // of those that share it
+    std::int64_t own, own_end;  // this member's tiles, counted from `begin`
+  };
+  // How many have blocks of their own.
+  std::int64_t parts() const { return together_ ? 1 : workers_; }
+  // Called by each thread of a team: work(block, meet), where meet() waits for all that share the block.
+  template <class Barrier, class Work>
+  void each_block(int thread, int team, Barrier&& barrier, Work&& work) const {
+    const auto walk = [&](std::int64_t part, std::int64_t member, std::int64_t members, auto&& meet) {
+      const std::int64_t first = share(tiles_.count(), part, parts()), last = share(tiles_.count(), part + 1, parts());
+      for (std::int64_t begin = first; begin < last; begin += block_) {
+        const std::int64_t tiles = std::min(block_, last - begin);
+        work(Block{part, part + member, begin, tiles, begin == first, member, members, share(tiles, member, members),
+                   share(tiles, member + 1, members)},
+             meet);
+      }
+    };
+    if (together_) return walk(0, thread, team, barrier);
+    for (std::int64_t part = thread; part < workers_; part += team) walk(part, 0, 1, [] {});
+  }
+
   // Transforms tiles [begin, end) of x; `to` begins at the first of them.
   void enter(const void* x, std::int64_t begin, std::int64_t end, Tiles to) const;
 
@@ -56,12 +82,12 @@ class TileKernel : public WinogradKernel {
 
   const ConvolutionLoops& loops_;
   const WinogradLoops& winograd_;
-  std::int64_t places_;
   Field x_, y_;
   std::int64_t top_, left_;
   Grid tiles_;
-  Panels panels_;           // of y's channels
-  TransformedOrder order_;  // of the kernels
+  TransformedOrder order_;  // of the kernels; its panels are y's channels
+  bool together_ = false;   // set by those that derive from it, as are these
+  std::int64_t workers_ = 1, block_ = 1;
 };
 
 // `narrow_bias`: the bias, or its gradient, is of bfloat16 instead of float32.
